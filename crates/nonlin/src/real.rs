@@ -1,0 +1,224 @@
+//! The number type that a definition is written over: the whole vocabulary.
+//!
+//! A definition is one pure function generic over [`Real`]. What it computes depends on
+//! the number that is put in:
+//!
+//! | number | gives | file |
+//! |---|---|---|
+//! | [`Narrow`] lanes | f32 (and half) kernels: f64 arithmetic rounded once | `lanes.rs` |
+//! | [`Full`] lanes, `f64` | f64 kernels and scalars | `lanes.rs` |
+//! | [`Single`] lanes, `f32` | f32 kernels of functions with one rounding (relu) | `lanes.rs` |
+//! | [`Dual`] | derivatives, also with respect to parameters; nested: second derivatives | `dual.rs` |
+//! | [`Interval`] | guaranteed bounds | `interval.rs` |
+//! | [`Dd`] | 30-digit reference | `dd.rs` |
+//! | [`Expr`] | the formula, as text | `expr.rs` |
+//!
+//! Three rules keep one body good for all of them: literals come from a value
+//! (`x.lit(1.0)`, since a register or an expression graph travels inside it); there is no
+//! `if` on values, only [`Real::if_above`] and its kin, `max`, `min` and `abs`; parameters
+//! are an array of the same number type.
+
+use core::ops::{Add, Div, Mul, Neg, Sub};
+
+mod dd;
+mod dual;
+#[cfg(feature = "alloc")]
+mod expr;
+mod interval;
+mod lanes;
+
+pub use dd::Dd;
+pub use dual::Dual;
+#[cfg(feature = "alloc")]
+pub use expr::{Arena, Expr};
+pub use interval::Interval;
+pub use lanes::{Full, Narrow, Single};
+
+/// A transcendental function that every number type knows, with its derivatives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Prim {
+    /// `e^x`.
+    Exp,
+    /// `e^x - 1`.
+    ExpM1,
+    /// `1 / (1 + e^-x)`.
+    Sigmoid,
+    /// Hyperbolic tangent.
+    Tanh,
+    /// `ln(1 + e^x)`.
+    Softplus,
+    /// The standard normal distribution function, `(1 + erf(x / sqrt 2)) / 2`.
+    Cdf,
+    /// `tanh(ln(1 + e^x))`, the gate of Mish.
+    TanhSoftplus,
+}
+
+impl Prim {
+    /// Every primitive.
+    pub const ALL: [Prim; 7] = [
+        Prim::Exp,
+        Prim::ExpM1,
+        Prim::Sigmoid,
+        Prim::Tanh,
+        Prim::Softplus,
+        Prim::Cdf,
+        Prim::TanhSoftplus,
+    ];
+
+    /// Its name in formulas.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Prim::Exp => "exp",
+            Prim::ExpM1 => "expm1",
+            Prim::Sigmoid => "sigmoid",
+            Prim::Tanh => "tanh",
+            Prim::Softplus => "softplus",
+            Prim::Cdf => "normal_cdf",
+            Prim::TanhSoftplus => "tanh_softplus",
+        }
+    }
+}
+
+/// A primitive's value and its first two derivatives, `2^k` times what the fields say.
+///
+/// The power of two is applied last ([`Real::scale2`]), so that `x * sigmoid(x)` keeps all
+/// its digits where `sigmoid(x)` alone is subnormal. `v_lo` and `d_lo` are what rounding
+/// `v` and `d` lost, as far as the number type knows it.
+#[derive(Clone, Copy, Debug)]
+pub struct Jet<T> {
+    /// Value.
+    pub v: T,
+    /// First derivative.
+    pub d: T,
+    /// Second derivative.
+    pub dd: T,
+    /// The part of the value that `v` has no room for.
+    pub v_lo: T,
+    /// The part of the derivative that `d` has no room for.
+    pub d_lo: T,
+    /// Exponent of the common factor.
+    pub k: T,
+}
+
+impl<T: Real> Jet<T> {
+    /// A jet without low parts and with factor 1.
+    #[inline(always)]
+    pub fn new(v: T, d: T, dd: T) -> Self {
+        let zero = v.lit(0.0);
+        Jet { v, d, dd, v_lo: zero, d_lo: zero, k: zero }
+    }
+
+    /// The value.
+    #[inline(always)]
+    pub fn value(self) -> T {
+        (self.v + self.v_lo).scale2(self.k)
+    }
+
+    /// The first derivative.
+    #[inline(always)]
+    pub fn slope(self) -> T {
+        (self.d + self.d_lo).scale2(self.k)
+    }
+}
+
+/// A number that a definition can be evaluated with.
+pub trait Real:
+    Copy
+    + Add<Output = Self>
+    + Sub<Output = Self>
+    + Mul<Output = Self>
+    + Div<Output = Self>
+    + Neg<Output = Self>
+{
+    /// The literal `c`, of the same kind as `self`.
+    fn lit(self, c: f64) -> Self;
+    /// `|self|`.
+    fn abs(self) -> Self;
+    /// The larger; NaN if `self` is NaN.
+    fn max(self, c: Self) -> Self;
+    /// The smaller; NaN if `self` is NaN.
+    fn min(self, c: Self) -> Self;
+    /// `hi(self)` if `self > c`, else `lo(self)`; NaN if `self` is NaN.
+    fn if_above(self, c: f64, hi: impl FnOnce(Self) -> Self, lo: impl FnOnce(Self) -> Self) -> Self;
+    /// The primitive `p` at `self + lo`, where `lo` is a small correction.
+    fn jet_at(self, lo: Self, p: Prim) -> Jet<Self>;
+
+    /// A constant given to twice the digits of f64, as the sum of two numbers.
+    #[inline(always)]
+    fn constant(self, c: (f64, f64)) -> Self {
+        self.lit(c.0) + self.lit(c.1)
+    }
+    /// `hi(self)` if `self >= c`, else `lo(self)`; NaN if `self` is NaN.
+    #[inline(always)]
+    fn if_at_least(self, c: f64, hi: impl FnOnce(Self) -> Self, lo: impl FnOnce(Self) -> Self) -> Self {
+        (-self).if_above(-c, |x| lo(-x), |x| hi(-x))
+    }
+    /// `self * 2^k` for an integer `k`; only types that hand out a `k` other than 0 have work to do.
+    #[inline(always)]
+    fn scale2(self, _k: Self) -> Self {
+        self
+    }
+    /// `self * o` as a product and the part of it that was rounded off.
+    #[inline(always)]
+    fn two_prod(self, o: Self) -> (Self, Self) {
+        (self * o, self.lit(0.0))
+    }
+    /// `self + o` as a sum and the part of it that was rounded off.
+    #[inline(always)]
+    fn two_sum(self, o: Self) -> (Self, Self) {
+        (self + o, self.lit(0.0))
+    }
+    /// `self`, with -inf replaced by the lowest finite number: times 0 it is -0, not NaN.
+    #[inline(always)]
+    fn above_neg_inf(self) -> Self {
+        self.max(self.lit(-f64::MAX))
+    }
+    /// `self * gate`, rounded once; 0 at -inf, where the gate is 0.
+    #[inline(always)]
+    fn gated(self, gate: Jet<Self>) -> Self {
+        (self.above_neg_inf() * gate.v).scale2(gate.k)
+    }
+    /// `gate + self * gate'`, rounded once: the slope of `x * G(z(x))` for `self = x z'(x)`.
+    #[inline(always)]
+    fn gated_slope(self, gate: Jet<Self>) -> Self {
+        let w = self.max(self.lit(-1e6)).min(self.lit(1e6));
+        (gate.v + w * gate.d).scale2(gate.k)
+    }
+
+    /// The primitive `p` with its derivatives.
+    #[inline(always)]
+    fn jet(self, p: Prim) -> Jet<Self> {
+        self.jet_at(self.lit(0.0), p)
+    }
+    /// `e^x`.
+    #[inline(always)]
+    fn exp(self) -> Self {
+        self.jet(Prim::Exp).value()
+    }
+    /// `e^x - 1`, exact near 0.
+    #[inline(always)]
+    fn exp_m1(self) -> Self {
+        self.jet(Prim::ExpM1).value()
+    }
+    /// `1 / (1 + e^-x)`.
+    #[inline(always)]
+    fn sigmoid(self) -> Self {
+        self.jet(Prim::Sigmoid).value()
+    }
+    /// Hyperbolic tangent.
+    #[inline(always)]
+    fn tanh(self) -> Self {
+        self.jet(Prim::Tanh).value()
+    }
+    /// `ln(1 + e^x)`, without overflow or cancellation.
+    #[inline(always)]
+    fn softplus(self) -> Self {
+        self.jet(Prim::Softplus).value()
+    }
+    /// -1 for negative numbers, else 1.
+    #[inline(always)]
+    fn sign(self) -> Self {
+        self.if_at_least(0.0, |x| x.lit(1.0), |x| x.lit(-1.0))
+    }
+}

@@ -1,0 +1,232 @@
+//! Registers as numbers: how the same definition becomes the f32 and the f64 kernels.
+
+use super::{Jet, Prim, Real};
+use crate::math::{full, narrow};
+use crate::simd::{Lanes, Lanes32, Lanes64};
+use core::ops::{Add, Div, Mul, Neg, Sub};
+
+/// f64 lanes whose result will be rounded to f32.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub struct Narrow<V>(pub V);
+
+/// f64 lanes whose result stays f64.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub struct Full<V>(pub V);
+
+/// f32 lanes: plain f32 arithmetic, for definitions that round once.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub struct Single<V>(pub V);
+
+macro_rules! forward_operators {
+    ($t:ident, $lanes:ident) => {
+        forward_operators!(@one $t, $lanes, Add, add);
+        forward_operators!(@one $t, $lanes, Sub, sub);
+        forward_operators!(@one $t, $lanes, Mul, mul);
+        forward_operators!(@one $t, $lanes, Div, div);
+        impl<V: $lanes> Neg for $t<V> {
+            type Output = Self;
+            #[inline(always)]
+            fn neg(self) -> Self {
+                $t(-self.0)
+            }
+        }
+    };
+    (@one $t:ident, $lanes:ident, $trait:ident, $method:ident) => {
+        impl<V: $lanes> $trait for $t<V> {
+            type Output = Self;
+            #[inline(always)]
+            fn $method(self, o: Self) -> Self {
+                $t(self.0.$method(o.0))
+            }
+        }
+    };
+}
+forward_operators!(Narrow, Lanes64);
+forward_operators!(Full, Lanes64);
+forward_operators!(Single, Lanes32);
+
+/// What is the same for every register: comparison, selection, sign.
+macro_rules! shared_methods {
+    ($t:ident) => {
+        #[inline(always)]
+        fn abs(self) -> Self {
+            $t(self.0.abs())
+        }
+        #[inline(always)]
+        fn max(self, c: Self) -> Self {
+            $t(self.0.max(c.0))
+        }
+        #[inline(always)]
+        fn min(self, c: Self) -> Self {
+            $t(self.0.min(c.0))
+        }
+        #[inline(always)]
+        fn if_above(self, c: f64, hi: impl FnOnce(Self) -> Self, lo: impl FnOnce(Self) -> Self) -> Self {
+            let y = V::select(self.0.gt(self.lit(c).0), hi(self).0, lo(self).0);
+            $t(V::select(self.0.is_nan(), self.0, y))
+        }
+    };
+}
+
+impl<V: Lanes64> Real for Narrow<V> {
+    shared_methods!(Narrow);
+    #[inline(always)]
+    fn lit(self, c: f64) -> Self {
+        Narrow(V::splat(c))
+    }
+    #[inline(always)]
+    fn constant(self, c: (f64, f64)) -> Self {
+        Narrow(V::splat(c.0))
+    }
+    #[inline(always)]
+    fn jet_at(self, _lo: Self, p: Prim) -> Jet<Self> {
+        narrow::jet(self.0, p)
+    }
+    /// Low enough for every f32, and times 2^-1010 still nothing in f32.
+    #[inline(always)]
+    fn above_neg_inf(self) -> Self {
+        self.max(self.lit(-1e39))
+    }
+}
+
+impl<V: Lanes64> Real for Full<V> {
+    shared_methods!(Full);
+    #[inline(always)]
+    fn lit(self, c: f64) -> Self {
+        Full(V::splat(c))
+    }
+    #[inline(always)]
+    fn constant(self, c: (f64, f64)) -> Self {
+        Full(V::splat(c.0))
+    }
+    #[inline(always)]
+    fn jet_at(self, lo: Self, p: Prim) -> Jet<Self> {
+        full::jet(self.0, lo.0, p)
+    }
+    #[inline(always)]
+    fn scale2(self, k: Self) -> Self {
+        Full(full::scale2(self.0, k.0))
+    }
+    #[inline(always)]
+    fn two_prod(self, o: Self) -> (Self, Self) {
+        let (p, e) = self.0.two_prod(o.0);
+        (Full(p), Full(e))
+    }
+    #[inline(always)]
+    fn two_sum(self, o: Self) -> (Self, Self) {
+        let (s, e) = self.0.two_sum(o.0);
+        (Full(s), Full(e))
+    }
+    #[inline(always)]
+    fn gated(self, gate: Jet<Self>) -> Self {
+        let x = self.above_neg_inf().0;
+        let rest = x.min(V::splat(f64::MAX)) * gate.v_lo.0;
+        Full(x.mul_add(gate.v.0, rest)).scale2(gate.k)
+    }
+    #[inline(always)]
+    fn gated_slope(self, gate: Jet<Self>) -> Self {
+        let w = self.max(self.lit(-1e6)).min(self.lit(1e6)).0;
+        let (p, e) = w.two_prod(gate.d.0);
+        let (s, rest) = gate.v.0.two_sum(p);
+        let rest = rest + (e + w.mul_add(gate.d_lo.0, gate.v_lo.0));
+        Full(s + rest).scale2(gate.k)
+    }
+}
+
+impl<V: Lanes32> Real for Single<V> {
+    shared_methods!(Single);
+    #[inline(always)]
+    fn lit(self, c: f64) -> Self {
+        Single(V::splat(c as f32))
+    }
+    #[inline(always)]
+    fn jet_at(self, _lo: Self, p: Prim) -> Jet<Self> {
+        let (a, b) = self.0.widen();
+        let (a, b) = (narrow::jet(a, p), narrow::jet(b, p));
+        let join = |a: Narrow<V::Wide>, b: Narrow<V::Wide>| Single(V::narrow(a.0, b.0));
+        Jet::new(join(a.v, b.v), join(a.d, b.d), join(a.dd, b.dd))
+    }
+}
+
+/// A plain f64 is one full lane.
+impl Real for f64 {
+    #[inline(always)]
+    fn lit(self, c: f64) -> Self {
+        c
+    }
+    #[inline(always)]
+    fn constant(self, c: (f64, f64)) -> Self {
+        c.0
+    }
+    #[inline(always)]
+    fn abs(self) -> Self {
+        Lanes::abs(self)
+    }
+    #[inline(always)]
+    fn max(self, c: Self) -> Self {
+        Lanes::max(self, c)
+    }
+    #[inline(always)]
+    fn min(self, c: Self) -> Self {
+        Lanes::min(self, c)
+    }
+    #[inline(always)]
+    fn if_above(self, c: f64, hi: impl FnOnce(Self) -> Self, lo: impl FnOnce(Self) -> Self) -> Self {
+        Full(self).if_above(c, |x| Full(hi(x.0)), |x| Full(lo(x.0))).0
+    }
+    #[inline(always)]
+    fn jet_at(self, lo: Self, p: Prim) -> Jet<Self> {
+        let j = full::jet(self, lo, p);
+        Jet { v: j.v.0, d: j.d.0, dd: j.dd.0, v_lo: j.v_lo.0, d_lo: j.d_lo.0, k: j.k.0 }
+    }
+    #[inline(always)]
+    fn scale2(self, k: Self) -> Self {
+        full::scale2(self, k)
+    }
+    #[inline(always)]
+    fn two_prod(self, o: Self) -> (Self, Self) {
+        Lanes64::two_prod(self, o)
+    }
+    #[inline(always)]
+    fn two_sum(self, o: Self) -> (Self, Self) {
+        Lanes64::two_sum(self, o)
+    }
+}
+
+/// A plain f32: computed as f64 and rounded after each operation.
+impl Real for f32 {
+    #[inline(always)]
+    fn lit(self, c: f64) -> Self {
+        c as f32
+    }
+    #[inline(always)]
+    fn abs(self) -> Self {
+        f32::from_bits(self.to_bits() & !(1 << 31))
+    }
+    #[inline(always)]
+    fn max(self, c: Self) -> Self {
+        if c > self { c } else { self }
+    }
+    #[inline(always)]
+    fn min(self, c: Self) -> Self {
+        if c < self { c } else { self }
+    }
+    #[inline(always)]
+    fn if_above(self, c: f64, hi: impl FnOnce(Self) -> Self, lo: impl FnOnce(Self) -> Self) -> Self {
+        if self.is_nan() {
+            self
+        } else if self > c as f32 {
+            hi(self)
+        } else {
+            lo(self)
+        }
+    }
+    #[inline(always)]
+    fn jet_at(self, _lo: Self, p: Prim) -> Jet<Self> {
+        let j = narrow::jet(f64::from(self), p);
+        Jet::new(j.v.0 as f32, j.d.0 as f32, j.dd.0 as f32)
+    }
+}

@@ -1,0 +1,176 @@
+//! Vector registers, one narrow trait, one file per instruction set.
+//!
+//! Everything above this module is written once over [`Lanes`]; everything below is a
+//! register type with about thirty one-line operations. Three rules make the same
+//! source give the same bits on every machine:
+//!
+//! 1. Only operations whose result IEEE 754 fixes are used (no reciprocal estimates).
+//! 2. [`Lanes::mul_add`] is fused wherever [`Lanes::FUSED`] says so: AVX2, AVX-512 and
+//!    NEON agree to the bit. The baseline (SSE2, or one lane at a time) multiplies and
+//!    adds in two roundings; code that needs the exact product asks for
+//!    [`Lanes::two_prod`] or [`Lanes64::residual`], which are exact everywhere.
+//! 3. `max` and `min` are defined by a comparison (`c > x ? c : x`), so that a NaN in
+//!    `x` and the sign of a zero in `x` survive.
+//!
+//! A register type may only be used inside a function that was entered through
+//! [`crate::level`], which has checked that the processor has the instructions.
+
+use core::ops::{Add, Div, Mul, Neg, Sub};
+
+#[cfg(target_arch = "aarch64")]
+pub(crate) mod neon;
+pub(crate) mod scalar;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod x86;
+
+/// A register of `N` numbers.
+pub trait Lanes:
+    Copy
+    + Add<Output = Self>
+    + Sub<Output = Self>
+    + Mul<Output = Self>
+    + Div<Output = Self>
+    + Neg<Output = Self>
+{
+    /// The number in one lane.
+    type Elem: Copy;
+    /// One truth value per lane.
+    type Mask: Copy;
+    /// Lanes in the register.
+    const N: usize;
+    /// Whether `mul_add` rounds once.
+    const FUSED: bool;
+
+    /// `v` in every lane.
+    fn splat(v: Self::Elem) -> Self;
+    /// Reads `N` numbers.
+    ///
+    /// # Safety
+    /// `p` must be valid for reading `N` numbers; any alignment will do.
+    unsafe fn load(p: *const Self::Elem) -> Self;
+    /// Writes `N` numbers.
+    ///
+    /// # Safety
+    /// `p` must be valid for writing `N` numbers; any alignment will do.
+    unsafe fn store(self, p: *mut Self::Elem);
+    /// `self * a + b`, rounded once where `FUSED`.
+    fn mul_add(self, a: Self, b: Self) -> Self;
+    /// `|self|`.
+    fn abs(self) -> Self;
+    /// `|self|` with the sign of `sign`.
+    fn copysign(self, sign: Self) -> Self;
+    /// `c > self ? c : self`.
+    fn max(self, c: Self) -> Self;
+    /// `c < self ? c : self`.
+    fn min(self, c: Self) -> Self;
+    /// `self > o`, false for NaN.
+    fn gt(self, o: Self) -> Self::Mask;
+    /// `self` is NaN.
+    fn is_nan(self) -> Self::Mask;
+    /// `m ? a : b` per lane.
+    fn select(m: Self::Mask, a: Self, b: Self) -> Self;
+}
+
+/// A register of f64.
+pub trait Lanes64: Lanes<Elem = f64> {
+    /// Reads `N` f32 and widens them.
+    ///
+    /// # Safety
+    /// `p` must be valid for reading `N` f32.
+    unsafe fn load_f32(p: *const f32) -> Self;
+    /// Rounds to f32 (nearest, ties to even) and writes `N` of them.
+    ///
+    /// # Safety
+    /// `p` must be valid for writing `N` f32.
+    unsafe fn store_f32(self, p: *mut f32);
+    /// Adds the low 12 bits of `t`'s representation to the exponent of `self`: for
+    /// `t = k + 1.5 * 2^52` this is `self * 2^k`, if that is a normal number.
+    fn add_exponent(self, t: Self) -> Self;
+    /// `1 / self` rounded to f32, for `self` within the range of f32.
+    fn recip_f32(self) -> Self;
+
+    /// `self * b` as an exact sum of two numbers (if nothing overflows or underflows).
+    #[inline(always)]
+    fn two_prod(self, b: Self) -> (Self, Self) {
+        let p = self * b;
+        if Self::FUSED {
+            return (p, self.mul_add(b, -p));
+        }
+        let (ah, al) = veltkamp(self);
+        let (bh, bl) = veltkamp(b);
+        (p, ((ah * bh - p) + ah * bl + al * bh) + al * bl)
+    }
+
+    /// `n - q * d` with the product exact: the remainder of a quotient.
+    #[inline(always)]
+    fn residual(n: Self, q: Self, d: Self) -> Self {
+        if Self::FUSED {
+            return (-q).mul_add(d, n);
+        }
+        let (p, e) = q.two_prod(d);
+        (n - p) - e
+    }
+
+    /// `self + b` as an exact sum of two numbers.
+    #[inline(always)]
+    fn two_sum(self, b: Self) -> (Self, Self) {
+        let s = self + b;
+        let t = s - self;
+        (s, (self - (s - t)) + (b - t))
+    }
+
+    /// `self + b` as an exact sum of two numbers, if `|self| >= |b|` or `self` is 0.
+    #[inline(always)]
+    fn quick_two_sum(self, b: Self) -> (Self, Self) {
+        let s = self + b;
+        (s, b - (s - self))
+    }
+}
+
+/// The number as a sum of two with at most 26 significant bits each (Veltkamp, Dekker 1971).
+#[inline(always)]
+fn veltkamp<V: Lanes64>(x: V) -> (V, V) {
+    let c = x * V::splat(134_217_729.0); // 2^27 + 1
+    let hi = c - (c - x);
+    (hi, x - hi)
+}
+
+/// A register of f32, twice as many lanes as its `Wide`.
+pub trait Lanes32: Lanes<Elem = f32> {
+    /// The f64 register of the same size.
+    type Wide: Lanes64;
+    /// The lower and the upper half, widened.
+    fn widen(self) -> (Self::Wide, Self::Wide);
+    /// The inverse of `widen`, rounding to nearest even.
+    fn narrow(lo: Self::Wide, hi: Self::Wide) -> Self;
+}
+
+/// A family of registers: what an instruction-set level provides.
+pub trait Simd: 'static {
+    /// f64 register.
+    type F64: Lanes64;
+    /// f32 register.
+    type F32: Lanes32<Wide = Self::F64>;
+}
+
+/// Implements the arithmetic operators of a register type from four functions.
+macro_rules! operators {
+    ($t:ty, $add:ident, $sub:ident, $mul:ident, $div:ident) => {
+        operators!(@one $t, Add, add, $add);
+        operators!(@one $t, Sub, sub, $sub);
+        operators!(@one $t, Mul, mul, $mul);
+        operators!(@one $t, Div, div, $div);
+    };
+    (@one $t:ty, $trait:ident, $method:ident, $f:ident) => {
+        impl core::ops::$trait for $t {
+            type Output = Self;
+            #[inline(always)]
+            fn $method(self, o: Self) -> Self {
+                // SAFETY: a value of this type exists only where its instructions do (see `simd`).
+                Self(unsafe { $f(self.0, o.0) })
+            }
+        }
+    };
+}
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+pub(crate) use operators;

@@ -1,0 +1,149 @@
+//! NEON, which every 64-bit Arm processor has: two f64 or four f32, fused multiply-add.
+
+use super::{Lanes, Lanes32, Lanes64, Simd, operators};
+use core::arch::aarch64::*;
+use core::ops::Neg;
+
+/// Two f64 or four f32.
+pub struct Neon;
+
+impl Simd for Neon {
+    type F64 = F64x2;
+    type F32 = F32x4;
+}
+
+/// One register type: its name, intrinsic types, element, lanes and intrinsics.
+macro_rules! register {
+    ($t:ident, $raw:ty, $elem:ty, $n:literal, $mask:ty, $signs:expr,
+     $set1:ident $load:ident $store:ident $add:ident $sub:ident $mul:ident $div:ident
+     $neg:ident $abs:ident $fma:ident $gt:ident $eq:ident $select:ident $not:expr) => {
+        #[doc = concat!(stringify!($n), " lanes of ", stringify!($elem), ".")]
+        #[derive(Clone, Copy)]
+        #[repr(transparent)]
+        pub struct $t($raw);
+
+        operators!($t, $add, $sub, $mul, $div);
+
+        impl Neg for $t {
+            type Output = Self;
+            #[inline(always)]
+            fn neg(self) -> Self {
+                // SAFETY: every aarch64 processor has NEON.
+                Self(unsafe { $neg(self.0) })
+            }
+        }
+
+        // SAFETY (every block below): every aarch64 processor has NEON; loads and stores
+        // have the caller's promise that the memory is there.
+        impl Lanes for $t {
+            type Elem = $elem;
+            type Mask = $mask;
+            const N: usize = $n;
+            const FUSED: bool = true;
+            #[inline(always)]
+            fn splat(v: $elem) -> Self {
+                // SAFETY: as above.
+                Self(unsafe { $set1(v) })
+            }
+            #[inline(always)]
+            unsafe fn load(p: *const $elem) -> Self {
+                // SAFETY: as above.
+                Self(unsafe { $load(p) })
+            }
+            #[inline(always)]
+            unsafe fn store(self, p: *mut $elem) {
+                // SAFETY: as above.
+                unsafe { $store(p, self.0) }
+            }
+            #[inline(always)]
+            fn mul_add(self, a: Self, b: Self) -> Self {
+                // SAFETY: as above.
+                Self(unsafe { $fma(b.0, self.0, a.0) })
+            }
+            #[inline(always)]
+            fn abs(self) -> Self {
+                // SAFETY: as above.
+                Self(unsafe { $abs(self.0) })
+            }
+            #[inline(always)]
+            fn copysign(self, sign: Self) -> Self {
+                // SAFETY: as above.
+                Self(unsafe { $select($signs, sign.0, self.0) })
+            }
+            #[inline(always)]
+            fn max(self, c: Self) -> Self {
+                // SAFETY: as above. Not `fmax`, which orders the zeros.
+                Self(unsafe { $select($gt(c.0, self.0), c.0, self.0) })
+            }
+            #[inline(always)]
+            fn min(self, c: Self) -> Self {
+                // SAFETY: as above. Not `fmin`, which orders the zeros.
+                Self(unsafe { $select($gt(self.0, c.0), c.0, self.0) })
+            }
+            #[inline(always)]
+            fn gt(self, o: Self) -> $mask {
+                // SAFETY: as above.
+                unsafe { $gt(self.0, o.0) }
+            }
+            #[inline(always)]
+            fn is_nan(self) -> $mask {
+                // SAFETY: as above.
+                unsafe { $not($eq(self.0, self.0)) }
+            }
+            #[inline(always)]
+            fn select(m: $mask, a: Self, b: Self) -> Self {
+                // SAFETY: as above.
+                Self(unsafe { $select(m, a.0, b.0) })
+            }
+        }
+    };
+}
+
+register!(F64x2, float64x2_t, f64, 2, uint64x2_t, vdupq_n_u64(1 << 63),
+    vdupq_n_f64 vld1q_f64 vst1q_f64 vaddq_f64 vsubq_f64 vmulq_f64 vdivq_f64
+    vnegq_f64 vabsq_f64 vfmaq_f64 vcgtq_f64 vceqq_f64 vbslq_f64 |m| veorq_u64(m, vdupq_n_u64(u64::MAX)));
+register!(F32x4, float32x4_t, f32, 4, uint32x4_t, vdupq_n_u32(1 << 31),
+    vdupq_n_f32 vld1q_f32 vst1q_f32 vaddq_f32 vsubq_f32 vmulq_f32 vdivq_f32
+    vnegq_f32 vabsq_f32 vfmaq_f32 vcgtq_f32 vceqq_f32 vbslq_f32 |m| vmvnq_u32(m));
+
+impl Lanes64 for F64x2 {
+    #[inline(always)]
+    unsafe fn load_f32(p: *const f32) -> Self {
+        // SAFETY: the caller's promise.
+        Self(unsafe { vcvt_f64_f32(vld1_f32(p)) })
+    }
+    #[inline(always)]
+    unsafe fn store_f32(self, p: *mut f32) {
+        // SAFETY: the caller's promise.
+        unsafe { vst1_f32(p, vcvt_f32_f64(self.0)) }
+    }
+    #[inline(always)]
+    fn add_exponent(self, t: Self) -> Self {
+        // SAFETY: every aarch64 processor has NEON.
+        Self(unsafe {
+            vreinterpretq_f64_u64(vaddq_u64(
+                vreinterpretq_u64_f64(self.0),
+                vshlq_n_u64::<52>(vreinterpretq_u64_f64(t.0)),
+            ))
+        })
+    }
+    #[inline(always)]
+    fn recip_f32(self) -> Self {
+        // SAFETY: every aarch64 processor has NEON.
+        Self(unsafe { vcvt_f64_f32(vdiv_f32(vdup_n_f32(1.0), vcvt_f32_f64(self.0))) })
+    }
+}
+
+impl Lanes32 for F32x4 {
+    type Wide = F64x2;
+    #[inline(always)]
+    fn widen(self) -> (F64x2, F64x2) {
+        // SAFETY: every aarch64 processor has NEON.
+        unsafe { (F64x2(vcvt_f64_f32(vget_low_f32(self.0))), F64x2(vcvt_high_f64_f32(self.0))) }
+    }
+    #[inline(always)]
+    fn narrow(lo: F64x2, hi: F64x2) -> Self {
+        // SAFETY: every aarch64 processor has NEON.
+        Self(unsafe { vcvt_high_f32_f64(vcvt_f32_f64(lo.0), hi.0) })
+    }
+}

@@ -1,0 +1,186 @@
+//! One lane at a time, with nothing but IEEE arithmetic: the form that runs anywhere.
+
+use super::{Lanes, Lanes32, Lanes64, Simd};
+
+/// Plain numbers as one-lane registers.
+#[derive(Clone, Copy)]
+pub struct Scalar;
+
+impl Simd for Scalar {
+    type F64 = f64;
+    type F32 = F32x2;
+}
+
+impl Lanes for f64 {
+    type Elem = f64;
+    type Mask = bool;
+    const N: usize = 1;
+    const FUSED: bool = false;
+    #[inline(always)]
+    fn splat(v: f64) -> Self {
+        v
+    }
+    #[inline(always)]
+    unsafe fn load(p: *const f64) -> Self {
+        // SAFETY: the caller's promise.
+        unsafe { p.read_unaligned() }
+    }
+    #[inline(always)]
+    unsafe fn store(self, p: *mut f64) {
+        // SAFETY: the caller's promise.
+        unsafe { p.write_unaligned(self) }
+    }
+    #[inline(always)]
+    fn mul_add(self, a: Self, b: Self) -> Self {
+        self * a + b
+    }
+    #[inline(always)]
+    fn abs(self) -> Self {
+        f64::from_bits(self.to_bits() & !(1 << 63))
+    }
+    #[inline(always)]
+    fn copysign(self, sign: Self) -> Self {
+        f64::from_bits((self.to_bits() & !(1 << 63)) | (sign.to_bits() & (1 << 63)))
+    }
+    #[inline(always)]
+    fn max(self, c: Self) -> Self {
+        if c > self { c } else { self }
+    }
+    #[inline(always)]
+    fn min(self, c: Self) -> Self {
+        if c < self { c } else { self }
+    }
+    #[inline(always)]
+    fn gt(self, o: Self) -> bool {
+        self > o
+    }
+    #[inline(always)]
+    fn is_nan(self) -> bool {
+        self != self
+    }
+    #[inline(always)]
+    fn select(m: bool, a: Self, b: Self) -> Self {
+        if m { a } else { b }
+    }
+}
+
+impl Lanes64 for f64 {
+    #[inline(always)]
+    unsafe fn load_f32(p: *const f32) -> Self {
+        // SAFETY: the caller's promise.
+        f64::from(unsafe { p.read_unaligned() })
+    }
+    #[inline(always)]
+    unsafe fn store_f32(self, p: *mut f32) {
+        // SAFETY: the caller's promise.
+        unsafe { p.write_unaligned(self as f32) }
+    }
+    #[inline(always)]
+    fn add_exponent(self, t: Self) -> Self {
+        f64::from_bits(self.to_bits().wrapping_add(t.to_bits() << 52))
+    }
+    #[inline(always)]
+    fn recip_f32(self) -> Self {
+        f64::from(1.0 / self as f32)
+    }
+}
+
+/// Two f32, so that a register of f32 is as wide as one f64 twice.
+#[derive(Clone, Copy)]
+pub struct F32x2([f32; 2]);
+
+macro_rules! pairwise {
+    ($($trait:ident $method:ident),*) => {$(
+        impl core::ops::$trait for F32x2 {
+            type Output = Self;
+            #[inline(always)]
+            fn $method(self, o: Self) -> Self {
+                F32x2([self.0[0].$method(o.0[0]), self.0[1].$method(o.0[1])])
+            }
+        }
+    )*};
+}
+use core::ops::{Add, Div, Mul, Sub};
+pairwise!(Add add, Sub sub, Mul mul, Div div);
+
+impl core::ops::Neg for F32x2 {
+    type Output = Self;
+    #[inline(always)]
+    fn neg(self) -> Self {
+        F32x2(self.0.map(|v| -v))
+    }
+}
+
+impl F32x2 {
+    #[inline(always)]
+    fn zip(self, o: Self, f: impl Fn(f32, f32) -> f32) -> Self {
+        F32x2([f(self.0[0], o.0[0]), f(self.0[1], o.0[1])])
+    }
+}
+
+impl Lanes for F32x2 {
+    type Elem = f32;
+    type Mask = [bool; 2];
+    const N: usize = 2;
+    const FUSED: bool = false;
+    #[inline(always)]
+    fn splat(v: f32) -> Self {
+        F32x2([v; 2])
+    }
+    #[inline(always)]
+    unsafe fn load(p: *const f32) -> Self {
+        // SAFETY: the caller's promise.
+        F32x2(unsafe { p.cast::<[f32; 2]>().read_unaligned() })
+    }
+    #[inline(always)]
+    unsafe fn store(self, p: *mut f32) {
+        // SAFETY: the caller's promise.
+        unsafe { p.cast::<[f32; 2]>().write_unaligned(self.0) }
+    }
+    #[inline(always)]
+    fn mul_add(self, a: Self, b: Self) -> Self {
+        self * a + b
+    }
+    #[inline(always)]
+    fn abs(self) -> Self {
+        F32x2(self.0.map(|v| f32::from_bits(v.to_bits() & !(1 << 31))))
+    }
+    #[inline(always)]
+    fn copysign(self, sign: Self) -> Self {
+        self.zip(sign, |v, s| {
+            f32::from_bits((v.to_bits() & !(1 << 31)) | (s.to_bits() & (1 << 31)))
+        })
+    }
+    #[inline(always)]
+    fn max(self, c: Self) -> Self {
+        self.zip(c, |x, c| if c > x { c } else { x })
+    }
+    #[inline(always)]
+    fn min(self, c: Self) -> Self {
+        self.zip(c, |x, c| if c < x { c } else { x })
+    }
+    #[inline(always)]
+    fn gt(self, o: Self) -> [bool; 2] {
+        [self.0[0] > o.0[0], self.0[1] > o.0[1]]
+    }
+    #[inline(always)]
+    fn is_nan(self) -> [bool; 2] {
+        self.0.map(|v| v != v)
+    }
+    #[inline(always)]
+    fn select(m: [bool; 2], a: Self, b: Self) -> Self {
+        F32x2([if m[0] { a.0[0] } else { b.0[0] }, if m[1] { a.0[1] } else { b.0[1] }])
+    }
+}
+
+impl Lanes32 for F32x2 {
+    type Wide = f64;
+    #[inline(always)]
+    fn widen(self) -> (f64, f64) {
+        (f64::from(self.0[0]), f64::from(self.0[1]))
+    }
+    #[inline(always)]
+    fn narrow(lo: f64, hi: f64) -> Self {
+        F32x2([lo as f32, hi as f32])
+    }
+}

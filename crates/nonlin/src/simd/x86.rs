@@ -1,0 +1,232 @@
+//! SSE2 (every x86-64 processor), AVX2 with FMA, and AVX-512 (F, DQ, VL, BW).
+#![allow(clippy::too_many_arguments)]
+
+use super::{Lanes, Lanes32, Lanes64, Simd, operators};
+use core::arch::x86_64::*;
+use core::ops::Neg;
+
+/// Two f64 or four f32; no fused multiply-add.
+pub struct Sse2;
+/// Four f64 or eight f32.
+pub struct Avx2;
+/// Eight f64 or sixteen f32.
+pub struct Avx512;
+
+impl Simd for Sse2 {
+    type F64 = F64x2;
+    type F32 = F32x4;
+}
+impl Simd for Avx2 {
+    type F64 = F64x4;
+    type F32 = F32x8;
+}
+impl Simd for Avx512 {
+    type F64 = F64x8;
+    type F32 = F32x16;
+}
+
+/// One register type: its name, intrinsic type, element, lanes and intrinsics.
+macro_rules! register {
+    ($t:ident, $raw:ty, $elem:ty, $n:literal, $mask:ty, fused: $fused:literal,
+     $set1:ident $load:ident $store:ident $add:ident $sub:ident $mul:ident $div:ident
+     $and:ident $andnot:ident $or:ident $xor:ident $max:ident $min:ident,
+     fma: $fma:expr, gt: $gt:expr, nan: $nan:expr, select: $select:expr) => {
+        #[doc = concat!(stringify!($n), " lanes of ", stringify!($elem), ".")]
+        #[derive(Clone, Copy)]
+        #[repr(transparent)]
+        pub struct $t($raw);
+
+        operators!($t, $add, $sub, $mul, $div);
+
+        impl Neg for $t {
+            type Output = Self;
+            #[inline(always)]
+            fn neg(self) -> Self {
+                // SAFETY: a value of this type exists only where its instructions do (see `simd`).
+                Self(unsafe { $xor(self.0, $set1(-0.0)) })
+            }
+        }
+
+        // SAFETY (every block below): a register type is used only inside functions entered
+        // through `level`, which has checked that its instructions exist; loads and stores
+        // have the caller's promise that the memory is there.
+        impl Lanes for $t {
+            type Elem = $elem;
+            type Mask = $mask;
+            const N: usize = $n;
+            const FUSED: bool = $fused;
+            #[inline(always)]
+            fn splat(v: $elem) -> Self {
+                // SAFETY: as above.
+                Self(unsafe { $set1(v) })
+            }
+            #[inline(always)]
+            unsafe fn load(p: *const $elem) -> Self {
+                // SAFETY: as above.
+                Self(unsafe { $load(p) })
+            }
+            #[inline(always)]
+            unsafe fn store(self, p: *mut $elem) {
+                // SAFETY: as above.
+                unsafe { $store(p, self.0) }
+            }
+            #[inline(always)]
+            fn mul_add(self, a: Self, b: Self) -> Self {
+                // SAFETY: as above.
+                Self(unsafe { $fma(self.0, a.0, b.0) })
+            }
+            #[inline(always)]
+            fn abs(self) -> Self {
+                // SAFETY: as above.
+                Self(unsafe { $andnot($set1(-0.0), self.0) })
+            }
+            #[inline(always)]
+            fn copysign(self, sign: Self) -> Self {
+                // SAFETY: as above.
+                unsafe {
+                    let m = $set1(-0.0);
+                    Self($or($andnot(m, self.0), $and(m, sign.0)))
+                }
+            }
+            #[inline(always)]
+            fn max(self, c: Self) -> Self {
+                // SAFETY: as above. The instruction computes `a > b ? a : b`.
+                Self(unsafe { $max(c.0, self.0) })
+            }
+            #[inline(always)]
+            fn min(self, c: Self) -> Self {
+                // SAFETY: as above. The instruction computes `a < b ? a : b`.
+                Self(unsafe { $min(c.0, self.0) })
+            }
+            #[inline(always)]
+            fn gt(self, o: Self) -> $mask {
+                // SAFETY: as above.
+                unsafe { $gt(self.0, o.0) }
+            }
+            #[inline(always)]
+            fn is_nan(self) -> $mask {
+                // SAFETY: as above.
+                unsafe { $nan(self.0, self.0) }
+            }
+            #[inline(always)]
+            fn select(m: $mask, a: Self, b: Self) -> Self {
+                // SAFETY: as above.
+                Self(unsafe { $select(m, a.0, b.0) })
+            }
+        }
+    };
+}
+
+register!(F64x2, __m128d, f64, 2, __m128d, fused: false,
+    _mm_set1_pd _mm_loadu_pd _mm_storeu_pd _mm_add_pd _mm_sub_pd _mm_mul_pd _mm_div_pd
+    _mm_and_pd _mm_andnot_pd _mm_or_pd _mm_xor_pd _mm_max_pd _mm_min_pd,
+    fma: |a, b, c| _mm_add_pd(_mm_mul_pd(a, b), c),
+    gt: |a, b| _mm_cmplt_pd(b, a), nan: |a, b| _mm_cmpunord_pd(a, b),
+    select: |m, a, b| _mm_or_pd(_mm_and_pd(m, a), _mm_andnot_pd(m, b)));
+register!(F32x4, __m128, f32, 4, __m128, fused: false,
+    _mm_set1_ps _mm_loadu_ps _mm_storeu_ps _mm_add_ps _mm_sub_ps _mm_mul_ps _mm_div_ps
+    _mm_and_ps _mm_andnot_ps _mm_or_ps _mm_xor_ps _mm_max_ps _mm_min_ps,
+    fma: |a, b, c| _mm_add_ps(_mm_mul_ps(a, b), c),
+    gt: |a, b| _mm_cmplt_ps(b, a), nan: |a, b| _mm_cmpunord_ps(a, b),
+    select: |m, a, b| _mm_or_ps(_mm_and_ps(m, a), _mm_andnot_ps(m, b)));
+register!(F64x4, __m256d, f64, 4, __m256d, fused: true,
+    _mm256_set1_pd _mm256_loadu_pd _mm256_storeu_pd _mm256_add_pd _mm256_sub_pd _mm256_mul_pd _mm256_div_pd
+    _mm256_and_pd _mm256_andnot_pd _mm256_or_pd _mm256_xor_pd _mm256_max_pd _mm256_min_pd,
+    fma: |a, b, c| _mm256_fmadd_pd(a, b, c),
+    gt: |a, b| _mm256_cmp_pd::<_CMP_GT_OQ>(a, b), nan: |a, b| _mm256_cmp_pd::<_CMP_UNORD_Q>(a, b),
+    select: |m, a, b| _mm256_blendv_pd(b, a, m));
+register!(F32x8, __m256, f32, 8, __m256, fused: true,
+    _mm256_set1_ps _mm256_loadu_ps _mm256_storeu_ps _mm256_add_ps _mm256_sub_ps _mm256_mul_ps _mm256_div_ps
+    _mm256_and_ps _mm256_andnot_ps _mm256_or_ps _mm256_xor_ps _mm256_max_ps _mm256_min_ps,
+    fma: |a, b, c| _mm256_fmadd_ps(a, b, c),
+    gt: |a, b| _mm256_cmp_ps::<_CMP_GT_OQ>(a, b), nan: |a, b| _mm256_cmp_ps::<_CMP_UNORD_Q>(a, b),
+    select: |m, a, b| _mm256_blendv_ps(b, a, m));
+register!(F64x8, __m512d, f64, 8, __mmask8, fused: true,
+    _mm512_set1_pd _mm512_loadu_pd _mm512_storeu_pd _mm512_add_pd _mm512_sub_pd _mm512_mul_pd _mm512_div_pd
+    _mm512_and_pd _mm512_andnot_pd _mm512_or_pd _mm512_xor_pd _mm512_max_pd _mm512_min_pd,
+    fma: |a, b, c| _mm512_fmadd_pd(a, b, c),
+    gt: |a, b| _mm512_cmp_pd_mask::<_CMP_GT_OQ>(a, b), nan: |a, b| _mm512_cmp_pd_mask::<_CMP_UNORD_Q>(a, b),
+    select: |m, a, b| _mm512_mask_blend_pd(m, b, a));
+register!(F32x16, __m512, f32, 16, __mmask16, fused: true,
+    _mm512_set1_ps _mm512_loadu_ps _mm512_storeu_ps _mm512_add_ps _mm512_sub_ps _mm512_mul_ps _mm512_div_ps
+    _mm512_and_ps _mm512_andnot_ps _mm512_or_ps _mm512_xor_ps _mm512_max_ps _mm512_min_ps,
+    fma: |a, b, c| _mm512_fmadd_ps(a, b, c),
+    gt: |a, b| _mm512_cmp_ps_mask::<_CMP_GT_OQ>(a, b), nan: |a, b| _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(a, b),
+    select: |m, a, b| _mm512_mask_blend_ps(m, b, a));
+
+/// What f64 registers do beside `Lanes`: conversions, exponents, the seed of a reciprocal.
+macro_rules! register64 {
+    ($t:ident, load: $load:expr, store: $store:expr, exponent: $exponent:expr, recip: $recip:expr) => {
+        impl Lanes64 for $t {
+            #[inline(always)]
+            unsafe fn load_f32(p: *const f32) -> Self {
+                // SAFETY: the caller's promise, and as in `register!`.
+                Self(unsafe { $load(p) })
+            }
+            #[inline(always)]
+            unsafe fn store_f32(self, p: *mut f32) {
+                // SAFETY: the caller's promise, and as in `register!`.
+                unsafe { $store(p, self.0) }
+            }
+            #[inline(always)]
+            fn add_exponent(self, t: Self) -> Self {
+                // SAFETY: as in `register!`.
+                Self(unsafe { $exponent(self.0, t.0) })
+            }
+            #[inline(always)]
+            fn recip_f32(self) -> Self {
+                // SAFETY: as in `register!`.
+                Self(unsafe { $recip(self.0) })
+            }
+        }
+    };
+}
+
+register64!(F64x2,
+    load: |p: *const f32| _mm_cvtps_pd(_mm_castpd_ps(_mm_load_sd(p.cast()))),
+    store: |p: *mut f32, v| _mm_storel_epi64(p.cast(), _mm_castps_si128(_mm_cvtpd_ps(v))),
+    exponent: |v, t| _mm_castsi128_pd(_mm_add_epi64(
+        _mm_castpd_si128(v), _mm_slli_epi64::<52>(_mm_castpd_si128(t)))),
+    recip: |v| _mm_cvtps_pd(_mm_div_ps(_mm_set1_ps(1.0), _mm_movelh_ps(_mm_cvtpd_ps(v), _mm_set1_ps(1.0)))));
+register64!(F64x4,
+    load: |p: *const f32| _mm256_cvtps_pd(_mm_loadu_ps(p)),
+    store: |p: *mut f32, v| _mm_storeu_ps(p, _mm256_cvtpd_ps(v)),
+    exponent: |v, t| _mm256_castsi256_pd(_mm256_add_epi64(
+        _mm256_castpd_si256(v), _mm256_slli_epi64::<52>(_mm256_castpd_si256(t)))),
+    recip: |v| _mm256_cvtps_pd(_mm_div_ps(_mm_set1_ps(1.0), _mm256_cvtpd_ps(v))));
+register64!(F64x8,
+    load: |p: *const f32| _mm512_cvtps_pd(_mm256_loadu_ps(p)),
+    store: |p: *mut f32, v| _mm256_storeu_ps(p, _mm512_cvtpd_ps(v)),
+    exponent: |v, t| _mm512_castsi512_pd(_mm512_add_epi64(
+        _mm512_castpd_si512(v), _mm512_slli_epi64::<52>(_mm512_castpd_si512(t)))),
+    recip: |v| _mm512_cvtps_pd(_mm256_div_ps(_mm256_set1_ps(1.0), _mm512_cvtpd_ps(v))));
+
+/// The two halves of an f32 register.
+macro_rules! register32 {
+    ($t:ident, $wide:ident, widen: $widen:expr, narrow: $narrow:expr) => {
+        impl Lanes32 for $t {
+            type Wide = $wide;
+            #[inline(always)]
+            fn widen(self) -> ($wide, $wide) {
+                // SAFETY: as in `register!`.
+                let (lo, hi) = unsafe { $widen(self.0) };
+                ($wide(lo), $wide(hi))
+            }
+            #[inline(always)]
+            fn narrow(lo: $wide, hi: $wide) -> Self {
+                // SAFETY: as in `register!`.
+                Self(unsafe { $narrow(lo.0, hi.0) })
+            }
+        }
+    };
+}
+
+register32!(F32x4, F64x2,
+    widen: |v| (_mm_cvtps_pd(v), _mm_cvtps_pd(_mm_movehl_ps(v, v))),
+    narrow: |lo, hi| _mm_movelh_ps(_mm_cvtpd_ps(lo), _mm_cvtpd_ps(hi)));
+register32!(F32x8, F64x4,
+    widen: |v| (_mm256_cvtps_pd(_mm256_castps256_ps128(v)), _mm256_cvtps_pd(_mm256_extractf128_ps::<1>(v))),
+    narrow: |lo, hi| _mm256_insertf128_ps::<1>(_mm256_castps128_ps256(_mm256_cvtpd_ps(lo)), _mm256_cvtpd_ps(hi)));
+register32!(F32x16, F64x8,
+    widen: |v| (_mm512_cvtps_pd(_mm512_castps512_ps256(v)), _mm512_cvtps_pd(_mm512_extractf32x8_ps::<1>(v))),
+    narrow: |lo, hi| _mm512_insertf32x8::<1>(_mm512_castps256_ps512(_mm512_cvtpd_ps(lo)), _mm512_cvtpd_ps(hi)));
