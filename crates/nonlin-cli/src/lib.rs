@@ -1,0 +1,18 @@
+//! The modules of the `nonlin` command, apart from `main` so that tests reach them.
+//!
+//! | module | does |
+//! |---|---|
+//! | [`array`] | what is known of an array before its elements are read |
+//! | [`npy`], [`tensors`] | headers of `.npy` and `.safetensors` files, read and written |
+//! | [`output`] | files that appear whole or not at all |
+//! | [`plot`] | figures as SVG and PNG |
+//! | [`ticks`] | round numbers along axes |
+//! | [`curve`] | curves in the terminal |
+
+pub mod array;
+pub mod curve;
+pub mod npy;
+pub mod output;
+pub mod plot;
+pub mod tensors;
+pub mod ticks;

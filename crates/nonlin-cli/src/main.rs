@@ -1,0 +1,3 @@
+//! The `nonlin` command.
+
+fn main() {}
