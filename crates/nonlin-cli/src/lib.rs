@@ -4,15 +4,19 @@
 //! |---|---|
 //! | [`array`] | what is known of an array before its elements are read |
 //! | [`npy`], [`tensors`] | headers of `.npy` and `.safetensors` files, read and written |
+//! | [`input`] | files mapped and read block by block |
 //! | [`output`] | files that appear whole or not at all |
+//! | [`progress`] | a bar for what takes longer than a second |
 //! | [`plot`] | figures as SVG and PNG |
 //! | [`ticks`] | round numbers along axes |
 //! | [`curve`] | curves in the terminal |
 
 pub mod array;
 pub mod curve;
+pub mod input;
 pub mod npy;
 pub mod output;
 pub mod plot;
+pub mod progress;
 pub mod tensors;
 pub mod ticks;

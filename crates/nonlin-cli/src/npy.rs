@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::array::{Array, DType, check_size};
 
-const MAGIC: &[u8] = b"\x93NUMPY";
+pub(crate) const MAGIC: &[u8] = b"\x93NUMPY";
 /// The longest header read. NumPy's own are below 200 bytes unless the type has fields.
 const MAX_HEADER: usize = 1 << 20;
 /// The most axes, NumPy 2's limit.

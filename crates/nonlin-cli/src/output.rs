@@ -7,7 +7,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 
@@ -37,6 +37,8 @@ enum Backing {
     Hidden(NamedTempFile),
     /// A device or pipe.
     Direct(File),
+    /// Standard output.
+    Stdout,
 }
 
 impl Output {
@@ -48,6 +50,10 @@ impl Output {
     /// The directory is missing or not writable, `path` is a directory or read-only, or the
     /// disk is too small.
     pub fn create(path: &Path, size: u64) -> Result<Self> {
+        if path == Path::new("-") {
+            let name = PathBuf::from("standard output");
+            return Ok(Output { target: name.clone(), name, file: Backing::Stdout });
+        }
         Self::create_as(path, size, true)
     }
 
@@ -77,10 +83,10 @@ impl Output {
             .with_context(|| format!("{}: cannot write in its directory", name.display()))?;
         let output = Output { name, target, file };
         if let Some(meta) = existing {
-            let kept = output.file.file().set_permissions(meta.permissions());
+            let kept = output.file.apply(|file| file.set_permissions(meta.permissions()));
             kept.with_context(|| output.name.display().to_string())?;
         }
-        reserve(output.file.file(), size).with_context(|| {
+        output.file.apply(|file| reserve(file, size)).with_context(|| {
             format!("{}: no room for {size} bytes, nothing written", output.name.display())
         })?;
         Ok(output)
@@ -88,10 +94,31 @@ impl Output {
 
     /// Appends `bytes`.
     pub fn put(&mut self, bytes: &[u8]) -> Result<()> {
-        let written = self.file.file().write_all(bytes);
-        written.with_context(|| match self.file {
-            Backing::Direct(_) => self.name.display().to_string(),
-            _ => format!("{}: not written", self.name.display()),
+        let written = match &mut self.file {
+            Backing::Stdout => io::stdout().write_all(bytes).and_then(|()| io::stdout().flush()),
+            file => file.apply(|mut file| file.write_all(bytes)),
+        };
+        self.explain(written)
+    }
+
+    /// Writes `bytes` from the byte `at` on, and appends behind them from now on. Only where
+    /// [`Output::seeks`].
+    pub fn put_at(&mut self, at: u64, bytes: &[u8]) -> Result<()> {
+        let sought = self.file.apply(|mut file| file.seek(SeekFrom::Start(at)));
+        self.explain(sought.map(drop))?;
+        self.put(bytes)
+    }
+
+    /// Whether it is a file, not a pipe or device.
+    #[must_use]
+    pub fn seeks(&self) -> bool {
+        !matches!(self.file, Backing::Direct(_) | Backing::Stdout)
+    }
+
+    fn explain(&self, written: io::Result<()>) -> Result<()> {
+        written.with_context(|| match self.seeks() {
+            true => format!("{}: not written", self.name.display()),
+            false => self.name.display().to_string(),
         })
     }
 }
@@ -106,11 +133,11 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
 /// Makes the files appear, all of them or none: should one rename fail, those before it are
 /// taken back.
 pub fn commit(mut outputs: Vec<Output>) -> Result<()> {
-    outputs.retain(|output| !matches!(output.file, Backing::Direct(_)));
+    outputs.retain(Output::seeks);
     for (i, output) in outputs.iter().enumerate() {
         let twice = outputs[..i].iter().any(|o| o.target == output.target);
         ensure!(!twice, "{}: named twice as an output", output.name.display());
-        let synced = output.file.file().sync_all();
+        let synced = output.file.apply(File::sync_all);
         synced.with_context(|| format!("{}: not written", output.name.display()))?;
     }
     // A signal waits until the names are in place.
@@ -144,7 +171,7 @@ pub fn commit(mut outputs: Vec<Output>) -> Result<()> {
 /// a hidden name.
 fn place(file: Backing, target: &Path, backup: bool) -> io::Result<Option<TempPath>> {
     let complete = match file {
-        Backing::Direct(_) => return Ok(None),
+        Backing::Direct(_) | Backing::Stdout => return Ok(None),
         Backing::Hidden(hidden) => hidden.into_temp_path(),
         #[cfg(target_os = "linux")]
         Backing::Anonymous(file) => {
@@ -172,12 +199,14 @@ fn in_free_name(directory: &Path, make: impl Fn(&Path) -> io::Result<()>) -> io:
 }
 
 impl Backing {
-    fn file(&self) -> &File {
+    /// Calls `f` with the file, if it is one.
+    fn apply<T: Default>(&self, f: impl FnOnce(&File) -> io::Result<T>) -> io::Result<T> {
         match self {
             #[cfg(target_os = "linux")]
-            Backing::Anonymous(file) => file,
-            Backing::Hidden(hidden) => hidden.as_file(),
-            Backing::Direct(file) => file,
+            Backing::Anonymous(file) => f(file),
+            Backing::Hidden(hidden) => f(hidden.as_file()),
+            Backing::Direct(file) => f(file),
+            Backing::Stdout => Ok(T::default()),
         }
     }
 }
@@ -284,6 +313,22 @@ mod tests {
                 }
             }
             assert_eq!(names(dir.path()), ["out.npy"]);
+        }
+    }
+
+    #[test]
+    fn places_are_written_in_any_order() {
+        for anonymous in [true, false] {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("out");
+            let mut output = Output::create_as(&path, 6, anonymous).unwrap();
+            assert!(output.seeks());
+            output.put(b"h").unwrap();
+            output.put_at(4, b"cd").unwrap();
+            output.put_at(1, b"12").unwrap();
+            output.put(b"3").unwrap();
+            commit(vec![output]).unwrap();
+            assert_eq!(fs::read(&path).unwrap(), b"h123cd");
         }
     }
 

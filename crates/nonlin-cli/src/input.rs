@@ -1,0 +1,354 @@
+//! Input files: mapped, not loaded, and read block by block as the type that is computed with.
+
+#![allow(unsafe_code)]
+
+use std::fs::{self, File};
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+use half::{bf16, f16};
+use memmap2::{Advice, Mmap};
+
+use crate::array::{Array, DType};
+use crate::npy;
+use crate::tensors::{self, Tensors};
+
+/// A file of arrays.
+pub struct Input {
+    name: String,
+    bytes: Bytes,
+    /// What its header says.
+    pub contents: Contents,
+}
+
+/// What a file holds.
+pub enum Contents {
+    /// One array without a name.
+    Npy(Array),
+    /// Arrays with names.
+    Tensors(Tensors),
+}
+
+enum Bytes {
+    Mapped(Mmap),
+    Read(Vec<u8>),
+}
+
+impl Bytes {
+    fn open(path: &Path) -> Result<Self> {
+        let file = File::open(path)?;
+        let meta = file.metadata()?;
+        ensure!(!meta.is_dir(), "is a directory");
+        if !meta.is_file() {
+            // A pipe has no pages to map.
+            return Ok(Bytes::Read(fs::read(path)?));
+        }
+        if meta.len() == 0 {
+            return Ok(Bytes::Read(Vec::new()));
+        }
+        // SAFETY: the bytes are read as plain numbers, for which every value is valid. Another
+        // program that changes the file meanwhile changes numbers; one that cuts it short ends
+        // this program by a signal, with no output begun to appear.
+        let map = unsafe { Mmap::map(&file) }?;
+        #[cfg(unix)]
+        let _ = map.advise(Advice::Sequential);
+        Ok(Bytes::Mapped(map))
+    }
+
+    fn get(&self) -> &[u8] {
+        match self {
+            Bytes::Mapped(map) => map,
+            Bytes::Read(bytes) => bytes,
+        }
+    }
+}
+
+impl Input {
+    /// Opens a file and checks its header and length.
+    ///
+    /// # Errors
+    /// The file cannot be read, is no `.npy` or `.safetensors` file, or is damaged.
+    pub fn open(path: &Path) -> Result<Self> {
+        let name = path.display().to_string();
+        let open = || {
+            let bytes = Bytes::open(path)?;
+            let start = bytes.get();
+            let extension = path.extension().unwrap_or_default();
+            let contents = if start.starts_with(npy::MAGIC) || extension == "npy" {
+                Contents::Npy(npy::parse(start)?)
+            } else if extension == "safetensors" {
+                Contents::Tensors(tensors::parse(start)?)
+            } else if start.starts_with(b"PK") {
+                bail!("an archive (.npz?); save its arrays as .npy")
+            } else {
+                bail!("neither a .npy nor a .safetensors file")
+            };
+            Ok((bytes, contents))
+        };
+        let (bytes, contents) = open().with_context(|| name.clone())?;
+        Ok(Input { name, bytes, contents })
+    }
+
+    /// The array called `array`; a `.npy` file has one, whatever it is called.
+    pub fn operand(&self, array: &str) -> Result<Operand<'_>> {
+        let (name, array) = match &self.contents {
+            Contents::Npy(only) => (self.name.clone(), only),
+            Contents::Tensors(tensors) => {
+                let found = tensors.get(array).with_context(|| self.name.clone())?;
+                (format!("{}: tensor {array:?}", self.name), found)
+            }
+        };
+        // The header's parser has checked that the elements lie within the file.
+        let data = &self.bytes.get()[array.offset..][..array.bytes()];
+        Ok(Operand { name, array, data, gather: None })
+    }
+}
+
+/// An array of a file.
+pub struct Operand<'a> {
+    /// File and array, for messages.
+    pub name: String,
+    /// What its header says.
+    pub array: &'a Array,
+    data: &'a [u8],
+    gather: Option<Gather>,
+}
+
+/// The way through an array in another order than its own: lengths, the fastest axis last,
+/// and the distance in elements of neighbours along each.
+struct Gather {
+    lengths: Vec<usize>,
+    strides: Vec<usize>,
+}
+
+impl Operand<'_> {
+    /// Reads from now on in the order of `fortran`, whatever the own one is.
+    pub fn set_order(&mut self, fortran: bool) {
+        let shape = &self.array.shape;
+        let long = shape.iter().filter(|&&n| n > 1).count();
+        if self.array.fortran == fortran || long < 2 {
+            self.gather = None;
+            return;
+        }
+        let mut strides = vec![1; shape.len()];
+        if self.array.fortran {
+            for k in 1..shape.len() {
+                strides[k] = strides[k - 1] * shape[k - 1];
+            }
+        } else {
+            for k in (1..shape.len()).rev() {
+                strides[k - 1] = strides[k] * shape[k];
+            }
+        }
+        let mut lengths = shape.clone();
+        if fortran {
+            lengths.reverse();
+            strides.reverse();
+        }
+        self.gather = Some(Gather { lengths, strides });
+    }
+
+    /// Reads the elements from `start` on, converted to `T`: exactly, or rounded to nearest
+    /// where `T` is too small.
+    ///
+    /// # Panics
+    /// If there are not that many.
+    pub fn load<T: Cell>(&self, start: usize, to: &mut [T]) {
+        if to.is_empty() {
+            return;
+        }
+        match self.array.dtype {
+            DType::Bool => {
+                self.each::<u8, T>(start, to, |v| T::from_f64(f64::from(u8::from(v != 0))))
+            }
+            DType::I8 => self.each::<i8, T>(start, to, |v| T::from_f64(v.into())),
+            DType::U8 => self.each::<u8, T>(start, to, |v| T::from_f64(v.into())),
+            DType::I16 => self.each::<i16, T>(start, to, |v| T::from_f64(v.into())),
+            DType::U16 => self.each::<u16, T>(start, to, |v| T::from_f64(v.into())),
+            DType::I32 => self.each::<i32, T>(start, to, |v| T::from_f64(v.into())),
+            DType::U32 => self.each::<u32, T>(start, to, |v| T::from_f64(v.into())),
+            DType::I64 => self.each::<i64, T>(start, to, |v| T::from_f64(v as f64)),
+            DType::U64 => self.each::<u64, T>(start, to, |v| T::from_f64(v as f64)),
+            same if same == T::DTYPE => self.each::<T, T>(start, to, |v| v),
+            DType::F16 => self.each::<f16, T>(start, to, |v| T::from_f64(v.into())),
+            DType::Bf16 => self.each::<bf16, T>(start, to, |v| T::from_f64(v.into())),
+            DType::F32 => self.each::<f32, T>(start, to, |v| T::from_f64(v.into())),
+            DType::F64 => self.each::<f64, T>(start, to, T::from_f64),
+        }
+    }
+
+    /// Reads elements of the array's own type.
+    fn each<S: Bits, T>(&self, start: usize, to: &mut [T], convert: impl Fn(S) -> T) {
+        let big = self.array.big_endian;
+        let Some(gather) = &self.gather else {
+            let data = &self.data[start * S::SIZE..][..to.len() * S::SIZE];
+            let chunks = data.chunks_exact(S::SIZE);
+            if big {
+                to.iter_mut().zip(chunks).for_each(|(to, b)| *to = convert(S::from_bytes(b, true)));
+            } else {
+                to.iter_mut()
+                    .zip(chunks)
+                    .for_each(|(to, b)| *to = convert(S::from_bytes(b, false)));
+            }
+            return;
+        };
+        let Gather { lengths, strides } = gather;
+        let mut index = vec![0; lengths.len()];
+        let mut rest = start;
+        for k in (0..lengths.len()).rev() {
+            (index[k], rest) = (rest % lengths[k], rest / lengths[k]);
+        }
+        for to in to {
+            let at: usize = index.iter().zip(strides).map(|(i, s)| i * s).sum();
+            *to = convert(S::from_bytes(&self.data[at * S::SIZE..][..S::SIZE], big));
+            for k in (0..lengths.len()).rev() {
+                index[k] += 1;
+                if index[k] < lengths[k] {
+                    break;
+                }
+                index[k] = 0;
+            }
+        }
+    }
+}
+
+/// A number with a fixed pattern of bytes.
+pub trait Bits: Copy + Default {
+    /// Bytes of it.
+    const SIZE: usize;
+    /// From that many bytes.
+    fn from_bytes(bytes: &[u8], big_endian: bool) -> Self;
+    /// Appends its bytes, least significant first.
+    fn append(self, to: &mut Vec<u8>);
+}
+
+/// A number that is computed with.
+pub trait Cell: Bits {
+    /// Its type in files.
+    const DTYPE: DType;
+    /// The nearest one.
+    fn from_f64(v: f64) -> Self;
+}
+
+macro_rules! bits {
+    ($($t:ident)*) => {$(
+        impl Bits for $t {
+            const SIZE: usize = size_of::<$t>();
+            #[inline]
+            fn from_bytes(bytes: &[u8], big_endian: bool) -> Self {
+                let bytes = bytes.try_into().unwrap_or_default();
+                if big_endian { $t::from_be_bytes(bytes) } else { $t::from_le_bytes(bytes) }
+            }
+            #[inline]
+            fn append(self, to: &mut Vec<u8>) {
+                to.extend_from_slice(&self.to_le_bytes());
+            }
+        }
+    )*};
+}
+bits!(u8 i8 u16 i16 u32 i32 u64 i64 f16 bf16 f32 f64);
+
+macro_rules! cell {
+    ($($t:ident $dtype:ident $v:ident => $from:expr;)*) => {$(
+        impl Cell for $t {
+            const DTYPE: DType = DType::$dtype;
+            fn from_f64($v: f64) -> Self {
+                $from
+            }
+        }
+    )*};
+}
+cell! {
+    f16 F16 v => f16::from_f64(v);
+    bf16 Bf16 v => bf16::from_f64(v);
+    f32 F32 v => v as f32;
+    f64 F64 v => v;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn operand<'a>(array: &'a Array, data: &'a [u8]) -> Operand<'a> {
+        Operand { name: String::new(), array, data, gather: None }
+    }
+
+    fn array(dtype: DType, shape: &[usize]) -> Array {
+        Array { dtype, big_endian: false, fortran: false, shape: shape.to_vec(), offset: 0 }
+    }
+
+    #[test]
+    fn every_type_is_read() {
+        for dtype in DType::ALL {
+            for big_endian in [false, true] {
+                let array = Array { big_endian, ..array(dtype, &[2]) };
+                // 1 and 0 as that type.
+                let mut one = match dtype {
+                    DType::F16 => f16::ONE.to_le_bytes().to_vec(),
+                    DType::Bf16 => bf16::ONE.to_le_bytes().to_vec(),
+                    DType::F32 => 1f32.to_le_bytes().to_vec(),
+                    DType::F64 => 1f64.to_le_bytes().to_vec(),
+                    _ => 1u64.to_le_bytes()[..dtype.size()].to_vec(),
+                };
+                if big_endian {
+                    one.reverse();
+                }
+                let data = [one, vec![0; dtype.size()]].concat();
+                let x = operand(&array, &data);
+                let mut to = [7.0f64; 2];
+                x.load(0, &mut to);
+                assert_eq!(to, [1.0, 0.0], "{dtype:?}");
+                let mut to = [f16::MAX];
+                x.load(1, &mut to);
+                assert_eq!(to, [f16::ZERO]);
+            }
+        }
+    }
+
+    #[test]
+    fn orders_are_converted() {
+        let mut array = array(DType::U8, &[2, 3, 2]);
+        let data: Vec<u8> = (0..12).collect();
+        let fortran = [0u8, 6, 2, 8, 4, 10, 1, 7, 3, 9, 5, 11].map(f32::from);
+        let mut x = operand(&array, &data);
+        x.set_order(true);
+        for start in 0..12 {
+            let mut to = vec![0f32; 12 - start];
+            x.load(start, &mut to);
+            assert_eq!(to, fortran[start..]);
+        }
+        let stored: Vec<u8> = fortran.iter().map(|&v| v as u8).collect();
+        array.fortran = true;
+        let mut x = operand(&array, &stored);
+        x.set_order(false);
+        let mut to = vec![0f32; 12];
+        x.load(0, &mut to);
+        assert_eq!(to, (0..12u8).map(f32::from).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn files_are_told_apart() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = |name: &str, content: &[u8]| {
+            let path = dir.path().join(name);
+            fs::write(&path, content).unwrap();
+            format!("{:#}", Input::open(&path).err().unwrap())
+        };
+        assert!(error("a.npy", b"").contains("a.npy: not a .npy file"));
+        assert!(error("a.npz", b"PK\x03\x04").contains(".npz"));
+        assert!(error("a.txt", b"1 2 3").contains("neither"));
+        assert!(error("a.safetensors", b"").contains("truncated"));
+        assert!(format!("{:#}", Input::open(dir.path()).err().unwrap()).contains("directory"));
+        let none = Input::open(&dir.path().join("none.npy")).err().unwrap();
+        assert!(format!("{none:#}").contains("No such file"));
+
+        let mut bytes = npy::header(DType::F32, false, false, &[2]).unwrap();
+        bytes.extend([0, 0, 128, 63, 0, 0, 0, 64]);
+        let path = dir.path().join("good");
+        fs::write(&path, bytes).unwrap();
+        let input = Input::open(&path).unwrap();
+        let mut to = [0f32; 2];
+        input.operand("").unwrap().load(0, &mut to);
+        assert_eq!(to, [1.0, 2.0]);
+    }
+}
