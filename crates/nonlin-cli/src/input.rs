@@ -2,6 +2,7 @@
 
 #![allow(unsafe_code)]
 
+use std::borrow::Cow;
 use std::fs::{self, File};
 use std::path::Path;
 
@@ -148,6 +149,29 @@ impl Operand<'_> {
         self.gather = Some(Gather { lengths, strides });
     }
 
+    /// The elements from `start` on: in place where the file has them as `T`, else in `room`.
+    ///
+    /// # Panics
+    /// If there are not that many.
+    pub fn view<'v, T: Cell>(
+        &'v self,
+        start: usize,
+        length: usize,
+        room: &'v mut Vec<T>,
+    ) -> &'v [T] {
+        let native = self.array.big_endian == cfg!(target_endian = "big");
+        if self.array.dtype == T::DTYPE && native && self.gather.is_none() {
+            let data = &self.data[start * T::SIZE..][..length * T::SIZE];
+            // Not where an odd header has left them unaligned.
+            if let Ok(values) = bytemuck::try_cast_slice(data) {
+                return values;
+            }
+        }
+        room.resize(length, T::default());
+        self.load(start, room);
+        room
+    }
+
     /// Reads the elements from `start` on, converted to `T`: exactly, or rounded to nearest
     /// where `T` is too small.
     ///
@@ -218,12 +242,12 @@ pub trait Bits: Copy + Default {
     const SIZE: usize;
     /// From that many bytes.
     fn from_bytes(bytes: &[u8], big_endian: bool) -> Self;
-    /// Appends its bytes, least significant first.
-    fn append(self, to: &mut Vec<u8>);
+    /// The bytes of several, least significant first.
+    fn bytes(values: &[Self]) -> Cow<'_, [u8]>;
 }
 
 /// A number that is computed with.
-pub trait Cell: Bits {
+pub trait Cell: Bits + bytemuck::Pod {
     /// Its type in files.
     const DTYPE: DType;
     /// The nearest one.
@@ -239,9 +263,12 @@ macro_rules! bits {
                 let bytes = bytes.try_into().unwrap_or_default();
                 if big_endian { $t::from_be_bytes(bytes) } else { $t::from_le_bytes(bytes) }
             }
-            #[inline]
-            fn append(self, to: &mut Vec<u8>) {
-                to.extend_from_slice(&self.to_le_bytes());
+            fn bytes(values: &[Self]) -> Cow<'_, [u8]> {
+                if cfg!(target_endian = "little") {
+                    bytemuck::cast_slice(values).into()
+                } else {
+                    values.iter().flat_map(|v| v.to_le_bytes()).collect()
+                }
             }
         }
     )*};

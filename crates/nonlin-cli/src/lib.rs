@@ -5,6 +5,8 @@
 //! | [`array`] | what is known of an array before its elements are read |
 //! | [`npy`], [`tensors`] | headers of `.npy` and `.safetensors` files, read and written |
 //! | [`input`] | files mapped and read block by block |
+//! | [`stream`] | from inputs to outputs block by block |
+//! | [`text`] | numbers on standard input and output |
 //! | [`output`] | files that appear whole or not at all |
 //! | [`progress`] | a bar for what takes longer than a second |
 //! | [`plot`] | figures as SVG and PNG |
@@ -18,5 +20,7 @@ pub mod npy;
 pub mod output;
 pub mod plot;
 pub mod progress;
+pub mod stream;
 pub mod tensors;
+pub mod text;
 pub mod ticks;
