@@ -183,10 +183,12 @@ def tables():
 
 
 CONSTANTS = {
-    "SQRT_2_OVER_PI": (lambda: sqrt(2 / pi), "sqrt(2/pi), twice the slope inside tanh-GELU's sigmoid at 0 is 2 sqrt(2/pi)"),
     "INV_SQRT_2PI": (lambda: 1 / sqrt(2 * pi), "1/sqrt(2 pi), the standard normal density at 0"),
+    "GELU_TANH_1": (lambda: 2 * sqrt(2 / pi), "2 sqrt(2/pi), the coefficient of x inside tanh-GELU's sigmoid"),
+    "GELU_TANH_3": (lambda: 2 * sqrt(2 / pi) * mpf("0.044715"), "2 sqrt(2/pi) 0.044715, the coefficient of x^3"),
     "SELU_LAMBDA": (lambda: selu()[1], "SELU's scale"),
-    "SELU_ALPHA": (lambda: selu()[0], "SELU's alpha"),
+    "SELU_LAMBDA_ALPHA": (lambda: selu()[0] * selu()[1], "SELU's scale times its alpha"),
+    "SIXTH": (lambda: mpf(1) / 6, "1/6"),
 }
 
 

@@ -15,7 +15,7 @@
 //!
 //! Three rules keep one body good for all of them: literals come from a value
 //! (`x.lit(1.0)`, since a register or an expression graph travels inside it); there is no
-//! `if` on values, only [`Real::if_above`] and its kin, `max`, `min` and `abs`; parameters
+//! `if` on values, only [`Real::split`], `max`, `min` and `abs`; parameters
 //! are an array of the same number type.
 
 use core::ops::{Add, Div, Mul, Neg, Sub};
@@ -122,6 +122,26 @@ impl<T: Real> Jet<T> {
     }
 }
 
+/// A number cut in two at a point, to be joined again piece by piece.
+#[derive(Clone, Copy)]
+pub struct Split<T> {
+    /// The number, as the upper piece sees it.
+    pub hi: T,
+    /// The number, as the lower piece sees it.
+    pub lo: T,
+    x: T,
+    c: f64,
+    upper: bool,
+}
+
+impl<T: Real> Split<T> {
+    /// `hi` on the upper piece, `lo` on the lower one; NaN for NaN.
+    #[inline(always)]
+    pub fn join(self, hi: T, lo: T) -> T {
+        if self.upper { self.x.pick_at_least(self.c, hi, lo) } else { self.x.pick_above(self.c, hi, lo) }
+    }
+}
+
 /// A number that a definition can be evaluated with.
 pub trait Real:
     Copy
@@ -139,8 +159,8 @@ pub trait Real:
     fn max(self, c: Self) -> Self;
     /// The smaller; NaN if `self` is NaN.
     fn min(self, c: Self) -> Self;
-    /// `hi(self)` if `self > c`, else `lo(self)`; NaN if `self` is NaN.
-    fn if_above(self, c: f64, hi: impl FnOnce(Self) -> Self, lo: impl FnOnce(Self) -> Self) -> Self;
+    /// `hi` where `self > c`, else `lo`; NaN where `self` is NaN. Use it through [`Real::split`].
+    fn pick_above(self, c: f64, hi: Self, lo: Self) -> Self;
     /// The primitive `p` at `self + lo`, where `lo` is a small correction.
     fn jet_at(self, lo: Self, p: Prim) -> Jet<Self>;
 
@@ -149,10 +169,31 @@ pub trait Real:
     fn constant(self, c: (f64, f64)) -> Self {
         self.lit(c.0) + self.lit(c.1)
     }
-    /// `hi(self)` if `self >= c`, else `lo(self)`; NaN if `self` is NaN.
+    /// The numbers of `self` above `c` (an interval is cut, everything else stays).
     #[inline(always)]
-    fn if_at_least(self, c: f64, hi: impl FnOnce(Self) -> Self, lo: impl FnOnce(Self) -> Self) -> Self {
-        (-self).if_above(-c, |x| lo(-x), |x| hi(-x))
+    fn part_above(self, _c: f64) -> Self {
+        self
+    }
+    /// The numbers of `self` not above `c`.
+    #[inline(always)]
+    fn part_below(self, _c: f64) -> Self {
+        self
+    }
+    /// `hi` where `self >= c`, else `lo`; NaN where `self` is NaN. Use it through [`Real::split_at`].
+    #[inline(always)]
+    fn pick_at_least(self, c: f64, hi: Self, lo: Self) -> Self {
+        (-self).pick_above(-c, lo, hi)
+    }
+    /// Two pieces that meet at `c`, which belongs to the lower one:
+    /// `let s = x.split(0.0); s.join(s.hi, s.lo.exp_m1())`.
+    #[inline(always)]
+    fn split(self, c: f64) -> Split<Self> {
+        Split { hi: self.part_above(c), lo: self.part_below(c), x: self, c, upper: false }
+    }
+    /// Two pieces that meet at `c`, which belongs to the upper one.
+    #[inline(always)]
+    fn split_at(self, c: f64) -> Split<Self> {
+        Split { upper: true, ..self.split(c) }
     }
     /// `self * 2^k` for an integer `k`; only types that hand out a `k` other than 0 have work to do.
     #[inline(always)]
@@ -169,21 +210,58 @@ pub trait Real:
     fn two_sum(self, o: Self) -> (Self, Self) {
         (self + o, self.lit(0.0))
     }
-    /// `self`, with -inf replaced by the lowest finite number: times 0 it is -0, not NaN.
+    /// What `constant` leaves out, where it has room for the first part only.
     #[inline(always)]
-    fn above_neg_inf(self) -> Self {
-        self.max(self.lit(-f64::MAX))
+    fn constant_rest(self, _c: (f64, f64)) -> Self {
+        self.lit(0.0)
+    }
+    /// The lowest finite number, or a lower one.
+    #[inline(always)]
+    fn lowest(self) -> Self {
+        self.lit(-f64::MAX)
+    }
+    /// `self`, with infinities replaced by finite numbers: times 0 they are 0, not NaN.
+    #[inline(always)]
+    fn finite(self) -> Self {
+        self.max(self.lowest()).min(-self.lowest())
+    }
+    /// `self * (m + m_lo) 2^k`, rounded once.
+    #[inline(always)]
+    fn scaled(self, m: Self, _m_lo: Self, k: Self) -> Self {
+        (self * m).scale2(k)
+    }
+    /// `self * value * (m + m_lo) 2^k`, also where the last factor alone is subnormal.
+    #[inline(always)]
+    fn scaled_product(self, value: Self, m: Self, m_lo: Self, k: Self) -> Self {
+        self.scaled(m, m_lo, k) * value
     }
     /// `self * gate`, rounded once; 0 at -inf, where the gate is 0.
     #[inline(always)]
     fn gated(self, gate: Jet<Self>) -> Self {
-        (self.above_neg_inf() * gate.v).scale2(gate.k)
+        self.max(self.lowest()).scaled(gate.v, gate.v_lo, gate.k)
     }
-    /// `gate + self * gate'`, rounded once: the slope of `x * G(z(x))` for `self = x z'(x)`.
+    /// `gate + self * gate'`, up to the factor `2^k`: the slope of `x * G(z(x))` for `self = x z'(x)`.
+    #[inline(always)]
+    fn slope_sum(self, gate: Jet<Self>) -> Self {
+        let w = self.max(self.lit(-1e6)).min(self.lit(1e6));
+        gate.v + w * gate.d
+    }
+    /// `gate + self * gate'`, rounded once.
     #[inline(always)]
     fn gated_slope(self, gate: Jet<Self>) -> Self {
-        let w = self.max(self.lit(-1e6)).min(self.lit(1e6));
-        (gate.v + w * gate.d).scale2(gate.k)
+        self.slope_sum(gate).scale2(gate.k)
+    }
+    /// `self * slope` for `self <= 0`; 0 at -inf if the slope is 0.
+    #[inline(always)]
+    fn times_slope(self, slope: Self) -> Self {
+        let bound = slope.abs().pick_above(0.0, self.lit(f64::NEG_INFINITY), self.lowest());
+        self.max(bound) * slope
+    }
+    /// `factor * e^self`, rounded once.
+    #[inline(always)]
+    fn exp_times(self, factor: Self) -> Self {
+        let j = self.jet(Prim::Exp);
+        factor.scaled(j.v, j.v_lo, j.k)
     }
 
     /// The primitive `p` with its derivatives.
@@ -219,6 +297,6 @@ pub trait Real:
     /// -1 for negative numbers, else 1.
     #[inline(always)]
     fn sign(self) -> Self {
-        self.if_at_least(0.0, |x| x.lit(1.0), |x| x.lit(-1.0))
+        self.split_at(0.0).join(self.lit(1.0), self.lit(-1.0))
     }
 }

@@ -15,10 +15,13 @@
 //! A register type may only be used inside a function that was entered through
 //! [`crate::level`], which has checked that the processor has the instructions.
 
+#![allow(unsafe_code)]
+
 use core::ops::{Add, Div, Mul, Neg, Sub};
 
 #[cfg(target_arch = "aarch64")]
 pub(crate) mod neon;
+#[cfg_attr(any(target_arch = "x86_64", target_arch = "aarch64"), allow(dead_code))]
 pub(crate) mod scalar;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod x86;

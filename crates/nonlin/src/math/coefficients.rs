@@ -9,14 +9,18 @@ pub const LN2_HI: f64 = 0.6931467056274414;
 pub const LN2_LO: f64 = 4.7493250390316726e-07;
 /// ln 2.
 pub const LN2: f64 = 0.6931471805599453;
-/// sqrt(2/pi), twice the slope inside tanh-GELU's sigmoid at 0 is 2 sqrt(2/pi): (nearest f64, the rest).
-pub const SQRT_2_OVER_PI: (f64, f64) = (0.7978845608028654, -4.98465440455546e-17);
 /// 1/sqrt(2 pi), the standard normal density at 0: (nearest f64, the rest).
 pub const INV_SQRT_2PI: (f64, f64) = (0.3989422804014327, -2.49232720227773e-17);
+/// 2 sqrt(2/pi), the coefficient of x inside tanh-GELU's sigmoid: (nearest f64, the rest).
+pub const GELU_TANH_1: (f64, f64) = (1.5957691216057308, -9.96930880911092e-17);
+/// 2 sqrt(2/pi) 0.044715, the coefficient of x^3: (nearest f64, the rest).
+pub const GELU_TANH_3: (f64, f64) = (0.07135481627260025, -6.175149918155315e-19);
 /// SELU's scale: (nearest f64, the rest).
 pub const SELU_LAMBDA: (f64, f64) = (1.0507009873554805, 3.987484766715415e-17);
-/// SELU's alpha: (nearest f64, the rest).
-pub const SELU_ALPHA: (f64, f64) = (1.6732632423543772, 1.0657222547717526e-16);
+/// SELU's scale times its alpha: (nearest f64, the rest).
+pub const SELU_LAMBDA_ALPHA: (f64, f64) = (1.7580993408473768, 1.415351938008446e-17);
+/// 1/6: (nearest f64, the rest).
+pub const SIXTH: (f64, f64) = (0.16666666666666666, 9.25185853854297e-18);
 /// (e^r - 1 - r) / r^2 on |r| <= ln2/2; relative error 2^-55.1.
 pub const EXP_FULL: [f64; 11] = [
     0.5,

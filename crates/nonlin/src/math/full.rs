@@ -40,14 +40,28 @@ fn pow2<V: Lanes64>(t: V) -> V {
     V::select(small.gt(t), V::splat(0.0), s)
 }
 
-/// `x 2^k` for an integer `-2100 < k < 2000`, rounded once even where the result is subnormal.
+/// `2^k` as a product of two powers, each within range, for an integer `-2040 < k < 2040`.
 #[inline(always)]
-pub(crate) fn scale2<V: Lanes64>(x: V, k: V) -> V {
+pub(crate) fn pow2_halves<V: Lanes64>(k: V) -> (V, V) {
     let round = V::splat(ROUND);
     let half = k.mul_add(V::splat(0.5), round);
     let rest = (k - (half - round)) + round;
     let one = V::splat(1.0);
-    (x * one.add_exponent(half)) * one.add_exponent(rest)
+    (one.add_exponent(half), one.add_exponent(rest))
+}
+
+/// `x 2^k`, rounded once even where the result is subnormal.
+#[inline(always)]
+pub(crate) fn scale2<V: Lanes64>(x: V, k: V) -> V {
+    let (half, rest) = pow2_halves(k);
+    (x * half) * rest
+}
+
+/// `x (m + m_lo)`, rounded once; infinite where `x` is.
+#[inline(always)]
+pub(crate) fn times_pair<V: Lanes64>(x: V, m: V, m_lo: V) -> V {
+    let finite = x.max(V::splat(-f64::MAX)).min(V::splat(f64::MAX));
+    x.mul_add(m, finite * m_lo)
 }
 
 /// `(n + n_lo) / (d + d_lo)` as a quotient and its rounding error; `y` is `1 / d`.
@@ -67,7 +81,7 @@ fn multiply<V: Lanes64>(a: (V, V), b: (V, V)) -> (V, V) {
 
 /// `ln(1 + u + u_lo)` for `0 <= u <= 1`: `2 atanh(s)` with `s = u / (2 + u)`.
 #[inline(always)]
-fn ln_1p<V: Lanes64>(u: V, u_lo: V) -> (V, V) {
+pub(crate) fn ln_1p<V: Lanes64>(u: V, u_lo: V) -> (V, V) {
     let (d, d_lo) = V::splat(2.0).quick_two_sum(u);
     let (s, s_lo) = divide(u, u_lo, d, d_lo + u_lo, V::splat(1.0) / d);
     let v = s * s;
@@ -94,8 +108,7 @@ struct Logistic<V> {
 #[inline(always)]
 fn logistic<V: Lanes64>(x: V, lo: V) -> Logistic<V> {
     let one = V::splat(1.0);
-    let minus_lo = lo.copysign(one).copysign(-(lo * V::splat(1.0).copysign(x)));
-    let (e, e_lo, t) = exp_pair((-x.abs()).max(V::splat(-1400.0)), minus_lo);
+    let (e, e_lo, t) = exp_pair((-x.abs()).max(V::splat(-1400.0)), -(lo * one.copysign(x)));
     let s = pow2(t);
     let (d, d_lo) = one.quick_two_sum(e * s);
     let d_lo = d_lo + e_lo * s;
@@ -130,18 +143,12 @@ pub(crate) fn jet<V: Lanes64>(x: V, lo: V, p: Prim) -> Jet<Full<V>> {
             let s = one.add_exponent(t_m - two);
             let (a, a_lo) = (s - V::splat(0.25)).two_sum(s * r);
             let (v, v_lo) = a.quick_two_sum(s.mul_add(q, a_lo));
-            // Scaled like e^x where that is tiny, so that the slope stays exact; the value is -1 there.
-            let tiny = round.gt(t + V::splat(60.0));
             let huge = clamped.gt(V::splat(709.9));
             let v = V::select(huge, V::splat(f64::INFINITY), v * V::splat(4.0));
-            let v_lo = v_lo * V::splat(4.0);
+            let v_lo = V::select(huge, zero, v_lo * V::splat(4.0));
             let k = t - round;
-            let d = V::select(tiny, e * pow2(t), e * one.add_exponent(t.max(round - V::splat(60.0)).min(round + V::splat(1000.0))));
-            let d_lo = e_lo * pow2(t.min(round + V::splat(1000.0)));
-            let d = V::select(k.gt(V::splat(1000.0)), scale2(e, k), d);
-            let sub = V::splat(-1000.0).gt(k);
-            let d = V::select(sub, scale2(e, k), d);
-            full(v, V::select(huge, zero, v_lo), d, d_lo, d, zero)
+            let d = scale2(e, k);
+            full(v, v_lo, d, scale2(e_lo, k), d, zero)
         }
         Prim::Sigmoid => {
             let l = logistic(x, lo);
@@ -205,9 +212,7 @@ pub(crate) fn jet<V: Lanes64>(x: V, lo: V, p: Prim) -> Jet<Full<V>> {
             // (1 + 2t) times the rest of the tail is a polynomial in (t - 5) / (t + 5).
             let five = V::splat(5.0);
             let q = (t - five) / (t + five);
-            let f_low = V::splat(CDF_FULL[0]);
-            let (_, rest) = CDF_FULL.split_first().unwrap_or((&0.0, &[]));
-            let (f, f_lo) = horner_last(q, f_low, rest);
+            let (f, f_lo) = horner_last(q, V::splat(CDF_FULL[0]), &CDF_FULL[1..]);
             let (d, d_lo) = one.two_sum(t + t);
             let n = multiply((e, e_lo), (f, f_lo));
             let (tail, tail_lo) = divide(n.0, n.1, d, d_lo, one / d);
@@ -270,4 +275,18 @@ fn horner_last<V: Lanes64>(x: V, c0: V, c: &[f64]) -> (V, V) {
     let (p, e) = x.two_prod(y);
     let (s, rest) = c0.two_sum(p);
     (s, rest + e)
+}
+
+/// `e^(x + lo)` for `x <= 0`, rounded once.
+#[inline(always)]
+pub(crate) fn exp_neg<V: Lanes64>(x: V, lo: V) -> V {
+    let (e, e_lo, t) = exp_pair(x.max(V::splat(-1400.0)), lo);
+    scale2(e + e_lo, t - V::splat(ROUND))
+}
+
+/// `g + g_lo + k ln 2` as a sum of two numbers, for integers `0 <= k <= 1024` and `0 <= g <= 1`.
+#[inline(always)]
+pub(crate) fn plus_ln2<V: Lanes64>(k: V, g: V, g_lo: V) -> (V, V) {
+    let (s, e) = (k * V::splat(LN2_HI)).two_sum(g);
+    s.quick_two_sum(e + k.mul_add(V::splat(LN2_LO), g_lo))
 }

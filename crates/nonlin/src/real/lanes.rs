@@ -64,8 +64,8 @@ macro_rules! shared_methods {
             $t(self.0.min(c.0))
         }
         #[inline(always)]
-        fn if_above(self, c: f64, hi: impl FnOnce(Self) -> Self, lo: impl FnOnce(Self) -> Self) -> Self {
-            let y = V::select(self.0.gt(self.lit(c).0), hi(self).0, lo(self).0);
+        fn pick_above(self, c: f64, hi: Self, lo: Self) -> Self {
+            let y = V::select(self.0.gt(self.lit(c).0), hi.0, lo.0);
             $t(V::select(self.0.is_nan(), self.0, y))
         }
     };
@@ -85,10 +85,10 @@ impl<V: Lanes64> Real for Narrow<V> {
     fn jet_at(self, _lo: Self, p: Prim) -> Jet<Self> {
         narrow::jet(self.0, p)
     }
-    /// Low enough for every f32, and times 2^-1010 still nothing in f32.
+    /// Below every f32, and times 2^-1010 still nothing in f32.
     #[inline(always)]
-    fn above_neg_inf(self) -> Self {
-        self.max(self.lit(-1e39))
+    fn lowest(self) -> Self {
+        self.lit(-1e39)
     }
 }
 
@@ -121,18 +121,24 @@ impl<V: Lanes64> Real for Full<V> {
         (Full(s), Full(e))
     }
     #[inline(always)]
-    fn gated(self, gate: Jet<Self>) -> Self {
-        let x = self.above_neg_inf().0;
-        let rest = x.min(V::splat(f64::MAX)) * gate.v_lo.0;
-        Full(x.mul_add(gate.v.0, rest)).scale2(gate.k)
+    fn constant_rest(self, c: (f64, f64)) -> Self {
+        self.lit(c.1)
     }
     #[inline(always)]
-    fn gated_slope(self, gate: Jet<Self>) -> Self {
+    fn scaled(self, m: Self, m_lo: Self, k: Self) -> Self {
+        Full(full::times_pair(self.0, m.0, m_lo.0)).scale2(k)
+    }
+    #[inline(always)]
+    fn scaled_product(self, value: Self, m: Self, m_lo: Self, k: Self) -> Self {
+        let (half, rest) = full::pow2_halves(k.0);
+        Full((full::times_pair(self.0, m.0, m_lo.0) * half * value.0) * rest)
+    }
+    #[inline(always)]
+    fn slope_sum(self, gate: Jet<Self>) -> Self {
         let w = self.max(self.lit(-1e6)).min(self.lit(1e6)).0;
         let (p, e) = w.two_prod(gate.d.0);
         let (s, rest) = gate.v.0.two_sum(p);
-        let rest = rest + (e + w.mul_add(gate.d_lo.0, gate.v_lo.0));
-        Full(s + rest).scale2(gate.k)
+        Full(s + (rest + (e + w.mul_add(gate.d_lo.0, gate.v_lo.0))))
     }
 }
 
@@ -141,6 +147,10 @@ impl<V: Lanes32> Real for Single<V> {
     #[inline(always)]
     fn lit(self, c: f64) -> Self {
         Single(V::splat(c as f32))
+    }
+    #[inline(always)]
+    fn lowest(self) -> Self {
+        Single(V::splat(f32::MIN))
     }
     #[inline(always)]
     fn jet_at(self, _lo: Self, p: Prim) -> Jet<Self> {
@@ -174,8 +184,8 @@ impl Real for f64 {
         Lanes::min(self, c)
     }
     #[inline(always)]
-    fn if_above(self, c: f64, hi: impl FnOnce(Self) -> Self, lo: impl FnOnce(Self) -> Self) -> Self {
-        Full(self).if_above(c, |x| Full(hi(x.0)), |x| Full(lo(x.0))).0
+    fn pick_above(self, c: f64, hi: Self, lo: Self) -> Self {
+        Full(self).pick_above(c, Full(hi), Full(lo)).0
     }
     #[inline(always)]
     fn jet_at(self, lo: Self, p: Prim) -> Jet<Self> {
@@ -194,6 +204,14 @@ impl Real for f64 {
     fn two_sum(self, o: Self) -> (Self, Self) {
         Lanes64::two_sum(self, o)
     }
+    #[inline(always)]
+    fn constant_rest(self, c: (f64, f64)) -> Self {
+        c.1
+    }
+    #[inline(always)]
+    fn scaled(self, m: Self, m_lo: Self, k: Self) -> Self {
+        Full(self).scaled(Full(m), Full(m_lo), Full(k)).0
+    }
 }
 
 /// A plain f32: computed as f64 and rounded after each operation.
@@ -201,6 +219,10 @@ impl Real for f32 {
     #[inline(always)]
     fn lit(self, c: f64) -> Self {
         c as f32
+    }
+    #[inline(always)]
+    fn lowest(self) -> Self {
+        f32::MIN
     }
     #[inline(always)]
     fn abs(self) -> Self {
@@ -215,13 +237,13 @@ impl Real for f32 {
         if c < self { c } else { self }
     }
     #[inline(always)]
-    fn if_above(self, c: f64, hi: impl FnOnce(Self) -> Self, lo: impl FnOnce(Self) -> Self) -> Self {
+    fn pick_above(self, c: f64, hi: Self, lo: Self) -> Self {
         if self.is_nan() {
             self
         } else if self > c as f32 {
-            hi(self)
+            hi
         } else {
-            lo(self)
+            lo
         }
     }
     #[inline(always)]

@@ -100,7 +100,6 @@ macro_rules! pairwise {
         }
     )*};
 }
-use core::ops::{Add, Div, Mul, Sub};
 pairwise!(Add add, Sub sub, Mul mul, Div div);
 
 impl core::ops::Neg for F32x2 {

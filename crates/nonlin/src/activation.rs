@@ -1,0 +1,222 @@
+//! What a definition says: its function, its parameters, its claims.
+
+use crate::real::{Dual, Real};
+
+/// Room for parameters; a definition uses the first few.
+pub const MAX_PARAMS: usize = 3;
+
+/// The parameters of one evaluation, as numbers of the same type as `x`.
+pub type Params<T> = [T; MAX_PARAMS];
+
+/// A named parameter with its default and bounds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Param {
+    /// Name, as in PyTorch where it has one.
+    pub name: &'static str,
+    /// Value unless given.
+    pub default: f64,
+    /// Least value allowed.
+    pub low: f64,
+    /// Greatest value allowed.
+    pub high: f64,
+    /// What it does, in a few words.
+    pub doc: &'static str,
+    /// Whether the default is an exact constant of the definition (1/6), not rounded to f32.
+    pub exact: bool,
+}
+
+impl Param {
+    /// A parameter that may be any finite number.
+    #[must_use]
+    pub const fn new(name: &'static str, default: f64, doc: &'static str) -> Self {
+        Param { name, default, low: f64::MIN, high: f64::MAX, doc, exact: false }
+    }
+
+    /// The same, between `low` and `high`, both allowed.
+    #[must_use]
+    pub const fn between(self, low: f64, high: f64) -> Self {
+        Param { low, high, ..self }
+    }
+
+    /// The same, with a default that is a constant of the definition.
+    #[must_use]
+    pub const fn exact(self) -> Self {
+        Param { exact: true, ..self }
+    }
+}
+
+/// Where the function is known, and what it is for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Meta {
+    /// Name in snake case.
+    pub name: &'static str,
+    /// Other names; looked up without regard to case, `-` and `_`.
+    pub aliases: &'static [&'static str],
+    /// The textbook formula in `x` (gated: `a`, `b`) and the parameters; tests evaluate it as the oracle.
+    pub formula: &'static str,
+    /// Paper.
+    pub source: &'static str,
+    /// Name in PyTorch, empty if it has none.
+    pub pytorch: &'static str,
+    /// Name in JAX.
+    pub jax: &'static str,
+    /// Name in Keras 3.
+    pub keras: &'static str,
+    /// ONNX operator.
+    pub onnx: &'static str,
+    /// When to use it, and why.
+    pub use_when: &'static str,
+    /// When not to, and why.
+    pub avoid_when: &'static str,
+}
+
+impl Meta {
+    /// A function with a name and a formula; the rest by field update.
+    #[must_use]
+    pub const fn new(name: &'static str, formula: &'static str) -> Self {
+        Meta {
+            name,
+            aliases: &[],
+            formula,
+            source: "",
+            pytorch: "",
+            jax: "",
+            keras: "",
+            onnx: "",
+            use_when: "",
+            avoid_when: "",
+        }
+    }
+}
+
+/// A point where the slope jumps.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Kink {
+    /// Where.
+    pub at: f64,
+    /// Slope on the left.
+    pub left: f64,
+    /// Slope on the right.
+    pub right: f64,
+    /// The slope that `derivative` returns there.
+    pub chosen: f64,
+}
+
+/// Properties at default parameters; every one of them has a test that reads it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Claims {
+    /// Values at -inf and +inf.
+    pub limits: (f64, f64),
+    /// Slopes at -inf and +inf.
+    pub slope_limits: (f64, f64),
+    /// Smallest interval that contains all values.
+    pub range: (f64, f64),
+    /// Largest slope in magnitude.
+    pub lipschitz: f64,
+    /// Never falls.
+    pub monotone: bool,
+    /// f(-x) = -f(x), to the bit.
+    pub odd: bool,
+    /// f(f(x)) = f(x), to the bit.
+    pub idempotent: bool,
+    /// Lowest point (x, f(x)), if it lies inside.
+    pub minimum: Option<(f64, f64)>,
+    /// Points where f is 0 (0 stands for a half line as well).
+    pub zeros: &'static [f64],
+    /// Points where f' passes through 0.
+    pub slope_zeros: &'static [f64],
+    /// Points where f' jumps.
+    pub kinks: &'static [Kink],
+}
+
+impl Claims {
+    /// A function with these values and slopes at -inf and +inf; the rest by field update.
+    #[must_use]
+    pub const fn new(limits: (f64, f64), slope_limits: (f64, f64)) -> Self {
+        Claims {
+            limits,
+            slope_limits,
+            range: (f64::NEG_INFINITY, f64::INFINITY),
+            lipschitz: f64::INFINITY,
+            monotone: false,
+            odd: false,
+            idempotent: false,
+            minimum: None,
+            zeros: &[],
+            slope_zeros: &[],
+            kinks: &[],
+        }
+    }
+}
+
+/// How f32 arrays are computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// In f64 lanes, rounded once: right for every definition.
+    Wide,
+    /// In f32 lanes: for definitions whose value and slope round at most once.
+    Single,
+}
+
+/// An elementwise activation: implement this in a file of its own and everything else follows.
+pub trait Elementwise: Copy + 'static {
+    /// Name, formula, source.
+    const META: Meta;
+    /// Parameters, at most [`MAX_PARAMS`].
+    const PARAMS: &'static [Param] = &[];
+    /// Properties.
+    const CLAIMS: Claims;
+    /// How f32 arrays are computed.
+    const ROUTE: Route = Route::Wide;
+
+    /// f(x).
+    fn value<T: Real>(x: T, p: Params<T>) -> T;
+
+    /// f′(x). The default differentiates `value`; a faster or stabler form may replace it,
+    /// and a test holds the two equal.
+    #[inline(always)]
+    fn slope<T: Real>(x: T, p: Params<T>) -> T {
+        dual_slope::<Self, T>(x, p)
+    }
+}
+
+/// f′(x) by dual numbers.
+#[inline(always)]
+pub fn dual_slope<A: Elementwise, T: Real>(x: T, p: Params<T>) -> T {
+    A::value(Dual::variable(x), p.map(Dual::fixed)).d
+}
+
+/// Which of the two operands of a gated function is the gate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gate {
+    /// The first: SwiGLU of Llama.
+    First,
+    /// The second: GLU of PyTorch.
+    Second,
+}
+
+/// A gated unit: a function of a gate and a value.
+pub trait Gated: Copy + 'static {
+    /// Name, formula in `a` (first operand) and `b` (second), source.
+    const META: Meta;
+    /// Which operand is the gate unless the caller says otherwise.
+    const GATE: Gate;
+
+    /// f(gate, value).
+    fn value<T: Real>(gate: T, value: T) -> T;
+
+    /// Derivatives by gate and by value. The default differentiates `value`.
+    #[inline(always)]
+    fn partials<T: Real>(gate: T, value: T) -> (T, T) {
+        dual_partials::<Self, T>(gate, value)
+    }
+}
+
+/// The partial derivatives by dual numbers.
+#[inline(always)]
+pub fn dual_partials<G: Gated, T: Real>(gate: T, value: T) -> (T, T) {
+    (
+        G::value(Dual::variable(gate), Dual::fixed(value)).d,
+        G::value(Dual::fixed(gate), Dual::variable(value)).d,
+    )
+}

@@ -1,0 +1,174 @@
+//! Look-up by name: every function, its aliases, and the nearest name to a misspelt one.
+
+use crate::error::Error;
+use crate::function::Function;
+use crate::functions::{ELEMENTWISE, GATED};
+use crate::gated::GatedFunction;
+use alloc::{string::String, vec, vec::Vec};
+
+/// A name as it is compared: lower case, without `-`, `_`, spaces and dots.
+#[must_use]
+pub(crate) fn key(name: &str) -> String {
+    name.chars().filter(|c| !matches!(c, '-' | '_' | ' ' | '.')).flat_map(char::to_lowercase).collect()
+}
+
+/// The name without what follows in parentheses: `GELU (approximate="tanh")` is `GELU`.
+fn bare(name: &str) -> &str {
+    name.split('(').next().unwrap_or(name).trim()
+}
+
+/// Every elementwise function, with its default parameters, sorted by name.
+#[must_use]
+pub fn functions() -> &'static [Function] {
+    &ELEMENTWISE
+}
+
+/// Every gated function, with its usual gate, sorted by name.
+#[must_use]
+pub fn gated_functions() -> &'static [GatedFunction] {
+    &GATED
+}
+
+/// Row-wise functions: the names and aliases that [`crate::rowwise`] knows.
+pub const ROWWISE: [(&str, &[&str]); 2] = [("softmax", &["softargmax"]), ("log_softmax", &["logsoftmax"])];
+
+/// Names that stand for another function than the one that is called so.
+///
+/// A framework's name is taken only where it means the definition without further arguments.
+fn names(meta: &'static crate::Meta) -> impl Iterator<Item = &'static str> {
+    let plain = |n: &&'static str| !n.is_empty() && !n.contains('(');
+    let frameworks = [meta.pytorch, meta.onnx, meta.keras].into_iter().filter(plain);
+    core::iter::once(meta.name).chain(meta.aliases.iter().copied()).chain(frameworks)
+}
+
+/// The elementwise function called `name`; letter case, `-` and `_` do not matter.
+///
+/// ```
+/// assert_eq!(nonlin::get("SiLU")?.name(), "silu");
+/// assert_eq!(nonlin::get("swish")?.name(), "silu");
+/// assert_eq!(nonlin::get("sillu").unwrap_err().to_string(), "unknown function `sillu`; did you mean `silu`?");
+/// # Ok::<(), nonlin::Error>(())
+/// ```
+///
+/// # Errors
+/// If there is none; the error names the nearest.
+pub fn get(name: &str) -> Result<Function, Error> {
+    let k = key(name);
+    let found = functions().iter().find(|f| names(f.meta()).any(|n| key(n) == k));
+    found.copied().ok_or_else(|| unknown(name))
+}
+
+/// [`get`] with PyTorch's argument: `gelu` with `approximate="tanh"` is `gelu_tanh`.
+///
+/// # Errors
+/// If there is no such function, or it has no such form.
+pub fn get_approximate(name: &str, approximate: &str) -> Result<Function, Error> {
+    let f = get(name)?;
+    match approximate {
+        "none" => Ok(f),
+        form => {
+            let mut variant = String::from(f.name());
+            variant.push('_');
+            variant.push_str(form);
+            get(&variant)
+        }
+    }
+}
+
+/// The gated function called `name`.
+///
+/// # Errors
+/// If there is none; the error names the nearest.
+pub fn gated(name: &str) -> Result<GatedFunction, Error> {
+    let k = key(name);
+    let found = gated_functions().iter().find(|f| names(f.meta()).any(|n| key(n) == k));
+    found.copied().ok_or_else(|| unknown(name))
+}
+
+/// Softmax or log-softmax by name.
+///
+/// # Errors
+/// If `name` is neither; the error names the nearest.
+pub fn rowwise(name: &str) -> Result<crate::Softmax, Error> {
+    let k = key(name);
+    let found = ROWWISE.iter().position(|(n, aliases)| key(n) == k || aliases.iter().any(|a| key(a) == k));
+    match found {
+        Some(0) => Ok(crate::Softmax::new()),
+        Some(_) => Ok(crate::Softmax::log()),
+        None => Err(unknown(name)),
+    }
+}
+
+fn unknown(name: &str) -> Error {
+    let k = key(name);
+    let all = functions().iter().map(|f| f.meta()).chain(gated_functions().iter().map(|f| f.meta()));
+    let rows = ROWWISE.iter().map(|&(n, _)| (n, n));
+    let nearest = all
+        .flat_map(|m| names(m).map(move |n| (n, m.name)))
+        .chain(rows)
+        .min_by_key(|(n, _)| distance(&k, &key(bare(n))))
+        .map_or("", |(_, canonical)| canonical);
+    Error::UnknownFunction { name: name.into(), nearest }
+}
+
+/// Letters to insert, delete, replace or swap to get from `a` to `b` (Damerau and Levenshtein).
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut d = vec![vec![0; b.len() + 1]; a.len() + 1];
+    for i in 0..=a.len() {
+        for j in 0..=b.len() {
+            d[i][j] = if i == 0 || j == 0 {
+                i + j
+            } else {
+                let replace = d[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
+                let mut best = replace.min(d[i - 1][j] + 1).min(d[i][j - 1] + 1);
+                if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                    best = best.min(d[i - 2][j - 2] + 1);
+                }
+                best
+            };
+        }
+    }
+    d[a.len()][b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_leads_to_one_function() {
+        let mut seen = Vec::new();
+        let metas = functions().iter().map(|f| f.meta()).chain(gated_functions().iter().map(|f| f.meta()));
+        for m in metas {
+            let mut own: Vec<String> = names(m).map(key).collect();
+            own.sort();
+            own.dedup();
+            for k in own {
+                assert!(!seen.contains(&k), "`{k}` of `{}` is also another function's name", m.name);
+                seen.push(k);
+            }
+        }
+    }
+
+    #[test]
+    fn sorted() {
+        assert!(functions().is_sorted_by_key(|f| f.name()));
+        assert!(gated_functions().is_sorted_by_key(|f| f.name()));
+    }
+
+    #[test]
+    fn nearest_name() {
+        for (typo, name) in [("geluu", "gelu"), ("sigmod", "sigmoid"), ("softmx", "softmax"), ("swigl", "swiglu")] {
+            let e = unknown(typo);
+            assert_eq!(e, Error::UnknownFunction { name: typo.into(), nearest: name });
+        }
+    }
+
+    #[test]
+    fn approximate() {
+        assert_eq!(get_approximate("GELU", "tanh").unwrap().name(), "gelu_tanh");
+        assert_eq!(get_approximate("GELU", "none").unwrap().name(), "gelu");
+        assert!(get_approximate("gelu", "magic").is_err());
+    }
+}

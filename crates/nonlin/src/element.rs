@@ -1,0 +1,282 @@
+//! The types that arrays can have: f32 and f64 with kernels of their own, f16 and bf16 by way of f32.
+
+#![allow(unsafe_code)]
+
+use crate::activation::MAX_PARAMS;
+use crate::function::Entry;
+use crate::gated::GatedEntry;
+use crate::level::Level;
+use crate::softmax::RowJob;
+
+pub(crate) mod sealed {
+    pub trait Sealed {}
+}
+
+/// A number that arrays are made of: `f32`, `f64`, and with the feature `half` `f16` and `bf16`.
+///
+/// The hidden methods take raw pointers, so that in-place and out-of-place calls are one;
+/// each may read `n` elements from its inputs and write `n` to its outputs, and an output
+/// may be one of the inputs.
+pub trait Element: sealed::Sealed + Copy + Default + PartialEq + Send + Sync + core::fmt::Debug + 'static {
+    /// Its name: `f32`, `f64`, `f16`, `bf16`.
+    const NAME: &'static str;
+    /// From the nearest f64.
+    fn from_f64(v: f64) -> Self;
+    /// To f64, exactly.
+    fn to_f64(self) -> f64;
+
+    /// Whether parameters are rounded to f32 first.
+    #[doc(hidden)]
+    const F32_PARAMS: bool;
+    #[doc(hidden)]
+    unsafe fn map(e: &Entry, l: Level, p: &[f64; MAX_PARAMS], x: *const Self, y: *mut Self, n: usize);
+    /// A null `g` means a gradient of ones.
+    #[doc(hidden)]
+    unsafe fn back(e: &Entry, l: Level, p: &[f64; MAX_PARAMS], x: *const Self, g: *const Self, dx: *mut Self, n: usize);
+    #[doc(hidden)]
+    unsafe fn each(l: Level, x: *const Self, w: *const Self, y: *mut Self, n: usize);
+    #[doc(hidden)]
+    unsafe fn each_back(l: Level, x: *const Self, w: *const Self, g: *const Self, dx: *mut Self, dw: *mut Self, n: usize);
+    #[doc(hidden)]
+    unsafe fn gated(e: &GatedEntry, l: Level, a: *const Self, b: *const Self, y: *mut Self, n: usize);
+    #[doc(hidden)]
+    unsafe fn gated_back(
+        e: &GatedEntry,
+        l: Level,
+        a: *const Self,
+        b: *const Self,
+        g: *const Self,
+        da: *mut Self,
+        db: *mut Self,
+        n: usize,
+    );
+    #[doc(hidden)]
+    unsafe fn row(l: Level, job: &RowJob, x: *const Self, mask: *const bool, add: *const Self, y: *mut Self, n: usize);
+    #[doc(hidden)]
+    unsafe fn row_back(l: Level, log: bool, scale: f64, y: *const Self, g: *const Self, dx: *mut Self, n: usize);
+}
+
+/// Elements per block where a type is converted or a gradient of ones is needed.
+const BLOCK: usize = 1024;
+
+macro_rules! native {
+    ($t:ident, $name:literal, $f32_params:literal, $each:ident, $row:ident, $row_back:ident) => {
+        impl sealed::Sealed for $t {}
+        impl Element for $t {
+            const NAME: &'static str = $name;
+            const F32_PARAMS: bool = $f32_params;
+            fn from_f64(v: f64) -> Self {
+                v as $t
+            }
+            fn to_f64(self) -> f64 {
+                f64::from(self)
+            }
+            // SAFETY (every block below): the caller's promise, and `l` is available (see `Exec`).
+            #[inline]
+            unsafe fn map(e: &Entry, l: Level, p: &[f64; MAX_PARAMS], x: *const Self, y: *mut Self, n: usize) {
+                // SAFETY: as above.
+                unsafe { e.$t.map.get(l)(x, y, n, p) }
+            }
+            unsafe fn back(e: &Entry, l: Level, p: &[f64; MAX_PARAMS], x: *const Self, g: *const Self, dx: *mut Self, n: usize) {
+                let back = e.$t.back.get(l);
+                if !g.is_null() {
+                    // SAFETY: as above.
+                    return unsafe { back(x, g, dx, n, p) };
+                }
+                static ONES: [$t; BLOCK] = [1.0; BLOCK];
+                let mut i = 0;
+                while i < n {
+                    let m = BLOCK.min(n - i);
+                    // SAFETY: as above; `ONES` has `m` elements.
+                    unsafe { back(x.add(i), ONES.as_ptr(), dx.add(i), m, p) }
+                    i += m;
+                }
+            }
+            unsafe fn each(l: Level, x: *const Self, w: *const Self, y: *mut Self, n: usize) {
+                // SAFETY: as above.
+                unsafe { crate::channel::KERNELS.$each.map.get(l)(x, w, y, n, &[0.0; MAX_PARAMS]) }
+            }
+            unsafe fn each_back(l: Level, x: *const Self, w: *const Self, g: *const Self, dx: *mut Self, dw: *mut Self, n: usize) {
+                // SAFETY: as above.
+                unsafe { crate::channel::KERNELS.$each.back.get(l)(x, w, g, dx, dw, n, &[0.0; MAX_PARAMS]) }
+            }
+            unsafe fn gated(e: &GatedEntry, l: Level, a: *const Self, b: *const Self, y: *mut Self, n: usize) {
+                // SAFETY: as above.
+                unsafe { e.$t.map.get(l)(a, b, y, n) }
+            }
+            unsafe fn gated_back(
+                e: &GatedEntry,
+                l: Level,
+                a: *const Self,
+                b: *const Self,
+                g: *const Self,
+                da: *mut Self,
+                db: *mut Self,
+                n: usize,
+            ) {
+                // SAFETY: as above.
+                unsafe { e.$t.back.get(l)(a, b, g, da, db, n) }
+            }
+            unsafe fn row(l: Level, job: &RowJob, x: *const Self, mask: *const bool, add: *const Self, y: *mut Self, n: usize) {
+                // SAFETY: as above.
+                unsafe { crate::softmax::$row(l, job, x, mask, add, y, n) }
+            }
+            unsafe fn row_back(l: Level, log: bool, scale: f64, y: *const Self, g: *const Self, dx: *mut Self, n: usize) {
+                // SAFETY: as above.
+                unsafe { crate::softmax::$row_back(l, log, scale, y, g, dx, n) }
+            }
+        }
+    };
+}
+native!(f32, "f32", true, single, row_f32, row_back_f32);
+native!(f64, "f64", false, double, row_f64, row_back_f64);
+
+#[cfg(feature = "half")]
+mod half_types {
+    use super::*;
+    use half::slice::HalfFloatSliceExt as _;
+    use half::{bf16, f16};
+
+    /// f32 blocks on the stack: read, run, write.
+    macro_rules! through_f32 {
+        ($t:ident, $name:literal) => {
+            impl sealed::Sealed for $t {}
+
+            impl Block<$t> {
+                unsafe fn read(&mut self, p: *const $t, n: usize) -> *const f32 {
+                    if p.is_null() {
+                        return core::ptr::null();
+                    }
+                    // SAFETY: the caller's promise.
+                    unsafe { core::slice::from_raw_parts(p, n) }.convert_to_f32_slice(&mut self.0[..n]);
+                    self.0.as_ptr()
+                }
+                unsafe fn write(&self, p: *mut $t, n: usize) {
+                    // SAFETY: the caller's promise.
+                    unsafe { core::slice::from_raw_parts_mut(p, n) }.convert_from_f32_slice(&self.0[..n]);
+                }
+            }
+
+            impl Element for $t {
+                const NAME: &'static str = $name;
+                const F32_PARAMS: bool = true;
+                fn from_f64(v: f64) -> Self {
+                    $t::from_f64(v)
+                }
+                fn to_f64(self) -> f64 {
+                    self.to_f64()
+                }
+                // SAFETY (every block below): the caller's promise for the whole, which holds for
+                // each block; the blocks on the stack have `BLOCK` elements.
+                unsafe fn map(e: &Entry, l: Level, p: &[f64; MAX_PARAMS], x: *const Self, y: *mut Self, n: usize) {
+                    let mut a = Block::<$t>::new();
+                    for (i, m) in blocks(n) {
+                        // SAFETY: as above.
+                        unsafe {
+                            let x = a.read(x.add(i), m);
+                            f32::map(e, l, p, x, x.cast_mut(), m);
+                            a.write(y.add(i), m);
+                        }
+                    }
+                }
+                unsafe fn back(e: &Entry, l: Level, p: &[f64; MAX_PARAMS], x: *const Self, g: *const Self, dx: *mut Self, n: usize) {
+                    let (mut a, mut b) = (Block::<$t>::new(), Block::<$t>::new());
+                    for (i, m) in blocks(n) {
+                        // SAFETY: as above.
+                        unsafe {
+                            let x = a.read(x.add(i), m);
+                            let g = b.read(if g.is_null() { g } else { g.add(i) }, m);
+                            f32::back(e, l, p, x, g, x.cast_mut(), m);
+                            a.write(dx.add(i), m);
+                        }
+                    }
+                }
+                unsafe fn each(l: Level, x: *const Self, w: *const Self, y: *mut Self, n: usize) {
+                    let (mut a, mut b) = (Block::<$t>::new(), Block::<$t>::new());
+                    for (i, m) in blocks(n) {
+                        // SAFETY: as above.
+                        unsafe {
+                            let x = a.read(x.add(i), m);
+                            let w = b.read(w.add(i), m);
+                            f32::each(l, x, w, x.cast_mut(), m);
+                            a.write(y.add(i), m);
+                        }
+                    }
+                }
+                unsafe fn each_back(l: Level, x: *const Self, w: *const Self, g: *const Self, dx: *mut Self, dw: *mut Self, n: usize) {
+                    let (mut a, mut b, mut c) = (Block::<$t>::new(), Block::<$t>::new(), Block::<$t>::new());
+                    for (i, m) in blocks(n) {
+                        // SAFETY: as above.
+                        unsafe {
+                            let x = a.read(x.add(i), m);
+                            let w = b.read(w.add(i), m);
+                            let g = c.read(g.add(i), m);
+                            f32::each_back(l, x, w, g, x.cast_mut(), w.cast_mut(), m);
+                            a.write(dx.add(i), m);
+                            b.write(dw.add(i), m);
+                        }
+                    }
+                }
+                unsafe fn gated(e: &GatedEntry, l: Level, a: *const Self, b: *const Self, y: *mut Self, n: usize) {
+                    let (mut s, mut t) = (Block::<$t>::new(), Block::<$t>::new());
+                    for (i, m) in blocks(n) {
+                        // SAFETY: as above.
+                        unsafe {
+                            let a = s.read(a.add(i), m);
+                            let b = t.read(b.add(i), m);
+                            f32::gated(e, l, a, b, a.cast_mut(), m);
+                            s.write(y.add(i), m);
+                        }
+                    }
+                }
+                unsafe fn gated_back(
+                    e: &GatedEntry,
+                    l: Level,
+                    a: *const Self,
+                    b: *const Self,
+                    g: *const Self,
+                    da: *mut Self,
+                    db: *mut Self,
+                    n: usize,
+                ) {
+                    let (mut s, mut t, mut u) = (Block::<$t>::new(), Block::<$t>::new(), Block::<$t>::new());
+                    for (i, m) in blocks(n) {
+                        // SAFETY: as above.
+                        unsafe {
+                            let a = s.read(a.add(i), m);
+                            let b = t.read(b.add(i), m);
+                            let g = u.read(g.add(i), m);
+                            f32::gated_back(e, l, a, b, g, a.cast_mut(), b.cast_mut(), m);
+                            s.write(da.add(i), m);
+                            t.write(db.add(i), m);
+                        }
+                    }
+                }
+                unsafe fn row(l: Level, job: &RowJob, x: *const Self, mask: *const bool, add: *const Self, y: *mut Self, n: usize) {
+                    // SAFETY: as above.
+                    unsafe { crate::softmax::row_through_f32(l, job, x, mask, add, y, n) }
+                }
+                unsafe fn row_back(l: Level, log: bool, scale: f64, y: *const Self, g: *const Self, dx: *mut Self, n: usize) {
+                    // SAFETY: as above.
+                    unsafe { crate::softmax::row_back_through_f64(l, log, scale, y, g, dx, n) }
+                }
+            }
+        };
+    }
+
+    struct Block<T>([f32; BLOCK], core::marker::PhantomData<T>);
+
+    impl<T> Block<T> {
+        fn new() -> Self {
+            Block([0.0; BLOCK], core::marker::PhantomData)
+        }
+    }
+
+    /// The start and the length of every block of `n` elements.
+    fn blocks(n: usize) -> impl Iterator<Item = (usize, usize)> {
+        (0..n).step_by(BLOCK).map(move |i| (i, BLOCK.min(n - i)))
+    }
+
+    through_f32!(f16, "f16");
+    through_f32!(bf16, "bf16");
+}

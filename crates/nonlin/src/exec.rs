@@ -1,0 +1,252 @@
+//! How a call is carried out: level, block size, one thread or many.
+
+#![allow(unsafe_code)]
+
+use crate::activation::MAX_PARAMS;
+use crate::element::Element;
+use crate::error::Error;
+use crate::function::Function;
+use crate::level::Level;
+use core::mem::MaybeUninit;
+
+/// Elements per block unless set: 64 KiB of f32, so that input and output stay in a 256 KiB cache.
+pub const DEFAULT_BLOCK: usize = 16 * 1024;
+
+/// How a call is carried out. The results never depend on it, except that the baseline
+/// level, which has no fused multiply-add, may differ from the others in the last bit.
+///
+/// ```
+/// use nonlin::{Exec, Gelu, Activation};
+/// let x = vec![0.5f32; 100_000];
+/// let mut y = vec![0.0; x.len()];
+/// Exec::new().block(4096).forward(&Gelu.function(), &x, &mut y);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exec {
+    level: Level,
+    block: usize,
+    parallel: bool,
+}
+
+impl Default for Exec {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A pointer that may cross threads: blocks of a call never overlap.
+#[derive(Clone, Copy)]
+pub(crate) struct Shared<T>(pub(crate) *mut T);
+// SAFETY: each thread touches its own block of the elements behind the pointer.
+unsafe impl<T: Send> Send for Shared<T> {}
+// SAFETY: as above.
+unsafe impl<T: Send> Sync for Shared<T> {}
+
+impl<T> Shared<T> {
+    /// # Safety
+    /// `i` must be within the elements behind the pointer.
+    #[inline]
+    pub(crate) unsafe fn at(&self, i: usize) -> *mut T {
+        // SAFETY: the caller's promise.
+        unsafe { self.0.add(i) }
+    }
+}
+
+#[cold]
+#[inline(never)]
+#[track_caller]
+fn lengths_differ(name: &str, got: usize, what: &str, wanted: usize) -> ! {
+    panic!("{name} has {got} elements, {what} has {wanted}: they must be equal")
+}
+
+#[inline]
+#[track_caller]
+pub(crate) fn same_length(name: &str, got: usize, what: &str, wanted: usize) {
+    if got != wanted {
+        lengths_differ(name, got, what, wanted);
+    }
+}
+
+impl Exec {
+    /// The best level of this processor, one thread, blocks of [`DEFAULT_BLOCK`] elements.
+    #[must_use]
+    #[inline]
+    pub fn new() -> Self {
+        Exec { level: Level::best(), block: DEFAULT_BLOCK, parallel: false }
+    }
+
+    /// The same at another level.
+    ///
+    /// # Errors
+    /// If this processor lacks it.
+    pub fn level(self, level: Level) -> Result<Self, Error> {
+        if level.available() {
+            Ok(Exec { level, ..self })
+        } else {
+            Err(Error::level(level.name(), Level::best()))
+        }
+    }
+
+    /// The same with blocks of `elements` (at least 1).
+    #[must_use]
+    pub fn block(self, elements: usize) -> Self {
+        Exec { block: elements.max(1), ..self }
+    }
+
+    /// The same on all cores, or on the threads of the rayon pool that the caller has installed.
+    #[cfg(feature = "rayon")]
+    #[must_use]
+    pub fn parallel(self) -> Self {
+        Exec { parallel: true, ..self }
+    }
+
+    /// The level that calls run at.
+    #[must_use]
+    pub fn current_level(&self) -> Level {
+        self.level
+    }
+
+    /// Calls `f(start, length)` for every block of `n` elements.
+    #[inline]
+    pub(crate) fn blocks(&self, n: usize, f: impl Fn(usize, usize) + Sync) {
+        let block = self.block;
+        let one = |b: usize| f(b * block, block.min(n - b * block));
+        let count = n.div_ceil(block);
+        if count == 1 {
+            return one(0);
+        }
+        #[cfg(feature = "rayon")]
+        if self.parallel {
+            use rayon::prelude::*;
+            return (0..count).into_par_iter().for_each(one);
+        }
+        (0..count).for_each(one);
+    }
+
+    /// Applies the caller's own `f` to `x` and `y` block by block.
+    ///
+    /// # Panics
+    /// If the lengths differ.
+    #[track_caller]
+    pub fn apply<T: Element, U: Element>(&self, x: &[T], y: &mut [U], f: impl Fn(&[T], &mut [U]) + Sync) {
+        same_length("x", x.len(), "y", y.len());
+        let to = Shared(y.as_mut_ptr());
+        self.blocks(x.len(), |i, m| {
+            // SAFETY: the block lies within both slices, and no other block overlaps it.
+            let block = unsafe { core::slice::from_raw_parts_mut(to.at(i), m) };
+            f(&x[i..i + m], block);
+        });
+    }
+
+    #[inline]
+    fn map<T: Element>(&self, f: &Function, x: *const T, y: *mut T, n: usize) {
+        let p: [f64; MAX_PARAMS] = f.rounded::<T>();
+        let (x, y) = (Shared(x.cast_mut()), Shared(y));
+        // SAFETY: callers pass `n` valid elements; the level was checked when it was set.
+        self.blocks(n, |i, m| unsafe { T::map(f.entry, self.level, &p, x.at(i), y.at(i), m) });
+    }
+
+    fn back<T: Element>(&self, f: &Function, x: *const T, g: Option<*const T>, dx: *mut T, n: usize) {
+        let p: [f64; MAX_PARAMS] = f.rounded::<T>();
+        let (x, dx) = (Shared(x.cast_mut()), Shared(dx));
+        let g = g.map(|g| Shared(g.cast_mut()));
+        self.blocks(n, |i, m| {
+            // SAFETY: callers pass `n` valid elements; the level was checked when it was set.
+            unsafe {
+                let g = g.map_or(core::ptr::null_mut(), |g| g.at(i));
+                T::back(f.entry, self.level, &p, x.at(i), g, dx.at(i), m);
+            }
+        });
+    }
+
+    /// See [`Activation::forward`](crate::Activation::forward).
+    ///
+    /// # Panics
+    /// If the lengths differ.
+    #[inline]
+    #[track_caller]
+    pub fn forward<T: Element>(&self, f: &Function, x: &[T], y: &mut [T]) {
+        same_length("x", x.len(), "y", y.len());
+        self.map(f, x.as_ptr(), y.as_mut_ptr(), x.len());
+    }
+
+    /// See [`Activation::forward_in_place`](crate::Activation::forward_in_place).
+    pub fn forward_in_place<T: Element>(&self, f: &Function, x: &mut [T]) {
+        let p = x.as_mut_ptr();
+        self.map(f, p, p, x.len());
+    }
+
+    /// See [`Activation::forward_uninit`](crate::Activation::forward_uninit).
+    ///
+    /// # Panics
+    /// If the lengths differ.
+    #[track_caller]
+    pub fn forward_uninit<'y, T: Element>(&self, f: &Function, x: &[T], y: &'y mut [MaybeUninit<T>]) -> &'y mut [T] {
+        same_length("x", x.len(), "y", y.len());
+        self.map(f, x.as_ptr(), y.as_mut_ptr().cast(), x.len());
+        // SAFETY: `map` has written every element.
+        unsafe { core::slice::from_raw_parts_mut(y.as_mut_ptr().cast(), y.len()) }
+    }
+
+    /// See [`Activation::derivative`](crate::Activation::derivative).
+    ///
+    /// # Panics
+    /// If the lengths differ.
+    #[track_caller]
+    pub fn derivative<T: Element>(&self, f: &Function, x: &[T], dy: &mut [T]) {
+        same_length("x", x.len(), "dy", dy.len());
+        self.back(f, x.as_ptr(), None, dy.as_mut_ptr(), x.len());
+    }
+
+    /// See [`Activation::derivative_in_place`](crate::Activation::derivative_in_place).
+    pub fn derivative_in_place<T: Element>(&self, f: &Function, x: &mut [T]) {
+        let p = x.as_mut_ptr();
+        self.back(f, p, None, p, x.len());
+    }
+
+    /// See [`Activation::second_derivative`](crate::Activation::second_derivative).
+    ///
+    /// # Panics
+    /// If the lengths differ.
+    #[track_caller]
+    pub fn second_derivative<T: Element>(&self, f: &Function, x: &[T], d2y: &mut [T]) {
+        self.apply(x, d2y, |x, y| {
+            for (y, &x) in y.iter_mut().zip(x) {
+                *y = f.curvature(x);
+            }
+        });
+    }
+
+    /// See [`Activation::second_derivative_in_place`](crate::Activation::second_derivative_in_place).
+    pub fn second_derivative_in_place<T: Element>(&self, f: &Function, x: &mut [T]) {
+        let p = Shared(x.as_mut_ptr());
+        self.blocks(x.len(), |i, m| {
+            // SAFETY: the block lies within the slice, and no other block overlaps it.
+            for v in unsafe { core::slice::from_raw_parts_mut(p.at(i), m) } {
+                *v = f.curvature(*v);
+            }
+        });
+    }
+
+    /// See [`Activation::backward`](crate::Activation::backward).
+    ///
+    /// # Panics
+    /// If the lengths differ.
+    #[track_caller]
+    pub fn backward<T: Element>(&self, f: &Function, x: &[T], grad: &[T], dx: &mut [T]) {
+        same_length("grad", grad.len(), "x", x.len());
+        same_length("dx", dx.len(), "x", x.len());
+        self.back(f, x.as_ptr(), Some(grad.as_ptr()), dx.as_mut_ptr(), x.len());
+    }
+
+    /// See [`Activation::backward_in_place`](crate::Activation::backward_in_place).
+    ///
+    /// # Panics
+    /// If the lengths differ.
+    #[track_caller]
+    pub fn backward_in_place<T: Element>(&self, f: &Function, x: &[T], grad: &mut [T]) {
+        same_length("grad", grad.len(), "x", x.len());
+        let g = grad.as_mut_ptr();
+        self.back(f, x.as_ptr(), Some(g), g, x.len());
+    }
+}

@@ -1,0 +1,33 @@
+//! GEGLU: a value gated by the exact GELU.
+
+use crate::prelude::*;
+
+/// `gelu(a) b`.
+#[derive(Clone, Copy, Debug)]
+pub struct Geglu;
+
+impl Gated for Geglu {
+    const META: Meta = Meta {
+        aliases: &["gelu_gated"],
+        source: "Shazeer 2020, arXiv:2002.05202",
+        pytorch: "",
+        jax: "",
+        onnx: "",
+        use_when: "feed-forward layers of transformers (T5 1.1, Gemma)",
+        avoid_when: "weights were trained with the tanh form",
+        ..Meta::new("geglu", "a * normal_cdf(a) * b")
+    };
+    const GATE: Gate = Gate::First;
+
+    #[inline(always)]
+    fn value<T: Real>(gate: T, value: T) -> T {
+        let j = gate.jet(Prim::Cdf);
+        gate.max(gate.lowest()).scaled_product(value, j.v, j.v_lo, j.k)
+    }
+
+    #[inline(always)]
+    fn partials<T: Real>(gate: T, value: T) -> (T, T) {
+        let j = gate.jet(Prim::Cdf);
+        (value.scaled(gate.slope_sum(j), gate.lit(0.0), j.k), gate.gated(j))
+    }
+}

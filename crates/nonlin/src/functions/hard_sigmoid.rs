@@ -1,0 +1,57 @@
+//! Hard sigmoid: three straight pieces instead of an exponential.
+//!
+//! The slope 1/6 is an exact constant, so that the corners are exactly -3 and 3; ONNX's
+//! default is `alpha = 0.2`.
+
+use crate::prelude::*;
+
+/// `clamp(alpha x + beta, 0, 1)`.
+#[derive(Clone, Copy, Debug)]
+pub struct HardSigmoid;
+
+impl Elementwise for HardSigmoid {
+    const META: Meta = Meta {
+        aliases: &["hardsigmoid", "hard_logistic"],
+        source: "Courbariaux, Bengio and David 2015, arXiv:1511.00363; Howard et al. 2019, arXiv:1905.02244",
+        pytorch: "Hardsigmoid",
+        jax: "hard_sigmoid",
+        keras: "hard_sigmoid",
+        onnx: "HardSigmoid (alpha=1/6)",
+        use_when: "mobile and integer hardware, in squeeze-and-excite gates",
+        avoid_when: "a unit may start beyond the corners, where its slope is exactly 0",
+        ..Meta::new("hard_sigmoid", "min(max(alpha * x + beta, 0), 1)")
+    };
+    const PARAMS: &'static [Param] = &[
+        Param::new("alpha", 1.0 / 6.0, "slope").between(1e-6, 1e6).exact(),
+        Param::new("beta", 0.5, "value at 0"),
+    ];
+    const CLAIMS: Claims = Claims {
+        range: (0.0, 1.0),
+        lipschitz: 1.0 / 6.0,
+        monotone: true,
+        zeros: &[-3.0],
+        kinks: &[
+            Kink { at: -3.0, left: 0.0, right: 1.0 / 6.0, chosen: 0.0 },
+            Kink { at: 3.0, left: 1.0 / 6.0, right: 0.0, chosen: 0.0 },
+        ],
+        ..Claims::new((0.0, 1.0), (0.0, 0.0))
+    };
+
+    #[inline(always)]
+    fn value<T: Real>(x: T, [alpha, beta, _]: Params<T>) -> T {
+        line(x, alpha, beta).max(x.lit(0.0)).min(x.lit(1.0))
+    }
+
+    #[inline(always)]
+    fn slope<T: Real>(x: T, [alpha, beta, _]: Params<T>) -> T {
+        let t = line(x, alpha, beta);
+        let rise = t.split(0.0).join(alpha, x.lit(0.0));
+        t.split_at(1.0).join(x.lit(0.0), rise)
+    }
+}
+
+/// `alpha x + beta` as `(x + beta / alpha) alpha`: exact at the lower corner.
+#[inline(always)]
+fn line<T: Real>(x: T, alpha: T, beta: T) -> T {
+    (x + beta / alpha) * alpha
+}

@@ -1,0 +1,53 @@
+//! Hard swish: SiLU with straight pieces for its gate.
+//!
+//! `x min(max(x + 3, 0), 6) / 6` as written overflows from 5.7e37 (f32) and is NaN at -inf;
+//! here the three pieces are apart.
+
+use crate::prelude::*;
+use crate::math::coefficients::SIXTH;
+
+/// `x clamp(x / 6 + 1/2, 0, 1)`.
+#[derive(Clone, Copy, Debug)]
+pub struct HardSwish;
+
+impl Elementwise for HardSwish {
+    const META: Meta = Meta {
+        aliases: &["hardswish", "hard_silu"],
+        source: "Howard et al. 2019, arXiv:1905.02244",
+        pytorch: "Hardswish",
+        jax: "hard_silu",
+        keras: "hard_silu",
+        onnx: "HardSwish",
+        use_when: "mobile networks (MobileNetV3) and integer hardware",
+        avoid_when: "an exponential is cheap: silu is smooth",
+        ..Meta::new("hard_swish", "x * min(max(x / 6 + 1 / 2, 0), 1)")
+    };
+    const CLAIMS: Claims = Claims {
+        range: (-0.375, f64::INFINITY),
+        lipschitz: 1.5,
+        minimum: Some((-1.5, -0.375)),
+        zeros: &[-3.0, 0.0],
+        slope_zeros: &[-1.5],
+        kinks: &[
+            Kink { at: -3.0, left: 0.0, right: -0.5, chosen: 0.0 },
+            Kink { at: 3.0, left: 1.5, right: 1.0, chosen: 1.0 },
+        ],
+        ..Claims::new((0.0, f64::INFINITY), (0.0, 1.0))
+    };
+
+    #[inline(always)]
+    fn value<T: Real>(x: T, _: Params<T>) -> T {
+        let top = x.split_at(3.0);
+        let s = top.lo.split(-3.0);
+        let curve = s.hi * (s.hi + x.lit(3.0)) * x.constant(SIXTH);
+        top.join(top.hi, s.join(curve, x.lit(-0.0)))
+    }
+
+    #[inline(always)]
+    fn slope<T: Real>(x: T, _: Params<T>) -> T {
+        let top = x.split_at(3.0);
+        let s = top.lo.split(-3.0);
+        let curve = (s.hi + s.hi + x.lit(3.0)) * x.constant(SIXTH);
+        top.join(x.lit(1.0), s.join(curve, x.lit(0.0)))
+    }
+}

@@ -1,0 +1,41 @@
+//! Leaky ReLU: a small slope on the left, so that no unit dies.
+
+use crate::prelude::*;
+
+/// `x` above 0, `negative_slope * x` below.
+#[derive(Clone, Copy, Debug)]
+pub struct LeakyRelu;
+
+impl Elementwise for LeakyRelu {
+    const META: Meta = Meta {
+        aliases: &["lrelu"],
+        source: "Maas, Hannun and Ng 2013, Rectifier nonlinearities improve neural network acoustic models",
+        pytorch: "LeakyReLU",
+        jax: "leaky_relu",
+        keras: "leaky_relu (negative_slope 0.2)",
+        onnx: "LeakyRelu",
+        use_when: "relu's units die; discriminators of GANs (slope 0.2)",
+        avoid_when: "sparse activations are wanted: nothing is exactly 0",
+        ..Meta::new("leaky_relu", "if(x > 0, x, negative_slope * x)")
+    };
+    const PARAMS: &'static [Param] = &[Param::new("negative_slope", 0.01, "slope below 0")];
+    const CLAIMS: Claims = Claims {
+        lipschitz: 1.0,
+        monotone: true,
+        zeros: &[0.0],
+        kinks: &[Kink { at: 0.0, left: 0.01, right: 1.0, chosen: 0.01 }],
+        ..Claims::new((f64::NEG_INFINITY, f64::INFINITY), (0.01, 1.0))
+    };
+    const ROUTE: Route = Route::Single;
+
+    #[inline(always)]
+    fn value<T: Real>(x: T, [negative_slope, ..]: Params<T>) -> T {
+        let s = x.split(0.0);
+        s.join(s.hi, s.lo.times_slope(negative_slope))
+    }
+
+    #[inline(always)]
+    fn slope<T: Real>(x: T, [negative_slope, ..]: Params<T>) -> T {
+        x.split(0.0).join(x.lit(1.0), negative_slope)
+    }
+}

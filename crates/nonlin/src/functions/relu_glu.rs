@@ -1,0 +1,37 @@
+//! ReLU-GLU: the positive part gated by a sigmoid.
+//!
+//! Some articles call this ReGLU; Shazeer's ReGLU is `reglu`.
+
+use crate::prelude::*;
+use crate::functions::Relu;
+
+/// `max(a, 0) sigmoid(b)`.
+#[derive(Clone, Copy, Debug)]
+pub struct ReluGlu;
+
+impl Gated for ReluGlu {
+    const META: Meta = Meta {
+        aliases: &[],
+        source: "source articles; compare Shazeer 2020, arXiv:2002.05202",
+        pytorch: "",
+        jax: "",
+        onnx: "",
+        use_when: "a network was built from that form",
+        avoid_when: "in new designs: both operands saturate",
+        ..Meta::new("relu_glu", "max(a, 0) / (1 + exp(-b))")
+    };
+    const GATE: Gate = Gate::Second;
+
+    #[inline(always)]
+    fn value<T: Real>(gate: T, value: T) -> T {
+        let j = gate.jet(Prim::Sigmoid);
+        Relu::value(value, [value; 3]).scaled(j.v, j.v_lo, j.k)
+    }
+
+    #[inline(always)]
+    fn partials<T: Real>(gate: T, value: T) -> (T, T) {
+        let j = gate.jet(Prim::Sigmoid);
+        let v = Relu::value(value, [value; 3]);
+        (v.scaled(j.d, j.d_lo, j.k), Relu::slope(value, [value; 3]) * j.value())
+    }
+}

@@ -1,0 +1,33 @@
+//! SwiGLU: a value gated by SiLU.
+
+use crate::prelude::*;
+
+/// `silu(a) b`.
+#[derive(Clone, Copy, Debug)]
+pub struct Swiglu;
+
+impl Gated for Swiglu {
+    const META: Meta = Meta {
+        aliases: &["silu_gated", "swish_glu"],
+        source: "Shazeer 2020, arXiv:2002.05202",
+        pytorch: "",
+        jax: "",
+        onnx: "SwiGLU",
+        use_when: "feed-forward layers of language models (Llama, PaLM)",
+        avoid_when: "memory is tight: it needs a third weight matrix",
+        ..Meta::new("swiglu", "a / (1 + exp(-a)) * b")
+    };
+    const GATE: Gate = Gate::First;
+
+    #[inline(always)]
+    fn value<T: Real>(gate: T, value: T) -> T {
+        let j = gate.jet(Prim::Sigmoid);
+        gate.max(gate.lowest()).scaled_product(value, j.v, j.v_lo, j.k)
+    }
+
+    #[inline(always)]
+    fn partials<T: Real>(gate: T, value: T) -> (T, T) {
+        let j = gate.jet(Prim::Sigmoid);
+        (value.scaled(gate.slope_sum(j), gate.lit(0.0), j.k), gate.gated(j))
+    }
+}

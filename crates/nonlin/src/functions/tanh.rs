@@ -1,0 +1,39 @@
+//! Tanh: a sigmoid that is odd, between -1 and 1.
+
+use crate::prelude::*;
+
+/// `(e^x - e^-x) / (e^x + e^-x)`.
+#[derive(Clone, Copy, Debug)]
+pub struct Tanh;
+
+impl Elementwise for Tanh {
+    const META: Meta = Meta {
+        aliases: &["hyperbolic_tangent"],
+        source: "LeCun, Bottou, Orr and Mueller 1998, Efficient BackProp",
+        pytorch: "Tanh",
+        jax: "tanh",
+        keras: "tanh",
+        onnx: "Tanh",
+        use_when: "recurrent cells, or outputs between -1 and 1 with mean 0",
+        avoid_when: "many layers deep: beyond |x| = 3 the slope is below 1/100",
+        ..Meta::new("tanh", "tanh(x)")
+    };
+    const CLAIMS: Claims = Claims {
+        range: (-1.0, 1.0),
+        lipschitz: 1.0,
+        monotone: true,
+        odd: true,
+        zeros: &[0.0],
+        ..Claims::new((-1.0, 1.0), (0.0, 0.0))
+    };
+
+    #[inline(always)]
+    fn value<T: Real>(x: T, _: Params<T>) -> T {
+        x.tanh()
+    }
+
+    #[inline(always)]
+    fn slope<T: Real>(x: T, _: Params<T>) -> T {
+        x.jet(Prim::Tanh).slope()
+    }
+}

@@ -1,0 +1,380 @@
+//! The loops: from a definition and a register type to slices.
+//!
+//! There are three shapes: one input (`forward`), input and gradient (`backward`), and two
+//! operands (gated functions). Each runs whole registers and then once a full register with
+//! a copy of the rest, so that an element's result never depends on its position. A derivative is a backward pass whose gradient is all ones.
+
+#![allow(unsafe_code)]
+
+use crate::activation::{Elementwise, Gated, MAX_PARAMS, Params, Route};
+use crate::level::{PerLevel, per_level};
+use crate::real::{Dual, Full, Narrow, Real, Single};
+use crate::simd::{Lanes32, Lanes64, Simd};
+use core::marker::PhantomData;
+
+type P<'a> = &'a [f64; MAX_PARAMS];
+
+/// What a step of a loop reads: a register of f32 widened, of f32, or of f64.
+trait Io: Copy {
+    type Elem: Copy + Default;
+    const N: usize;
+    unsafe fn read(p: *const Self::Elem) -> Self;
+    unsafe fn write(self, p: *mut Self::Elem);
+    fn set(v: f64) -> Self;
+}
+
+impl<V: Lanes64> Io for Narrow<V> {
+    type Elem = f32;
+    const N: usize = V::N;
+    #[inline(always)]
+    unsafe fn read(p: *const f32) -> Self {
+        // SAFETY: the caller's promise.
+        Narrow(unsafe { V::load_f32(p) })
+    }
+    #[inline(always)]
+    unsafe fn write(self, p: *mut f32) {
+        // SAFETY: the caller's promise.
+        unsafe { self.0.store_f32(p) }
+    }
+    #[inline(always)]
+    fn set(v: f64) -> Self {
+        Narrow(V::splat(v))
+    }
+}
+
+impl<V: Lanes64> Io for Full<V> {
+    type Elem = f64;
+    const N: usize = V::N;
+    #[inline(always)]
+    unsafe fn read(p: *const f64) -> Self {
+        // SAFETY: the caller's promise.
+        Full(unsafe { V::load(p) })
+    }
+    #[inline(always)]
+    unsafe fn write(self, p: *mut f64) {
+        // SAFETY: the caller's promise.
+        unsafe { self.0.store(p) }
+    }
+    #[inline(always)]
+    fn set(v: f64) -> Self {
+        Full(V::splat(v))
+    }
+}
+
+impl<V: Lanes32> Io for Single<V> {
+    type Elem = f32;
+    const N: usize = V::N;
+    #[inline(always)]
+    unsafe fn read(p: *const f32) -> Self {
+        // SAFETY: the caller's promise.
+        Single(unsafe { V::load(p) })
+    }
+    #[inline(always)]
+    unsafe fn write(self, p: *mut f32) {
+        // SAFETY: the caller's promise.
+        unsafe { self.0.store(p) }
+    }
+    #[inline(always)]
+    fn set(v: f64) -> Self {
+        Single(V::splat(v as f32))
+    }
+}
+
+/// The widest register: the room a tail needs.
+const WIDEST: usize = 16;
+
+/// One step of a loop: `I` registers in, `O` out.
+///
+/// A trait and not a closure, because `#[inline(always)]` cannot be put on a closure, and a
+/// step that is not inlined loses the instructions it was compiled for.
+trait Step<R, const I: usize, const O: usize>: Copy {
+    fn step(self, x: [R; I]) -> [R; O];
+}
+
+/// Runs whole registers, then once a full register with copies of the rest.
+///
+/// # Safety
+/// The inputs must be valid for reading `n` elements, the outputs for writing them; an
+/// output may be one of the inputs, but may not overlap one in another way.
+#[inline(always)]
+unsafe fn run<R: Io, const I: usize, const O: usize>(
+    mut inputs: [*const R::Elem; I],
+    mut outputs: [*mut R::Elem; O],
+    n: usize,
+    f: impl Step<R, I, O>,
+) {
+    let whole = n - n % R::N;
+    let mut source = [[R::Elem::default(); WIDEST]; I];
+    let mut target = [[R::Elem::default(); WIDEST]; O];
+    let arrays = outputs;
+    let mut end = whole;
+    let mut rest = whole < n;
+    // One place calls `step`, so that it is compiled once.
+    loop {
+        let mut i = 0;
+        while i < end {
+            let mut x = [R::set(0.0); I];
+            let mut k = 0;
+            while k < I {
+                // SAFETY: `i + R::N <= end`, of the caller's arrays or of the buffers.
+                x[k] = unsafe { R::read(inputs[k].add(i)) };
+                k += 1;
+            }
+            let y = f.step(x);
+            k = 0;
+            while k < O {
+                // SAFETY: as above.
+                unsafe { y[k].write(outputs[k].add(i)) }
+                k += 1;
+            }
+            i += R::N;
+        }
+        if !rest {
+            break;
+        }
+        rest = false;
+        for k in 0..I {
+            // SAFETY: `n - whole < R::N <= WIDEST` elements are left.
+            unsafe { core::ptr::copy_nonoverlapping(inputs[k].add(whole), source[k].as_mut_ptr(), n - whole) }
+            inputs[k] = source[k].as_ptr();
+        }
+        for k in 0..O {
+            outputs[k] = target[k].as_mut_ptr();
+        }
+        end = R::N;
+    }
+    if whole < n {
+        for k in 0..O {
+            // SAFETY: as above.
+            unsafe { core::ptr::copy_nonoverlapping(target[k].as_ptr(), arrays[k].add(whole), n - whole) }
+        }
+    }
+}
+
+/// f(x).
+struct Value<A, R>(Params<R>, PhantomData<A>);
+/// grad f'(x).
+struct Backward<A, R>(Params<R>, PhantomData<A>);
+/// f(x) with the first parameter given per element.
+struct EachValue<A, R>(Params<R>, PhantomData<A>);
+/// grad f'(x), and grad times the derivative by the first parameter, given per element.
+struct EachBackward<A, R>(Params<R>, PhantomData<A>);
+/// f(gate, value).
+struct GatedValue<G>(PhantomData<G>);
+/// Both gradients of a gated function.
+struct GatedBackward<G>(PhantomData<G>);
+
+macro_rules! copy {
+    ($($t:ident<$($g:ident),*>),*) => {$(
+        impl<$($g: Copy),*> Clone for $t<$($g),*> {
+            #[inline(always)]
+            fn clone(&self) -> Self {
+                *self
+            }
+        }
+        impl<$($g: Copy),*> Copy for $t<$($g),*> {}
+    )*};
+}
+copy!(Value<A, R>, Backward<A, R>, EachValue<A, R>, EachBackward<A, R>, GatedValue<G>, GatedBackward<G>);
+
+impl<A: Elementwise, R: Real> Step<R, 1, 1> for Value<A, R> {
+    #[inline(always)]
+    fn step(self, [x]: [R; 1]) -> [R; 1] {
+        [A::value(x, self.0)]
+    }
+}
+impl<A: Elementwise, R: Real> Step<R, 2, 1> for Backward<A, R> {
+    #[inline(always)]
+    fn step(self, [x, g]: [R; 2]) -> [R; 1] {
+        [g * A::slope(x, self.0)]
+    }
+}
+impl<A: Elementwise, R: Real> Step<R, 2, 1> for EachValue<A, R> {
+    #[inline(always)]
+    fn step(self, [x, w]: [R; 2]) -> [R; 1] {
+        [A::value(x, [w, self.0[1], self.0[2]])]
+    }
+}
+impl<A: Elementwise, R: Real> Step<R, 3, 2> for EachBackward<A, R> {
+    #[inline(always)]
+    fn step(self, [x, w, g]: [R; 3]) -> [R; 2] {
+        let p = [w, self.0[1], self.0[2]];
+        let [_, p1, p2] = p.map(Dual::fixed);
+        let by_w = A::value(Dual::fixed(x), [Dual::variable(w), p1, p2]).d;
+        [g * A::slope(x, p), g * by_w]
+    }
+}
+impl<G: Gated, R: Real> Step<R, 2, 1> for GatedValue<G> {
+    #[inline(always)]
+    fn step(self, [a, b]: [R; 2]) -> [R; 1] {
+        [G::value(a, b)]
+    }
+}
+impl<G: Gated, R: Real> Step<R, 3, 2> for GatedBackward<G> {
+    #[inline(always)]
+    fn step(self, [a, b, g]: [R; 3]) -> [R; 2] {
+        let (pa, pb) = G::partials(a, b);
+        [g * pa, g * pb]
+    }
+}
+
+/// The parameters in every lane.
+#[inline(always)]
+fn spread<R: Io>(p: P<'_>) -> Params<R> {
+    [R::set(p[0]), R::set(p[1]), R::set(p[2])]
+}
+
+#[inline(always)]
+unsafe fn forward_f32<S: Simd, A: Elementwise>(x: *const f32, y: *mut f32, n: usize, p: P<'_>) {
+    // SAFETY (both arms): the caller's promise.
+    match A::ROUTE {
+        Route::Wide => unsafe { run::<Narrow<S::F64>, 1, 1>([x], [y], n, Value::<A, _>(spread(p), PhantomData)) },
+        Route::Single => unsafe { run::<Single<S::F32>, 1, 1>([x], [y], n, Value::<A, _>(spread(p), PhantomData)) },
+    }
+}
+
+#[inline(always)]
+unsafe fn forward_f64<S: Simd, A: Elementwise>(x: *const f64, y: *mut f64, n: usize, p: P<'_>) {
+    // SAFETY: the caller's promise.
+    unsafe { run::<Full<S::F64>, 1, 1>([x], [y], n, Value::<A, _>(spread(p), PhantomData)) }
+}
+
+#[inline(always)]
+unsafe fn backward_f32<S: Simd, A: Elementwise>(x: *const f32, g: *const f32, dx: *mut f32, n: usize, p: P<'_>) {
+    // SAFETY (both arms): the caller's promise.
+    match A::ROUTE {
+        Route::Wide => unsafe { run::<Narrow<S::F64>, 2, 1>([x, g], [dx], n, Backward::<A, _>(spread(p), PhantomData)) },
+        Route::Single => unsafe { run::<Single<S::F32>, 2, 1>([x, g], [dx], n, Backward::<A, _>(spread(p), PhantomData)) },
+    }
+}
+
+#[inline(always)]
+unsafe fn backward_f64<S: Simd, A: Elementwise>(x: *const f64, g: *const f64, dx: *mut f64, n: usize, p: P<'_>) {
+    // SAFETY: the caller's promise.
+    unsafe { run::<Full<S::F64>, 2, 1>([x, g], [dx], n, Backward::<A, _>(spread(p), PhantomData)) }
+}
+
+#[inline(always)]
+unsafe fn each_f32<S: Simd, A: Elementwise>(x: *const f32, w: *const f32, y: *mut f32, n: usize, p: P<'_>) {
+    // SAFETY: the caller's promise.
+    unsafe { run::<Narrow<S::F64>, 2, 1>([x, w], [y], n, EachValue::<A, _>(spread(p), PhantomData)) }
+}
+
+#[inline(always)]
+unsafe fn each_f64<S: Simd, A: Elementwise>(x: *const f64, w: *const f64, y: *mut f64, n: usize, p: P<'_>) {
+    // SAFETY: the caller's promise.
+    unsafe { run::<Full<S::F64>, 2, 1>([x, w], [y], n, EachValue::<A, _>(spread(p), PhantomData)) }
+}
+
+#[inline(always)]
+#[allow(clippy::too_many_arguments)]
+unsafe fn each_backward_f32<S: Simd, A: Elementwise>(
+    x: *const f32,
+    w: *const f32,
+    g: *const f32,
+    dx: *mut f32,
+    dw: *mut f32,
+    n: usize,
+    p: P<'_>,
+) {
+    // SAFETY: the caller's promise.
+    unsafe { run::<Narrow<S::F64>, 3, 2>([x, w, g], [dx, dw], n, EachBackward::<A, _>(spread(p), PhantomData)) }
+}
+
+#[inline(always)]
+#[allow(clippy::too_many_arguments)]
+unsafe fn each_backward_f64<S: Simd, A: Elementwise>(
+    x: *const f64,
+    w: *const f64,
+    g: *const f64,
+    dx: *mut f64,
+    dw: *mut f64,
+    n: usize,
+    p: P<'_>,
+) {
+    // SAFETY: the caller's promise.
+    unsafe { run::<Full<S::F64>, 3, 2>([x, w, g], [dx, dw], n, EachBackward::<A, _>(spread(p), PhantomData)) }
+}
+
+#[inline(always)]
+unsafe fn gated_f32<S: Simd, G: Gated>(a: *const f32, b: *const f32, y: *mut f32, n: usize) {
+    // SAFETY: the caller's promise.
+    unsafe { run::<Narrow<S::F64>, 2, 1>([a, b], [y], n, GatedValue::<G>(PhantomData)) }
+}
+
+#[inline(always)]
+unsafe fn gated_f64<S: Simd, G: Gated>(a: *const f64, b: *const f64, y: *mut f64, n: usize) {
+    // SAFETY: the caller's promise.
+    unsafe { run::<Full<S::F64>, 2, 1>([a, b], [y], n, GatedValue::<G>(PhantomData)) }
+}
+
+#[inline(always)]
+unsafe fn gated_backward_f32<S: Simd, G: Gated>(
+    a: *const f32,
+    b: *const f32,
+    g: *const f32,
+    da: *mut f32,
+    db: *mut f32,
+    n: usize,
+) {
+    // SAFETY: the caller's promise.
+    unsafe { run::<Narrow<S::F64>, 3, 2>([a, b, g], [da, db], n, GatedBackward::<G>(PhantomData)) }
+}
+
+#[inline(always)]
+unsafe fn gated_backward_f64<S: Simd, G: Gated>(
+    a: *const f64,
+    b: *const f64,
+    g: *const f64,
+    da: *mut f64,
+    db: *mut f64,
+    n: usize,
+) {
+    // SAFETY: the caller's promise.
+    unsafe { run::<Full<S::F64>, 3, 2>([a, b, g], [da, db], n, GatedBackward::<G>(PhantomData)) }
+}
+
+per_level!(fn map_32<A: Elementwise>(x: *const f32, y: *mut f32, n: usize, p: P<'_>) = forward_f32);
+per_level!(fn map_64<A: Elementwise>(x: *const f64, y: *mut f64, n: usize, p: P<'_>) = forward_f64);
+per_level!(fn back_32<A: Elementwise>(x: *const f32, g: *const f32, dx: *mut f32, n: usize, p: P<'_>) = backward_f32);
+per_level!(fn back_64<A: Elementwise>(x: *const f64, g: *const f64, dx: *mut f64, n: usize, p: P<'_>) = backward_f64);
+per_level!(fn each_map_32<A: Elementwise>(x: *const f32, w: *const f32, y: *mut f32, n: usize, p: P<'_>) = each_f32);
+per_level!(fn each_map_64<A: Elementwise>(x: *const f64, w: *const f64, y: *mut f64, n: usize, p: P<'_>) = each_f64);
+per_level!(fn each_back_32<A: Elementwise>(x: *const f32, w: *const f32, g: *const f32, dx: *mut f32, dw: *mut f32, n: usize, p: P<'_>) = each_backward_f32);
+per_level!(fn each_back_64<A: Elementwise>(x: *const f64, w: *const f64, g: *const f64, dx: *mut f64, dw: *mut f64, n: usize, p: P<'_>) = each_backward_f64);
+per_level!(fn gated_map_32<G: Gated>(a: *const f32, b: *const f32, y: *mut f32, n: usize) = gated_f32);
+per_level!(fn gated_map_64<G: Gated>(a: *const f64, b: *const f64, y: *mut f64, n: usize) = gated_f64);
+per_level!(fn gated_back_32<G: Gated>(a: *const f32, b: *const f32, g: *const f32, da: *mut f32, db: *mut f32, n: usize) = gated_backward_f32);
+per_level!(fn gated_back_64<G: Gated>(a: *const f64, b: *const f64, g: *const f64, da: *mut f64, db: *mut f64, n: usize) = gated_backward_f64);
+
+/// One input, one output.
+pub(crate) type Map<T> = unsafe fn(*const T, *mut T, usize, P<'_>);
+/// Input and gradient, one output.
+pub(crate) type Back<T> = unsafe fn(*const T, *const T, *mut T, usize, P<'_>);
+/// Input, parameter and gradient, two outputs.
+pub(crate) type EachBack<T> = unsafe fn(*const T, *const T, *const T, *mut T, *mut T, usize, P<'_>);
+/// Two operands, one output.
+pub(crate) type GatedMap<T> = unsafe fn(*const T, *const T, *mut T, usize);
+/// Two operands and gradient, two outputs.
+pub(crate) type GatedBack<T> = unsafe fn(*const T, *const T, *const T, *mut T, *mut T, usize);
+
+/// The kernels of an elementwise function for one type.
+#[derive(Clone, Copy)]
+pub(crate) struct Kernels<T: 'static> {
+    pub(crate) map: PerLevel<Map<T>>,
+    pub(crate) back: PerLevel<Back<T>>,
+}
+
+/// The kernels of a function whose first parameter may be given per element, for one type.
+#[derive(Clone, Copy)]
+pub(crate) struct EachKernels<T: 'static> {
+    pub(crate) map: PerLevel<Back<T>>,
+    pub(crate) back: PerLevel<EachBack<T>>,
+}
+
+/// The kernels of a gated function for one type.
+#[derive(Clone, Copy)]
+pub(crate) struct GatedKernels<T: 'static> {
+    pub(crate) map: PerLevel<GatedMap<T>>,
+    pub(crate) back: PerLevel<GatedBack<T>>,
+}

@@ -1,0 +1,198 @@
+//! Instruction-set levels: detection, override, and the one place where kernels are entered.
+
+use core::fmt;
+use core::str::FromStr;
+
+/// A set of instructions that kernels are compiled for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Level {
+    /// What every processor of the architecture has: SSE2 on x86-64, plain code elsewhere.
+    Baseline,
+    /// AVX2 and FMA.
+    Avx2,
+    /// AVX-512 F, DQ, VL and BW.
+    Avx512,
+    /// NEON, on 64-bit Arm.
+    Neon,
+}
+
+impl Level {
+    /// Every level, slowest first.
+    pub const ALL: [Level; 4] = [Level::Baseline, Level::Avx2, Level::Avx512, Level::Neon];
+
+    /// Its name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Level::Baseline => "baseline",
+            Level::Avx2 => "avx2",
+            Level::Avx512 => "avx512",
+            Level::Neon => "neon",
+        }
+    }
+
+    /// Whether multiply-add is fused; all such levels give the same bits.
+    #[must_use]
+    pub const fn fused(self) -> bool {
+        !matches!(self, Level::Baseline)
+    }
+
+    /// Whether this processor has it.
+    #[must_use]
+    pub fn available(self) -> bool {
+        match self {
+            Level::Baseline => true,
+            Level::Avx2 => has_avx2(),
+            Level::Avx512 => has_avx512(),
+            Level::Neon => cfg!(target_arch = "aarch64"),
+        }
+    }
+
+    /// The best level of this processor.
+    #[must_use]
+    #[inline]
+    pub fn best() -> Level {
+        if cfg!(target_arch = "aarch64") {
+            Level::Neon
+        } else if has_avx512() {
+            Level::Avx512
+        } else if has_avx2() {
+            Level::Avx2
+        } else {
+            Level::Baseline
+        }
+    }
+}
+
+#[cfg(all(target_arch = "x86_64", feature = "std"))]
+#[inline]
+fn has_avx2() -> bool {
+    std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma")
+}
+
+#[cfg(all(target_arch = "x86_64", feature = "std"))]
+#[inline]
+fn has_avx512() -> bool {
+    std::arch::is_x86_feature_detected!("avx512f")
+        && std::arch::is_x86_feature_detected!("avx512dq")
+        && std::arch::is_x86_feature_detected!("avx512vl")
+        && std::arch::is_x86_feature_detected!("avx512bw")
+        && has_avx2()
+}
+
+#[cfg(not(all(target_arch = "x86_64", feature = "std")))]
+fn has_avx2() -> bool {
+    cfg!(all(target_arch = "x86_64", target_feature = "avx2", target_feature = "fma"))
+}
+
+#[cfg(not(all(target_arch = "x86_64", feature = "std")))]
+fn has_avx512() -> bool {
+    cfg!(all(
+        target_arch = "x86_64",
+        target_feature = "avx512f",
+        target_feature = "avx512dq",
+        target_feature = "avx512vl",
+        target_feature = "avx512bw"
+    ))
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Level {
+    type Err = crate::Error;
+
+    fn from_str(s: &str) -> Result<Self, Self::Err> {
+        let wanted = Level::ALL.into_iter().find(|l| l.name().eq_ignore_ascii_case(s));
+        match wanted {
+            Some(level) if level.available() => Ok(level),
+            _ => Err(crate::Error::level(s, Level::best())),
+        }
+    }
+}
+
+/// One kernel per level, from one generic body.
+///
+/// `per_level!(name<G: Bound>(args) => body)` defines `name::<G>() -> PerLevel<fn(args)>`:
+/// the body is compiled once per level with that level's registers as `S`.
+macro_rules! per_level {
+    ($(#[$meta:meta])* fn $name:ident<$g:ident: $bound:path>($($arg:ident: $ty:ty),*) = $body:ident) => {
+        $(#[$meta])*
+        pub(crate) const fn $name<$g: $bound>() -> $crate::level::PerLevel<unsafe fn($($ty),*)> {
+            $crate::level::PerLevel([
+                #[cfg(target_arch = "x86_64")]
+                {
+                    unsafe fn run<$g: $bound>($($arg: $ty),*) {
+                        // SAFETY: the caller's promise; SSE2 is part of x86-64.
+                        unsafe { $body::<$crate::simd::x86::Sse2, $g>($($arg),*) }
+                    }
+                    run::<$g>
+                },
+                #[cfg(not(target_arch = "x86_64"))]
+                {
+                    unsafe fn run<$g: $bound>($($arg: $ty),*) {
+                        // SAFETY: the caller's promise.
+                        unsafe { $body::<$crate::simd::scalar::Scalar, $g>($($arg),*) }
+                    }
+                    run::<$g>
+                },
+                #[cfg(target_arch = "x86_64")]
+                {
+                    #[target_feature(enable = "avx2,fma,f16c")]
+                    unsafe fn run<$g: $bound>($($arg: $ty),*) {
+                        // SAFETY: the caller's promise, which includes the instructions.
+                        unsafe { $body::<$crate::simd::x86::Avx2, $g>($($arg),*) }
+                    }
+                    run::<$g>
+                },
+                #[cfg(target_arch = "x86_64")]
+                {
+                    #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512dq,avx512vl,avx512bw")]
+                    unsafe fn run<$g: $bound>($($arg: $ty),*) {
+                        // SAFETY: the caller's promise, which includes the instructions.
+                        unsafe { $body::<$crate::simd::x86::Avx512, $g>($($arg),*) }
+                    }
+                    run::<$g>
+                },
+                #[cfg(target_arch = "aarch64")]
+                {
+                    unsafe fn run<$g: $bound>($($arg: $ty),*) {
+                        // SAFETY: the caller's promise; NEON is part of aarch64.
+                        unsafe { $body::<$crate::simd::neon::Neon, $g>($($arg),*) }
+                    }
+                    run::<$g>
+                },
+            ])
+        }
+    };
+}
+pub(crate) use per_level;
+
+/// How many levels this architecture is compiled for.
+pub(crate) const COUNT: usize = if cfg!(target_arch = "x86_64") {
+    3
+} else if cfg!(target_arch = "aarch64") {
+    2
+} else {
+    1
+};
+
+/// A kernel for each level of this architecture.
+#[derive(Clone, Copy)]
+pub(crate) struct PerLevel<F>(pub(crate) [F; COUNT]);
+
+impl<F: Copy> PerLevel<F> {
+    /// The kernel of `level`, which must be available.
+    #[inline]
+    pub(crate) fn get(&self, level: Level) -> F {
+        debug_assert!(level.available(), "level {level} is not available");
+        match level {
+            Level::Baseline => self.0[0],
+            Level::Avx2 | Level::Neon => self.0[if COUNT > 1 { 1 } else { 0 }],
+            Level::Avx512 => self.0[COUNT - 1],
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Neural-network activation functions: exact, vectorised, written once.
+//!
+//! ```
+//! use nonlin::{Activation, Gelu};
+//!
+//! let x = [-2.0f32, -1.0, 0.0, 1.0, 2.0];
+//! let mut y = [0.0; 5];
+//! Gelu.forward(&x, &mut y);
+//! assert_eq!(y, [-0.04550026, -0.15865526, 0.0, 0.8413447, 1.9544997]);
+//! ```
+//!
+//! An activation is one pure function, generic over a number type, in a file of its own
+//! under `functions/`. Everything else is a choice of that type: registers give the kernels,
+//! dual numbers the derivatives, intervals the bounds, double-doubles the reference, an
+//! expression graph the formula. See [`real`].
+//!
+//! * [`Activation`]: forward, derivative, second derivative and backward of elementwise
+//!   functions, by type ([`Gelu`]) or by name ([`get`]).
+//! * [`GatedFunction`]: GLU, SwiGLU and their kin, by [`gated`].
+//! * [`Softmax`]: softmax and log-softmax along any axis, with scale and mask.
+//! * [`Prelu`] and [`Rrelu`]: a slope per channel, a random slope per element.
+//! * [`Exec`]: level, block size, threads.
+//!
+//! NaN in, NaN out. At ±inf the limit, where there is one. Results do not depend on
+//! position, length, alignment, block size or number of threads; the levels AVX2, AVX-512
+//! and NEON give the same bits.
+//!
+//! # Features
+//!
+//! `std` (run-time detection; without it the level is the one compiled for), `alloc`
+//! (formulas, names, softmax), `half` (f16 and bf16 arrays), `ndarray`, `rayon`, `serde`.
+
+#![cfg_attr(not(feature = "std"), no_std)]
+
+#[cfg(feature = "alloc")]
+extern crate alloc;
+
+mod activation;
+#[cfg(feature = "alloc")]
+mod catalog;
+#[cfg(feature = "alloc")]
+mod channel;
+mod element;
+mod error;
+mod exec;
+mod function;
+mod functions;
+mod gated;
+mod kernel;
+mod level;
+mod math;
+#[cfg(feature = "ndarray")]
+mod nd;
+pub mod real;
+#[cfg(feature = "serde")]
+mod serial;
+mod simd;
+#[cfg(feature = "alloc")]
+mod softmax;
+
+pub use activation::{
+    Claims, Elementwise, Gate, Gated, Kink, MAX_PARAMS, Meta, Param, Params, Route, dual_partials, dual_slope,
+};
+#[cfg(feature = "alloc")]
+pub use catalog::{ROWWISE, functions, gated, gated_functions, get, get_approximate, rowwise};
+pub use element::Element;
+pub use error::Error;
+pub use exec::{DEFAULT_BLOCK, Exec};
+pub use function::{Activation, Function, evaluate};
+pub use functions::*;
+pub use gated::{GatedFunction, Layout};
+pub use level::Level;
+#[cfg(feature = "ndarray")]
+pub use nd::NdActivation;
+#[cfg(feature = "alloc")]
+pub use softmax::{EmptyRow, Mask, Softmax};
+
+#[cfg(feature = "half")]
+pub use half::{bf16, f16};
+
+/// What a definition file needs.
+mod prelude {
+    pub(crate) use crate::activation::{Claims, Elementwise, Gate, Gated, Kink, Meta, Param, Params, Route};
+    pub(crate) use crate::real::{Prim, Real};
+}

@@ -1,0 +1,3 @@
+use crate::exec::Exec;
+/// placeholder to be replaced
+pub trait NdActivation { }

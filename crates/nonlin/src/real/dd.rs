@@ -1,0 +1,279 @@
+//! Double-double numbers: about 31 decimal digits in plain Rust.
+//!
+//! The reference of `nonlin show` and `nonlin verify` where no MPFR is at hand. Primitives
+//! follow the textbook (Taylor series, a continued fraction, Newton's iteration), not the
+//! kernels, so that a mistake in a kernel cannot hide here.
+
+use super::{Jet, Prim, Real};
+use crate::math::ROUND;
+use crate::math::coefficients::INV_SQRT_2PI;
+use crate::math::full::scale2;
+use crate::simd::Lanes64;
+use core::ops::{Add, Div, Mul, Neg, Sub};
+
+/// The unevaluated sum `hi + lo`, with `|lo|` at most half a unit of `hi`.
+#[derive(Clone, Copy, Debug)]
+pub struct Dd {
+    /// The nearest f64.
+    pub hi: f64,
+    /// The rest.
+    pub lo: f64,
+}
+
+/// ln 2 in three parts.
+const LN2: [f64; 3] = [core::f64::consts::LN_2, 2.319_046_813_846_299_6e-17, 5.707_708_438_416_212e-34];
+const ONE: Dd = Dd::new(1.0);
+const TWO: Dd = Dd::new(2.0);
+const FOUR: Dd = Dd::new(4.0);
+/// 1 / sqrt(2 pi).
+const DENSITY_0: Dd = Dd { hi: INV_SQRT_2PI.0, lo: INV_SQRT_2PI.1 };
+
+impl Dd {
+    /// Exactly `v`.
+    #[must_use]
+    pub const fn new(v: f64) -> Self {
+        Dd { hi: v, lo: 0.0 }
+    }
+
+    fn renorm(hi: f64, lo: f64) -> Self {
+        let s = hi + lo;
+        if s.is_finite() { Dd { hi: s, lo: lo - (s - hi) } } else { Dd::new(s) }
+    }
+
+    fn clamp(self, a: f64, b: f64) -> Self {
+        if self.hi < a {
+            Dd::new(a)
+        } else if self.hi > b {
+            Dd::new(b)
+        } else {
+            self
+        }
+    }
+
+    /// `m` and `k` with `e^self = 2^k (1 + m)`.
+    fn exp_parts(self) -> (Self, Dd) {
+        let k = (self.hi * core::f64::consts::LOG2_E + ROUND) - ROUND;
+        let part = |i: usize| Dd::new(k) * Dd::new(LN2[i]);
+        let r = ((self - part(0)) - part(1)) - part(2);
+        // Taylor on r / 512, then e^2t - 1 = m (m + 2) nine times.
+        let r = Dd { hi: r.hi / 512.0, lo: r.lo / 512.0 };
+        let (mut term, mut sum) = (r, r);
+        for n in 2..14 {
+            term = term * r / Dd::new(f64::from(n));
+            sum = sum + term;
+        }
+        for _ in 0..9 {
+            sum = sum * (sum + TWO);
+        }
+        (sum, Dd::new(k))
+    }
+
+    /// `ln(1 + self)` for `0 <= self <= 1`, by Newton's iteration on `e^y - 1`.
+    fn ln_1p(self) -> Self {
+        if self.hi < 1e-290 {
+            return self;
+        }
+        let s = self.hi / (2.0 + self.hi);
+        let mut y = 0.0;
+        for n in (0..40).rev() {
+            y = y * s * s + 1.0 / f64::from(2 * n + 1);
+        }
+        let mut y = Dd::new(2.0 * s * y);
+        for _ in 0..2 {
+            let (m, k) = y.exp_parts();
+            let scale = ONE.scale2(k);
+            let e = m * scale + (scale - ONE);
+            y = y + (self - e) / (e + ONE);
+        }
+        y
+    }
+
+    /// `Phi(-t) e^(t^2/2)` for `t >= 0`.
+    fn mills(self) -> Self {
+        let t = self;
+        if t.hi < 4.0 {
+            // Phi(-t) = 1/2 - phi(t) (t + t^3/3 + t^5/(3 5) + ...)
+            let t2 = t * t;
+            let (mut term, mut sum, mut n) = (t, t, 3.0);
+            while term.hi > 1e-34 * sum.hi {
+                term = term * t2 / Dd::new(n);
+                sum = sum + term;
+                n += 2.0;
+            }
+            let (m, k) = (t2 * Dd::new(-0.5)).exp_parts();
+            return Dd::new(0.5) / (m + ONE).scale2(k) - DENSITY_0 * sum;
+        }
+        // phi(t) / (t + 1/(t + 2/(t + 3/(t + ...))))
+        let mut f = t;
+        for n in (1..=120).rev() {
+            f = t + Dd::new(f64::from(n)) / f;
+        }
+        DENSITY_0 / f
+    }
+}
+
+/// `a + b` as a sum and its rounding error, which is 0 for infinite sums.
+fn two_sum(a: f64, b: f64) -> (f64, f64) {
+    let (s, e) = Lanes64::two_sum(a, b);
+    (s, if s.is_finite() { e } else { 0.0 })
+}
+
+impl Add for Dd {
+    type Output = Self;
+    fn add(self, o: Self) -> Self {
+        let (s, e) = two_sum(self.hi, o.hi);
+        let (t, f) = two_sum(self.lo, o.lo);
+        let a = Dd::renorm(s, e + t);
+        Dd::renorm(a.hi, a.lo + f)
+    }
+}
+impl Sub for Dd {
+    type Output = Self;
+    fn sub(self, o: Self) -> Self {
+        self + -o
+    }
+}
+impl Mul for Dd {
+    type Output = Self;
+    fn mul(self, o: Self) -> Self {
+        let (p, e) = Lanes64::two_prod(self.hi, o.hi);
+        // The halves of a number beyond 2^996 overflow; a product of 0 has the right sign already.
+        if p == 0.0 || !p.is_finite() || !e.is_finite() {
+            return Dd::new(self.hi * o.hi);
+        }
+        Dd::renorm(p, e + (self.hi * o.lo + self.lo * o.hi))
+    }
+}
+impl Div for Dd {
+    type Output = Self;
+    fn div(self, o: Self) -> Self {
+        let q = self.hi / o.hi;
+        if q == 0.0 || !q.is_finite() || o.hi.is_infinite() {
+            return Dd::new(q);
+        }
+        let r = self - o * Dd::new(q);
+        let q2 = r.hi / o.hi;
+        let r = r - o * Dd::new(q2);
+        Dd::renorm(q, q2) + Dd::new(r.hi / o.hi)
+    }
+}
+impl Neg for Dd {
+    type Output = Self;
+    fn neg(self) -> Self {
+        Dd { hi: -self.hi, lo: -self.lo }
+    }
+}
+
+impl Real for Dd {
+    fn lit(self, c: f64) -> Self {
+        Dd::new(c)
+    }
+    fn constant(self, c: (f64, f64)) -> Self {
+        Dd { hi: c.0, lo: c.1 }
+    }
+    fn abs(self) -> Self {
+        if self.hi.is_sign_negative() { -self } else { self }
+    }
+    fn max(self, c: Self) -> Self {
+        if c.hi > self.hi || (c.hi == self.hi && c.lo > self.lo) { c } else { self }
+    }
+    fn min(self, c: Self) -> Self {
+        if c.hi < self.hi || (c.hi == self.hi && c.lo < self.lo) { c } else { self }
+    }
+    fn pick_above(self, c: f64, hi: Self, lo: Self) -> Self {
+        if self.hi.is_nan() {
+            self
+        } else if self.hi > c || (self.hi == c && self.lo > 0.0) {
+            hi
+        } else {
+            lo
+        }
+    }
+    fn scale2(self, k: Self) -> Self {
+        Dd { hi: scale2(self.hi, k.hi), lo: scale2(self.lo, k.hi) }
+    }
+    fn jet_at(self, lo: Self, p: Prim) -> Jet<Self> {
+        let x = self + lo;
+        if x.hi.is_nan() {
+            return Jet::new(x, x, x);
+        }
+        let scaled = |v, d, dd, k| Jet { k, ..Jet::new(v, d, dd) };
+        let negative = x.hi < 0.0;
+        // w = e^-|x| = 2^k (1 + m)
+        let (m, k) = (-x.abs()).clamp(-1400.0, 0.0).exp_parts();
+        let wm = ONE + m;
+        let w = wm.scale2(k);
+        match p {
+            Prim::Exp => {
+                let (m, k) = x.clamp(-1400.0, 800.0).exp_parts();
+                scaled(ONE + m, ONE + m, ONE + m, k)
+            }
+            Prim::ExpM1 => {
+                let (m, k) = x.clamp(-1400.0, 800.0).exp_parts();
+                let (s, e) = (ONE.scale2(k), (ONE + m).scale2(k));
+                let v = if k.hi == 0.0 {
+                    m
+                } else if e.hi.is_infinite() || s.hi.is_infinite() {
+                    e
+                } else {
+                    m * s + (s - ONE)
+                };
+                Jet::new(v, e, e)
+            }
+            Prim::Sigmoid => {
+                let d = ONE + w;
+                let bend = (ONE - w) / d;
+                if negative {
+                    scaled(wm / d, wm / d / d, wm / d / d * bend, k)
+                } else {
+                    Jet::new(ONE / d, w / d / d, -(w / d / d * bend))
+                }
+            }
+            Prim::Tanh => {
+                let (m, k) = (x.abs() * Dd::new(-2.0)).clamp(-1400.0, 0.0).exp_parts();
+                let (s, e) = (ONE.scale2(k), (ONE + m).scale2(k));
+                let em1 = if k.hi == 0.0 { m } else { m * s + (s - ONE) };
+                let t = em1 / (em1 + TWO);
+                let d = FOUR * e / (ONE + e) / (ONE + e);
+                let v = if x.hi == 0.0 {
+                    x
+                } else if negative {
+                    t
+                } else {
+                    -t
+                };
+                Jet::new(v, d, -(TWO * v * d))
+            }
+            Prim::Softplus => {
+                let s = self.jet_at(lo, Prim::Sigmoid);
+                let v = if negative { w.ln_1p() } else { x + w.ln_1p() };
+                Jet::new(v, s.v.scale2(s.k), s.d.scale2(s.k))
+            }
+            Prim::Cdf => {
+                let t = x.abs().clamp(0.0, 52.0);
+                let (m, k) = (t * t * Dd::new(-0.5)).exp_parts();
+                let tail = (ONE + m) * t.mills();
+                let density = (ONE + m) * DENSITY_0;
+                if negative {
+                    scaled(tail, density, t * density, k)
+                } else {
+                    let density = density.scale2(k);
+                    Jet::new(ONE - tail.scale2(k), density, -(t * density))
+                }
+            }
+            Prim::TanhSoftplus if negative => {
+                let den = w * (w + TWO) + TWO;
+                let d = FOUR * wm * (ONE + w) / den / den;
+                let bend = ONE + w / (ONE + w) - FOUR * w * (ONE + w) / den;
+                scaled(wm * (w + TWO) / den, d, d * bend, k)
+            }
+            Prim::TanhSoftplus => {
+                let n = ONE + TWO * w;
+                let den = n + TWO * w * w;
+                let d = FOUR * w * w * (ONE + w) / den / den;
+                let bend = ONE + ONE / (ONE + w) - FOUR * (ONE + w) / den;
+                Jet::new(n / den, d, d * bend)
+            }
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! Dual numbers: a value and its derivative in some direction.
+//!
+//! This file is the whole derivative table: one line per operation, and a single rule for
+//! all primitives, because a primitive comes with its derivatives. Put the seed 1 on `x`
+//! for f′, on a parameter for the gradient of that parameter; `Dual<Dual<T>>` gives f″.
+
+use super::{Jet, Prim, Real};
+use core::ops::{Add, Div, Mul, Neg, Sub};
+
+/// `v + d ε` with `ε² = 0`.
+#[derive(Clone, Copy, Debug)]
+pub struct Dual<T> {
+    /// Value.
+    pub v: T,
+    /// Derivative.
+    pub d: T,
+}
+
+impl<T: Real> Dual<T> {
+    /// The variable that is differentiated by.
+    #[inline(always)]
+    pub fn variable(v: T) -> Self {
+        Dual { v, d: v.lit(1.0) }
+    }
+
+    /// A number that does not depend on it.
+    #[inline(always)]
+    pub fn fixed(v: T) -> Self {
+        Dual { v, d: v.lit(0.0) }
+    }
+}
+
+impl<T: Real> Add for Dual<T> {
+    type Output = Self;
+    #[inline(always)]
+    fn add(self, o: Self) -> Self {
+        Dual { v: self.v + o.v, d: self.d + o.d }
+    }
+}
+impl<T: Real> Sub for Dual<T> {
+    type Output = Self;
+    #[inline(always)]
+    fn sub(self, o: Self) -> Self {
+        Dual { v: self.v - o.v, d: self.d - o.d }
+    }
+}
+impl<T: Real> Mul for Dual<T> {
+    type Output = Self;
+    #[inline(always)]
+    fn mul(self, o: Self) -> Self {
+        Dual { v: self.v * o.v, d: self.d * o.v + self.v * o.d }
+    }
+}
+impl<T: Real> Div for Dual<T> {
+    type Output = Self;
+    #[inline(always)]
+    fn div(self, o: Self) -> Self {
+        let q = self.v / o.v;
+        Dual { v: q, d: (self.d - q * o.d) / o.v }
+    }
+}
+impl<T: Real> Neg for Dual<T> {
+    type Output = Self;
+    #[inline(always)]
+    fn neg(self) -> Self {
+        Dual { v: -self.v, d: -self.d }
+    }
+}
+
+impl<T: Real> Real for Dual<T> {
+    #[inline(always)]
+    fn lit(self, c: f64) -> Self {
+        Dual::fixed(self.v.lit(c))
+    }
+    #[inline(always)]
+    fn constant(self, c: (f64, f64)) -> Self {
+        Dual::fixed(self.v.constant(c))
+    }
+    #[inline(always)]
+    fn abs(self) -> Self {
+        self.pick_above(0.0, self, -self)
+    }
+    #[inline(always)]
+    fn max(self, c: Self) -> Self {
+        Dual {
+            v: self.v.max(c.v),
+            d: (c.v - self.v).pick_above(0.0, c.d, self.d),
+        }
+    }
+    #[inline(always)]
+    fn min(self, c: Self) -> Self {
+        Dual {
+            v: self.v.min(c.v),
+            d: (self.v - c.v).pick_above(0.0, c.d, self.d),
+        }
+    }
+    #[inline(always)]
+    fn pick_above(self, c: f64, hi: Self, lo: Self) -> Self {
+        Dual { v: self.v.pick_above(c, hi.v, lo.v), d: self.v.pick_above(c, hi.d, lo.d) }
+    }
+    #[inline(always)]
+    fn pick_at_least(self, c: f64, hi: Self, lo: Self) -> Self {
+        Dual { v: self.v.pick_at_least(c, hi.v, lo.v), d: self.v.pick_at_least(c, hi.d, lo.d) }
+    }
+    #[inline(always)]
+    fn part_above(self, c: f64) -> Self {
+        Dual { v: self.v.part_above(c), d: self.d }
+    }
+    #[inline(always)]
+    fn part_below(self, c: f64) -> Self {
+        Dual { v: self.v.part_below(c), d: self.d }
+    }
+    #[inline(always)]
+    fn jet_at(self, lo: Self, p: Prim) -> Jet<Self> {
+        let j = self.v.jet_at(lo.v, p);
+        let dx = self.d;
+        Jet {
+            v: Dual { v: j.v, d: j.d * dx },
+            v_lo: Dual { v: j.v_lo, d: j.d_lo * dx },
+            d: Dual { v: j.d, d: j.dd * dx },
+            d_lo: Dual::fixed(j.d_lo),
+            // A third derivative is not known: whoever asks for it sees NaN.
+            dd: Dual { v: j.dd, d: j.dd.lit(f64::NAN) },
+            k: Dual::fixed(j.k),
+        }
+    }
+    #[inline(always)]
+    fn scale2(self, k: Self) -> Self {
+        Dual { v: self.v.scale2(k.v), d: self.d.scale2(k.v) }
+    }
+    #[inline(always)]
+    fn two_prod(self, o: Self) -> (Self, Self) {
+        let (v, lo) = self.v.two_prod(o.v);
+        (Dual { v, d: (self * o).d }, Dual::fixed(lo))
+    }
+    #[inline(always)]
+    fn two_sum(self, o: Self) -> (Self, Self) {
+        let (v, lo) = self.v.two_sum(o.v);
+        (Dual { v, d: self.d + o.d }, Dual::fixed(lo))
+    }
+}

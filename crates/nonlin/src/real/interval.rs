@@ -1,0 +1,213 @@
+//! Intervals: bounds that hold for every real number between two ends.
+//!
+//! Each operation rounds outward: an end is moved by one unit for arithmetic, by
+//! `SLACK` for a primitive (whose f64 error is proved to be below 1 ULP). So what a
+//! definition returns at an interval contains all its values there; a formula that uses
+//! `x` twice gives wide bounds, which shrink when the interval is cut in pieces.
+
+use super::{Jet, Prim, Real};
+use core::ops::{Add, Div, Mul, Neg, Sub};
+
+/// Units by which the value of a primitive is moved outward.
+const SLACK: u32 = 4;
+
+/// Where the slope of `tanh(softplus(x))` is largest.
+const TANH_SOFTPLUS_STEEPEST: f64 = -0.117_400_979_639_287_4;
+
+/// The numbers from `lo` to `hi`; empty if either end is NaN.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Interval {
+    /// Lower end.
+    pub lo: f64,
+    /// Upper end.
+    pub hi: f64,
+}
+
+fn down(mut v: f64, units: u32) -> f64 {
+    for _ in 0..units {
+        v = v.next_down();
+    }
+    v
+}
+
+fn up(mut v: f64, units: u32) -> f64 {
+    for _ in 0..units {
+        v = v.next_up();
+    }
+    v
+}
+
+/// The hull of some products or quotients, where 0 times infinity is 0.
+fn hull(ends: [f64; 4]) -> Interval {
+    let (mut lo, mut hi) = (f64::INFINITY, f64::NEG_INFINITY);
+    for e in ends {
+        let e = if e.is_nan() { 0.0 } else { e };
+        lo = lo.min(e);
+        hi = hi.max(e);
+    }
+    Interval { lo: lo.next_down(), hi: hi.next_up() }
+}
+
+impl Interval {
+    /// Nothing.
+    pub const EMPTY: Interval = Interval { lo: f64::NAN, hi: f64::NAN };
+    /// Every number.
+    pub const ALL: Interval = Interval { lo: f64::NEG_INFINITY, hi: f64::INFINITY };
+
+    /// The numbers from `lo` to `hi`; nothing if `lo > hi` or either is NaN.
+    #[must_use]
+    pub fn new(lo: f64, hi: f64) -> Self {
+        if lo <= hi { Interval { lo, hi } } else { Self::EMPTY }
+    }
+
+    /// One number.
+    #[must_use]
+    pub fn point(v: f64) -> Self {
+        Interval { lo: v, hi: v }
+    }
+
+    /// Whether no number is inside.
+    #[must_use]
+    pub fn is_empty(self) -> bool {
+        self.lo.is_nan() || self.hi.is_nan()
+    }
+
+    /// Whether `v` is inside.
+    #[must_use]
+    pub fn contains(self, v: f64) -> bool {
+        self.lo <= v && v <= self.hi
+    }
+
+    /// The smallest interval with everything of both.
+    #[must_use]
+    pub fn union(self, o: Self) -> Self {
+        if self.is_empty() {
+            o
+        } else if o.is_empty() {
+            self
+        } else {
+            Interval { lo: self.lo.min(o.lo), hi: self.hi.max(o.hi) }
+        }
+    }
+
+    fn with(self, o: Self, f: impl Fn() -> Self) -> Self {
+        if self.is_empty() || o.is_empty() { Self::EMPTY } else { f() }
+    }
+
+    /// The image under a function that rises (or falls) on the whole interval.
+    fn monotone(self, f: impl Fn(f64) -> f64) -> Self {
+        let (a, b) = (f(self.lo), f(self.hi));
+        Interval { lo: down(a.min(b), SLACK), hi: up(a.max(b), SLACK) }
+    }
+
+    /// The image under a positive hump that rises up to `peak` and falls after it.
+    fn hump(self, peak: f64, f: impl Fn(f64) -> f64) -> Self {
+        let ends = self.monotone(&f);
+        // `peak` is rounded; this near to the true one the value changes by less than the slack.
+        let top = if self.lo <= peak + 1e-8 && self.hi >= peak - 1e-8 { up(f(peak), SLACK) } else { ends.hi };
+        Interval { lo: ends.lo.max(0.0), hi: top.max(ends.hi) }
+    }
+
+    fn clamp(self, lo: f64, hi: f64) -> Self {
+        Interval { lo: self.lo.clamp(lo, hi), hi: self.hi.clamp(lo, hi) }
+    }
+}
+
+impl Add for Interval {
+    type Output = Self;
+    fn add(self, o: Self) -> Self {
+        self.with(o, || Interval { lo: (self.lo + o.lo).next_down(), hi: (self.hi + o.hi).next_up() })
+    }
+}
+impl Sub for Interval {
+    type Output = Self;
+    fn sub(self, o: Self) -> Self {
+        self + -o
+    }
+}
+impl Mul for Interval {
+    type Output = Self;
+    fn mul(self, o: Self) -> Self {
+        self.with(o, || hull([self.lo * o.lo, self.lo * o.hi, self.hi * o.lo, self.hi * o.hi]))
+    }
+}
+impl Div for Interval {
+    type Output = Self;
+    fn div(self, o: Self) -> Self {
+        self.with(o, || {
+            if o.contains(0.0) {
+                return Self::ALL;
+            }
+            hull([self.lo / o.lo, self.lo / o.hi, self.hi / o.lo, self.hi / o.hi])
+        })
+    }
+}
+impl Neg for Interval {
+    type Output = Self;
+    fn neg(self) -> Self {
+        Interval { lo: -self.hi, hi: -self.lo }
+    }
+}
+
+impl Real for Interval {
+    fn lit(self, c: f64) -> Self {
+        Interval::point(c)
+    }
+    fn constant(self, c: (f64, f64)) -> Self {
+        Interval { lo: c.0.next_down(), hi: c.0.next_up() }
+    }
+    fn abs(self) -> Self {
+        if self.lo >= 0.0 {
+            self
+        } else if self.hi <= 0.0 {
+            -self
+        } else {
+            self.with(self, || Interval { lo: 0.0, hi: self.hi.max(-self.lo) })
+        }
+    }
+    fn max(self, c: Self) -> Self {
+        self.with(c, || Interval { lo: self.lo.max(c.lo), hi: self.hi.max(c.hi) })
+    }
+    fn min(self, c: Self) -> Self {
+        self.with(c, || Interval { lo: self.lo.min(c.lo), hi: self.hi.min(c.hi) })
+    }
+    fn part_above(self, c: f64) -> Self {
+        if self.hi > c { Interval { lo: self.lo.max(c), hi: self.hi } } else { Self::EMPTY }
+    }
+    fn part_below(self, c: f64) -> Self {
+        if self.lo <= c { Interval { lo: self.lo, hi: self.hi.min(c) } } else { Self::EMPTY }
+    }
+    /// The hull of the pieces that the interval reaches, at both sides of `c`.
+    fn pick_above(self, c: f64, hi: Self, lo: Self) -> Self {
+        let above = if self.hi > c { hi } else { Self::EMPTY };
+        let below = if self.lo <= c { lo } else { Self::EMPTY };
+        above.union(below)
+    }
+    fn jet_at(self, lo: Self, p: Prim) -> Jet<Self> {
+        let x = self + lo;
+        if x.is_empty() {
+            return Jet::new(x, x, x);
+        }
+        let v = x.monotone(|t| t.jet(p).value());
+        let slope = |t: f64| t.jet(p).slope();
+        // The second derivatives of the humps are bounded by these numbers.
+        let within = |b: f64| Interval { lo: -b, hi: b };
+        let (v, d, dd) = match p {
+            Prim::Exp => (v.clamp(0.0, f64::INFINITY), v, v),
+            Prim::ExpM1 => {
+                let e = x.monotone(slope).clamp(0.0, f64::INFINITY);
+                (v.clamp(-1.0, f64::INFINITY), e, e)
+            }
+            Prim::Softplus => (
+                v.clamp(0.0, f64::INFINITY),
+                x.monotone(slope).clamp(0.0, 1.0),
+                x.hump(0.0, |t| t.jet(Prim::Sigmoid).slope()),
+            ),
+            Prim::Sigmoid => (v.clamp(0.0, 1.0), x.hump(0.0, slope), within(0.0963)),
+            Prim::Tanh => (v.clamp(-1.0, 1.0), x.hump(0.0, slope), within(0.7699)),
+            Prim::Cdf => (v.clamp(0.0, 1.0), x.hump(0.0, slope), within(0.2420)),
+            Prim::TanhSoftplus => (v.clamp(0.0, 1.0), x.hump(TANH_SOFTPLUS_STEEPEST, slope), within(0.1850)),
+        };
+        Jet::new(v, d, dd)
+    }
+}

@@ -1,0 +1,749 @@
+//! Softmax and log-softmax: rows, any axis, with scale and mask as in attention.
+//!
+//! `x - max` is carried exactly, and terms are added in f64 in one fixed order (sixteen
+//! partial sums, by index modulo 16, each with its rounding errors collected), so that a
+//! row has the same bits at every level with fused multiply-add and for any thread count.
+//! log-softmax adds up all terms but the largest, so that `ln(1 + rest)` is exact when the
+//! largest dominates.
+
+#![allow(unsafe_code)]
+
+use crate::element::Element;
+use crate::error::Error;
+use crate::exec::{Exec, Shared, same_length};
+use crate::level::{Level, PerLevel, per_level};
+use crate::math::{full, narrow};
+use crate::simd::{Lanes, Lanes64, Simd};
+use alloc::{format, vec, vec::Vec};
+
+/// What a row without any unmasked element gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum EmptyRow {
+    /// NaN, as the definition says (0 / 0) and PyTorch does.
+    #[default]
+    Nan,
+    /// Zeros (log-softmax: -inf), as attention wants it for padding.
+    Zero,
+}
+
+/// Which elements take part, and what is added to them.
+#[derive(Clone, Copy, Debug)]
+pub enum Mask<'a, T> {
+    /// All of them.
+    None,
+    /// Those whose entry is true. As many entries as `x`, or as a trailing part of its rows, repeated.
+    Keep(&'a [bool]),
+    /// All, with the entry added after scaling (-inf masks). Sizes as for `Keep`.
+    Add(&'a [T]),
+    /// Row `r` is query `r % queries`; it sees keys `0 ..= query + offset`.
+    Causal {
+        /// Queries per sequence.
+        queries: usize,
+        /// Keys that come before the first query.
+        offset: isize,
+    },
+}
+
+/// Softmax or log-softmax of `scale * x + mask` along an axis.
+///
+/// ```
+/// use nonlin::Softmax;
+/// let x = [1.0f32, 2.0, 3.0];
+/// let mut y = [0.0; 3];
+/// Softmax::new().forward(&x, &[3], -1, &mut y)?;
+/// assert_eq!(y, [0.09003057, 0.24472848, 0.66524094]);
+/// # Ok::<(), nonlin::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Softmax {
+    /// Logarithm of the result.
+    pub log: bool,
+    /// Factor of `x`, 1 unless set; attention uses `1 / sqrt(d)`.
+    pub scale: f64,
+    /// What a fully masked row gives.
+    pub empty: EmptyRow,
+}
+
+impl Default for Softmax {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// One row's task, apart from the data.
+#[doc(hidden)]
+#[derive(Clone, Copy)]
+pub struct RowJob {
+    log: bool,
+    scale: f64,
+    empty: EmptyRow,
+    /// Elements of the row that take part; the rest is masked.
+    visible: usize,
+}
+
+/// `x` as outer x n x inner.
+struct Shape {
+    n: usize,
+    inner: usize,
+}
+
+fn shape_of(len: usize, shape: &[usize], axis: isize) -> Result<Shape, Error> {
+    let size = shape.iter().product::<usize>();
+    if size != len {
+        return Err(Error::Shape(format!("shape {shape:?} has {size} elements, the array has {len}")));
+    }
+    let rank = shape.len() as isize;
+    let a = if axis < 0 { axis + rank } else { axis };
+    if a < 0 || a >= rank {
+        return Err(Error::Shape(format!(
+            "axis {axis} is out of range for shape {shape:?}; it must be between {} and {}",
+            -rank,
+            rank - 1
+        )));
+    }
+    let a = a as usize;
+    Ok(Shape { n: shape[a], inner: shape[a + 1..].iter().product() })
+}
+
+impl Softmax {
+    /// `e^x / sum e^x`.
+    #[must_use]
+    pub fn new() -> Self {
+        Softmax { log: false, scale: 1.0, empty: EmptyRow::Nan }
+    }
+
+    /// `x - ln sum e^x`.
+    #[must_use]
+    pub fn log() -> Self {
+        Softmax { log: true, ..Self::new() }
+    }
+
+    /// Along `axis` (negative: from the end) of an array of that shape in C order.
+    ///
+    /// # Errors
+    /// If the shape does not fit `x`, or has no such axis.
+    ///
+    /// # Panics
+    /// If `y` is not as long as `x`.
+    #[track_caller]
+    pub fn forward<T: Element>(&self, x: &[T], shape: &[usize], axis: isize, y: &mut [T]) -> Result<(), Error> {
+        self.forward_with(&Exec::new(), x, shape, axis, Mask::None, y)
+    }
+
+    /// In place.
+    ///
+    /// # Errors
+    /// If the shape does not fit `x`, or has no such axis.
+    pub fn forward_in_place<T: Element>(&self, x: &mut [T], shape: &[usize], axis: isize) -> Result<(), Error> {
+        let p = x.as_mut_ptr();
+        self.run(&Exec::new(), p, p, x.len(), shape, axis, Mask::None)
+    }
+
+    /// [`forward`](Self::forward) with a mask, carried out as `exec` says.
+    ///
+    /// # Errors
+    /// If the shape does not fit `x`, has no such axis, or does not fit the mask.
+    ///
+    /// # Panics
+    /// If `y` is not as long as `x`.
+    #[track_caller]
+    pub fn forward_with<T: Element>(
+        &self,
+        exec: &Exec,
+        x: &[T],
+        shape: &[usize],
+        axis: isize,
+        mask: Mask<'_, T>,
+        y: &mut [T],
+    ) -> Result<(), Error> {
+        same_length("y", y.len(), "x", x.len());
+        self.run(exec, x.as_ptr(), y.as_mut_ptr(), x.len(), shape, axis, mask)
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn run<T: Element>(
+        &self,
+        exec: &Exec,
+        x: *const T,
+        y: *mut T,
+        len: usize,
+        shape: &[usize],
+        axis: isize,
+        mask: Mask<'_, T>,
+    ) -> Result<(), Error> {
+        let Shape { n, inner } = shape_of(len, shape, axis)?;
+        let masked = match mask {
+            Mask::None => 0,
+            Mask::Keep(m) => m.len(),
+            Mask::Add(m) => m.len(),
+            Mask::Causal { queries, .. } => queries.saturating_mul(n),
+        };
+        if !matches!(mask, Mask::None) && (inner != 1 || masked == 0 || !masked.is_multiple_of(n) || !len.is_multiple_of(masked)) {
+            return Err(Error::Shape(format!(
+                "the mask has {masked} entries; along the last axis of shape {shape:?} it must have {n} for each row, \
+                 and as many rows as divide {}",
+                len / n.max(1)
+            )));
+        }
+        if len == 0 {
+            return Ok(());
+        }
+        let (x, y) = (Shared(x.cast_mut()), Shared(y));
+        let level = exec.current_level();
+        let job = RowJob { log: self.log, scale: self.scale, empty: self.empty, visible: n };
+        if inner == 1 {
+            exec.rows(len / n, n, |r| {
+                let (mut job, mut keep, mut add) = (job, core::ptr::null(), core::ptr::null());
+                match mask {
+                    Mask::None => {}
+                    Mask::Keep(m) => keep = m[r * n % m.len()..].as_ptr(),
+                    Mask::Add(m) => add = m[r * n % m.len()..].as_ptr(),
+                    Mask::Causal { queries, offset } => {
+                        let last = (r % queries) as isize + offset;
+                        job.visible = (last + 1).clamp(0, n as isize) as usize;
+                    }
+                }
+                // SAFETY: row `r` lies within both arrays and within the mask; rows do not overlap.
+                unsafe { T::row(level, &job, x.at(r * n), keep, add, y.at(r * n), n) }
+            });
+        } else {
+            columns(exec, len, n, inner, |from, rows| {
+                for (c, row) in rows.chunks_exact_mut(n).enumerate() {
+                    for (j, v) in row.iter_mut().enumerate() {
+                        // SAFETY: element j of column `from + c` lies within the array.
+                        *v = unsafe { x.at(from + c + j * inner).read() };
+                    }
+                    let p = row.as_mut_ptr();
+                    // SAFETY: the buffer has `n` elements.
+                    unsafe { T::row(level, &job, p, core::ptr::null(), core::ptr::null(), p, n) }
+                    for (j, v) in row.iter().enumerate() {
+                        // SAFETY: as above; columns do not overlap.
+                        unsafe { y.at(from + c + j * inner).write(*v) }
+                    }
+                }
+            });
+        }
+        Ok(())
+    }
+
+    /// The gradient of `forward` from its output `y`, which alone need be saved.
+    ///
+    /// # Errors
+    /// If the shape does not fit `y`, or has no such axis.
+    ///
+    /// # Panics
+    /// If the lengths differ.
+    #[track_caller]
+    pub fn backward<T: Element>(
+        &self,
+        y: &[T],
+        grad: &[T],
+        shape: &[usize],
+        axis: isize,
+        dx: &mut [T],
+    ) -> Result<(), Error> {
+        self.backward_with(&Exec::new(), y, grad, shape, axis, dx)
+    }
+
+    /// [`backward`](Self::backward), carried out as `exec` says.
+    ///
+    /// # Errors
+    /// If the shape does not fit `y`, or has no such axis.
+    ///
+    /// # Panics
+    /// If the lengths differ.
+    #[track_caller]
+    pub fn backward_with<T: Element>(
+        &self,
+        exec: &Exec,
+        y: &[T],
+        grad: &[T],
+        shape: &[usize],
+        axis: isize,
+        dx: &mut [T],
+    ) -> Result<(), Error> {
+        same_length("grad", grad.len(), "y", y.len());
+        same_length("dx", dx.len(), "y", y.len());
+        let Shape { n, inner } = shape_of(y.len(), shape, axis)?;
+        if y.is_empty() {
+            return Ok(());
+        }
+        let to = Shared(dx.as_mut_ptr());
+        let (log, scale, level) = (self.log, self.scale, exec.current_level());
+        if inner == 1 {
+            exec.rows(y.len() / n, n, |r| {
+                // SAFETY: row `r` lies within all three arrays; rows do not overlap.
+                unsafe { T::row_back(level, log, scale, y[r * n..].as_ptr(), grad[r * n..].as_ptr(), to.at(r * n), n) }
+            });
+        } else {
+            columns(exec, y.len(), n, inner, |from, rows| {
+                let mut g = vec![T::default(); n];
+                for (c, row) in rows.chunks_exact_mut(n).enumerate() {
+                    for j in 0..n {
+                        row[j] = y[from + c + j * inner];
+                        g[j] = grad[from + c + j * inner];
+                    }
+                    let p = row.as_mut_ptr();
+                    // SAFETY: the buffers have `n` elements.
+                    unsafe { T::row_back(level, log, scale, p, g.as_ptr(), p, n) }
+                    for (j, v) in row.iter().enumerate() {
+                        // SAFETY: element j of column `from + c` lies within the array; columns do not overlap.
+                        unsafe { to.at(from + c + j * inner).write(*v) }
+                    }
+                }
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Columns that are gathered at a time: a cache line of f32.
+const COLUMNS: usize = 16;
+
+/// Calls `f` with the index of the first element of some columns and a buffer for them.
+fn columns<T: Element>(exec: &Exec, len: usize, n: usize, inner: usize, f: impl Fn(usize, &mut [T]) + Sync) {
+    let strips = inner.div_ceil(COLUMNS);
+    exec.rows(len / (n * inner) * strips, n * COLUMNS, |s| {
+        let (outer, strip) = (s / strips, s % strips);
+        let width = COLUMNS.min(inner - strip * COLUMNS);
+        let mut rows: Vec<T> = vec![T::default(); n * width];
+        f(outer * n * inner + strip * COLUMNS, &mut rows);
+    });
+}
+
+impl Exec {
+    /// Calls `f` for every row, as many rows to a block as the block size holds.
+    fn rows(&self, rows: usize, n: usize, f: impl Fn(usize) + Sync) {
+        let per_block = (crate::exec::DEFAULT_BLOCK / n.max(1)).max(1);
+        self.block(per_block).blocks(rows, |r, m| (r..r + m).for_each(&f));
+    }
+}
+
+/// Partial sums per row.
+const SUMS: usize = 16;
+
+/// A value and what rounding has lost of it.
+type Pair = (f64, f64);
+
+fn add(a: Pair, b: f64) -> Pair {
+    let (s, e) = Lanes64::two_sum(a.0, b);
+    (s, a.1 + e)
+}
+
+/// The sum of all partial sums, in one order.
+fn reduce(sums: [Pair; SUMS]) -> Pair {
+    let mut total = (0.0, 0.0);
+    for s in sums {
+        total = add(total, s.0);
+        total.1 += s.1;
+    }
+    Lanes64::quick_two_sum(total.0, total.1)
+}
+
+/// `ln` of `1 + rest`, or of `count + rest`, as a pair.
+fn ln_total(count: f64, rest: Pair) -> Pair {
+    let total = add(rest, count);
+    let (s, lo) = Lanes64::quick_two_sum(total.0, total.1);
+    if s < 2.0 {
+        return full::ln_1p(rest.0, rest.1);
+    }
+    // s = 2^k (1 + u)
+    let k = ((s.to_bits() >> 52) as i64 - 1023) as f64;
+    let shrink = |v: f64| full::scale2(v, -k);
+    let (u, u_lo) = Lanes64::two_sum(shrink(s), -1.0);
+    let (g, g_lo) = full::ln_1p(u, u_lo + shrink(lo));
+    full::plus_ln2(k, g, g_lo)
+}
+
+/// How a row's elements are read and how exactly `e^x` is needed.
+pub(crate) trait Cell: Element {
+    /// Whether results are f64.
+    const FULL: bool;
+    unsafe fn load<V: Lanes64>(p: *const Self) -> V;
+    unsafe fn store<V: Lanes64>(v: V, p: *mut Self);
+}
+impl Cell for f32 {
+    const FULL: bool = false;
+    #[inline(always)]
+    unsafe fn load<V: Lanes64>(p: *const f32) -> V {
+        // SAFETY: the caller's promise.
+        unsafe { V::load_f32(p) }
+    }
+    #[inline(always)]
+    unsafe fn store<V: Lanes64>(v: V, p: *mut f32) {
+        // SAFETY: the caller's promise.
+        unsafe { v.store_f32(p) }
+    }
+}
+impl Cell for f64 {
+    const FULL: bool = true;
+    #[inline(always)]
+    unsafe fn load<V: Lanes64>(p: *const f64) -> V {
+        // SAFETY: the caller's promise.
+        unsafe { V::load(p) }
+    }
+    #[inline(always)]
+    unsafe fn store<V: Lanes64>(v: V, p: *mut f64) {
+        // SAFETY: the caller's promise.
+        unsafe { v.store(p) }
+    }
+}
+
+/// `scale * x + add`, with -inf where masked, as a sum of two numbers, for `V::N` elements at `i`.
+#[inline(always)]
+unsafe fn logits<T: Cell, V: Lanes64>(
+    job: &RowJob,
+    x: *const T,
+    keep: *const bool,
+    add: *const T,
+    i: usize,
+) -> (V, V) {
+    let zero = V::splat(0.0);
+    // SAFETY (this function): the caller's promise of `i + V::N` elements.
+    let v: V = unsafe { T::load(x.wrapping_add(i)) };
+    let (mut z, mut lo) = (v, zero);
+    if job.scale != 1.0 {
+        let scale = V::splat(job.scale);
+        if T::FULL {
+            (z, lo) = v.two_prod(scale);
+            let finite = V::splat(f64::INFINITY).gt(lo.abs());
+            lo = V::select(finite, lo, zero);
+        } else {
+            z = v * scale;
+        }
+    }
+    if !add.is_null() {
+        // SAFETY: as above.
+        let m: V = unsafe { T::load(add.wrapping_add(i)) };
+        if T::FULL {
+            let (s, e) = z.two_sum(m);
+            let finite = V::splat(f64::INFINITY).gt(s.abs());
+            lo = V::select(finite, lo + e, zero);
+            z = s;
+        } else {
+            z = z + m;
+        }
+    }
+    if !keep.is_null() {
+        let mut m = [0.0; SUMS];
+        for (j, m) in m.iter_mut().enumerate().take(V::N) {
+            // SAFETY: as above.
+            if !unsafe { keep.wrapping_add(i + j).read() } {
+                *m = f64::NEG_INFINITY;
+            }
+        }
+        // SAFETY: the buffer has `SUMS >= V::N` elements.
+        let m = unsafe { V::load(m.as_ptr()) };
+        z = V::select(zero.gt(m), m, z);
+        lo = V::select(zero.gt(m), zero, lo);
+    }
+    (z, lo)
+}
+
+/// `e^(z - max)`, and the exact difference.
+#[inline(always)]
+fn term<T: Cell, V: Lanes64>(z: V, lo: V, max: V, max_lo: V) -> (V, V, V) {
+    let d = z - max;
+    if !T::FULL {
+        return (narrow::exp_neg(d), d, V::splat(0.0));
+    }
+    let (s, e) = z.two_sum(-max);
+    let near = s.gt(V::splat(-1e6));
+    let e = V::select(near, e + (lo - max_lo), V::splat(0.0));
+    (full::exp_neg(s, e), s, e)
+}
+
+/// One row: the largest logit, then the sum, then the results.
+#[inline(always)]
+unsafe fn row<S: Simd, T: Cell>(
+    job: &RowJob,
+    x: *const T,
+    keep: *const bool,
+    add: *const T,
+    y: *mut T,
+    n: usize,
+) {
+    let lanes = <S::F64 as Lanes>::N;
+    let visible = job.visible.min(n);
+    let zero = S::F64::splat(0.0);
+
+    // Runs the body with the logits of `lanes` elements at `i + j`, -inf beyond the end. A macro
+    // and not a closure, for the same reason as `kernel::Step`.
+    macro_rules! each {
+        (|$i:ident, $j:ident, $z:ident, $lo:ident| $body:block) => {{
+            let mut xs = [T::from_f64(f64::NEG_INFINITY); SUMS];
+            let mut adds = [T::default(); SUMS];
+            let mut keeps = [true; SUMS];
+            let (mut xp, mut kp, mut ap) = (x, keep, add);
+            let mut $i = 0;
+            while $i < visible {
+                if $i + SUMS > visible {
+                    // The rest, in full registers.
+                    let m = visible - $i;
+                    // SAFETY: `m` elements are left in the row and in its mask. The pointers are
+                    // moved back by `i`, which the reads below add again.
+                    unsafe {
+                        core::ptr::copy_nonoverlapping(x.add($i), xs.as_mut_ptr(), m);
+                        xp = xs.as_ptr().wrapping_sub($i);
+                        if !add.is_null() {
+                            core::ptr::copy_nonoverlapping(add.add($i), adds.as_mut_ptr(), m);
+                            ap = adds.as_ptr().wrapping_sub($i);
+                        }
+                        if !keep.is_null() {
+                            core::ptr::copy_nonoverlapping(keep.add($i), keeps.as_mut_ptr(), m);
+                            kp = keeps.as_ptr().wrapping_sub($i);
+                        }
+                    }
+                }
+                let mut $j = 0;
+                while $j < SUMS {
+                    // SAFETY: `SUMS` elements from `i` are in the row or in the buffers.
+                    let ($z, $lo) = unsafe { logits::<T, S::F64>(job, xp, kp, ap, $i + $j) };
+                    $body
+                    $j += lanes;
+                }
+                $i += SUMS;
+            }
+        }};
+    }
+
+    // The largest logit (exactly, as a pair), and whether there is a NaN.
+    let mut top = [S::F64::splat(f64::NEG_INFINITY); SUMS];
+    let mut nan = zero;
+    let mut top_lo = [zero; SUMS];
+    each!(|i, j, z, lo| {
+        let k = j / lanes;
+        let more = z.gt(top[k]);
+        if T::FULL {
+            let tie = Lanes::select(top[k].gt(z), zero, Lanes::select(more, zero, S::F64::splat(1.0))).gt(zero);
+            let higher = Lanes::select(tie, lo - top_lo[k], zero).gt(zero);
+            top_lo[k] = Lanes::select(more, lo, Lanes::select(higher, lo, top_lo[k]));
+        }
+        top[k] = Lanes::select(more, z, top[k]);
+        nan = nan + Lanes::select(z.is_nan(), z, zero);
+    });
+    let (mut max, mut max_lo) = (f64::NEG_INFINITY, 0.0);
+    for k in 0..SUMS / lanes {
+        let (mut hi, mut lo) = ([0.0; SUMS], [0.0; SUMS]);
+        // SAFETY: the buffers have `SUMS >= lanes` elements.
+        unsafe {
+            top[k].store(hi.as_mut_ptr());
+            top_lo[k].store(lo.as_mut_ptr());
+        }
+        for q in 0..lanes {
+            if hi[q] > max || (hi[q] == max && lo[q] > max_lo) {
+                (max, max_lo) = (hi[q], lo[q]);
+            }
+        }
+    }
+    let mut nans = [0.0; SUMS];
+    // SAFETY: the buffer has `SUMS >= lanes` elements.
+    unsafe { nan.store(nans.as_mut_ptr()) }
+    let nan = nans.iter().any(|v| v.is_nan());
+
+    let fill = |v: f64, from: usize, to: usize| {
+        for i in from..to {
+            // SAFETY: `to <= n`.
+            unsafe { y.add(i).write(T::from_f64(v)) }
+        }
+    };
+    let nothing = if job.log { f64::NEG_INFINITY } else { 0.0 };
+    if nan || max == f64::INFINITY {
+        return fill(f64::NAN, 0, n);
+    }
+    if max == f64::NEG_INFINITY {
+        return fill(if job.empty == EmptyRow::Zero { nothing } else { f64::NAN }, 0, n);
+    }
+
+    // The terms: those equal to the largest are counted, the others added.
+    let (m, m_lo) = (S::F64::splat(max), S::F64::splat(max_lo));
+    let mut sum = [zero; SUMS];
+    let mut err = [zero; SUMS];
+    let mut count = [zero; SUMS];
+    each!(|i, j, z, lo| {
+        let k = j / lanes;
+        let (e, d, d_lo) = term::<T, S::F64>(z, lo, m, m_lo);
+        let below = zero.gt(d + d_lo);
+        count[k] = count[k] + Lanes::select(below, zero, S::F64::splat(1.0));
+        let e = Lanes::select(below, e, zero);
+        if T::FULL {
+            let (s, r) = sum[k].two_sum(e);
+            sum[k] = s;
+            err[k] = err[k] + r;
+        } else {
+            sum[k] = sum[k] + e;
+        }
+    });
+    let mut sums = [(0.0, 0.0); SUMS];
+    let mut largest = 0.0;
+    for k in 0..SUMS / lanes {
+        let (mut s, mut r, mut c) = ([0.0; SUMS], [0.0; SUMS], [0.0; SUMS]);
+        // SAFETY: the buffers have `SUMS >= lanes` elements.
+        unsafe {
+            sum[k].store(s.as_mut_ptr());
+            err[k].store(r.as_mut_ptr());
+            count[k].store(c.as_mut_ptr());
+        }
+        for q in 0..lanes {
+            sums[k * lanes + q] = (s[q], r[q]);
+            largest += c[q];
+        }
+    }
+    let rest = reduce(sums);
+
+    let total = add_pair(rest, largest);
+    let inverse = S::F64::splat(1.0 / total.0);
+    let (l, l_lo) = if job.log { ln_total(largest, rest) } else { (0.0, 0.0) };
+    let (l, l_lo) = (S::F64::splat(l), S::F64::splat(l_lo));
+    each!(|i, j, z, lo| {
+        let (e, d, d_lo) = term::<T, S::F64>(z, lo, m, m_lo);
+        let r = if job.log {
+            let (s, r) = d.two_sum(-l);
+            let finite = S::F64::splat(f64::INFINITY).gt(s.abs());
+            s + Lanes::select(finite, r + (d_lo - l_lo), zero)
+        } else {
+            e * inverse
+        };
+        if i + j + lanes <= visible {
+            // SAFETY: the register lies within the row.
+            unsafe { T::store(r, y.add(i + j)) }
+        } else if i + j < visible {
+            let mut b = [T::default(); SUMS];
+            // SAFETY: the buffer has `SUMS >= lanes` elements, of which `visible - i - j` are copied.
+            unsafe {
+                T::store(r, b.as_mut_ptr());
+                core::ptr::copy_nonoverlapping(b.as_ptr(), y.add(i + j), visible - i - j);
+            }
+        }
+    });
+    fill(nothing, visible, n);
+}
+
+fn add_pair(a: Pair, b: f64) -> Pair {
+    let t = add(a, b);
+    Lanes64::quick_two_sum(t.0, t.1)
+}
+
+/// `dx = scale * y (g - sum g y)`; log: `scale * (g - e^y sum g)`.
+#[inline(always)]
+unsafe fn row_back<S: Simd, T: Cell>(log: bool, scale: f64, y: *const T, g: *const T, dx: *mut T, n: usize) {
+    let mut sums = [(0.0, 0.0); SUMS];
+    for i in 0..n {
+        // SAFETY (this function): the caller's promise of `n` elements.
+        let (y, g) = unsafe { (y.add(i).read().to_f64(), g.add(i).read().to_f64()) };
+        let s = &mut sums[i % SUMS];
+        if log {
+            *s = add(*s, g);
+        } else {
+            let (p, e) = Lanes64::two_prod(g, y);
+            *s = add(*s, p);
+            s.1 += if e.is_finite() { e } else { 0.0 };
+        }
+    }
+    let total = reduce(sums);
+    for i in 0..n {
+        // SAFETY: as above.
+        let (y, g) = unsafe { (y.add(i).read().to_f64(), g.add(i).read().to_f64()) };
+        let d = if log {
+            g - full::exp_neg(y, 0.0) * total.0
+        } else {
+            y * ((g - total.0) - total.1)
+        };
+        // SAFETY: as above.
+        unsafe { dx.add(i).write(T::from_f64(scale * d)) }
+    }
+}
+
+type Row<T> = unsafe fn(&RowJob, *const T, *const bool, *const T, *mut T, usize);
+per_level!(fn row_kernel<T: Cell>(job: &RowJob, x: *const T, keep: *const bool, add: *const T, y: *mut T, n: usize) = row);
+per_level!(fn back_kernel<T: Cell>(log: bool, scale: f64, y: *const T, g: *const T, dx: *mut T, n: usize) = row_back);
+
+macro_rules! entry_points {
+    ($t:ident, $row:ident, $back:ident) => {
+        /// # Safety
+        /// `n` elements behind each pointer that is not null; `level` is available.
+        pub(crate) unsafe fn $row(
+            level: Level,
+            job: &RowJob,
+            x: *const $t,
+            keep: *const bool,
+            add: *const $t,
+            y: *mut $t,
+            n: usize,
+        ) {
+            const KERNELS: PerLevel<Row<$t>> = row_kernel::<$t>();
+            // SAFETY: the caller's promise.
+            unsafe { KERNELS.get(level)(job, x, keep, add, y, n) }
+        }
+        /// # Safety
+        /// `n` elements behind each pointer; `level` is available.
+        pub(crate) unsafe fn $back(
+            level: Level,
+            log: bool,
+            scale: f64,
+            y: *const $t,
+            g: *const $t,
+            dx: *mut $t,
+            n: usize,
+        ) {
+            // SAFETY: the caller's promise.
+            unsafe { back_kernel::<$t>().get(level)(log, scale, y, g, dx, n) }
+        }
+    };
+}
+entry_points!(f32, row_f32, row_back_f32);
+entry_points!(f64, row_f64, row_back_f64);
+
+/// A row of halves, by way of f32.
+///
+/// # Safety
+/// `n` elements behind each pointer that is not null; `level` is available.
+#[cfg(feature = "half")]
+pub(crate) unsafe fn row_through_f32<T: Element>(
+    level: Level,
+    job: &RowJob,
+    x: *const T,
+    keep: *const bool,
+    add: *const T,
+    y: *mut T,
+    n: usize,
+) {
+    // SAFETY: the caller's promise.
+    let widen = |p: *const T| -> Vec<f32> { (0..n).map(|i| unsafe { p.add(i).read() }.to_f64() as f32).collect() };
+    let mut v = widen(x);
+    let extra = if add.is_null() { None } else { Some(widen(add)) };
+    let extra = extra.as_ref().map_or(core::ptr::null(), |e| e.as_ptr());
+    let p = v.as_mut_ptr();
+    // SAFETY: the buffers have `n` elements.
+    unsafe { row_f32(level, job, p, keep, extra, p, n) }
+    for (i, v) in v.into_iter().enumerate() {
+        // SAFETY: the caller's promise.
+        unsafe { y.add(i).write(T::from_f64(f64::from(v))) }
+    }
+}
+
+/// The gradient of a row of halves.
+///
+/// # Safety
+/// `n` elements behind each pointer; `level` is available.
+#[cfg(feature = "half")]
+pub(crate) unsafe fn row_back_through_f64<T: Element>(
+    level: Level,
+    log: bool,
+    scale: f64,
+    y: *const T,
+    g: *const T,
+    dx: *mut T,
+    n: usize,
+) {
+    // SAFETY: the caller's promise.
+    let widen = |p: *const T| -> Vec<f64> { (0..n).map(|i| unsafe { p.add(i).read() }.to_f64()).collect() };
+    let (mut y, g) = (widen(y), widen(g));
+    let p = y.as_mut_ptr();
+    // SAFETY: the buffers have `n` elements.
+    unsafe { row_back_f64(level, log, scale, p, g.as_ptr(), p, n) }
+    for (i, v) in y.into_iter().enumerate() {
+        // SAFETY: the caller's promise.
+        unsafe { dx.add(i).write(T::from_f64(v)) }
+    }
+}
