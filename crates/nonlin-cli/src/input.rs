@@ -178,9 +178,6 @@ impl Operand<'_> {
     /// # Panics
     /// If there are not that many.
     pub fn load<T: Cell>(&self, start: usize, to: &mut [T]) {
-        if to.is_empty() {
-            return;
-        }
         match self.array.dtype {
             DType::Bool => {
                 self.each::<u8, T>(start, to, |v| T::from_f64(f64::from(u8::from(v != 0))))
@@ -201,8 +198,19 @@ impl Operand<'_> {
         }
     }
 
+    /// Reads the elements from `start` on as they are; `S` must be as long as the array's type.
+    ///
+    /// # Panics
+    /// If there are not that many.
+    pub fn load_own<S: Bits>(&self, start: usize, to: &mut [S]) {
+        self.each(start, to, |v: S| v);
+    }
+
     /// Reads elements of the array's own type.
     fn each<S: Bits, T>(&self, start: usize, to: &mut [T], convert: impl Fn(S) -> T) {
+        if to.is_empty() {
+            return;
+        }
         let big = self.array.big_endian;
         let Some(gather) = &self.gather else {
             let data = &self.data[start * S::SIZE..][..to.len() * S::SIZE];
@@ -237,7 +245,7 @@ impl Operand<'_> {
 }
 
 /// A number with a fixed pattern of bytes.
-pub trait Bits: Copy + Default {
+pub trait Bits: bytemuck::Pod + Default {
     /// Bytes of it.
     const SIZE: usize;
     /// From that many bytes.
@@ -247,7 +255,7 @@ pub trait Bits: Copy + Default {
 }
 
 /// A number that is computed with.
-pub trait Cell: Bits + bytemuck::Pod {
+pub trait Cell: Bits {
     /// Its type in files.
     const DTYPE: DType;
     /// The nearest one.

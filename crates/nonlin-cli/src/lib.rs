@@ -2,6 +2,7 @@
 //!
 //! | module | does |
 //! |---|---|
+//! | [`args`] | the command line |
 //! | [`array`] | what is known of an array before its elements are read |
 //! | [`npy`], [`tensors`] | headers of `.npy` and `.safetensors` files, read and written |
 //! | [`input`] | files mapped and read block by block |
@@ -13,6 +14,7 @@
 //! | [`ticks`] | round numbers along axes |
 //! | [`curve`] | curves in the terminal |
 
+pub mod args;
 pub mod array;
 pub mod curve;
 pub mod input;

@@ -19,11 +19,18 @@ const COLUMNS: usize = 64;
 
 /// What is done to each block.
 pub trait Kernel {
-    /// Fills `y` from `x`. `shape` is outer, axis, inner; without an axis 1, length, 1.
+    /// Fills `y` from `x`. `shape` is outer, axis, inner; without an axis 1, length, 1. `start`
+    /// is the number of elements before these, but for columns of larger rows, where it is 0.
     ///
     /// # Errors
     /// The kernel's own.
-    fn run<T: Cell>(&self, shape: [usize; 3], x: &[&[T]], y: &mut [Vec<T>]) -> Result<()>;
+    fn run<T: Cell>(
+        &self,
+        start: usize,
+        shape: [usize; 3],
+        x: &[&[T]],
+        y: &mut [Vec<T>],
+    ) -> Result<()>;
 }
 
 /// How operands are cut into blocks. `[outer, n, inner]` are the lengths before, of and after
@@ -145,7 +152,7 @@ impl<'a, 'o, T: Cell> Stream<'a, 'o, T> {
             let views: Vec<&[T]> = (self.x.iter().zip(&mut self.room))
                 .map(|(x, room)| x.view(start, length, room))
                 .collect();
-            kernel.run([1, length, 1], &views, &mut self.y)?;
+            kernel.run(start, [1, length, 1], &views, &mut self.y)?;
             self.put()?;
             self.done(length);
         }
@@ -178,7 +185,7 @@ impl<'a, 'o, T: Cell> Stream<'a, 'o, T> {
                 for (x, room) in self.x[1..].iter().zip(rooms) {
                     views.push(x.view(o * run + start, length, room));
                 }
-                kernel.run([1, length, 1], &views, &mut self.y)?;
+                kernel.run(o * run + start, [1, length, 1], &views, &mut self.y)?;
                 if together {
                     self.sinks[0].put_at(a, &self.y[0])?;
                     self.sinks[0].put_at(b, &self.y[1])?;
@@ -205,7 +212,8 @@ impl<'a, 'o, T: Cell> Stream<'a, 'o, T> {
             let runs = step.min(outer - o);
             let length = runs * run;
             self.resize(length);
-            (a.clear(), b.clear());
+            a.clear();
+            b.clear();
             for pair in self.x[0].view(o * 2 * run, 2 * length, &mut both).chunks_exact(2 * run) {
                 a.extend_from_slice(&pair[..run]);
                 b.extend_from_slice(&pair[run..]);
@@ -214,7 +222,7 @@ impl<'a, 'o, T: Cell> Stream<'a, 'o, T> {
             for (x, room) in self.x[1..].iter().zip(&mut self.room) {
                 views.push(x.view(o * run, length, room));
             }
-            kernel.run([1, length, 1], &views, &mut self.y)?;
+            kernel.run(o * run, [1, length, 1], &views, &mut self.y)?;
             if together {
                 both.clear();
                 for (a, b) in self.y[0].chunks_exact(run).zip(self.y[1].chunks_exact(run)) {
@@ -243,7 +251,7 @@ impl<'a, 'o, T: Cell> Stream<'a, 'o, T> {
             let views: Vec<&[T]> = (self.x.iter().zip(&mut self.room))
                 .map(|(x, room)| x.view(o * slab, length, room))
                 .collect();
-            kernel.run([count, n, inner], &views, &mut self.y)?;
+            kernel.run(o * slab, [count, n, inner], &views, &mut self.y)?;
             self.put()?;
             self.done(length);
         }
@@ -265,7 +273,7 @@ impl<'a, 'o, T: Cell> Stream<'a, 'o, T> {
                 }
                 let count = self.x.len();
                 let views: Vec<&[T]> = self.room[..count].iter().map(Vec::as_slice).collect();
-                kernel.run([1, n, width], &views, &mut self.y)?;
+                kernel.run(0, [1, n, width], &views, &mut self.y)?;
                 for (sink, y) in self.sinks.iter_mut().zip(&self.y) {
                     for (j, row) in y.chunks_exact(width).enumerate() {
                         sink.put_at((o * n + j) * inner + column, row)?;
@@ -292,6 +300,7 @@ mod tests {
     impl Kernel for Sum {
         fn run<T: Cell>(
             &self,
+            _: usize,
             [outer, n, inner]: [usize; 3],
             x: &[&[T]],
             y: &mut [Vec<T>],

@@ -1,25 +1,25 @@
 //! Numbers as text: a line in, a line out.
 
-use std::io::BufRead;
+use std::io::{BufRead, BufReader, Read};
 
 use anyhow::{Context, Result, bail};
 
 /// The longest line read, in bytes.
 const MAX_LINE: u64 = 1 << 30;
 
-/// Calls `f` with the numbers of every line, separated by white space, commas or both, and the
-/// number of the line, from 1.
+/// Calls `f` with every line: its number from 1, its numbers, which white space, commas or both
+/// separate, and whether it is the last for now, so that whoever typed it waits for the answer.
 ///
 /// # Errors
 /// A word is no number, or `f` fails.
 pub fn lines(
-    mut input: impl BufRead,
-    mut f: impl FnMut(usize, Vec<f64>) -> Result<()>,
+    input: impl Read,
+    mut f: impl FnMut(usize, Vec<f64>, bool) -> Result<()>,
 ) -> Result<()> {
-    let mut line = Vec::new();
+    let (mut input, mut line) = (BufReader::new(input), Vec::new());
     for number in 1.. {
         line.clear();
-        let mut limited = std::io::Read::take(&mut input, MAX_LINE);
+        let mut limited = (&mut input).take(MAX_LINE);
         let length = limited.read_until(b'\n', &mut line).context("standard input")?;
         if length == 0 {
             break;
@@ -36,7 +36,7 @@ pub fn lines(
                 format!("standard input, line {number}: {shown:?} is not a number")
             })
         });
-        f(number, numbers.collect::<Result<_>>()?)?;
+        f(number, numbers.collect::<Result<_>>()?, input.buffer().is_empty())?;
     }
     Ok(())
 }
@@ -72,7 +72,7 @@ mod tests {
 
     fn read(text: &str) -> Result<Vec<Vec<f64>>> {
         let mut all = Vec::new();
-        lines(text.as_bytes(), |_, numbers| {
+        lines(text.as_bytes(), |_, numbers, _| {
             all.push(numbers);
             Ok(())
         })?;

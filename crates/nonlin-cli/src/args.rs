@@ -1,0 +1,218 @@
+//! What the command line may say.
+
+use std::path::PathBuf;
+
+use clap::{Args as Group, Parser, Subcommand};
+
+/// Neural-network activation functions: list, show, plot and apply them.
+#[derive(Debug, Parser)]
+#[command(
+    name = "nonlin",
+    version,
+    arg_required_else_help = true,
+    after_help = "\
+Examples:
+  nonlin list
+  nonlin show gelu
+  nonlin plot gelu silu mish -o compare.svg
+  nonlin apply gelu x.npy -o y.npy
+  echo '-1 0 1' | nonlin apply tanh"
+)]
+pub struct Args {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// A subcommand with its options.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Apply a function, or a derivative of it, to arrays in files or numbers on standard input
+    Apply(Apply),
+    /// List all functions: names, parameters, formulas, sources
+    List(List),
+    /// Show all about one function: formula, curve, properties, error and speed measured now
+    Show(Show),
+    /// Draw functions or their derivatives as SVG or PNG
+    Plot(Plot),
+}
+
+/// The parameters of a function.
+#[derive(Debug, Group)]
+pub struct Params {
+    /// Set a parameter, such as alpha=0.5; may be repeated
+    #[arg(short, long = "param", value_name = "NAME=VALUE", value_parser = param)]
+    pub params: Vec<(String, f64)>,
+}
+
+/// Options of `nonlin apply`.
+#[derive(Debug, Group)]
+#[command(after_help = "\
+Examples:
+  nonlin apply gelu x.npy -o y.npy
+  nonlin apply elu x.npy -o y.npy --param alpha=0.5 --threads 8
+  nonlin apply silu x.npy -o slope.npy --derivative
+  nonlin apply silu x.npy -o dx.npy --backward dy.npy
+  nonlin apply softmax logits.npy -o p.npy --axis 1
+  nonlin apply swiglu gate.npy value.npy -o y.npy
+  nonlin apply swiglu packed.npy -o y.npy --split-axis -1
+  nonlin apply swiglu a.npy b.npy -o da.npy -o db.npy --backward dy.npy
+  nonlin apply relu model.safetensors -o out.safetensors --tensor layer1.bias
+  echo '-1 0 1' | nonlin apply tanh
+
+The output has the shape and storage order of the input, and its type: integers become
+floats as with NumPy's exp (relu and identity keep them). It appears whole or not at all.")]
+pub struct Apply {
+    /// Name of the function, as `nonlin list` has it
+    pub name: String,
+    /// .npy or .safetensors files, two for gated functions; standard input if absent or -
+    #[arg(value_name = "INPUT", num_args = 0..=2)]
+    pub inputs: Vec<PathBuf>,
+    /// Where to write; twice for both gradients of a gated function. Standard output if -, and
+    /// for numbers on standard input
+    #[arg(short, long = "output", value_name = "FILE")]
+    pub outputs: Vec<PathBuf>,
+    #[command(flatten)]
+    /// Parameters.
+    pub params: Params,
+    /// Compute the derivative instead; of a gated function the partial one by a or b
+    #[arg(long, value_name = "a|b", num_args = 0..=1, require_equals = true, conflicts_with = "backward")]
+    pub derivative: Option<Option<String>>,
+    /// Compute the gradient by the input from this one by the output
+    #[arg(long, value_name = "GRADIENT")]
+    pub backward: Option<PathBuf>,
+    /// Axis of a row-wise function; negative counts from the end
+    #[arg(long, value_name = "AXIS", allow_negative_numbers = true)]
+    pub axis: Option<isize>,
+    /// Axis along which one input packs both operands of a gated function, one after the other
+    #[arg(long, value_name = "AXIS", allow_negative_numbers = true)]
+    pub split_axis: Option<isize>,
+    /// Tensor of a .safetensors file; may be repeated; all of them if absent
+    #[arg(long = "tensor", value_name = "NAME")]
+    pub tensors: Vec<String>,
+    /// Threads to compute with
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = threads)]
+    pub threads: usize,
+    /// Instructions: baseline, avx2, avx512 or neon; the best of this processor if absent
+    #[arg(long, value_name = "LEVEL")]
+    pub level: Option<String>,
+    /// Elements that a thread computes at a time
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub block: Option<u64>,
+    /// Seed of functions that draw random numbers
+    #[arg(long, value_name = "SEED")]
+    pub seed: Option<u64>,
+    /// As in training: functions that draw random numbers draw them
+    #[arg(long, requires = "seed")]
+    pub train: bool,
+}
+
+/// Options of `nonlin list`.
+#[derive(Debug, Group)]
+#[command(after_help = "\
+Examples:
+  nonlin list
+  nonlin list --json | jq -r '.[].name'")]
+pub struct List {
+    /// Write JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `nonlin show`.
+#[derive(Debug, Group)]
+#[command(after_help = "\
+Examples:
+  nonlin show gelu
+  nonlin show elu --param alpha=0.5
+  nonlin show mish --json")]
+pub struct Show {
+    /// Name of the function, as `nonlin list` has it
+    pub name: String,
+    #[command(flatten)]
+    /// Parameters.
+    pub params: Params,
+    /// Write JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `nonlin plot`.
+#[derive(Debug, Group)]
+#[command(after_help = "\
+Examples:
+  nonlin plot gelu silu mish -o compare.svg
+  nonlin plot sigmoid tanh -o slopes.png --derivative --range -4:4
+  nonlin plot elu:alpha=0.5 elu:alpha=1 elu:alpha=2 -o elu.png")]
+pub struct Plot {
+    /// Names of functions, with parameters as in elu:alpha=0.5
+    #[arg(required = true, value_name = "NAME")]
+    pub names: Vec<String>,
+    /// Where to write, .svg or .png
+    #[arg(short, long, value_name = "FILE")]
+    pub output: PathBuf,
+    #[command(flatten)]
+    /// Parameters of every function.
+    pub params: Params,
+    /// Draw f' instead of f
+    #[arg(long)]
+    pub derivative: bool,
+    /// Left and right end
+    #[arg(long, value_name = "A:B", default_value = "-6:6", value_parser = range, allow_hyphen_values = true)]
+    pub range: (f64, f64),
+}
+
+/// `alpha=0.5`. NaN passes: the function's own error tells the bounds.
+pub fn param(text: &str) -> Result<(String, f64), String> {
+    let (name, value) =
+        text.split_once('=').ok_or("there is no '='; write it as alpha=0.5".to_owned())?;
+    let number = value.trim().parse();
+    let number = number.map_err(|_| format!("{value:?} is not a number; write it as alpha=0.5"))?;
+    Ok((name.trim().to_owned(), number))
+}
+
+/// The most threads; more only cost memory.
+const MAX_THREADS: usize = 1024;
+
+fn threads(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|n| (1..=MAX_THREADS).contains(n));
+    number.ok_or(format!("it must be from 1 to {MAX_THREADS}"))
+}
+
+fn range(text: &str) -> Result<(f64, f64), String> {
+    let ends = text.split_once(':').ok_or("there is no ':'; write it as -6:6".to_owned())?;
+    let end = |text: &str| {
+        let number: Option<f64> = text.trim().parse().ok();
+        number.filter(|v| v.is_finite()).ok_or(format!("{text:?} is not a finite number"))
+    };
+    let (left, right) = (end(ends.0)?, end(ends.1)?);
+    if left < right && (right - left).is_finite() {
+        return Ok((left, right));
+    }
+    Err(format!("the left end {left} must be below the right end {right}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn clap_accepts_the_definition() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn values_are_parsed() {
+        assert_eq!(param("alpha = 0.5"), Ok(("alpha".to_owned(), 0.5)));
+        assert!(param("alpha").is_err() && param("alpha=x").is_err());
+        assert_eq!(range("-1e2:0.5"), Ok((-100.0, 0.5)));
+        for bad in ["1", "1:1", "2:1", "nan:1", "0:inf", "-1e308:1e308"] {
+            assert!(range(bad).is_err(), "{bad}");
+        }
+        let args =
+            ["nonlin", "apply", "softmax", "x.npy", "-o", "y.npy", "--axis", "-1", "--derivative"];
+        let Command::Apply(apply) = Args::parse_from(args).command else { unreachable!() };
+        assert_eq!((apply.axis, apply.derivative), (Some(-1), Some(None)));
+    }
+}
