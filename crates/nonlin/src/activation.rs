@@ -21,15 +21,17 @@ pub struct Param {
     pub high: f64,
     /// What it does, in a few words.
     pub doc: &'static str,
-    /// Whether the default is an exact constant of the definition (1/6), not rounded to f32.
+    /// Whether the default is a constant of the definition (1/6), which is not rounded to f32.
     pub exact: bool,
+    /// The constant minus `default`.
+    pub rest: f64,
 }
 
 impl Param {
     /// A parameter that may be any finite number.
     #[must_use]
     pub const fn new(name: &'static str, default: f64, doc: &'static str) -> Self {
-        Param { name, default, low: f64::MIN, high: f64::MAX, doc, exact: false }
+        Param { name, default, low: f64::MIN, high: f64::MAX, doc, exact: false, rest: 0.0 }
     }
 
     /// The same, between `low` and `high`, both allowed.
@@ -38,10 +40,10 @@ impl Param {
         Param { low, high, ..self }
     }
 
-    /// The same, with a default that is a constant of the definition.
+    /// A parameter whose default is a real constant, given as the nearest f64 and the rest.
     #[must_use]
-    pub const fn exact(self) -> Self {
-        Param { exact: true, ..self }
+    pub const fn constant(name: &'static str, (default, rest): (f64, f64), doc: &'static str) -> Self {
+        Param { exact: true, rest, ..Param::new(name, default, doc) }
     }
 }
 

@@ -186,13 +186,25 @@ impl Function {
     /// Bounds of f and f′ that hold for every x in the interval.
     #[must_use]
     pub fn bounds(&self, x: Interval) -> (Interval, Interval) {
-        (self.entry.interval)(x, self.params.map(Interval::point))
+        let mut p = self.params.map(Interval::point);
+        for (v, d) in p.iter_mut().zip(self.entry.params) {
+            if d.exact && v.lo == d.default {
+                *v = x.constant((d.default, d.rest));
+            }
+        }
+        (self.entry.interval)(x, p)
     }
 
     /// f(x) and f′(x) to about 30 digits, with the parameters of `T`'s arithmetic.
     #[must_use]
     pub fn reference<T: Element>(&self, x: T) -> (Dd, Dd) {
-        (self.entry.dd)(Dd::new(x.to_f64()), self.rounded::<T>().map(Dd::new))
+        let mut p = self.rounded::<T>().map(Dd::new);
+        for (v, d) in p.iter_mut().zip(self.entry.params) {
+            if d.exact && v.hi == d.default {
+                v.lo = d.rest;
+            }
+        }
+        (self.entry.dd)(Dd::new(x.to_f64()), p)
     }
 
     /// The formula that the definition computes, traced by evaluating it at a symbol.

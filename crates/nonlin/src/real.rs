@@ -215,12 +215,12 @@ pub trait Real:
     fn constant_rest(self, _c: (f64, f64)) -> Self {
         self.lit(0.0)
     }
-    /// The lowest finite number, or a lower one.
+    /// Low enough that a gate is closed there: it stands for -inf, and `2^-2000` times it is 0.
     #[inline(always)]
     fn lowest(self) -> Self {
-        self.lit(-f64::MAX)
+        self.lit(-1e250)
     }
-    /// `self`, with infinities replaced by finite numbers: times 0 they are 0, not NaN.
+    /// `self`, with infinities (and what is as good as infinite) replaced by finite numbers.
     #[inline(always)]
     fn finite(self) -> Self {
         self.max(self.lowest()).min(-self.lowest())

@@ -4,6 +4,7 @@
 //! default is `alpha = 0.2`.
 
 use crate::prelude::*;
+use crate::math::coefficients::SIXTH;
 
 /// `clamp(alpha x + beta, 0, 1)`.
 #[derive(Clone, Copy, Debug)]
@@ -22,7 +23,7 @@ impl Elementwise for HardSigmoid {
         ..Meta::new("hard_sigmoid", "min(max(alpha * x + beta, 0), 1)")
     };
     const PARAMS: &'static [Param] = &[
-        Param::new("alpha", 1.0 / 6.0, "slope").between(1e-6, 1e6).exact(),
+        Param::constant("alpha", SIXTH, "slope").between(1e-6, 1e6),
         Param::new("beta", 0.5, "value at 0"),
     ];
     const CLAIMS: Claims = Claims {

@@ -39,7 +39,7 @@ impl Elementwise for HardSwish {
     fn value<T: Real>(x: T, _: Params<T>) -> T {
         let top = x.split_at(3.0);
         let s = top.lo.split(-3.0);
-        let curve = s.hi * (s.hi + x.lit(3.0)) * x.constant(SIXTH);
+        let curve = (s.hi * (s.hi + x.lit(3.0))).scaled(x.constant(SIXTH), x.constant_rest(SIXTH), x.lit(0.0));
         top.join(top.hi, s.join(curve, x.lit(-0.0)))
     }
 

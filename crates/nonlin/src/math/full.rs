@@ -10,6 +10,9 @@ use super::{ROUND, poly};
 use crate::real::{Full, Jet, Prim};
 use crate::simd::Lanes64;
 
+/// Below this e^x - 1 and tanh x are x, to less than half a unit.
+const TINY: f64 = 1e-17;
+
 /// `e^(x + lo) = 2^k (1 + r + q)` with `|q| < 0.2 |r|`, and `k + ROUND`; for `|x| <= 1500`.
 #[inline(always)]
 fn exp_parts<V: Lanes64>(x: V, lo: V) -> (V, V, V) {
@@ -19,8 +22,8 @@ fn exp_parts<V: Lanes64>(x: V, lo: V) -> (V, V, V) {
     let c = k * V::splat(LN2_LO);
     let r = hi - c;
     let r_lo = ((hi - r) - c) + lo;
-    let q = (r * r).mul_add(poly(r, &EXP_FULL), r_lo.mul_add(r, r_lo));
-    (r, q, t)
+    let p = r * r * poly(r, &EXP_FULL);
+    (r, p + r_lo.mul_add(r + p, r_lo), t)
 }
 
 /// `e^(x + lo)` as `(hi + lo) 2^k` and `k + ROUND`; for `|x| <= 1500`.
@@ -146,6 +149,10 @@ pub(crate) fn jet<V: Lanes64>(x: V, lo: V, p: Prim) -> Jet<Full<V>> {
             let huge = clamped.gt(V::splat(709.9));
             let v = V::select(huge, V::splat(f64::INFINITY), v * V::splat(4.0));
             let v_lo = V::select(huge, zero, v_lo * V::splat(4.0));
+            // Near 0 the scaling by 1/4 would round subnormal numbers; there e^x - 1 is x.
+            let tiny = V::splat(TINY).gt(x.abs());
+            let v = V::select(tiny, x, v);
+            let v_lo = V::select(tiny, lo, v_lo);
             let k = t - round;
             let d = scale2(e, k);
             full(v, v_lo, d, scale2(e_lo, k), d, zero)
@@ -156,11 +163,11 @@ pub(crate) fn jet<V: Lanes64>(x: V, lo: V, p: Prim) -> Jet<Full<V>> {
             let n = V::select(positive, one, l.e);
             let n_lo = V::select(positive, zero, l.e_lo);
             let (v, v_lo) = divide(n, n_lo, l.d, l.d_lo, l.y);
-            // e / (1 + e)^2: one more division of the smaller of the two values.
-            let w = V::select(positive, l.e * l.s, l.e);
-            let w_lo = V::select(positive, l.e_lo * l.s, l.e_lo);
-            let (u, u_lo) = divide(w, w_lo, l.d, l.d_lo, l.y);
+            // e / (1 + e)^2: twice divided.
+            let (u, u_lo) = divide(l.e, l.e_lo, l.d, l.d_lo, l.y);
             let (d, d_lo) = divide(u, u_lo, l.d, l.d_lo, l.y);
+            let kd = V::select(positive, l.t - round, zero);
+            let (d, d_lo) = (scale2(d, kd), scale2(d_lo, kd));
             let tanh_half = ((one - l.e * l.s) * l.y).copysign(x);
             full(v, v_lo, d, d_lo, -(d * tanh_half), V::select(positive, zero, l.t - round))
         }
@@ -176,7 +183,9 @@ pub(crate) fn jet<V: Lanes64>(x: V, lo: V, p: Prim) -> Jet<Full<V>> {
             let y = one / d2;
             let (v, v_lo) = divide(m, m_lo, d2, d2_lo + m_lo, y);
             let back = one.copysign(x);
-            let (v, v_lo) = (-(v * back), -(v_lo * back));
+            let tiny = V::splat(TINY).gt(x.abs());
+            let v = V::select(tiny, x, -(v * back));
+            let v_lo = V::select(tiny, lo, -(v_lo * back));
             // 4 e / (1 + e)^2
             let (e, rest) = one.quick_two_sum(r);
             let (w, w_lo) = divide(e, rest + q, d2, d2_lo + m_lo, y);
@@ -194,7 +203,8 @@ pub(crate) fn jet<V: Lanes64>(x: V, lo: V, p: Prim) -> Jet<Full<V>> {
             let top = V::select(positive, x, zero);
             let top_lo = V::select(positive, lo, zero);
             let (v, rest) = top.two_sum(g);
-            let (v, v_lo) = v.quick_two_sum(rest + (g_lo + top_lo));
+            let rest = V::select(V::splat(f64::MAX).gt(top), rest + (g_lo + top_lo), zero);
+            let (v, v_lo) = v.quick_two_sum(rest);
             let v_lo = V::select(V::splat(f64::MAX).gt(v), v_lo, zero);
             // Below k = -1000 the value is e^x itself.
             let k = l.t - round;
@@ -204,7 +214,7 @@ pub(crate) fn jet<V: Lanes64>(x: V, lo: V, p: Prim) -> Jet<Full<V>> {
             full(v, v_lo, scale2(s.v.0, s.k.0), scale2(s.v_lo.0, s.k.0), scale2(s.d.0, s.k.0), zero)
         }
         Prim::Cdf => {
-            let t = x.abs().min(V::splat(50.0));
+            let t = x.abs().min(V::splat(52.5));
             let t_lo = lo * one.copysign(x);
             let (h, h_lo) = t.two_prod(t);
             let minus_half = V::splat(-0.5);

@@ -57,6 +57,9 @@ impl Dd {
         let r = ((self - part(0)) - part(1)) - part(2);
         // Taylor on r / 512, then e^2t - 1 = m (m + 2) nine times.
         let r = Dd { hi: r.hi / 512.0, lo: r.lo / 512.0 };
+        if self.hi.abs() < 1e-250 {
+            return (self, Dd::new(0.0)); // dividing by 512 would round it
+        }
         let (mut term, mut sum) = (r, r);
         for n in 2..14 {
             term = term * r / Dd::new(f64::from(n));
@@ -233,7 +236,7 @@ impl Real for Dd {
                 let (m, k) = (x.abs() * Dd::new(-2.0)).clamp(-1400.0, 0.0).exp_parts();
                 let (s, e) = (ONE.scale2(k), (ONE + m).scale2(k));
                 let em1 = if k.hi == 0.0 { m } else { m * s + (s - ONE) };
-                let t = em1 / (em1 + TWO);
+                let t = if x.hi.abs() < 1e-250 { -x.abs() } else { em1 / (em1 + TWO) };
                 let d = FOUR * e / (ONE + e) / (ONE + e);
                 let v = if x.hi == 0.0 {
                     x
@@ -250,7 +253,7 @@ impl Real for Dd {
                 Jet::new(v, s.v.scale2(s.k), s.d.scale2(s.k))
             }
             Prim::Cdf => {
-                let t = x.abs().clamp(0.0, 52.0);
+                let t = x.abs().clamp(0.0, 52.5);
                 let (m, k) = (t * t * Dd::new(-0.5)).exp_parts();
                 let tail = (ONE + m) * t.mills();
                 let density = (ONE + m) * DENSITY_0;
