@@ -13,7 +13,7 @@ leading coefficients are absorbed by the others.
 import sys
 from pathlib import Path
 
-from mpmath import mp, mpf, exp, expm1, erfc, log, lu_solve, matrix, sqrt, atanh, pi, cos, fabs
+from mpmath import mp, mpf, exp, expm1, erf, erfc, log, lu_solve, matrix, sqrt, atanh, pi, cos, fabs
 
 mp.dps = 60
 OUT = Path(__file__).resolve().parent.parent / "crates/nonlin/src/math/coefficients.rs"
@@ -147,6 +147,14 @@ def mills(t):
     return erfc(t / sqrt(mpf(2))) * exp(t * t / 2) / 2
 
 
+def cdf_centre(v):
+    """(Phi(x) - 1/2 - x phi(0)) / x^3 with v = x^2"""
+    if v < mpf("1e-12"):
+        return (-mpf(1) / 6 + v / 40) / sqrt(2 * pi)
+    x = sqrt(v)
+    return (erf(x / sqrt(mpf(2))) / 2 - x / sqrt(2 * pi)) / (x * v)
+
+
 def cdf_in_q(k):
     """(1 + 2t) Phi(-t) e^(t^2/2) as a function of q = (t - k) / (t + k)"""
     return lambda q: (lambda t: (1 + 2 * t) * mills(t))(k * (1 + q) / (1 - q))
@@ -173,9 +181,11 @@ def tables():
     for name, degree in (("FULL", 11), ("NARROW", 6)):
         c, e = fit(log_rest, lambda v: 1 / log_rest(v), 0, mpf(1) / 9, degree)
         out.append((f"LOG_{name}", c, e, "(atanh s - s) / s^3 in s^2, 0 <= s <= 1/3"))
-    k, end = mpf(5), mpf(40)
-    c, e = remez(cdf_in_q(k), lambda q: 1 / cdf_in_q(k)(q), -1, (end - k) / (end + k), list(range(24)))
-    out.append(("CDF_FULL", [float(v) for v in c], e, "(1 + 2t) Phi(-t) e^(t^2/2) in (t - 5) / (t + 5), 0 <= t <= 40"))
+    k, start, end = mpf(6), mpf(1), mpf(40)
+    c, e = remez(cdf_in_q(k), lambda q: 1 / cdf_in_q(k)(q), (start - k) / (start + k), (end - k) / (end + k), list(range(21)))
+    out.append(("CDF_FULL", [float(v) for v in c], e, "(1 + 2t) Phi(-t) e^(t^2/2) in (t - 6) / (t + 6), 1 <= t <= 40"))
+    c, e = fit(cdf_centre, lambda v: 1, 0, mpf("1.0001"), 12)
+    out.append(("CDF_CENTRE", c, e, "(Phi(x) - 1/2 - x / sqrt(2 pi)) / x^3 in x^2, |x| <= 1 (absolute error)"))
     num, den, e = remez_rational(mills, 5, 6, mpf("14.6"))
     out.append(("CDF_NARROW_NUM", [float(v) for v in num], e, "Phi(-t) e^(t^2/2) as a quotient, 0 <= t <= 14.6: numerator"))
     out.append(("CDF_NARROW_DEN", [float(v) for v in den], e, "Phi(-t) e^(t^2/2) as a quotient, 0 <= t <= 14.6: denominator"))

@@ -5,7 +5,7 @@
 //! to about 1. Results that can underflow come with a power of two ([`Jet::k`]) that is
 //! applied last.
 
-use super::coefficients::{CDF_FULL, EXP_FULL, INV_SQRT_2PI, LN2_HI, LN2_LO, LOG2_E, LOG_FULL};
+use super::coefficients::{CDF_CENTRE, CDF_FULL, EXP_FULL, INV_SQRT_2PI, LN2_HI, LN2_LO, LOG2_E, LOG_FULL};
 use super::{ROUND, poly};
 use crate::real::{Full, Jet, Prim};
 use crate::simd::Lanes64;
@@ -219,12 +219,12 @@ pub(crate) fn jet<V: Lanes64>(x: V, lo: V, p: Prim) -> Jet<Full<V>> {
             let (h, h_lo) = t.two_prod(t);
             let minus_half = V::splat(-0.5);
             let (e, e_lo, te) = exp_pair(h * minus_half, (h_lo + (t + t) * t_lo) * minus_half);
-            // (1 + 2t) times the rest of the tail is a polynomial in (t - 5) / (t + 5).
-            let five = V::splat(5.0);
-            let q = (t - five) / (t + five);
-            let (f, f_lo) = horner_last(q, V::splat(CDF_FULL[0]), &CDF_FULL[1..]);
+            // The tail beyond 1: (1 + 2t) times what is left of it is a polynomial in (t - 6) / (t + 6).
+            let six = V::splat(6.0);
+            let q = (t - six) / (t + six);
+            let f = horner_last(q, (V::splat(CDF_FULL[0]), zero), &CDF_FULL[1..]);
             let (d, d_lo) = one.two_sum(t + t);
-            let n = multiply((e, e_lo), (f, f_lo));
+            let n = multiply((e, e_lo), f);
             let (tail, tail_lo) = divide(n.0, n.1, d, d_lo, one / d);
             let k = te - round;
             let s = pow2(te);
@@ -232,9 +232,19 @@ pub(crate) fn jet<V: Lanes64>(x: V, lo: V, p: Prim) -> Jet<Full<V>> {
             let (c, c_lo) = one.quick_two_sum(-(tail * s));
             let v = V::select(positive, c, tail);
             let v_lo = V::select(positive, c_lo - tail_lo * s, tail_lo);
-            let density = multiply((e, e_lo), (V::splat(INV_SQRT_2PI.0), V::splat(INV_SQRT_2PI.1)));
-            let d = V::select(positive, density.0 * s, density.0);
-            let d_lo = V::select(positive, density.1 * s, density.1);
+            // The centre: 1/2 + x (phi(0) + x^2 P(x^2)).
+            let peak = (V::splat(INV_SQRT_2PI.0), V::splat(INV_SQRT_2PI.1));
+            let r = horner_last(h, peak, &CDF_CENTRE);
+            let (m, m_lo) = multiply((x, lo), r);
+            let (m, rest) = V::splat(0.5).quick_two_sum(m);
+            let central = one.gt(t);
+            let v = V::select(central, m, v);
+            let v_lo = V::select(central, rest + m_lo, v_lo);
+            let k = V::select(central, zero, k);
+            let density = multiply((e, e_lo), peak);
+            // Only the tail on the left keeps 2^k apart.
+            let scale = V::select(central, s, V::select(positive, s, one));
+            let (d, d_lo) = (density.0 * scale, density.1 * scale);
             full(v, v_lo, d, d_lo, -(t.copysign(x) * d), V::select(positive, zero, k))
         }
         Prim::TanhSoftplus => {
@@ -273,9 +283,9 @@ pub(crate) fn jet<V: Lanes64>(x: V, lo: V, p: Prim) -> Jet<Full<V>> {
     }
 }
 
-/// `c0 + x (c[0] + x (c[1] + ...))`, the last addition exact.
+/// `c0 + x (c[0] + x (c[1] + ...))` as a sum of two numbers, the last step exact.
 #[inline(always)]
-fn horner_last<V: Lanes64>(x: V, c0: V, c: &[f64]) -> (V, V) {
+fn horner_last<V: Lanes64>(x: V, (c0, c0_lo): (V, V), c: &[f64]) -> (V, V) {
     let mut y = V::splat(c[c.len() - 1]);
     let mut i = c.len() - 1;
     while i > 0 {
@@ -284,7 +294,7 @@ fn horner_last<V: Lanes64>(x: V, c0: V, c: &[f64]) -> (V, V) {
     }
     let (p, e) = x.two_prod(y);
     let (s, rest) = c0.two_sum(p);
-    (s, rest + e)
+    (s, rest + (e + c0_lo))
 }
 
 /// `e^(x + lo)` for `x <= 0`, rounded once.
