@@ -71,7 +71,7 @@ pub fn panel(
         lines.push(fit(&line, columns));
     }
 
-    let x_ticks = ticks(x0, x1, (width / 10).max(2));
+    let x_ticks = ticks(x0, x1, (width / 7).max(2));
     let mut axis: Vec<char> = vec!['─'; width];
     let mut below: Vec<char> = vec![' '; columns];
     let mut free = 0;

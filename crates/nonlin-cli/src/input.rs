@@ -9,6 +9,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use half::{bf16, f16};
 use memmap2::{Advice, Mmap};
+use nonlin::Element;
 
 use crate::array::{Array, DType};
 use crate::npy;
@@ -182,18 +183,18 @@ impl Operand<'_> {
             DType::Bool => {
                 self.each::<u8, T>(start, to, |v| T::from_f64(f64::from(u8::from(v != 0))))
             }
-            DType::I8 => self.each::<i8, T>(start, to, |v| T::from_f64(v.into())),
-            DType::U8 => self.each::<u8, T>(start, to, |v| T::from_f64(v.into())),
-            DType::I16 => self.each::<i16, T>(start, to, |v| T::from_f64(v.into())),
-            DType::U16 => self.each::<u16, T>(start, to, |v| T::from_f64(v.into())),
-            DType::I32 => self.each::<i32, T>(start, to, |v| T::from_f64(v.into())),
-            DType::U32 => self.each::<u32, T>(start, to, |v| T::from_f64(v.into())),
+            DType::I8 => self.each::<i8, T>(start, to, |v| T::from_f64(f64::from(v))),
+            DType::U8 => self.each::<u8, T>(start, to, |v| T::from_f64(f64::from(v))),
+            DType::I16 => self.each::<i16, T>(start, to, |v| T::from_f64(f64::from(v))),
+            DType::U16 => self.each::<u16, T>(start, to, |v| T::from_f64(f64::from(v))),
+            DType::I32 => self.each::<i32, T>(start, to, |v| T::from_f64(f64::from(v))),
+            DType::U32 => self.each::<u32, T>(start, to, |v| T::from_f64(f64::from(v))),
             DType::I64 => self.each::<i64, T>(start, to, |v| T::from_f64(v as f64)),
             DType::U64 => self.each::<u64, T>(start, to, |v| T::from_f64(v as f64)),
             same if same == T::DTYPE => self.each::<T, T>(start, to, |v| v),
-            DType::F16 => self.each::<f16, T>(start, to, |v| T::from_f64(v.into())),
-            DType::Bf16 => self.each::<bf16, T>(start, to, |v| T::from_f64(v.into())),
-            DType::F32 => self.each::<f32, T>(start, to, |v| T::from_f64(v.into())),
+            DType::F16 => self.each::<f16, T>(start, to, |v| T::from_f64(f64::from(v))),
+            DType::Bf16 => self.each::<bf16, T>(start, to, |v| T::from_f64(f64::from(v))),
+            DType::F32 => self.each::<f32, T>(start, to, |v| T::from_f64(f64::from(v))),
             DType::F64 => self.each::<f64, T>(start, to, T::from_f64),
         }
     }
@@ -255,11 +256,9 @@ pub trait Bits: bytemuck::Pod + Default {
 }
 
 /// A number that is computed with.
-pub trait Cell: Bits {
+pub trait Cell: Bits + Element {
     /// Its type in files.
     const DTYPE: DType;
-    /// The nearest one.
-    fn from_f64(v: f64) -> Self;
 }
 
 macro_rules! bits {
@@ -284,21 +283,13 @@ macro_rules! bits {
 bits!(u8 i8 u16 i16 u32 i32 u64 i64 f16 bf16 f32 f64);
 
 macro_rules! cell {
-    ($($t:ident $dtype:ident $v:ident => $from:expr;)*) => {$(
+    ($($t:ident $dtype:ident)*) => {$(
         impl Cell for $t {
             const DTYPE: DType = DType::$dtype;
-            fn from_f64($v: f64) -> Self {
-                $from
-            }
         }
     )*};
 }
-cell! {
-    f16 F16 v => f16::from_f64(v);
-    bf16 Bf16 v => bf16::from_f64(v);
-    f32 F32 v => v as f32;
-    f64 F64 v => v;
-}
+cell!(f16 F16 bf16 Bf16 f32 F32 f64 F64);
 
 #[cfg(test)]
 mod tests {

@@ -3,6 +3,9 @@
 //! | module | does |
 //! |---|---|
 //! | [`args`] | the command line |
+//! | [`commands`] | what each subcommand does |
+//! | [`chosen`] | a function of any kind, by name |
+//! | [`properties`], [`measure`] | limits, zeros, extrema, kinks; error and speed |
 //! | [`array`] | what is known of an array before its elements are read |
 //! | [`npy`], [`tensors`] | headers of `.npy` and `.safetensors` files, read and written |
 //! | [`input`] | files mapped and read block by block |
@@ -12,16 +15,22 @@
 //! | [`progress`] | a bar for what takes longer than a second |
 //! | [`plot`] | figures as SVG and PNG |
 //! | [`ticks`] | round numbers along axes |
+//! | [`sample`] | points of a curve |
 //! | [`curve`] | curves in the terminal |
 
 pub mod args;
 pub mod array;
+pub mod chosen;
+pub mod commands;
 pub mod curve;
 pub mod input;
+pub mod measure;
 pub mod npy;
 pub mod output;
 pub mod plot;
 pub mod progress;
+pub mod properties;
+pub mod sample;
 pub mod stream;
 pub mod tensors;
 pub mod text;

@@ -1,0 +1,307 @@
+//! A function of any kind, looked up by name.
+
+use anyhow::{Result, bail};
+use nonlin::real::Dd;
+use nonlin::{Claims, Error, Exec, Function, Gate, GatedFunction, Mask, Meta, Param, Softmax};
+
+use crate::input::Cell;
+
+/// A function with its parameters.
+#[derive(Clone, Copy, Debug)]
+pub enum Chosen {
+    /// Of one number.
+    Elementwise(Function),
+    /// Of a gate and a value.
+    Gated(GatedFunction),
+    /// Of a row of numbers.
+    Rows(Rows),
+}
+
+/// Softmax or log-softmax.
+#[derive(Clone, Copy, Debug)]
+pub struct Rows {
+    softmax: Softmax,
+}
+
+const SCALE: Param = Param::new("scale", 1.0, "factor of x; attention uses 1 / sqrt(d)");
+
+const SOFTMAX: Meta = Meta {
+    aliases: nonlin::ROWWISE[0].1,
+    source: "Bridle 1990, doi:10.1007/978-3-642-76153-9_28",
+    pytorch: "Softmax",
+    jax: "softmax",
+    keras: "softmax",
+    onnx: "Softmax",
+    use_when: "the outputs are probabilities of classes, or weights of attention",
+    avoid_when: "a logarithm follows: log_softmax is exact where softmax has become 0",
+    ..Meta::new("softmax", "exp(scale * x) / sum(exp(scale * x))")
+};
+
+const LOG_SOFTMAX: Meta = Meta {
+    aliases: nonlin::ROWWISE[1].1,
+    source: "Bridle 1990, doi:10.1007/978-3-642-76153-9_28",
+    pytorch: "LogSoftmax",
+    jax: "log_softmax",
+    keras: "log_softmax",
+    onnx: "LogSoftmax",
+    use_when: "the loss is a cross entropy",
+    avoid_when: "probabilities are wanted: use softmax",
+    ..Meta::new("log_softmax", "scale * x - log(sum(exp(scale * x)))")
+};
+
+impl Chosen {
+    /// The function called `name`, with some parameters set.
+    ///
+    /// # Errors
+    /// There is none, or it has no such parameter, or a value is out of bounds.
+    pub fn new(name: &str, params: &[(String, f64)]) -> Result<Self> {
+        let mut chosen = match (nonlin::get(name), nonlin::gated(name), nonlin::rowwise(name)) {
+            (Ok(f), ..) => Chosen::Elementwise(f),
+            (_, Ok(f), _) => Chosen::Gated(f),
+            (.., Ok(softmax)) => Chosen::Rows(Rows { softmax }),
+            (Err(e), ..) => bail!(e),
+        };
+        for (name, value) in params {
+            chosen.set(name, *value)?;
+        }
+        Ok(chosen)
+    }
+
+    /// All functions: elementwise, gated, row-wise.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let rows = [Softmax::new(), Softmax::log()];
+        (nonlin::functions().iter().map(|&f| Chosen::Elementwise(f)))
+            .chain(nonlin::gated_functions().iter().map(|&f| Chosen::Gated(f)))
+            .chain(rows.into_iter().map(|softmax| Chosen::Rows(Rows { softmax })))
+    }
+
+    fn set(&mut self, name: &str, value: f64) -> Result<(), Error> {
+        match self {
+            Chosen::Elementwise(f) => *f = f.with(name, value)?,
+            Chosen::Rows(rows) if name == SCALE.name => {
+                if !value.is_finite() {
+                    return Err(Error::ParameterOutOfBounds {
+                        function: self.meta().name,
+                        name: SCALE.name,
+                        value,
+                        low: SCALE.low,
+                        high: SCALE.high,
+                    });
+                }
+                rows.softmax.scale = value;
+            }
+            _ => {
+                let known: Vec<&str> = self.params().iter().map(|(p, _)| p.name).collect();
+                return Err(Error::UnknownParameter {
+                    function: self.meta().name,
+                    name: name.to_owned(),
+                    known: known.join(", "),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Names, formula, source, advice.
+    #[must_use]
+    pub fn meta(&self) -> &'static Meta {
+        match self {
+            Chosen::Elementwise(f) => f.meta(),
+            Chosen::Gated(f) => f.meta(),
+            Chosen::Rows(rows) if rows.softmax.log => &LOG_SOFTMAX,
+            Chosen::Rows(_) => &SOFTMAX,
+        }
+    }
+
+    /// `elementwise`, `gated` or `row-wise`.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Chosen::Elementwise(_) => "elementwise",
+            Chosen::Gated(_) => "gated",
+            Chosen::Rows(_) => "row-wise",
+        }
+    }
+
+    /// The parameters and their values.
+    #[must_use]
+    pub fn params(&self) -> Vec<(&'static Param, f64)> {
+        match self {
+            Chosen::Elementwise(f) => f.params().collect(),
+            Chosen::Gated(_) => Vec::new(),
+            Chosen::Rows(rows) => vec![(&SCALE, rows.softmax.scale)],
+        }
+    }
+
+    /// What is known of the function, if all parameters have their defaults.
+    #[must_use]
+    pub fn claims(&self) -> Option<&'static Claims> {
+        match self {
+            Chosen::Elementwise(f) if f.params().all(|(p, v)| p.default == v) => Some(f.claims()),
+            _ => None,
+        }
+    }
+
+    /// Its name with the parameters that are not at their defaults: `elu(alpha=0.5)`.
+    #[must_use]
+    pub fn label(&self) -> String {
+        let params = self.params();
+        let changed = params.iter().filter(|(p, v)| p.default != *v);
+        let changed: Vec<String> = changed.map(|(p, v)| format!("{}={v}", p.name)).collect();
+        if changed.is_empty() {
+            self.meta().name.to_owned()
+        } else {
+            format!("{}({})", self.meta().name, changed.join(", "))
+        }
+    }
+
+    /// The section that curves show: `x`, or what stands for it where there are more arguments.
+    #[must_use]
+    pub fn section(&self) -> &'static str {
+        match self {
+            Chosen::Elementwise(_) => "x",
+            Chosen::Gated(f) if f.gate() == Gate::First => "x, 1",
+            Chosen::Gated(_) => "1, x",
+            Chosen::Rows(_) => "[x, 0]",
+        }
+    }
+
+    /// f along that section.
+    #[must_use]
+    pub fn value<T: Cell>(&self, x: T) -> T {
+        let one = T::from_f64(1.0);
+        let mut y = [T::default(); 2];
+        match self {
+            Chosen::Elementwise(f) => return f.value(x),
+            Chosen::Gated(f) if f.gate() == Gate::First => f.forward(&[x], &[one], &mut y[..1]),
+            Chosen::Gated(f) => f.forward(&[one], &[x], &mut y[..1]),
+            Chosen::Rows(f) => {
+                // A row of two is a shape of its own axis: it cannot fail.
+                let _ = f.forward(&Exec::new(), &[x, T::default()], &[2], &mut y);
+            }
+        }
+        y[0]
+    }
+
+    /// f′ along that section: by the gate, by the first element of the row.
+    #[must_use]
+    pub fn slope<T: Cell>(&self, x: T) -> T {
+        let one = T::from_f64(1.0);
+        let (mut a, mut b) = ([T::default(); 2], [T::default()]);
+        match self {
+            Chosen::Elementwise(f) => return f.slope(x),
+            Chosen::Gated(f) if f.gate() == Gate::First => {
+                f.backward(&[x], &[one], &[one], &mut a[..1], &mut b);
+            }
+            Chosen::Gated(f) => f.backward(&[one], &[x], &[one], &mut b, &mut a[..1]),
+            Chosen::Rows(f) => {
+                let (x, grad) = ([x, T::default()], [one, T::default()]);
+                let _ = f.backward(&Exec::new(), &x, &grad, &[2], &mut a);
+            }
+        }
+        a[0]
+    }
+
+    /// f and f′ along that section to about 30 digits, if there is such a reference.
+    #[must_use]
+    pub fn reference<T: Cell>(&self, x: T) -> Option<(Dd, Dd)> {
+        let one = T::from_f64(1.0);
+        match self {
+            Chosen::Elementwise(f) => Some(f.reference(x)),
+            Chosen::Gated(f) if f.gate() == Gate::First => {
+                let (v, by_gate, _) = f.reference(x, one);
+                Some((v, by_gate))
+            }
+            Chosen::Gated(f) => {
+                let (v, _, by_gate) = f.reference(one, x);
+                Some((v, by_gate))
+            }
+            Chosen::Rows(_) => None,
+        }
+    }
+}
+
+impl Rows {
+    /// Along the last axis but those of `shape` behind `axis` 1, or the only one.
+    ///
+    /// # Errors
+    /// If `shape` does not fit.
+    pub fn forward<T: Cell>(
+        &self,
+        exec: &Exec,
+        x: &[T],
+        shape: &[usize],
+        y: &mut [T],
+    ) -> Result<(), Error> {
+        self.softmax.forward_with(exec, x, shape, axis(shape), Mask::None, y)
+    }
+
+    /// The gradient by `x`.
+    ///
+    /// # Errors
+    /// If `shape` does not fit.
+    pub fn backward<T: Cell>(
+        &self,
+        exec: &Exec,
+        x: &[T],
+        grad: &[T],
+        shape: &[usize],
+        dx: &mut [T],
+    ) -> Result<(), Error> {
+        // The library takes the gradient from the output.
+        let mut y = vec![T::default(); x.len()];
+        self.forward(exec, x, shape, &mut y)?;
+        self.softmax.backward_with(exec, &y, grad, shape, axis(shape), dx)
+    }
+}
+
+/// The axis of rows: the middle one of three, or the only one.
+fn axis(shape: &[usize]) -> isize {
+    isize::from(shape.len() == 3)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_is_found() {
+        for (name, kind) in [("GELU", "elementwise"), ("SwiGLU", "gated"), ("softmax", "row-wise")]
+        {
+            assert_eq!(Chosen::new(name, &[]).unwrap().kind(), kind);
+        }
+        for chosen in Chosen::all() {
+            assert_eq!(Chosen::new(chosen.meta().name, &[]).unwrap().meta(), chosen.meta());
+        }
+    }
+
+    #[test]
+    fn parameters_are_checked() {
+        let set = |name: &str, param: &str, value| {
+            let chosen = Chosen::new(name, &[(param.to_owned(), value)]);
+            chosen.map(|c| c.label()).map_err(|e| e.to_string())
+        };
+        assert_eq!(set("elu", "alpha", 0.5).unwrap(), "elu(alpha=0.5)");
+        assert_eq!(set("elu", "alpha", 1.0).unwrap(), "elu");
+        assert_eq!(set("softmax", "scale", 0.5).unwrap(), "softmax(scale=0.5)");
+        assert!(set("softmax", "scale", f64::NAN).unwrap_err().contains("NaN"));
+        assert!(set("elu", "alpha", f64::NAN).unwrap_err().contains("NaN"));
+        assert!(set("swiglu", "alpha", 1.0).unwrap_err().contains("has none"));
+        assert!(set("sofmax", "alpha", 1.0).unwrap_err().contains("`softmax`"));
+    }
+
+    #[test]
+    fn sections_and_slopes() {
+        for chosen in Chosen::all() {
+            let (name, h) = (chosen.label(), 1e-6);
+            for x in [-2.3f64, -0.4, 0.3, 1.7] {
+                let slope = (chosen.value(x + h) - chosen.value(x - h)) / (2.0 * h);
+                assert!((slope - chosen.slope(x)).abs() < 1e-6, "{name} at {x}");
+                if let Some((v, d)) = chosen.reference(x) {
+                    assert!((v.hi - chosen.value(x)).abs() < 1e-12, "{name} at {x}");
+                    assert!((d.hi - chosen.slope(x)).abs() < 1e-12, "{name} at {x}");
+                }
+            }
+        }
+    }
+}

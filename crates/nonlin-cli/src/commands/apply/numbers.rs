@@ -1,0 +1,64 @@
+//! Numbers on standard input: a line of results for each line.
+
+use std::path::Path;
+
+use anyhow::{Result, bail, ensure};
+
+use super::kernel::{Call, Mode};
+use crate::args::Apply;
+use crate::chosen::Chosen;
+use crate::output::{self, Output};
+use crate::stream::Kernel;
+use crate::text;
+
+/// Text gathered before it is written.
+const ENOUGH: usize = 1 << 16;
+
+pub fn run(args: &Apply, call: &Call) -> Result<()> {
+    let name = call.function.meta().name;
+    ensure!(call.mode != Mode::Backward, "--backward needs the input as a file, not as numbers");
+    ensure!(args.tensors.is_empty(), "--tensor is for .safetensors files; none is given");
+    let last = |axis: Option<isize>| matches!(axis, None | Some(-1 | 0));
+    ensure!(
+        last(args.axis) && last(args.split_axis),
+        "numbers on standard input have one axis, 0 or -1: the line"
+    );
+    let gated = matches!(call.function, Chosen::Gated(_));
+    ensure!(
+        !gated || args.split_axis.is_some(),
+        "`{name}` takes two inputs; with --split-axis -1 they are the halves of every line"
+    );
+    let mut output = match args.outputs.as_slice() {
+        [] => Output::create(Path::new("-"), 0)?,
+        [path] => {
+            let binary = path.extension().is_some_and(|e| e == "npy" || e == "safetensors");
+            ensure!(!binary, "{}: numbers from standard input are written as text", path.display());
+            Output::create(path, 0)?
+        }
+        _ => bail!("one output for numbers on standard input, not {}", args.outputs.len()),
+    };
+    let (mut text, mut start) = (String::new(), 0);
+    text::lines(std::io::stdin(), |line, numbers, idle| {
+        let halves = numbers.split_at(numbers.len() / 2);
+        let x = if gated { vec![halves.0, halves.1] } else { vec![numbers.as_slice()] };
+        ensure!(
+            !gated || numbers.len() % 2 == 0,
+            "standard input, line {line}: {} numbers; two equal halves need an even count",
+            numbers.len()
+        );
+        let length = x[0].len();
+        let mut y = vec![vec![0.0; length]];
+        if length > 0 {
+            call.run(start, [1, length, 1], &x, &mut y)?;
+        }
+        start += length;
+        text.push_str(&text::line(&y[0]));
+        if idle || text.len() > ENOUGH {
+            output.put(text.as_bytes())?;
+            text.clear();
+        }
+        Ok(())
+    })?;
+    output.put(text.as_bytes())?;
+    output::commit(vec![output])
+}

@@ -1,0 +1,236 @@
+//! `nonlin show`.
+
+use std::fmt::Write;
+
+use anyhow::Result;
+use nonlin::Level;
+use serde_json::{Value, json};
+
+use super::{list::facts, print};
+use crate::args::Show;
+use crate::chosen::Chosen;
+use crate::curve;
+use crate::measure::{self, Errors, Speed};
+use crate::properties::{Properties, properties};
+use crate::sample::sample;
+use crate::text::number_text;
+
+/// Where curves are drawn.
+const RANGE: (f64, f64) = (-6.0, 6.0);
+const ROWS: usize = 16;
+/// Narrower than this, curves stand below each other.
+const TWO_PANELS: usize = 76;
+
+/// What is measured now.
+struct Measured {
+    f32: (Option<Errors>, Speed),
+    f64: (Option<Errors>, Speed),
+}
+
+/// Prints all about one function.
+pub fn run(args: &Show) -> Result<()> {
+    let f = Chosen::new(&args.name, &args.params.params)?;
+    let properties = properties(&f);
+    let measured = Measured {
+        f32: (measure::errors_f32(&f), measure::speed::<f32>(&f)),
+        f64: (measure::errors_f64(&f), measure::speed::<f64>(&f)),
+    };
+    if args.json {
+        let text = serde_json::to_string_pretty(&report(&f, &properties, &measured))?;
+        return print(&format!("{text}\n"));
+    }
+    let columns = terminal_size::terminal_size().map_or(80, |(width, _)| usize::from(width.0));
+    print(&text(&f, &properties, &measured, columns.clamp(40, 120))?)
+}
+
+fn text(f: &Chosen, p: &Properties, measured: &Measured, columns: usize) -> Result<String> {
+    let meta = f.meta();
+    let mut text = String::new();
+    writeln!(text, "{} ({})", f.label(), f.kind())?;
+    let mut lines = Lines { text: &mut text, columns };
+    lines.line("formula", meta.formula)?;
+    if let Chosen::Elementwise(f) = f {
+        lines.line("computed as", &f.traced())?;
+    }
+    for (p, value) in f.params() {
+        let bounds = match (p.low == f64::MIN, p.high == f64::MAX) {
+            (true, true) => "any finite number".to_owned(),
+            (true, false) => format!("at most {}", number_text(p.high)),
+            (false, true) => format!("at least {}", number_text(p.low)),
+            (false, false) => format!("{} to {}", number_text(p.low), number_text(p.high)),
+        };
+        let (value, default) = (number_text(value), number_text(p.default));
+        let default = if value == default { String::new() } else { format!(", default {default}") };
+        lines.line("parameter", &format!("{} = {value} ({bounds}{default}): {}", p.name, p.doc))?;
+    }
+    lines.line("also called", &meta.aliases.join(", "))?;
+    lines.line("source", meta.source)?;
+    lines.line("PyTorch", meta.pytorch)?;
+    lines.line("JAX", meta.jax)?;
+    lines.line("Keras", meta.keras)?;
+    lines.line("ONNX", meta.onnx)?;
+    lines.line("use when", meta.use_when)?;
+    lines.line("avoid when", meta.avoid_when)?;
+    lines.text.push('\n');
+
+    let section = f.section().trim_matches(['[', ']']);
+    let section = if f.section().starts_with('[') {
+        format!("[{section}]₀")
+    } else {
+        format!("({section})")
+    };
+    let (name, slope) = (format!("f{section}"), format!("f′{section}"));
+    let two = columns >= TWO_PANELS;
+    let width = if two { (columns - 3) / 2 } else { columns };
+    let panel = |title: &str, derivative| {
+        let points = sample(f, derivative, RANGE, 8 * width);
+        curve::panel(title, &points, RANGE, width, ROWS)
+    };
+    let (left, right) = (panel(&name, false), panel(&slope, true));
+    let drawn = if two { curve::beside(&left, &right) } else { [left, right].concat() };
+    for line in drawn {
+        writeln!(lines.text, "{}", line.trim_end())?;
+    }
+    lines.text.push('\n');
+
+    if !matches!(f, Chosen::Elementwise(_)) {
+        lines.line("properties", &format!("along the section {name} that is drawn"))?;
+    }
+    let n = |v: f64| short(v);
+    lines.line("range", &format!("{} to {}", n(p.range.0), n(p.range.1)))?;
+    lines.line("limits", &format!("{} at -inf, {} at inf", n(p.limits.0), n(p.limits.1)))?;
+    lines.line(
+        "slopes",
+        &format!("{} at -inf, {} at inf", n(p.slope_limits.0), n(p.slope_limits.1)),
+    )?;
+    let zeros: Vec<_> = p.zeros.iter().map(|&z| n(z)).collect();
+    lines.line("zeros", if zeros.is_empty() { "none" } else { "" })?;
+    lines.line("zeros", &zeros.join(", "))?;
+    let extrema = p.extrema.iter().map(|e| {
+        let kind = if e.minimum { "minimum" } else { "maximum" };
+        format!("{kind} {} at {}", n(e.value), n(e.at))
+    });
+    let extrema: Vec<_> = extrema.collect();
+    lines.line("extrema", if extrema.is_empty() { "none" } else { "" })?;
+    lines.line("extrema", &extrema.join(", "))?;
+    let kinks = p.kinks.iter().map(|k| {
+        format!("{}: slope {} to {}, taken as {}", n(k.at), n(k.left), n(k.right), n(k.chosen))
+    });
+    let kinks: Vec<_> = kinks.collect();
+    lines.line("kinks", if kinks.is_empty() { "none" } else { "" })?;
+    lines.line("kinks", &kinks.join("; "))?;
+    if p.searched {
+        lines.line("", "found by a search, since no definition states them for this case")?;
+    }
+    lines.text.push('\n');
+
+    writeln!(lines.text, "measured now ({}, one thread)", Level::best())?;
+    for (name, (errors, speed)) in [("f32", &measured.f32), ("f64", &measured.f64)] {
+        if let Some(e) = errors {
+            let text = format!(
+                "{name}: f {} ULP, f′ {} ULP, of {} inputs",
+                ulp(e.value),
+                ulp(e.slope),
+                e.inputs
+            );
+            lines.line("worst error", &text)?;
+        }
+        let text = format!(
+            "{name}: {:.2} times as long as memcpy, {:.2} ns an element",
+            speed.copies, speed.nanoseconds
+        );
+        lines.line("speed", &text)?;
+    }
+    Ok(text)
+}
+
+struct Lines<'a> {
+    text: &'a mut String,
+    columns: usize,
+}
+
+impl Lines<'_> {
+    /// A name and what belongs to it, wrapped; nothing if that is empty.
+    fn line(&mut self, name: &str, content: &str) -> Result<()> {
+        const INDENT: usize = 15;
+        if content.is_empty() {
+            return Ok(());
+        }
+        let mut line = format!("  {name:13}");
+        let mut length = INDENT;
+        for word in content.split(' ') {
+            let more = word.chars().count() + 1;
+            if length + more > self.columns && length > INDENT {
+                writeln!(self.text, "{}", line.trim_end())?;
+                line = " ".repeat(INDENT);
+                length = INDENT;
+            }
+            line.push_str(word);
+            line.push(' ');
+            length += more;
+        }
+        writeln!(self.text, "{}", line.trim_end())?;
+        Ok(())
+    }
+}
+
+/// At most six digits.
+fn short(v: f64) -> String {
+    if !v.is_finite() || v == 0.0 {
+        return number_text(v + 0.0);
+    }
+    // Through text, so that 0.1 stays 0.1.
+    number_text(format!("{v:.5e}").parse().unwrap_or(v))
+}
+
+fn ulp(v: f64) -> String {
+    if v < 1e4 { format!("{v:.3}") } else { format!("{v:.1e}") }
+}
+
+/// The same as data; JSON has no infinities, so these are text.
+fn report(f: &Chosen, p: &Properties, measured: &Measured) -> Value {
+    let number = |v: f64| if v.is_finite() { json!(v) } else { json!(number_text(v)) };
+    let pair = |(a, b): (f64, f64)| json!([number(a), number(b)]);
+    let mut all = facts(f);
+    if let Chosen::Elementwise(f) = f {
+        all.insert("computed_as".to_owned(), json!(f.traced()));
+    }
+    let extrema = p.extrema.iter().map(|e| {
+        let kind = if e.minimum { "minimum" } else { "maximum" };
+        json!({ "kind": kind, "x": number(e.at), "value": number(e.value) })
+    });
+    let kinks = p.kinks.iter().map(|k| {
+        json!({
+            "x": number(k.at),
+            "left": number(k.left),
+            "right": number(k.right),
+            "chosen": number(k.chosen),
+        })
+    });
+    let properties = json!({
+        "section": f.section(),
+        "searched": p.searched,
+        "range": pair(p.range),
+        "limits": pair(p.limits),
+        "slope_limits": pair(p.slope_limits),
+        "zeros": p.zeros,
+        "extrema": extrema.collect::<Vec<_>>(),
+        "kinks": kinks.collect::<Vec<_>>(),
+    });
+    all.insert("properties".to_owned(), properties);
+    let measured =
+        [("f32", &measured.f32), ("f64", &measured.f64)].map(|(name, (errors, speed))| {
+            let errors = errors.as_ref().map(|e| {
+            json!({ "value": number(e.value), "slope": number(e.slope), "inputs": e.inputs })
+        });
+            json!({
+                "type": name,
+                "worst_error_ulp": errors,
+                "times_memcpy": speed.copies,
+                "nanoseconds": speed.nanoseconds,
+            })
+        });
+    let level = Level::best().name();
+    all.insert("measured".to_owned(), json!({ "level": level, "threads": 1, "types": measured }));
+    Value::Object(all)
+}
