@@ -1091,6 +1091,8 @@ mod tests {
         assert!(Formula::parse(&deep, &[]).unwrap_err().message.contains("levels deep"));
         let fine = format!("{}x{}", "(".repeat(150), ")".repeat(150));
         assert!(Formula::parse(&fine, &["x"]).is_ok());
+        // Length is not depth.
+        assert_eq!(at(&format!("-1{}", " + x".repeat(500)), 2.0), 999.0);
     }
 
     #[test]

@@ -202,10 +202,6 @@ impl Real for Mp<'_> {
         let (v, d, dd) = primitive((self + lo).value(), p);
         Jet::new(self.arena.put(v), self.arena.put(d), self.arena.put(dd))
     }
-    /// No gate reaches this far, and the product with a gate that is 0 is 0.
-    fn lowest(self) -> Self {
-        self.lit(-1.0).map(|v| v << 1_000_000)
-    }
     /// Without the bounds that f64 needs.
     fn slope_sum(self, gate: Jet<Self>) -> Self {
         gate.v + self.finite() * gate.d

@@ -1,0 +1,114 @@
+//! The catalogue against its own formulas: a definition computes what its text says.
+#![cfg(feature = "mpfr")]
+
+use nonlin::real::Real;
+use nonlin::{Elementwise, functions, gated_functions};
+use nonlin_testkit::Float;
+use nonlin_testkit::formula::Formula;
+use nonlin_testkit::mpfr::Mpfr;
+use nonlin_testkit::samples::{mixed, uniform};
+
+/// Whether `a` and `b` are the same to 90 bits, or both nothing to an f64.
+///
+/// Definitions have their constants to 106 bits, of which deep tails eat some.
+fn same(a: &Float, b: &Float) -> bool {
+    if a.is_nan() || b.is_nan() || a.is_infinite() || b.is_infinite() {
+        return a.is_nan() == b.is_nan() && (a.is_nan() || a.to_f64() == b.to_f64());
+    }
+    let apart = Float::with_val(64, a - b).abs();
+    apart <= (b.clone().abs() >> 90u32) || apart <= Float::with_val(64, 1) >> 2999u32
+}
+
+fn formula(text: &str, names: &[&str]) -> Formula {
+    Formula::parse(text, names).unwrap_or_else(|e| panic!("{text}: {e}"))
+}
+
+#[test]
+fn every_formula_has_a_value_everywhere() {
+    for f in functions() {
+        let names: Vec<&str> = ["x"].into_iter().chain(f.params().map(|(p, _)| p.name)).collect();
+        let value = formula(f.meta().formula, &names);
+        let (slope, curvature) = (value.derivative("x"), value.derivative("x").derivative("x"));
+        for x in mixed::<f64>(0, &[0.0, 1.0], 2, 0) {
+            let inputs: Vec<f64> = [x].into_iter().chain(f.params().map(|(_, v)| v)).collect();
+            for f in [&value, &slope, &curvature] {
+                let y = f.exact(&inputs).unwrap_or_else(|e| panic!("{e}"));
+                assert_eq!(y.is_nan(), x.is_nan(), "{f} at {x:e}");
+            }
+        }
+    }
+    for g in gated_functions() {
+        let value = formula(g.meta().formula, &["a", "b"]);
+        assert!(value.mentions("a") && value.mentions("b"), "{value}");
+        for f in [value.derivative("a"), value.derivative("b"), value] {
+            for (a, b) in [(1.0, 2.0), (-745.0, 1e300), (1e300, -745.0), (-1e300, -1e300), (5e-324, 0.0)] {
+                let y = f.exact(&[a, b]).unwrap_or_else(|e| panic!("{e}"));
+                assert!(!y.is_nan(), "{f} at {a:e}, {b:e}");
+            }
+        }
+    }
+}
+
+/// Value and slope of the definition, run in multiple precision, against the formula.
+fn definition<A: Elementwise>() {
+    let names: Vec<&str> = ["x"].into_iter().chain(A::PARAMS.iter().map(|p| p.name)).collect();
+    let value = formula(A::META.formula, &names);
+    let slope = value.derivative("x");
+    let mut arena = Mpfr::new(400);
+    let mut xs = mixed::<f64>(0, &[0.0, -1.0, 1.0, 3.0, -3.0], 3, 0);
+    xs.extend(uniform::<f64>(-45.0, 45.0, 300, 1));
+    xs.extend(uniform::<f64>(-2000.0, 2000.0, 100, 2));
+    for x in xs {
+        let inputs: Vec<f64> = [x].into_iter().chain(A::PARAMS.iter().map(|p| p.default)).collect();
+        let x_mp = arena.number(x);
+        let mut p = [x_mp.lit(0.0); nonlin::MAX_PARAMS];
+        for (p, d) in p.iter_mut().zip(A::PARAMS) {
+            *p = x_mp.lit(d.default);
+        }
+        let (got, exact) = (A::value(x_mp, p).value(), value.exact(&inputs).unwrap());
+        assert!(same(&got, &exact), "{} at {x:e}: {got:.40} {exact:.40}", A::META.name);
+        // Where the slope jumps, which one is taken is a convention, not mathematics.
+        if !A::CLAIMS.kinks.iter().any(|k| k.at == x) {
+            let (got, exact) = (A::slope(x_mp, p).value(), slope.exact(&inputs).unwrap());
+            assert!(same(&got, &exact), "slope of {} at {x:e}: {got:.40} {exact:.40}", A::META.name);
+        }
+        arena.clear();
+    }
+}
+
+macro_rules! definitions {
+    ($($test:ident = $t:ident),+ $(,)?) => {
+        $(#[test]
+        fn $test() {
+            definition::<nonlin::$t>();
+        })+
+
+        #[test]
+        fn none_is_left_out() {
+            let tested = [$(<nonlin::$t as Elementwise>::META.name),+];
+            for f in functions() {
+                assert!(tested.contains(&f.name()), "{} is not compared", f.name());
+            }
+        }
+    };
+}
+definitions!(
+    celu = Celu,
+    elu = Elu,
+    gelu = Gelu,
+    gelu_tanh = GeluTanh,
+    hard_sigmoid = HardSigmoid,
+    hard_swish = HardSwish,
+    identity = Identity,
+    leaky_relu = LeakyRelu,
+    log_sigmoid = LogSigmoid,
+    mish = Mish,
+    prelu = Prelu,
+    relu = Relu,
+    rrelu = Rrelu,
+    selu = Selu,
+    sigmoid = Sigmoid,
+    silu = Silu,
+    softplus = Softplus,
+    tanh = Tanh,
+);
