@@ -118,21 +118,37 @@ fn logistic<V: Lanes64>(x: V, lo: V) -> Logistic<V> {
     Logistic { e, e_lo, t, s, d, d_lo, y: one / d }
 }
 
-/// The primitive `p` at `x + lo`.
+/// The sigmoid and its derivatives.
+#[inline(always)]
+fn sigmoid<V: Lanes64>(x: V, l: &Logistic<V>) -> Jet<Full<V>> {
+    let one = V::splat(1.0);
+    let zero = V::splat(0.0);
+    let positive = x.gt(zero);
+    let n = V::select(positive, one, l.e);
+    let n_lo = V::select(positive, zero, l.e_lo);
+    let (v, v_lo) = divide(n, n_lo, l.d, l.d_lo, l.y);
+    // e / (1 + e)^2: twice divided.
+    let (u, u_lo) = divide(l.e, l.e_lo, l.d, l.d_lo, l.y);
+    let (d, d_lo) = divide(u, u_lo, l.d, l.d_lo, l.y);
+    let k = l.t - V::splat(ROUND);
+    let kd = V::select(positive, k, zero);
+    let (d, d_lo) = (scale2(d, kd), scale2(d_lo, kd));
+    let tanh_half = ((one - l.e * l.s) * l.y).copysign(x);
+    full(v, v_lo, d, d_lo, -(d * tanh_half), V::select(positive, zero, k))
+}
+
+#[inline(always)]
+fn full<V>(v: V, v_lo: V, d: V, d_lo: V, dd: V, k: V) -> Jet<Full<V>> {
+    Jet { v: Full(v), d: Full(d), dd: Full(dd), v_lo: Full(v_lo), d_lo: Full(d_lo), k: Full(k) }
+}
+
+/// The primitive `p` at `x + lo`. (Nothing here may call itself: see `narrow::jet`.)
 #[inline(always)]
 pub(crate) fn jet<V: Lanes64>(x: V, lo: V, p: Prim) -> Jet<Full<V>> {
     let one = V::splat(1.0);
     let zero = V::splat(0.0);
     let two = V::splat(2.0);
     let round = V::splat(ROUND);
-    let full = |v: V, v_lo: V, d: V, d_lo: V, dd: V, k: V| Jet {
-        v: Full(v),
-        d: Full(d),
-        dd: Full(dd),
-        v_lo: Full(v_lo),
-        d_lo: Full(d_lo),
-        k: Full(k),
-    };
     match p {
         Prim::Exp => {
             let (e, e_lo, t) = exp_pair(x.max(V::splat(-1400.0)).min(V::splat(800.0)), lo);
@@ -157,20 +173,7 @@ pub(crate) fn jet<V: Lanes64>(x: V, lo: V, p: Prim) -> Jet<Full<V>> {
             let d = scale2(e, k);
             full(v, v_lo, d, scale2(e_lo, k), d, zero)
         }
-        Prim::Sigmoid => {
-            let l = logistic(x, lo);
-            let positive = x.gt(zero);
-            let n = V::select(positive, one, l.e);
-            let n_lo = V::select(positive, zero, l.e_lo);
-            let (v, v_lo) = divide(n, n_lo, l.d, l.d_lo, l.y);
-            // e / (1 + e)^2: twice divided.
-            let (u, u_lo) = divide(l.e, l.e_lo, l.d, l.d_lo, l.y);
-            let (d, d_lo) = divide(u, u_lo, l.d, l.d_lo, l.y);
-            let kd = V::select(positive, l.t - round, zero);
-            let (d, d_lo) = (scale2(d, kd), scale2(d_lo, kd));
-            let tanh_half = ((one - l.e * l.s) * l.y).copysign(x);
-            full(v, v_lo, d, d_lo, -(d * tanh_half), V::select(positive, zero, l.t - round))
-        }
+        Prim::Sigmoid => sigmoid(x, &logistic(x, lo)),
         Prim::Tanh => {
             let u = (x.abs() + x.abs()).min(V::splat(1400.0));
             let u_lo = (lo + lo) * one.copysign(x);
@@ -210,7 +213,7 @@ pub(crate) fn jet<V: Lanes64>(x: V, lo: V, p: Prim) -> Jet<Full<V>> {
             let k = l.t - round;
             let far = V::select(positive, zero, one);
             let v = V::select(V::splat(-900.0).gt(k * far), scale2(l.e, k), v);
-            let s = jet(x, lo, Prim::Sigmoid);
+            let s = sigmoid(x, &l);
             full(v, v_lo, scale2(s.v.0, s.k.0), scale2(s.v_lo.0, s.k.0), scale2(s.d.0, s.k.0), zero)
         }
         Prim::Cdf => {

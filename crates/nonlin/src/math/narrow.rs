@@ -50,7 +50,19 @@ fn ln_1p<V: Lanes64>(u: V) -> V {
     (s2 * v).mul_add(poly(v, &LOG_NARROW), s2)
 }
 
-/// The primitive `p` at `x`.
+/// The sigmoid and its derivatives, from `w = e^-|x|`.
+#[inline(always)]
+fn sigmoid<V: Lanes64>(x: V, w: V) -> (V, V, V) {
+    let one = V::splat(1.0);
+    let r = recip(one + w);
+    let wr = w * r;
+    let v = V::select(x.gt(V::splat(0.0)), r, wr);
+    let d = wr * r;
+    (v, d, -(d * ((one - w) * r).copysign(x)))
+}
+
+/// The primitive `p` at `x`. (Nothing here may call itself: what is recursive is not inlined,
+/// and a register type outside its target function is a call per operation.)
 #[inline(always)]
 pub(crate) fn jet<V: Lanes64>(x: V, p: Prim) -> Jet<Narrow<V>> {
     let one = V::splat(1.0);
@@ -67,16 +79,7 @@ pub(crate) fn jet<V: Lanes64>(x: V, p: Prim) -> Jet<Narrow<V>> {
             let e = s.mul_add(p, s);
             (s.mul_add(p, s - one), e, e)
         }
-        Prim::Sigmoid => {
-            let w = exp_neg(-x.abs());
-            let r = recip(one + w);
-            let wr = w * r;
-            let positive = x.gt(zero);
-            let v = V::select(positive, r, wr);
-            let d = wr * r;
-            let tanh_half = (one - w) * r;
-            (v, d, -(d * tanh_half.copysign(x)))
-        }
+        Prim::Sigmoid => sigmoid(x, exp_neg(-x.abs())),
         Prim::Tanh => {
             let (s, p) = exp_parts((-(x.abs() + x.abs())).max(V::splat(LOWEST)));
             let w = s.mul_add(p, s); // e^-2|x|
@@ -89,8 +92,8 @@ pub(crate) fn jet<V: Lanes64>(x: V, p: Prim) -> Jet<Narrow<V>> {
         }
         Prim::Softplus => {
             let w = exp_neg(-x.abs());
-            let s = jet(x, Prim::Sigmoid);
-            (x.max(zero) + ln_1p(w), s.v.0, s.d.0)
+            let (s, ds, _) = sigmoid(x, w);
+            (x.max(zero) + ln_1p(w), s, ds)
         }
         Prim::Cdf => {
             let t = x.abs().min(V::splat(37.0));

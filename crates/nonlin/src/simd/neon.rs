@@ -16,7 +16,7 @@ impl Simd for Neon {
 macro_rules! register {
     ($t:ident, $raw:ty, $elem:ty, $n:literal, $mask:ty, $signs:expr,
      $set1:ident $load:ident $store:ident $add:ident $sub:ident $mul:ident $div:ident
-     $neg:ident $abs:ident $fma:ident $gt:ident $eq:ident $select:ident $not:expr) => {
+     $neg:ident $abs:ident $fma:ident $gt:ident $eq:ident $select:ident, not: |$nm:ident| $not:expr) => {
         #[doc = concat!(stringify!($n), " lanes of ", stringify!($elem), ".")]
         #[derive(Clone, Copy)]
         #[repr(transparent)]
@@ -88,7 +88,9 @@ macro_rules! register {
             #[inline(always)]
             fn is_nan(self) -> $mask {
                 // SAFETY: as above.
-                unsafe { $not($eq(self.0, self.0)) }
+                let $nm = unsafe { $eq(self.0, self.0) };
+                // SAFETY: as above.
+                unsafe { $not }
             }
             #[inline(always)]
             fn select(m: $mask, a: Self, b: Self) -> Self {
@@ -101,10 +103,10 @@ macro_rules! register {
 
 register!(F64x2, float64x2_t, f64, 2, uint64x2_t, vdupq_n_u64(1 << 63),
     vdupq_n_f64 vld1q_f64 vst1q_f64 vaddq_f64 vsubq_f64 vmulq_f64 vdivq_f64
-    vnegq_f64 vabsq_f64 vfmaq_f64 vcgtq_f64 vceqq_f64 vbslq_f64 |m| veorq_u64(m, vdupq_n_u64(u64::MAX)));
+    vnegq_f64 vabsq_f64 vfmaq_f64 vcgtq_f64 vceqq_f64 vbslq_f64, not: |m| veorq_u64(m, vdupq_n_u64(u64::MAX)));
 register!(F32x4, float32x4_t, f32, 4, uint32x4_t, vdupq_n_u32(1 << 31),
     vdupq_n_f32 vld1q_f32 vst1q_f32 vaddq_f32 vsubq_f32 vmulq_f32 vdivq_f32
-    vnegq_f32 vabsq_f32 vfmaq_f32 vcgtq_f32 vceqq_f32 vbslq_f32 |m| vmvnq_u32(m));
+    vnegq_f32 vabsq_f32 vfmaq_f32 vcgtq_f32 vceqq_f32 vbslq_f32, not: |m| vmvnq_u32(m));
 
 impl Lanes64 for F64x2 {
     #[inline(always)]

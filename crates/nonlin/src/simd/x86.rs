@@ -1,6 +1,4 @@
 //! SSE2 (every x86-64 processor), AVX2 with FMA, and AVX-512 (F, DQ, VL, BW).
-#![allow(clippy::too_many_arguments)]
-
 use super::{Lanes, Lanes32, Lanes64, Simd, operators};
 use core::arch::x86_64::*;
 use core::ops::Neg;
@@ -25,12 +23,14 @@ impl Simd for Avx512 {
     type F32 = F32x16;
 }
 
-/// One register type: its name, intrinsic type, element, lanes and intrinsics.
+/// One register type: its name, intrinsic type, element, lanes and intrinsics. What looks like
+/// closures are patterns of the macro: a real closure would lose the target's instructions.
 macro_rules! register {
     ($t:ident, $raw:ty, $elem:ty, $n:literal, $mask:ty, fused: $fused:literal,
      $set1:ident $load:ident $store:ident $add:ident $sub:ident $mul:ident $div:ident
      $and:ident $andnot:ident $or:ident $xor:ident $max:ident $min:ident,
-     fma: $fma:expr, gt: $gt:expr, nan: $nan:expr, select: $select:expr) => {
+     fma: |$fa:ident, $fb:ident, $fc:ident| $fma:expr, gt: |$ga:ident, $gb:ident| $gt:expr,
+     nan: |$na:ident| $nan:expr, select: |$sm:ident, $sa:ident, $sb:ident| $select:expr) => {
         #[doc = concat!(stringify!($n), " lanes of ", stringify!($elem), ".")]
         #[derive(Clone, Copy)]
         #[repr(transparent)]
@@ -72,8 +72,9 @@ macro_rules! register {
             }
             #[inline(always)]
             fn mul_add(self, a: Self, b: Self) -> Self {
+                let ($fa, $fb, $fc) = (self.0, a.0, b.0);
                 // SAFETY: as above.
-                Self(unsafe { $fma(self.0, a.0, b.0) })
+                Self(unsafe { $fma })
             }
             #[inline(always)]
             fn abs(self) -> Self {
@@ -100,18 +101,21 @@ macro_rules! register {
             }
             #[inline(always)]
             fn gt(self, o: Self) -> $mask {
+                let ($ga, $gb) = (self.0, o.0);
                 // SAFETY: as above.
-                unsafe { $gt(self.0, o.0) }
+                unsafe { $gt }
             }
             #[inline(always)]
             fn is_nan(self) -> $mask {
+                let $na = self.0;
                 // SAFETY: as above.
-                unsafe { $nan(self.0, self.0) }
+                unsafe { $nan }
             }
             #[inline(always)]
             fn select(m: $mask, a: Self, b: Self) -> Self {
+                let ($sm, $sa, $sb) = (m, a.0, b.0);
                 // SAFETY: as above.
-                Self(unsafe { $select(m, a.0, b.0) })
+                Self(unsafe { $select })
             }
         }
     };
@@ -121,101 +125,108 @@ register!(F64x2, __m128d, f64, 2, __m128d, fused: false,
     _mm_set1_pd _mm_loadu_pd _mm_storeu_pd _mm_add_pd _mm_sub_pd _mm_mul_pd _mm_div_pd
     _mm_and_pd _mm_andnot_pd _mm_or_pd _mm_xor_pd _mm_max_pd _mm_min_pd,
     fma: |a, b, c| _mm_add_pd(_mm_mul_pd(a, b), c),
-    gt: |a, b| _mm_cmplt_pd(b, a), nan: |a, b| _mm_cmpunord_pd(a, b),
+    gt: |a, b| _mm_cmplt_pd(b, a), nan: |a| _mm_cmpunord_pd(a, a),
     select: |m, a, b| _mm_or_pd(_mm_and_pd(m, a), _mm_andnot_pd(m, b)));
 register!(F32x4, __m128, f32, 4, __m128, fused: false,
     _mm_set1_ps _mm_loadu_ps _mm_storeu_ps _mm_add_ps _mm_sub_ps _mm_mul_ps _mm_div_ps
     _mm_and_ps _mm_andnot_ps _mm_or_ps _mm_xor_ps _mm_max_ps _mm_min_ps,
     fma: |a, b, c| _mm_add_ps(_mm_mul_ps(a, b), c),
-    gt: |a, b| _mm_cmplt_ps(b, a), nan: |a, b| _mm_cmpunord_ps(a, b),
+    gt: |a, b| _mm_cmplt_ps(b, a), nan: |a| _mm_cmpunord_ps(a, a),
     select: |m, a, b| _mm_or_ps(_mm_and_ps(m, a), _mm_andnot_ps(m, b)));
 register!(F64x4, __m256d, f64, 4, __m256d, fused: true,
     _mm256_set1_pd _mm256_loadu_pd _mm256_storeu_pd _mm256_add_pd _mm256_sub_pd _mm256_mul_pd _mm256_div_pd
     _mm256_and_pd _mm256_andnot_pd _mm256_or_pd _mm256_xor_pd _mm256_max_pd _mm256_min_pd,
     fma: |a, b, c| _mm256_fmadd_pd(a, b, c),
-    gt: |a, b| _mm256_cmp_pd::<_CMP_GT_OQ>(a, b), nan: |a, b| _mm256_cmp_pd::<_CMP_UNORD_Q>(a, b),
+    gt: |a, b| _mm256_cmp_pd::<_CMP_GT_OQ>(a, b), nan: |a| _mm256_cmp_pd::<_CMP_UNORD_Q>(a, a),
     select: |m, a, b| _mm256_blendv_pd(b, a, m));
 register!(F32x8, __m256, f32, 8, __m256, fused: true,
     _mm256_set1_ps _mm256_loadu_ps _mm256_storeu_ps _mm256_add_ps _mm256_sub_ps _mm256_mul_ps _mm256_div_ps
     _mm256_and_ps _mm256_andnot_ps _mm256_or_ps _mm256_xor_ps _mm256_max_ps _mm256_min_ps,
     fma: |a, b, c| _mm256_fmadd_ps(a, b, c),
-    gt: |a, b| _mm256_cmp_ps::<_CMP_GT_OQ>(a, b), nan: |a, b| _mm256_cmp_ps::<_CMP_UNORD_Q>(a, b),
+    gt: |a, b| _mm256_cmp_ps::<_CMP_GT_OQ>(a, b), nan: |a| _mm256_cmp_ps::<_CMP_UNORD_Q>(a, a),
     select: |m, a, b| _mm256_blendv_ps(b, a, m));
 register!(F64x8, __m512d, f64, 8, __mmask8, fused: true,
     _mm512_set1_pd _mm512_loadu_pd _mm512_storeu_pd _mm512_add_pd _mm512_sub_pd _mm512_mul_pd _mm512_div_pd
     _mm512_and_pd _mm512_andnot_pd _mm512_or_pd _mm512_xor_pd _mm512_max_pd _mm512_min_pd,
     fma: |a, b, c| _mm512_fmadd_pd(a, b, c),
-    gt: |a, b| _mm512_cmp_pd_mask::<_CMP_GT_OQ>(a, b), nan: |a, b| _mm512_cmp_pd_mask::<_CMP_UNORD_Q>(a, b),
+    gt: |a, b| _mm512_cmp_pd_mask::<_CMP_GT_OQ>(a, b), nan: |a| _mm512_cmp_pd_mask::<_CMP_UNORD_Q>(a, a),
     select: |m, a, b| _mm512_mask_blend_pd(m, b, a));
 register!(F32x16, __m512, f32, 16, __mmask16, fused: true,
     _mm512_set1_ps _mm512_loadu_ps _mm512_storeu_ps _mm512_add_ps _mm512_sub_ps _mm512_mul_ps _mm512_div_ps
     _mm512_and_ps _mm512_andnot_ps _mm512_or_ps _mm512_xor_ps _mm512_max_ps _mm512_min_ps,
     fma: |a, b, c| _mm512_fmadd_ps(a, b, c),
-    gt: |a, b| _mm512_cmp_ps_mask::<_CMP_GT_OQ>(a, b), nan: |a, b| _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(a, b),
+    gt: |a, b| _mm512_cmp_ps_mask::<_CMP_GT_OQ>(a, b), nan: |a| _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(a, a),
     select: |m, a, b| _mm512_mask_blend_ps(m, b, a));
 
 /// What f64 registers do beside `Lanes`: conversions, exponents, the seed of a reciprocal.
 macro_rules! register64 {
-    ($t:ident, load: $load:expr, store: $store:expr, exponent: $exponent:expr, recip: $recip:expr) => {
+    ($t:ident, load: |$lp:ident| $load:expr, store: |$sp:ident, $sv:ident| $store:expr,
+     exponent: |$ev:ident, $et:ident| $exponent:expr, recip: |$rv:ident| $recip:expr) => {
         impl Lanes64 for $t {
             #[inline(always)]
             unsafe fn load_f32(p: *const f32) -> Self {
+                let $lp = p;
                 // SAFETY: the caller's promise, and as in `register!`.
-                Self(unsafe { $load(p) })
+                Self(unsafe { $load })
             }
             #[inline(always)]
             unsafe fn store_f32(self, p: *mut f32) {
+                let ($sp, $sv) = (p, self.0);
                 // SAFETY: the caller's promise, and as in `register!`.
-                unsafe { $store(p, self.0) }
+                unsafe { $store }
             }
             #[inline(always)]
             fn add_exponent(self, t: Self) -> Self {
+                let ($ev, $et) = (self.0, t.0);
                 // SAFETY: as in `register!`.
-                Self(unsafe { $exponent(self.0, t.0) })
+                Self(unsafe { $exponent })
             }
             #[inline(always)]
             fn recip_f32(self) -> Self {
+                let $rv = self.0;
                 // SAFETY: as in `register!`.
-                Self(unsafe { $recip(self.0) })
+                Self(unsafe { $recip })
             }
         }
     };
 }
 
 register64!(F64x2,
-    load: |p: *const f32| _mm_cvtps_pd(_mm_castpd_ps(_mm_load_sd(p.cast()))),
-    store: |p: *mut f32, v| _mm_storel_epi64(p.cast(), _mm_castps_si128(_mm_cvtpd_ps(v))),
+    load: |p| _mm_cvtps_pd(_mm_castpd_ps(_mm_load_sd(p.cast()))),
+    store: |p, v| _mm_storel_epi64(p.cast(), _mm_castps_si128(_mm_cvtpd_ps(v))),
     exponent: |v, t| _mm_castsi128_pd(_mm_add_epi64(
         _mm_castpd_si128(v), _mm_slli_epi64::<52>(_mm_castpd_si128(t)))),
     recip: |v| _mm_cvtps_pd(_mm_div_ps(_mm_set1_ps(1.0), _mm_movelh_ps(_mm_cvtpd_ps(v), _mm_set1_ps(1.0)))));
 register64!(F64x4,
-    load: |p: *const f32| _mm256_cvtps_pd(_mm_loadu_ps(p)),
-    store: |p: *mut f32, v| _mm_storeu_ps(p, _mm256_cvtpd_ps(v)),
+    load: |p| _mm256_cvtps_pd(_mm_loadu_ps(p)),
+    store: |p, v| _mm_storeu_ps(p, _mm256_cvtpd_ps(v)),
     exponent: |v, t| _mm256_castsi256_pd(_mm256_add_epi64(
         _mm256_castpd_si256(v), _mm256_slli_epi64::<52>(_mm256_castpd_si256(t)))),
     recip: |v| _mm256_cvtps_pd(_mm_div_ps(_mm_set1_ps(1.0), _mm256_cvtpd_ps(v))));
 register64!(F64x8,
-    load: |p: *const f32| _mm512_cvtps_pd(_mm256_loadu_ps(p)),
-    store: |p: *mut f32, v| _mm256_storeu_ps(p, _mm512_cvtpd_ps(v)),
+    load: |p| _mm512_cvtps_pd(_mm256_loadu_ps(p)),
+    store: |p, v| _mm256_storeu_ps(p, _mm512_cvtpd_ps(v)),
     exponent: |v, t| _mm512_castsi512_pd(_mm512_add_epi64(
         _mm512_castpd_si512(v), _mm512_slli_epi64::<52>(_mm512_castpd_si512(t)))),
     recip: |v| _mm512_cvtps_pd(_mm256_div_ps(_mm256_set1_ps(1.0), _mm512_cvtpd_ps(v))));
 
 /// The two halves of an f32 register.
 macro_rules! register32 {
-    ($t:ident, $wide:ident, widen: $widen:expr, narrow: $narrow:expr) => {
+    ($t:ident, $wide:ident, widen: |$wv:ident| $widen:expr, narrow: |$nl:ident, $nh:ident| $narrow:expr) => {
         impl Lanes32 for $t {
             type Wide = $wide;
             #[inline(always)]
             fn widen(self) -> ($wide, $wide) {
+                let $wv = self.0;
                 // SAFETY: as in `register!`.
-                let (lo, hi) = unsafe { $widen(self.0) };
+                let (lo, hi) = unsafe { $widen };
                 ($wide(lo), $wide(hi))
             }
             #[inline(always)]
             fn narrow(lo: $wide, hi: $wide) -> Self {
+                let ($nl, $nh) = (lo.0, hi.0);
                 // SAFETY: as in `register!`.
-                Self(unsafe { $narrow(lo.0, hi.0) })
+                Self(unsafe { $narrow })
             }
         }
     };
