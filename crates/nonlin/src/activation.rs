@@ -104,6 +104,26 @@ pub struct Kink {
     pub chosen: f64,
 }
 
+/// The largest errors allowed, in units of the last place: (value, slope).
+///
+/// Within 0.5 of an interior zero of f' a slope may be 2^-24 (f64: 2^-53) off instead.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Bounds {
+    /// f32, proved over all inputs; f16 and bf16 follow from it: 0.501.
+    pub f32: (f64, f64),
+    /// f64, sampled.
+    pub f64: (f64, f64),
+}
+
+impl Bounds {
+    /// f32 computed in f64 and rounded once; f64 as the project promises it.
+    pub const ROUNDED_ONCE: Bounds = Bounds { f32: (0.51, 0.51), f64: (2.0, 4.0) };
+    /// No error at all.
+    pub const EXACT: Bounds = Bounds { f32: (0.0, 0.0), f64: (0.0, 0.0) };
+    /// The value rounds once, the slope is one of two parameters.
+    pub const EXACT_SLOPE: Bounds = Bounds { f32: (0.5, 0.0), f64: (1.0, 0.0) };
+}
+
 /// Properties at default parameters; every one of them has a test that reads it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Claims {
@@ -129,6 +149,8 @@ pub struct Claims {
     pub slope_zeros: &'static [f64],
     /// Points where f' jumps.
     pub kinks: &'static [Kink],
+    /// Largest errors.
+    pub bounds: Bounds,
 }
 
 impl Claims {
@@ -147,6 +169,7 @@ impl Claims {
             zeros: &[],
             slope_zeros: &[],
             kinks: &[],
+            bounds: Bounds::ROUNDED_ONCE,
         }
     }
 }

@@ -8,6 +8,8 @@ use crate::kernel::{Kernels, back_32, back_64, map_32, map_64};
 use crate::real::{Dd, Dual, Interval, Real};
 use core::mem::MaybeUninit;
 
+#[cfg(feature = "core-math")]
+use crate::real::Cm;
 #[cfg(feature = "alloc")]
 use crate::real::Expr;
 
@@ -23,6 +25,8 @@ pub struct Entry {
     gradient: fn(f64, Params<f64>) -> [f64; MAX_PARAMS],
     interval: fn(Interval, Params<Interval>) -> (Interval, Interval),
     dd: fn(Dd, Params<Dd>) -> (Dd, Dd),
+    #[cfg(feature = "core-math")]
+    correct: fn(Cm, Params<Cm>) -> (Cm, Cm),
     #[cfg(feature = "alloc")]
     trace: for<'a> fn(Expr<'a>, Params<Expr<'a>>) -> Expr<'a>,
 }
@@ -49,6 +53,8 @@ impl<A: Elementwise> Of<A> {
         },
         interval: |x, p| (A::value(x, p), A::slope(x, p)),
         dd: |x, p| (A::value(x, p), A::slope(x, p)),
+        #[cfg(feature = "core-math")]
+        correct: |x, p| (A::value(x, p), A::slope(x, p)),
         #[cfg(feature = "alloc")]
         trace: |x, p| A::value(x, p),
     };
@@ -205,6 +211,15 @@ impl Function {
             }
         }
         (self.entry.dd)(Dd::new(x.to_f64()), p)
+    }
+
+    /// f(x) and f′(x) to about 1e-15, from correctly rounded functions: the reference of
+    /// exhaustive runs over f32.
+    #[cfg(feature = "core-math")]
+    #[must_use]
+    pub fn fast_reference(&self, x: f32) -> (f64, f64) {
+        let (v, d) = (self.entry.correct)(Cm(f64::from(x)), self.rounded::<f32>().map(Cm));
+        (v.0, d.0)
     }
 
     /// The formula that the definition computes, traced by evaluating it at a symbol.

@@ -28,7 +28,8 @@
 //! # Features
 //!
 //! `std` (run-time detection; without it the level is the one compiled for), `alloc`
-//! (formulas, names, softmax), `half` (f16 and bf16 arrays), `ndarray`, `rayon`, `serde`.
+//! (formulas, names, softmax), `half` (f16 and bf16 arrays), `ndarray`, `rayon`, `serde`,
+//! `core-math` (a fast reference over correctly rounded functions, which needs a C compiler).
 
 #![cfg_attr(not(feature = "std"), no_std)]
 
@@ -59,7 +60,7 @@ mod simd;
 mod softmax;
 
 pub use activation::{
-    Claims, Elementwise, Gate, Gated, Kink, MAX_PARAMS, Meta, Param, Params, Route, dual_partials, dual_slope,
+    Bounds, Claims, Elementwise, Gate, Gated, Kink, MAX_PARAMS, Meta, Param, Params, Route, dual_partials, dual_slope,
 };
 #[cfg(feature = "alloc")]
 pub use catalog::{ROWWISE, functions, gated, gated_functions, get, get_approximate, rowwise};
@@ -80,6 +81,6 @@ pub use half::{bf16, f16};
 
 /// What a definition file needs.
 mod prelude {
-    pub(crate) use crate::activation::{Claims, Elementwise, Gate, Gated, Kink, Meta, Param, Params, Route};
+    pub(crate) use crate::activation::{Bounds, Claims, Elementwise, Gate, Gated, Kink, Meta, Param, Params, Route};
     pub(crate) use crate::real::{Prim, Real};
 }

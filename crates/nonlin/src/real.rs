@@ -11,6 +11,7 @@
 //! | [`Dual`] | derivatives, also with respect to parameters; nested: second derivatives | `dual.rs` |
 //! | [`Interval`] | guaranteed bounds | `interval.rs` |
 //! | [`Dd`] | 30-digit reference | `dd.rs` |
+//! | `Cm` | fast reference, over correctly rounded functions (feature `core-math`) | `correct.rs` |
 //! | [`Expr`] | the formula, as text | `expr.rs` |
 //!
 //! Three rules keep one body good for all of them: literals come from a value
@@ -20,6 +21,8 @@
 
 use core::ops::{Add, Div, Mul, Neg, Sub};
 
+#[cfg(feature = "core-math")]
+mod correct;
 mod dd;
 mod dual;
 #[cfg(feature = "alloc")]
@@ -27,6 +30,8 @@ mod expr;
 mod interval;
 mod lanes;
 
+#[cfg(feature = "core-math")]
+pub use correct::{Cm, normal_cdf, normal_pdf, primitive, sigmoid, softplus};
 pub use dd::Dd;
 pub use dual::Dual;
 #[cfg(feature = "alloc")]

@@ -35,6 +35,7 @@ impl Elementwise for HardSigmoid {
             Kink { at: -3.0, left: 0.0, right: 1.0 / 6.0, chosen: 0.0 },
             Kink { at: 3.0, left: 1.0 / 6.0, right: 0.0, chosen: 0.0 },
         ],
+        bounds: Bounds { f32: (0.51, 0.34), f64: (2.0, 0.34) },
         ..Claims::new((0.0, 1.0), (0.0, 0.0))
     };
 
@@ -45,9 +46,10 @@ impl Elementwise for HardSigmoid {
 
     #[inline(always)]
     fn slope<T: Real>(x: T, [alpha, beta, _]: Params<T>) -> T {
-        let t = line(x, alpha, beta);
-        let rise = t.split(0.0).join(alpha, x.lit(0.0));
-        t.split_at(1.0).join(x.lit(0.0), rise)
+        // The distances from both corners: `line` itself rounds to 1 below the upper one.
+        let (lower, upper) = (x + beta / alpha, x + (beta - x.lit(1.0)) / alpha);
+        let rise = lower.split(0.0).join(alpha, x.lit(0.0));
+        upper.split_at(0.0).join(x.lit(0.0), rise)
     }
 }
 

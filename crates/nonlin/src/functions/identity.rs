@@ -24,6 +24,7 @@ impl Elementwise for Identity {
         odd: true,
         idempotent: true,
         zeros: &[0.0],
+        bounds: Bounds::EXACT,
         ..Claims::new((f64::NEG_INFINITY, f64::INFINITY), (1.0, 1.0))
     };
     const ROUTE: Route = Route::Single;

@@ -24,6 +24,7 @@ impl Elementwise for LeakyRelu {
         monotone: true,
         zeros: &[0.0],
         kinks: &[Kink { at: 0.0, left: 0.01, right: 1.0, chosen: 0.01 }],
+        bounds: Bounds::EXACT_SLOPE,
         ..Claims::new((f64::NEG_INFINITY, f64::INFINITY), (0.01, 1.0))
     };
     const ROUTE: Route = Route::Single;

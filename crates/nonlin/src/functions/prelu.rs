@@ -27,6 +27,7 @@ impl Elementwise for Prelu {
         monotone: true,
         zeros: &[0.0],
         kinks: &[Kink { at: 0.0, left: 0.25, right: 1.0, chosen: 0.25 }],
+        bounds: Bounds::EXACT_SLOPE,
         ..Claims::new((f64::NEG_INFINITY, f64::INFINITY), (0.25, 1.0))
     };
     const ROUTE: Route = Route::Single;

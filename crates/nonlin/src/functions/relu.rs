@@ -28,6 +28,7 @@ impl Elementwise for Relu {
         idempotent: true,
         zeros: &[0.0],
         kinks: &[Kink { at: 0.0, left: 0.0, right: 1.0, chosen: 0.0 }],
+        bounds: Bounds::EXACT,
         ..Claims::new((0.0, f64::INFINITY), (0.0, 1.0))
     };
     const ROUTE: Route = Route::Single;

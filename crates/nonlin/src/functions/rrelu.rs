@@ -27,6 +27,7 @@ impl Elementwise for Rrelu {
         monotone: true,
         zeros: &[0.0],
         kinks: &[Kink { at: 0.0, left: 11.0 / 48.0, right: 1.0, chosen: 11.0 / 48.0 }],
+        bounds: Bounds::EXACT_SLOPE,
         ..Claims::new((f64::NEG_INFINITY, f64::INFINITY), (11.0 / 48.0, 1.0))
     };
 

@@ -1,0 +1,165 @@
+//! A fast f64 reference: plain formulas over the correctly rounded functions of CORE-MATH.
+//!
+//! Each formula is free of cancellation, and where an argument is rounded before it enters an
+//! exponential (`x / sqrt 2`, `x^2 / 2`) the rounding error is carried along to first order.
+//! Values and slopes are good to 1e-15 relative as long as they are normal f64 numbers, the
+//! deepest tails included; second derivatives to 2e-15, away from their zeros and where the
+//! slope is normal. What a definition makes of them can still cancel, as slopes do where they
+//! pass through zero: there the multiple-precision references decide.
+
+use core::ops::{Add, Div, Mul, Neg, Sub};
+use super::{Jet, Prim, Real};
+
+/// `1 / sqrt 2`, and what f64 has no room for.
+const FRAC_1_SQRT_2: (f64, f64) = (core::f64::consts::FRAC_1_SQRT_2, -4.833_646_656_726_457e-17);
+/// `1 / sqrt(2 pi)`.
+const FRAC_1_SQRT_2PI: f64 = 0.398_942_280_401_432_7;
+
+/// `1 / (1 + e^-z)`.
+#[must_use]
+pub fn sigmoid(z: f64) -> f64 {
+    let w = core_math::exp(-z.abs());
+    if z > 0.0 { 1.0 / (1.0 + w) } else { w / (1.0 + w) }
+}
+
+/// `ln(1 + e^z)`.
+#[must_use]
+pub fn softplus(z: f64) -> f64 {
+    let tail = core_math::log1p(core_math::exp(-z.abs()));
+    if z > 0.0 { z + tail } else { tail }
+}
+
+/// `e^(-z^2 / 2) / sqrt(2 pi)`.
+#[must_use]
+pub fn normal_pdf(z: f64) -> f64 {
+    let z = z.clamp(-40.0, 40.0); // the density underflows at 39; NaN stays
+    let p = z * z;
+    let rest = z.mul_add(z, -p);
+    core_math::exp(-0.5 * p) * (1.0 - 0.5 * rest) * FRAC_1_SQRT_2PI
+}
+
+/// `(1 + erf(z / sqrt 2)) / 2`.
+#[must_use]
+pub fn normal_cdf(z: f64) -> f64 {
+    let z = z.clamp(-40.0, 40.0); // 0 and 1 beyond
+    let t = -z * FRAC_1_SQRT_2.0;
+    let lo = (-z).mul_add(FRAC_1_SQRT_2.0, -t) - z * FRAC_1_SQRT_2.1;
+    // erfc(t + lo) = erfc(t) - 2 / sqrt(pi) e^-t^2 lo, and t^2 = z^2 / 2.
+    0.5 * core_math::erfc(t) - core::f64::consts::SQRT_2 * normal_pdf(z) * lo
+}
+
+/// The primitive `p` and its first two derivatives at `z + lo`, where `lo` is a small
+/// correction, which the second derivative does without.
+#[must_use]
+pub fn primitive(z: f64, lo: f64, p: Prim) -> (f64, f64, f64) {
+    let w = core_math::exp(-z.abs());
+    let (v, d, dd) = match p {
+        Prim::Exp => {
+            let e = core_math::exp(z);
+            (e, e, e)
+        }
+        Prim::ExpM1 => {
+            let e = core_math::exp(z);
+            (core_math::expm1(z), e, e)
+        }
+        Prim::Sigmoid => {
+            let d = w / ((1.0 + w) * (1.0 + w));
+            // 1 - 2 sigmoid(z) = -tanh(z / 2).
+            (sigmoid(z), d, -d * core_math::tanh(0.5 * z))
+        }
+        Prim::Tanh => {
+            let v = core_math::tanh(z);
+            let w2 = core_math::exp(-2.0 * z.abs());
+            let d = 4.0 * w2 / ((1.0 + w2) * (1.0 + w2));
+            (v, d, -2.0 * v * d)
+        }
+        Prim::Softplus => (softplus(z), sigmoid(z), w / ((1.0 + w) * (1.0 + w))),
+        Prim::Cdf => {
+            let d = normal_pdf(z);
+            (normal_cdf(z), d, -z.clamp(-f64::MAX, f64::MAX) * d)
+        }
+        Prim::TanhSoftplus => {
+            // With q = e^z: v = n / (n + 2) for n = q^2 + 2 q; for z > 0 both times e^-2z.
+            let positive = z > 0.0;
+            let n = if positive { 1.0 + 2.0 * w } else { w * (w + 2.0) };
+            let den = n + if positive { 2.0 * w * w } else { 2.0 };
+            let d = 4.0 * w * (1.0 + w) * if positive { w } else { 1.0 } / (den * den);
+            let q = if positive { 1.0 } else { w };
+            let ratio = q * (1.0 + w) / den;
+            (n / den, d, d * (1.0 + q / (1.0 + w) - 4.0 * ratio))
+        }
+    };
+    if lo == 0.0 || !(lo * d).is_finite() || !z.is_finite() {
+        (v, d, dd)
+    } else {
+        (lo.mul_add(d, v), lo.mul_add(dd, d), dd)
+    }
+}
+
+/// A number for definitions: f64 arithmetic, primitives from [`primitive`].
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+pub struct Cm(pub f64);
+
+macro_rules! operator {
+    ($trait:ident, $method:ident) => {
+        impl $trait for Cm {
+            type Output = Self;
+            #[inline]
+            fn $method(self, o: Self) -> Self {
+                Cm(self.0.$method(o.0))
+            }
+        }
+    };
+}
+operator!(Add, add);
+operator!(Sub, sub);
+operator!(Mul, mul);
+operator!(Div, div);
+
+impl Neg for Cm {
+    type Output = Self;
+    #[inline]
+    fn neg(self) -> Self {
+        Cm(-self.0)
+    }
+}
+
+impl Real for Cm {
+    fn lit(self, c: f64) -> Self {
+        Cm(c)
+    }
+    fn abs(self) -> Self {
+        Cm(self.0.abs())
+    }
+    fn max(self, c: Self) -> Self {
+        if c > self { c } else { self }
+    }
+    fn min(self, c: Self) -> Self {
+        if c < self { c } else { self }
+    }
+    fn pick_above(self, c: f64, hi: Self, lo: Self) -> Self {
+        if self.0.is_nan() {
+            self
+        } else if self.0 > c {
+            hi
+        } else {
+            lo
+        }
+    }
+    fn constant_rest(self, c: (f64, f64)) -> Self {
+        Cm(c.1)
+    }
+    fn jet_at(self, lo: Self, p: Prim) -> Jet<Self> {
+        let (v, d, dd) = primitive(self.0, lo.0, p);
+        Jet::new(Cm(v), Cm(d), Cm(dd))
+    }
+    fn two_prod(self, o: Self) -> (Self, Self) {
+        let p = self.0 * o.0;
+        (Cm(p), Cm(self.0.mul_add(o.0, -p)))
+    }
+    fn two_sum(self, o: Self) -> (Self, Self) {
+        let s = self.0 + o.0;
+        let part = s - self.0;
+        (Cm(s), Cm((self.0 - (s - part)) + (o.0 - part)))
+    }
+}
