@@ -75,12 +75,13 @@ fn extremum(f: &Chosen, at: f64) -> Extremum {
     Extremum { at, value: f.value(at), minimum: f.slope(at - h) < f.slope(at + h) }
 }
 
-/// Points every 1/64 near 0, then farther and farther apart.
+/// Points every 1/64 near 0, then farther and farther apart; none is a round number, so that
+/// what is looked for lies between them.
 fn grid() -> Vec<f64> {
-    let near = (0..=64 * 32).map(|i| f64::from(i) / 64.0);
+    let near = (0..64 * 32).map(|i| (f64::from(i) + 0.367) / 64.0);
     let far = (1..=300).map(|i| 32.0 * 1.06f64.powi(i));
     let right: Vec<f64> = near.chain(far).collect();
-    right.iter().skip(1).rev().map(|x| -x).chain(right.iter().copied()).collect()
+    right.iter().rev().map(|x| -x).chain(right.iter().copied()).collect()
 }
 
 fn search(f: &Chosen) -> Properties {
@@ -94,7 +95,8 @@ fn search(f: &Chosen) -> Properties {
         let (fa, fb) = (f.value(a), f.value(b));
         // Of an interval of zeros, its ends; not where values have underflowed far out.
         if fa * fb < 0.0 || (fa == 0.0) != (fb == 0.0) && a.abs() < 32.0 {
-            let (left, right) = bisect(a, b, |x| f.value(x).total_cmp(&0.0) == fa.total_cmp(&0.0));
+            let (left, right) =
+                bisect(a, b, |x| f.value(x).partial_cmp(&0.0) == fa.partial_cmp(&0.0));
             let zero = tidy(if f.value(left) == 0.0 { left } else { right });
             if !zeros.iter().any(|z| (z - zero).abs() < 1e-9) && zero.abs() < 700.0 {
                 zeros.push(zero);
@@ -103,6 +105,7 @@ fn search(f: &Chosen) -> Properties {
         let (sa, sb) = (f.slope(a), f.slope(b));
         if sa * sb < 0.0 {
             let (at, _) = bisect(a, b, |x| (f.slope(x) > 0.0) == (sa > 0.0));
+            let at = tidy(at);
             extrema.push(Extremum { at, value: f.value(at), minimum: sa < 0.0 });
         }
     }
@@ -122,8 +125,14 @@ pub fn kinks(f: &Chosen, grid: &[f64]) -> Vec<Kink> {
         if sa == sb {
             continue;
         }
+        let (whole, mut halvings) = ((sb - sa).abs(), 0);
         // The half with the larger part of the difference, down to two neighbours.
         while a.next_up() < b {
+            halvings += 1;
+            if halvings == 10 && (sb - sa).abs() < whole / 64.0 {
+                // It has shrunk with the interval: a smooth slope.
+                break;
+            }
             let middle = a + (b - a) / 2.0;
             let s = f.slope(middle);
             if (s - sa).abs() > (sb - s).abs() {
@@ -133,7 +142,10 @@ pub fn kinks(f: &Chosen, grid: &[f64]) -> Vec<Kink> {
             }
         }
         // Rounding of a smooth slope jumps as well, by very little.
-        if (sb - sa).abs() > 1e-9 * sa.abs().max(sb.abs()) && (sb - sa).abs() > 1e-12 {
+        if a.next_up() >= b
+            && (sb - sa).abs() > 1e-9 * sa.abs().max(sb.abs())
+            && (sb - sa).abs() > 1e-12
+        {
             let at = tidy(a);
             if !found.iter().any(|k| (k.at - at).abs() <= 1e-9 * at.abs()) {
                 let (left, right) = (f.slope(a.next_down()), f.slope(b.next_up()));

@@ -1,0 +1,105 @@
+//! `nonlin list`, `nonlin show`, `nonlin plot` and the help texts.
+
+mod common;
+
+use std::fs;
+
+use common::good;
+use nonlin_cli::chosen::Chosen;
+use serde_json::Value;
+
+fn here(words: &[&str]) -> String {
+    good(tempfile::tempdir().unwrap().path(), words)
+}
+
+#[test]
+fn every_command_has_examples() {
+    for words in [
+        &["--help"][..],
+        &["apply", "--help"],
+        &["list", "--help"],
+        &["show", "--help"],
+        &["plot", "--help"],
+    ] {
+        let help = here(words);
+        assert!(help.contains("Examples:\n  "), "{help}");
+    }
+    assert!(here(&["--version"]).starts_with("nonlin 0."));
+    let nothing = common::nonlin(tempfile::tempdir().unwrap().path(), &[]);
+    assert_eq!(nothing.status.code(), Some(2));
+}
+
+#[test]
+fn the_list_is_complete() {
+    let text = here(&["list"]);
+    let json: Value = serde_json::from_str(&here(&["list", "--json"])).unwrap();
+    let json = json.as_array().unwrap();
+    assert_eq!(json.len(), Chosen::all().count());
+    for (f, entry) in Chosen::all().zip(json) {
+        let meta = f.meta();
+        assert!(text.contains(&format!("  {} ", meta.name)), "{}", meta.name);
+        assert!(text.contains(meta.formula), "{}", meta.name);
+        assert_eq!(entry["name"], meta.name);
+        assert_eq!(entry["kind"], f.kind());
+        assert_eq!(entry["formula"], meta.formula);
+        assert!(entry["source"].as_str().is_some_and(|s| !s.is_empty()), "{}", meta.name);
+    }
+    assert!(text.contains("alpha = 1") && text.contains("also") && text.contains("gated\n"));
+}
+
+#[test]
+fn show_tells_all() {
+    // All of them take a minute where nothing is optimised.
+    let step = if cfg!(debug_assertions) { 5 } else { 1 };
+    for f in Chosen::all().step_by(step) {
+        let name = f.meta().name;
+        let text = here(&["show", name]);
+        for part in [
+            "formula", "source", "range", "limits", "zeros", "extrema", "kinks", "speed", "memcpy",
+            "f′",
+        ] {
+            assert!(text.contains(part), "{name}: no {part} in\n{text}");
+        }
+        let braille = |c: char| ('\u{2801}'..='\u{28ff}').contains(&c);
+        assert!(text.chars().filter(|&c| braille(c)).count() > 20, "{name}: no curve in\n{text}");
+        assert!(text.lines().all(|l| l.chars().count() <= 80), "{name}: wide lines in\n{text}");
+    }
+}
+
+#[test]
+fn show_as_data() {
+    let json: Value = serde_json::from_str(&here(&["show", "silu", "--json"])).unwrap();
+    let p = &json["properties"];
+    assert_eq!(p["limits"][1], "inf");
+    assert!((p["extrema"][0]["value"].as_f64().unwrap() + 0.278_464).abs() < 1e-5);
+    assert_eq!(json["measured"]["types"][0]["type"], "f32");
+    assert!(json["measured"]["types"][0]["times_memcpy"].as_f64().unwrap() > 0.0);
+    let error = json["measured"]["types"][0]["worst_error_ulp"]["value"].as_f64().unwrap();
+    assert!(error < 1.0, "{error}");
+
+    let json: Value =
+        serde_json::from_str(&here(&["show", "elu", "-p", "alpha=0.5", "--json"])).unwrap();
+    assert_eq!(json["parameters"][0]["value"], 0.5);
+    assert_eq!(json["properties"]["searched"], true);
+    assert_eq!(json["properties"]["limits"][0], -0.5);
+    assert_eq!(json["properties"]["kinks"][0]["x"], 0.0);
+}
+
+#[test]
+fn figures_are_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let words =
+        ["plot", "gelu", "elu:alpha=0.5", "swiglu", "softmax", "-o", "a.svg", "--range", "-4:4"];
+    good(dir.path(), &words);
+    let svg = fs::read_to_string(dir.path().join("a.svg")).unwrap();
+    for part in
+        [">gelu<", ">elu(alpha=0.5)<", ">swiglu(x, 1)<", ">softmax([x, 0])<", ">−4<", ">f(x)<"]
+    {
+        assert!(svg.contains(part), "{part}");
+    }
+    good(dir.path(), &["plot", "relu", "-o", "b.PNG", "--derivative"]);
+    let png = fs::read(dir.path().join("b.PNG")).unwrap();
+    assert!(png.starts_with(b"\x89PNG") && png.len() > 10_000);
+    let all: Vec<&str> = Chosen::all().map(|f| f.meta().name).collect();
+    good(dir.path(), &[&["plot", "-o", "all.svg"], all.as_slice()].concat());
+}
