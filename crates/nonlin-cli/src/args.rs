@@ -35,6 +35,8 @@ pub enum Command {
     Show(Show),
     /// Draw functions or their derivatives as SVG or PNG
     Plot(Plot),
+    /// Measure errors of values and derivatives and hold them against the contract
+    Verify(Verify),
 }
 
 /// The parameters of a function.
@@ -132,6 +134,44 @@ pub struct Show {
     #[command(flatten)]
     /// Parameters.
     pub params: Params,
+    /// Write JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `nonlin verify`.
+#[derive(Debug, Group)]
+#[command(after_help = "\
+Examples:
+  nonlin verify
+  nonlin verify gelu silu --dtype f32
+  nonlin verify tanh --exhaustive
+  nonlin verify swiglu --level avx2 --json
+
+Exit status 1 says that a bound does not hold. Samples take every exponent of the type and the
+neighbourhood of delicate points; f16 and bf16 are tried in full; --exhaustive takes all 2^32
+inputs of f32, and calls a bound stale that is looser than the truth by more than 0.25.")]
+pub struct Verify {
+    /// Elementwise and gated functions; all of them if absent
+    pub names: Vec<String>,
+    /// One type only: f32, f64, f16 or bf16
+    #[arg(long, value_name = "TYPE")]
+    pub dtype: Option<String>,
+    /// All 2^32 inputs of f32, elementwise functions
+    #[arg(long, conflicts_with = "dtype")]
+    pub exhaustive: bool,
+    /// Points of a sample
+    #[arg(long, value_name = "N", default_value_t = 1 << 22, value_parser = clap::value_parser!(u64).range(1024..))]
+    pub points: u64,
+    /// Instructions: baseline, avx2, avx512 or neon; the best of this processor if absent
+    #[arg(long, value_name = "LEVEL")]
+    pub level: Option<String>,
+    /// Append what an exhaustive run finds to this file; functions that it has are left out
+    #[arg(long, value_name = "FILE", requires = "exhaustive")]
+    pub record: Option<PathBuf>,
+    /// Only compute the digests of all results again, at every level, and compare them with a record
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["exhaustive", "dtype", "level", "names"])]
+    pub digests: Option<PathBuf>,
     /// Write JSON
     #[arg(long)]
     pub json: bool,

@@ -4,6 +4,7 @@ mod apply;
 mod list;
 mod plot;
 mod show;
+mod verify;
 
 use std::io::Write;
 
@@ -21,6 +22,7 @@ pub fn run(command: &Command) -> Result<()> {
         Command::List(args) => list::run(args),
         Command::Show(args) => show::run(args),
         Command::Plot(args) => plot::run(args),
+        Command::Verify(args) => verify::run(args),
     }
 }
 

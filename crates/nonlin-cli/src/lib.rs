@@ -11,6 +11,7 @@
 //! | [`input`] | files mapped and read block by block |
 //! | [`stream`] | from inputs to outputs block by block |
 //! | [`text`] | numbers on standard input and output |
+//! | [`verify`] | errors over samples and over all inputs |
 //! | [`output`] | files that appear whole or not at all |
 //! | [`progress`] | a bar for what takes longer than a second |
 //! | [`plot`] | figures as SVG and PNG |
@@ -35,3 +36,4 @@ pub mod stream;
 pub mod tensors;
 pub mod text;
 pub mod ticks;
+pub mod verify;

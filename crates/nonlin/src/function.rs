@@ -161,6 +161,12 @@ impl Function {
         p
     }
 
+    /// The same function with its parameters rounded to f32, as f32 arrays see them.
+    #[must_use]
+    pub fn with_f32_parameters(self) -> Self {
+        Function { params: self.rounded::<f32>(), ..self }
+    }
+
     /// f(x), with the bits that `forward` gives.
     #[must_use]
     pub fn value<T: Element>(&self, x: T) -> T {

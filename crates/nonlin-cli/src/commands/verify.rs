@@ -1,0 +1,318 @@
+//! `nonlin verify`.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use indicatif::{ProgressBar, ProgressStyle};
+use nonlin::{Exec, Function, Level};
+use serde_json::{Value, json};
+
+use super::print;
+use crate::args::Verify;
+use crate::chosen::Chosen;
+use crate::verify::{self, Errors};
+
+/// What a gated function may be off: value, both partial derivatives.
+const GATED: [f64; 3] = [2.5, 4.5, 4.5];
+/// What a half-precision result may be off.
+const HALF: f64 = 0.501;
+/// A bound that is looser than the truth by more than this is stale (exhaustive runs only).
+const SLACK: f64 = 0.25;
+
+/// One line of the report.
+struct Row {
+    function: &'static str,
+    dtype: &'static str,
+    what: &'static str,
+    level: Level,
+    errors: Errors,
+    bound: f64,
+    verdict: &'static str,
+}
+
+/// Measures errors and holds them against the contract.
+pub fn run(args: &Verify) -> Result<()> {
+    let level = match &args.level {
+        Some(name) => name.parse()?,
+        None => Level::best(),
+    };
+    let exec = Exec::new().level(level)?;
+    if let Some(record) = &args.digests {
+        return digests(record);
+    }
+    let chosen = chosen(&args.names)?;
+    let dtypes: Vec<&'static str> = match &args.dtype {
+        Some(d) => match ["f32", "f64", "f16", "bf16"].into_iter().find(|n| n == d) {
+            Some(d) => vec![d],
+            None => bail!("unknown dtype `{d}`; it must be one of f32, f64, f16, bf16"),
+        },
+        None if args.exhaustive => vec!["f32"],
+        None => vec!["f32", "f64", "f16", "bf16"],
+    };
+    let mut rows = Vec::new();
+    for f in &chosen {
+        match f {
+            Chosen::Elementwise(f) if args.exhaustive => {
+                exhaustive(f, &exec, args.record.as_deref(), &mut rows)?
+            }
+            Chosen::Elementwise(f) => {
+                for &dtype in &dtypes {
+                    sampled(f, dtype, &exec, args.points, &mut rows);
+                }
+            }
+            Chosen::Gated(g) if !args.exhaustive => {
+                for &dtype in &dtypes {
+                    let errors = match dtype {
+                        "f32" => verify::gated::<f32>(g, &exec, args.points / 4),
+                        "f64" => verify::gated::<f64>(g, &exec, args.points / 4),
+                        _ => continue,
+                    };
+                    for (k, what) in ["f", "df/da", "df/db"].into_iter().enumerate() {
+                        rows.push(Row::new(g.name(), dtype, what, level, errors[k], GATED[k]));
+                    }
+                }
+            }
+            Chosen::Gated(_) | Chosen::Rows(_) => {}
+        }
+    }
+    let failed = rows.iter().filter(|r| r.verdict != "pass").count();
+    if args.json {
+        let all: Vec<Value> = rows.iter().map(Row::json).collect();
+        print(&format!("{}\n", serde_json::to_string_pretty(&all)?))?;
+    } else {
+        print(&table(&rows, args.exhaustive)?)?;
+    }
+    if failed > 0 {
+        bail!("{failed} of {} lines do not hold the contract", rows.len());
+    }
+    Ok(())
+}
+
+fn chosen(names: &[String]) -> Result<Vec<Chosen>> {
+    if names.is_empty() {
+        return Ok(Chosen::all().filter(|f| !matches!(f, Chosen::Rows(_))).collect());
+    }
+    let all: Vec<Chosen> = names.iter().map(|n| Chosen::new(n, &[])).collect::<Result<_>>()?;
+    if let Some(f) = all.iter().find(|f| matches!(f, Chosen::Rows(_))) {
+        bail!(
+            "`{}` depends on whole rows; verify takes elementwise and gated functions",
+            f.meta().name
+        );
+    }
+    Ok(all)
+}
+
+fn sampled(f: &Function, dtype: &'static str, exec: &Exec, points: u64, rows: &mut Vec<Row>) {
+    use half::{bf16, f16};
+    let bounds = f.claims().bounds;
+    let (errors, bound) = match dtype {
+        "f32" => (verify::sampled(f, exec, &verify::sample::<f32>(f, points)), bounds.f32),
+        "f64" => (verify::sampled(f, exec, &verify::sample::<f64>(f, points)), bounds.f64),
+        "f16" => (
+            verify::sampled(f, exec, &(0..=u16::MAX).map(f16::from_bits).collect::<Vec<_>>()),
+            (HALF, HALF),
+        ),
+        _ => (
+            verify::sampled(f, exec, &(0..=u16::MAX).map(bf16::from_bits).collect::<Vec<_>>()),
+            (HALF, HALF),
+        ),
+    };
+    for (what, errors, bound) in [("f", errors[0], bound.0), ("f'", errors[1], bound.1)] {
+        rows.push(Row::new(f.name(), dtype, what, exec.current_level(), errors, bound));
+    }
+}
+
+fn exhaustive(f: &Function, exec: &Exec, record: Option<&Path>, rows: &mut Vec<Row>) -> Result<()> {
+    if let Some(path) = record {
+        if recorded(path)?.iter().any(|r| r.function == f.name()) {
+            eprintln!("{}: in {} already", f.name(), path.display());
+            return Ok(());
+        }
+    }
+    let style = ProgressStyle::with_template("{msg:14} {bar:40} {percent:>3} %  {eta} left");
+    let bar = ProgressBar::new(1 << 16)
+        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.set_message(f.name());
+    let errors = verify::exhaustive(f, exec, &|done| bar.set_position(done));
+    bar.finish_and_clear();
+    let bounds = f.claims().bounds.f32;
+    let first = rows.len();
+    for (what, errors, bound) in [("f", errors[0], bounds.0), ("f'", errors[1], bounds.1)] {
+        let mut row = Row::new(f.name(), "f32", what, exec.current_level(), errors, bound);
+        if row.verdict == "pass" && bound - errors.worst > SLACK {
+            row.verdict = "stale";
+        }
+        rows.push(row);
+    }
+    if let Some(path) = record {
+        let new = !path.exists();
+        let mut file = fs::OpenOptions::new().create(true).append(true).open(path);
+        let file = file.as_mut().map_err(|e| anyhow::anyhow!("{}: {e}", path.display()))?;
+        if new {
+            writeln!(file, "{HEADER}")?;
+        }
+        for r in &rows[first..] {
+            let e = &r.errors;
+            writeln!(
+                file,
+                "{},{},{},{:.6},{:e},{:.6},{},{},{},{:016x}",
+                r.function,
+                r.what,
+                r.level,
+                e.worst,
+                e.at,
+                e.mean(),
+                e.misrounded,
+                e.wrong_steps,
+                e.excused,
+                e.digest
+            )?;
+        }
+    }
+    Ok(())
+}
+
+const HEADER: &str =
+    "function,what,level,max_ulp,at,mean_ulp,misrounded,wrong_steps,near_zero,digest";
+
+/// A line of a record, as far as digests need it.
+struct Recorded {
+    function: String,
+    what: String,
+    digest: u64,
+}
+
+fn recorded(path: &Path) -> Result<Vec<Recorded>> {
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    let lines = text.lines().filter(|l| *l != HEADER && !l.is_empty());
+    lines
+        .map(|line| {
+            let fields: Vec<&str> = line.split(',').collect();
+            let digest = fields.last().and_then(|d| u64::from_str_radix(d, 16).ok());
+            match (fields.as_slice(), digest) {
+                ([function, what, ..], Some(digest)) => {
+                    Ok(Recorded { function: (*function).into(), what: (*what).into(), digest })
+                }
+                _ => bail!("{}: `{line}` is not a line of a record", path.display()),
+            }
+        })
+        .collect()
+}
+
+/// Computes the digests of every elementwise function again, at every level with fused
+/// multiply-add, and compares them with a record.
+fn digests(path: &Path) -> Result<()> {
+    let record = recorded(path)?;
+    let (mut wrong, mut compared) = (0, 0);
+    for f in nonlin::functions() {
+        for level in verify::levels().into_iter().filter(|l| l.fused()) {
+            let (value, slope) = verify::digests(f, &Exec::new().level(level)?);
+            for (what, digest) in [("f", value), ("f'", slope)] {
+                compared += 1;
+                let entry = record.iter().find(|r| r.function == f.name() && r.what == what);
+                let verdict = match entry {
+                    Some(r) if r.digest == digest => "same",
+                    Some(_) => "DIFFERENT: run `cargo xtask exhaustive`",
+                    None => "NOT RECORDED: run `cargo xtask exhaustive`",
+                };
+                wrong += usize::from(verdict != "same");
+                print(&format!(
+                    "{:14} {:3} {:8} {digest:016x} {verdict}\n",
+                    f.name(),
+                    what,
+                    level.name()
+                ))?;
+            }
+        }
+    }
+    if wrong > 0 {
+        bail!("{wrong} of {compared} digests are not those of {}", path.display());
+    }
+    Ok(())
+}
+
+impl Row {
+    fn new(
+        function: &'static str,
+        dtype: &'static str,
+        what: &'static str,
+        level: Level,
+        errors: Errors,
+        bound: f64,
+    ) -> Self {
+        let verdict = if errors.worst <= bound { "pass" } else { "FAIL" };
+        Row { function, dtype, what, level, errors, bound, verdict }
+    }
+
+    fn json(&self) -> Value {
+        let e = &self.errors;
+        let number = |v: f64| if v.is_finite() { json!(v) } else { json!(v.to_string()) };
+        json!({
+            "function": self.function,
+            "dtype": self.dtype,
+            "what": self.what,
+            "level": self.level.name(),
+            "inputs": e.inputs,
+            "max_ulp": number(e.worst),
+            "at": number(e.at),
+            "at_b": number(e.at_b),
+            "mean_ulp": number(e.mean()),
+            "misrounded": e.misrounded,
+            "near_zero": e.excused,
+            "wrong_steps": e.wrong_steps,
+            "bound": self.bound,
+            "verdict": self.verdict,
+        })
+    }
+}
+
+fn table(rows: &[Row], exhaustive: bool) -> Result<String> {
+    let mut text = String::new();
+    let reference = if exhaustive { verify::FAST_REFERENCE } else { "double-double arithmetic" };
+    writeln!(text, "errors in units of the last place; reference: {reference}")?;
+    writeln!(
+        text,
+        "{:13} {:5} {:6} {:8} {:>10}  {:>24}  {:>8} {:>10} {:>6} {:>11} {:>6}",
+        "function",
+        "dtype",
+        "what",
+        "level",
+        "max",
+        "at",
+        "mean",
+        "misrounded",
+        "steps",
+        "inputs",
+        "bound"
+    )?;
+    for r in rows {
+        let e = &r.errors;
+        let at = if matches!(r.what, "f" | "f'") {
+            format!("{:e}", e.at)
+        } else {
+            format!("{:.4e}, {:.4e}", e.at, e.at_b)
+        };
+        writeln!(
+            text,
+            "{:13} {:5} {:6} {:8} {:>10.4}  {at:>24}  {:>8.4} {:>10} {:>6} {:>11} {:>6} {}",
+            r.function,
+            r.dtype,
+            r.what,
+            r.level.name(),
+            e.worst,
+            e.mean(),
+            e.misrounded,
+            e.wrong_steps,
+            e.inputs,
+            r.bound,
+            r.verdict
+        )?;
+    }
+    Ok(text)
+}

@@ -1,0 +1,427 @@
+//! Errors of kernels against references, over samples or over all inputs.
+//!
+//! The reference of a sample is the double-double evaluation of the definition; that of an
+//! exhaustive run over f32 is f64 arithmetic over correctly rounded functions (feature
+//! `core-math`), or without that feature the library's own f64 kernels, which share no code
+//! with the f32 ones and are themselves sampled against double-doubles.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use nonlin::{Exec, Function, GatedFunction, Level};
+use rayon::prelude::*;
+
+use crate::input::Cell;
+
+/// A floating-point format: significant bits, least and greatest exponent of a normal number.
+#[derive(Clone, Copy)]
+pub struct Format {
+    digits: i32,
+    least: i32,
+    most: i32,
+    /// The absolute error allowed near an interior zero of f′.
+    near_zero: f64,
+}
+
+/// The format called `name`.
+#[must_use]
+pub fn format_of(name: &str) -> Format {
+    let (digits, least, most, near_zero) = match name {
+        "f16" => (11, -14, 15, 2f64.powi(-24)),
+        "bf16" => (8, -126, 127, 2f64.powi(-24)),
+        "f32" => (24, -126, 127, 2f64.powi(-24)),
+        _ => (53, -1022, 1023, 2f64.powi(-53)),
+    };
+    Format { digits, least, most, near_zero }
+}
+
+impl Format {
+    /// The error of `got` in units of the last place of the exact value `hi + lo`.
+    fn error(self, got: f64, hi: f64, lo: f64) -> f64 {
+        if hi.is_nan() || got.is_nan() {
+            return if hi.is_nan() && got.is_nan() { 0.0 } else { f64::INFINITY };
+        }
+        if got == hi && lo == 0.0 {
+            return 0.0;
+        }
+        // Half a unit beyond the greatest number rounds to infinity.
+        let greatest = (2.0 - 2f64.powi(1 - self.digits)) * 2f64.powi(self.most);
+        let half = 2f64.powi(self.most - self.digits);
+        let overflows = hi.abs() >= greatest
+            && ((hi.abs() - greatest) + lo * hi.signum() >= half || hi.is_infinite());
+        if got.is_infinite() || overflows {
+            return if got.is_infinite() && overflows && got.signum() == hi.signum() {
+                0.0
+            } else {
+                f64::INFINITY
+            };
+        }
+        let exponent = match hi.abs().to_bits() >> 52 {
+            0 => -1022,
+            biased => biased as i32 - 1023,
+        };
+        let unit = exponent.max(self.least) - self.digits + 1;
+        let apart = ((got - hi) - lo).abs();
+        // 2^-unit in two steps: it may be beyond the range.
+        (apart * 2f64.powi(-(unit / 2))) * 2f64.powi(-(unit - unit / 2))
+    }
+}
+
+/// What was found of one direction (f or f′) of a function.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Errors {
+    /// Inputs tried.
+    pub inputs: u64,
+    /// Largest error, in units of the last place.
+    pub worst: f64,
+    /// Where it is.
+    pub at: f64,
+    /// The second operand there, of a gated function.
+    pub at_b: f64,
+    /// The sum of all errors.
+    pub sum: f64,
+    /// Results that are not the nearest number.
+    pub misrounded: u64,
+    /// Slopes near a zero of f′ that are within the absolute bound instead.
+    pub excused: u64,
+    /// Steps of neighbours in the wrong direction, where f is monotone.
+    pub wrong_steps: u64,
+    /// A digest of all results, in exhaustive runs.
+    pub digest: u64,
+}
+
+impl Errors {
+    /// The mean error.
+    #[must_use]
+    pub fn mean(&self) -> f64 {
+        if self.inputs == 0 { 0.0 } else { self.sum / self.inputs as f64 }
+    }
+
+    fn note(&mut self, error: f64, x: f64, b: f64, misrounded: bool) {
+        self.inputs += 1;
+        self.misrounded += u64::from(misrounded);
+        if error > self.worst || (self.inputs == 1 && error == 0.0) {
+            (self.worst, self.at, self.at_b) = (error, x, b);
+        }
+        if error.is_finite() {
+            self.sum += error;
+        }
+    }
+
+    fn join(self, o: Self) -> Self {
+        let first = if o.worst > self.worst || self.inputs == 0 { o } else { self };
+        Errors {
+            inputs: self.inputs + o.inputs,
+            sum: self.sum + o.sum,
+            misrounded: self.misrounded + o.misrounded,
+            excused: self.excused + o.excused,
+            wrong_steps: self.wrong_steps + o.wrong_steps,
+            digest: self.digest ^ o.digest,
+            ..first
+        }
+    }
+}
+
+/// A mixing function (Steele, Lea and Flood 2014).
+fn mix(mut z: u64) -> u64 {
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+/// Patterns to a block of an exhaustive run.
+const BLOCK: u32 = 1 << 16;
+
+/// A digest of a block of results, with one NaN for all.
+fn digest(block: u32, y: &[f32]) -> u64 {
+    let mut h = [u64::from(block), 1, 2, 3];
+    for four in y.chunks_exact(4) {
+        for (h, v) in h.iter_mut().zip(four) {
+            let bits = if v.is_nan() { f32::NAN.to_bits() } else { v.to_bits() };
+            *h = (*h ^ u64::from(bits)).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29);
+        }
+    }
+    h.into_iter().fold(0, |all, h| mix(all ^ h))
+}
+
+fn patterns(block: u32) -> Vec<f32> {
+    (0..BLOCK).map(|i| f32::from_bits(block * BLOCK + i)).collect()
+}
+
+/// The digests of f and f′ over all 2^32 inputs.
+#[must_use]
+pub fn digests(f: &Function, exec: &Exec) -> (u64, u64) {
+    let one = |block: u32| {
+        let x = patterns(block);
+        let mut y = vec![0.0; x.len()];
+        exec.forward(f, &x, &mut y);
+        let value = digest(block, &y);
+        exec.derivative(f, &x, &mut y);
+        (value, digest(block, &y))
+    };
+    (0..u32::MAX / BLOCK + 1)
+        .into_par_iter()
+        .map(one)
+        .reduce(|| (0, 0), |a, b| (a.0 ^ b.0, a.1 ^ b.1))
+}
+
+#[cfg(feature = "core-math")]
+fn fast_reference(f: &Function, x: &[f32]) -> Vec<(f64, f64)> {
+    x.iter().map(|&x| f.fast_reference(x)).collect()
+}
+
+#[cfg(not(feature = "core-math"))]
+fn fast_reference(f: &Function, x: &[f32]) -> Vec<(f64, f64)> {
+    let x: Vec<f64> = x.iter().map(|&x| f64::from(x)).collect();
+    let (mut v, mut d) = (vec![0.0; x.len()], vec![0.0; x.len()]);
+    let f = f.with_f32_parameters();
+    Exec::new().forward(&f, &x, &mut v);
+    Exec::new().derivative(&f, &x, &mut d);
+    v.into_iter().zip(d).collect()
+}
+
+/// What `fast_reference` is.
+pub const FAST_REFERENCE: &str = if cfg!(feature = "core-math") {
+    "correctly rounded functions in f64"
+} else {
+    "the f64 kernels"
+};
+
+/// f and f′ over all 2^32 inputs of f32. `progress` is called with the number of blocks done, of 65,536.
+#[must_use]
+pub fn exhaustive(f: &Function, exec: &Exec, progress: &(dyn Fn(u64) + Sync)) -> [Errors; 2] {
+    let format = format_of("f32");
+    let claims = f.claims();
+    let done = AtomicU64::new(0);
+    let one = |block: u32| {
+        let mut x = patterns(block);
+        // The first pattern of the next block as well, for the step between them.
+        x.push(f32::from_bits((block * BLOCK).wrapping_add(BLOCK)));
+        let (mut y, mut d) = (vec![0.0; x.len()], vec![0.0; x.len()]);
+        exec.forward(f, &x, &mut y);
+        exec.derivative(f, &x, &mut d);
+        let exact = fast_reference(f, &x);
+        let mut errors = [Errors::default(); 2];
+        let [value, slope] = &mut errors;
+        let last = x.len() - 1;
+        for i in 0..last {
+            let (v, s) = exact[i];
+            let at = f64::from(x[i]);
+            value.note(format.error(f64::from(y[i]), v, 0.0), at, 0.0, differ(y[i], v as f32));
+            let error = format.error(f64::from(d[i]), s, 0.0);
+            note_slope(
+                slope,
+                format,
+                claims.slope_zeros,
+                error,
+                f64::from(d[i]) - s,
+                at,
+                differ(d[i], s as f32),
+            );
+            if claims.monotone {
+                let falls = if x[i].is_sign_negative() { y[i + 1] > y[i] } else { y[i + 1] < y[i] };
+                let neighbours = x[i].is_sign_negative() == x[i + 1].is_sign_negative();
+                value.wrong_steps += u64::from(falls && neighbours);
+            }
+        }
+        value.digest = digest(block, &y[..last]);
+        slope.digest = digest(block, &d[..last]);
+        progress(done.fetch_add(1, Ordering::Relaxed) + 1);
+        errors
+    };
+    (0..u32::MAX / BLOCK + 1).into_par_iter().map(one).reduce(Default::default, join)
+}
+
+fn join(a: [Errors; 2], b: [Errors; 2]) -> [Errors; 2] {
+    [a[0].join(b[0]), a[1].join(b[1])]
+}
+
+/// Whether two results differ as bits, but for the kind of NaN and the sign of zero.
+fn differ(a: f32, b: f32) -> bool {
+    a != b && !(a.is_nan() && b.is_nan())
+}
+
+fn note_slope(
+    to: &mut Errors,
+    format: Format,
+    zeros: &[f64],
+    error: f64,
+    apart: f64,
+    x: f64,
+    misrounded: bool,
+) {
+    let excused = error > 0.5
+        && apart.abs() <= format.near_zero
+        && zeros.iter().any(|z| (x - z).abs() <= 0.5);
+    to.excused += u64::from(excused);
+    to.note(if excused { 0.0 } else { error }, x, 0.0, misrounded);
+}
+
+/// Where errors are likely: corners and zeros of f, and where e^x over- or underflows in some type.
+fn delicate(f: &Function) -> Vec<f64> {
+    let claims = f.claims();
+    let mut at =
+        vec![0.0, 1.0, 40.0, 88.722_839, 103.972_08, 709.782_712_893_384, 745.133_219_101_941_1];
+    at.extend([9.010_913, 14.173_3, 19.061_547, 37.519_38, 38.485_4, 127.0, 1023.0]);
+    at.extend(claims.zeros);
+    at.extend(claims.slope_zeros);
+    at.extend(claims.kinks.iter().map(|k| k.at));
+    at
+}
+
+/// Every exponent of `T` with both signs, densely from 2^-20 to 2^11, and around delicate points.
+pub fn sample<T: Cell>(f: &Function, points: u64) -> Vec<T> {
+    let format = format_of(T::NAME);
+    let mut x = Vec::new();
+    let mut add = |exponent: i32, count: u64| {
+        for i in 0..count {
+            let fraction = (mix(mix((exponent + 5000) as u64) ^ i) >> 11) as f64 / 2f64.powi(53);
+            let v = (1.0 + fraction) * 2f64.powi(exponent / 2) * 2f64.powi(exponent - exponent / 2);
+            x.extend([T::from_f64(v), T::from_f64(-v)]);
+        }
+    };
+    let lowest = format.least - format.digits + 1;
+    let exponents = (format.most - lowest + 1) as u64;
+    for exponent in lowest..=format.most {
+        add(exponent, points / 4 / exponents + 1);
+    }
+    for exponent in -20..=11 {
+        add(exponent, points / 4 / 32 + 1);
+    }
+    for centre in delicate(f) {
+        for sign in [1.0, -1.0] {
+            // A step that moves to the next number of the type, most of the time.
+            let step = centre.abs().max(2f64.powi(-60)) * 2f64.powi(1 - format.digits);
+            x.extend((-64..=64).map(|i| T::from_f64(sign * (centre + f64::from(i) * step))));
+        }
+    }
+    x.extend(
+        [0.0, -0.0, f64::INFINITY, f64::NEG_INFINITY, f64::NAN, f64::MAX, f64::MIN]
+            .map(T::from_f64),
+    );
+    x
+}
+
+/// f and f′ over some inputs, against double-doubles.
+#[must_use]
+pub fn sampled<T: Cell>(f: &Function, exec: &Exec, x: &[T]) -> [Errors; 2] {
+    let format = format_of(T::NAME);
+    let zeros = f.claims().slope_zeros;
+    let one = |x: &[T]| {
+        let (mut y, mut d) = (vec![T::default(); x.len()], vec![T::default(); x.len()]);
+        exec.forward(f, x, &mut y);
+        exec.derivative(f, x, &mut d);
+        let mut errors = [Errors::default(); 2];
+        for ((x, y), d) in x.iter().zip(y).zip(d) {
+            let (v, s) = f.reference(*x);
+            let (at, got, steep) = (x.to_f64(), y.to_f64(), d.to_f64());
+            let error = format.error(got, v.hi, v.lo);
+            errors[0].note(error, at, 0.0, error > 0.5);
+            let error = format.error(steep, s.hi, s.lo);
+            note_slope(
+                &mut errors[1],
+                format,
+                zeros,
+                error,
+                (steep - s.hi) - s.lo,
+                at,
+                error > 0.5,
+            );
+        }
+        errors
+    };
+    x.par_chunks(1024).map(one).reduce(Default::default, join)
+}
+
+/// A gated function over pairs of inputs, against double-doubles: value, and both partial derivatives.
+#[must_use]
+pub fn gated<T: Cell>(g: &GatedFunction, exec: &Exec, points: u64) -> [Errors; 3] {
+    let format = format_of(T::NAME);
+    let number = |i: u64, least: i32, most: i32| {
+        let h = mix(i.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        let exponent = least + (h % (most - least) as u64) as i32;
+        let sign = if h >> 63 == 0 { 1.0 } else { -1.0 };
+        T::from_f64(sign * (1.0 + (mix(h) >> 12) as f64 / 2f64.powi(52)) * 2f64.powi(exponent))
+    };
+    // The gate mostly where it is neither open nor shut; products stay within the range.
+    let top = format.most / 2;
+    let reach = if T::NAME == "f64" { 10 } else { 7 };
+    let one = |block: u64| {
+        let of = |k: u64, least: i32, most: i32| -> Vec<T> {
+            (0..1024).map(|i| number(2 * (block * 1024 + i) + k, least, most)).collect()
+        };
+        let (a, b) = if block % 2 == 0 {
+            (of(0, -20, reach), of(1, -top, top))
+        } else {
+            (of(0, -top, top), of(1, -20, reach))
+        };
+        let mut y = vec![T::default(); 1024];
+        let (mut da, mut db) = (y.clone(), y.clone());
+        g.forward_with(exec, &a, &b, &mut y);
+        let ones = vec![T::from_f64(1.0); 1024];
+        g.backward_with(exec, &a, &b, &ones, &mut da, &mut db);
+        let mut errors = [Errors::default(); 3];
+        for i in 0..1024 {
+            let (v, pa, pb) = g.reference(a[i], b[i]);
+            let (xa, xb) = (a[i].to_f64(), b[i].to_f64());
+            for (k, (got, exact)) in [(y[i], v), (da[i], pa), (db[i], pb)].into_iter().enumerate() {
+                let error = format.error(got.to_f64(), exact.hi, exact.lo);
+                // Near a zero of the gate's slope the other factor scales the absolute bound.
+                let other = if k == 1 { xb } else { xa };
+                let apart = ((got.to_f64() - exact.hi) - exact.lo).abs();
+                let excused = k > 0 && error > 4.5 && apart <= format.near_zero * other.abs();
+                errors[k].excused += u64::from(excused);
+                errors[k].note(if excused { 0.0 } else { error }, xa, xb, error > 0.5);
+            }
+        }
+        errors
+    };
+    let add = |a: [Errors; 3], b: [Errors; 3]| [a[0].join(b[0]), a[1].join(b[1]), a[2].join(b[2])];
+    (0..points.div_ceil(1024)).into_par_iter().map(one).reduce(Default::default, add)
+}
+
+/// Every level of this processor, best first.
+#[must_use]
+pub fn levels() -> Vec<Level> {
+    Level::ALL.into_iter().rev().filter(|l| l.available()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_in_units_of_the_last_place() {
+        let f32 = format_of("f32");
+        assert_eq!(f32.error(1.0, 1.0, 0.0), 0.0);
+        assert_eq!(f32.error(1.0, 1.0 + 2f64.powi(-23), 0.0), 1.0);
+        assert_eq!(f32.error(0.0, 2f64.powi(-149), 0.0), 1.0);
+        assert_eq!(f32.error(f64::INFINITY, 3.402_823_567_797_336_7e38, 0.0), 0.0);
+        assert_eq!(f32.error(f64::from(f32::MAX), f64::INFINITY, 0.0), f64::INFINITY);
+        assert_eq!(f32.error(f64::NAN, 1.0, 0.0), f64::INFINITY);
+        assert_eq!(f32.error(-1.0, 1.0, 0.0), 2f64.powi(24));
+        let f64 = format_of("f64");
+        assert_eq!(f64.error(1.0, 1.0, 2f64.powi(-54)), 0.25);
+        assert_eq!(f64.error(0.0, 5e-324, 0.0), 1.0);
+        let f16 = format_of("f16");
+        assert_eq!(f16.error(65504.0, 65519.0, 0.0), 15.0 / 32.0);
+        assert_eq!(f16.error(f64::INFINITY, 65520.0, 0.0), 0.0);
+    }
+
+    #[test]
+    fn a_digest_sees_one_bit() {
+        let mut y: Vec<f32> = (0..BLOCK).map(|i| i as f32).collect();
+        let before = digest(7, &y);
+        assert_ne!(before, digest(8, &y));
+        y[12345] = f32::from_bits(y[12345].to_bits() ^ 1);
+        assert_ne!(before, digest(7, &y));
+    }
+
+    #[test]
+    fn sampled_errors_are_found() {
+        let f = nonlin::get("gelu").unwrap();
+        let x = sample::<f32>(&f, 4096);
+        let [v, d] = sampled(&f, &Exec::new(), &x);
+        assert!(v.worst > 0.49 && v.worst < 0.51 && d.worst < 0.51, "{v:?} {d:?}");
+        assert_eq!(v.inputs, x.len() as u64);
+    }
+}
