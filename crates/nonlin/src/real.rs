@@ -272,7 +272,8 @@ pub trait Real:
     /// The primitive `p` with its derivatives.
     #[inline(always)]
     fn jet(self, p: Prim) -> Jet<Self> {
-        self.jet_at(self.lit(0.0), p)
+        // -0 and not 0: added to -0 it leaves the sign.
+        self.jet_at(self.lit(-0.0), p)
     }
     /// `e^x`.
     #[inline(always)]

@@ -39,11 +39,9 @@ impl Elementwise for HardSwish {
     fn value<T: Real>(x: T, _: Params<T>) -> T {
         let top = x.split_at(3.0);
         let s = top.lo.split(-3.0);
-        // x (x + 3), what it rounds off, and what the constant 1/6 leaves out.
         let (t, t_lo) = s.hi.two_sum(x.lit(3.0));
-        let (q, q_lo) = s.hi.two_prod(t);
-        let q_lo = q_lo + s.hi * t_lo + q * (x.lit(6.0) * x.constant_rest(SIXTH));
-        let curve = x.constant(SIXTH).scaled(q, q_lo, x.lit(0.0));
+        let q = s.hi.scaled(t, t_lo, x.lit(0.0));
+        let curve = q.scaled(x.constant(SIXTH), x.constant_rest(SIXTH), x.lit(0.0));
         top.join(top.hi, s.join(curve, x.lit(-0.0)))
     }
 

@@ -77,7 +77,7 @@ pub(crate) fn jet<V: Lanes64>(x: V, p: Prim) -> Jet<Narrow<V>> {
         Prim::ExpM1 => {
             let (s, p) = exp_parts(x.max(V::splat(LOWEST)).min(V::splat(-LOWEST)));
             let e = s.mul_add(p, s);
-            (s.mul_add(p, s - one), e, e)
+            (s.mul_add(p, s - one).copysign(x), e, e)
         }
         Prim::Sigmoid => sigmoid(x, exp_neg(-x.abs())),
         Prim::Tanh => {
