@@ -130,10 +130,11 @@ impl Dots {
 
     fn line(&mut self, from: (f64, f64), to: (f64, f64)) {
         let (dx, dy) = (to.0 - from.0, to.1 - from.1);
-        let steps = dx.abs().max(dy.abs()).ceil().max(1.0);
-        if !steps.is_finite() {
+        // `max` would pass over a NaN.
+        if !(dx.is_finite() && dy.is_finite()) {
             return;
         }
+        let steps = dx.abs().max(dy.abs()).ceil().max(1.0);
         // Points outside are not drawn, so no line needs more steps than this.
         let steps = steps.min(10_000.0);
         for i in 0..=steps as u32 {
@@ -145,7 +146,7 @@ impl Dots {
     fn dot(&mut self, x: f64, y: f64) {
         const BITS: [[u8; 2]; 4] = [[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]];
         let (x, y) = (x.round(), y.round());
-        if x < 0.0 || y < 0.0 || x >= (2 * self.width) as f64 {
+        if !(x >= 0.0 && y >= 0.0) || x >= (2 * self.width) as f64 {
             return;
         }
         let (x, y) = (x as usize, y as usize);
@@ -200,6 +201,17 @@ mod tests {
             }
         }
         assert_eq!(panel("", &[], (1.0, 1.0), 40, 10).len(), 10);
+    }
+
+    #[test]
+    fn gaps_have_no_dots() {
+        let points = [(-4.0, 0.0), (0.0, 0.0), (0.0, f64::NAN), (0.0, 1.0), (4.0, 1.0)];
+        let lines = panel("step", &points, (-4.0, 4.0), 40, 12);
+        let dots =
+            |line: &str| line.chars().filter(|c| ('\u{2801}'..='\u{28ff}').contains(c)).count();
+        let dots: Vec<_> = lines.iter().map(|l| dots(l)).collect();
+        assert!(dots[1] > 10 && dots[1] < 22 && dots[9] > 10, "{lines:#?}");
+        assert_eq!(dots[2..9], [0; 7], "{lines:#?}");
     }
 
     #[test]

@@ -67,7 +67,7 @@ fn errors<T: Cell>(
         worst.value = worst.value.max(error(f.value(x).to_f64(), value, &spacing));
         worst.slope = worst.slope.max(error(f.slope(x).to_f64(), slope, &spacing));
         worst.inputs += 1;
-        if worst.inputs % 64 == 0 && start.elapsed() > PATIENCE {
+        if worst.inputs.is_multiple_of(64) && start.elapsed() > PATIENCE {
             break;
         }
     }
@@ -114,10 +114,13 @@ pub struct Speed {
     pub copies: f64,
 }
 
+/// Elements of the arrays that speed is measured on.
+pub const ELEMENTS: usize = 1 << 20;
+
 /// The speed of f on arrays of `T`.
 #[must_use]
 pub fn speed<T: Cell>(f: &Chosen) -> Speed {
-    const N: usize = 1 << 20;
+    const N: usize = ELEMENTS;
     const ROW: usize = 1024;
     let exec = Exec::new();
     let x: Vec<T> = (0..N).map(|i| T::from_f64((i % 4001) as f64 / 500.0 - 4.0)).collect();

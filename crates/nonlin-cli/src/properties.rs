@@ -78,27 +78,34 @@ fn extremum(f: &Chosen, at: f64) -> Extremum {
 /// Points every 1/64 near 0, then farther and farther apart; none is a round number, so that
 /// what is looked for lies between them.
 fn grid() -> Vec<f64> {
+    let within = (0..60).map(|i| 1e-9 * 1.3f64.powi(i));
     let near = (0..64 * 32).map(|i| (f64::from(i) + 0.367) / 64.0);
     let far = (1..=300).map(|i| 32.0 * 1.06f64.powi(i));
-    let right: Vec<f64> = near.chain(far).collect();
+    let right: Vec<f64> = within.chain(near).chain(far).collect();
     right.iter().rev().map(|x| -x).chain(right.iter().copied()).collect()
 }
 
 fn search(f: &Chosen) -> Properties {
-    let limits = (f.value(f64::NEG_INFINITY), f.value(f64::INFINITY));
-    let slope_limits = (f.slope(f64::NEG_INFINITY), f.slope(f64::INFINITY));
+    // A row with an infinity is NaN; a large number tells the limit.
+    let at_end = |f: &dyn Fn(f64) -> f64, sign: f64| {
+        let ends = [f64::INFINITY, 1e300, 1e3].map(|x| f(sign * x));
+        ends.into_iter().find(|v| !v.is_nan()).unwrap_or(f64::NAN)
+    };
+    let both = |f: &dyn Fn(f64) -> f64| (at_end(f, -1.0), at_end(f, 1.0));
+    let (limits, slope_limits) = (both(&|x| f.value(x)), both(&|x| f.slope(x)));
     let (mut zeros, mut extrema): (Vec<f64>, Vec<Extremum>) = (Vec::new(), Vec::new());
     let grid = grid();
     let kinks = kinks(f, &grid);
     for pair in grid.windows(2) {
         let (a, b) = (pair[0], pair[1]);
         let (fa, fb) = (f.value(a), f.value(b));
-        // Of an interval of zeros, its ends; not where values have underflowed far out.
-        if fa * fb < 0.0 || (fa == 0.0) != (fb == 0.0) && a.abs() < 32.0 {
-            let (left, right) =
-                bisect(a, b, |x| f.value(x).partial_cmp(&0.0) == fa.partial_cmp(&0.0));
-            let zero = tidy(if f.value(left) == 0.0 { left } else { right });
-            if !zeros.iter().any(|z| (z - zero).abs() < 1e-9) && zero.abs() < 700.0 {
+        // Of an interval of zeros, its ends; not where values have underflowed.
+        if fa * fb < 0.0 || (fa == 0.0) != (fb == 0.0) {
+            let same = |x: f64| f.value(x).partial_cmp(&0.0) == fa.partial_cmp(&0.0);
+            let (left, right) = bisect(a, b, same);
+            let (zero, beside) = if f.value(left) == 0.0 { (left, right) } else { (right, left) };
+            let (zero, real) = (tidy(zero), f.slope(beside).abs() > 1e-100);
+            if real && !zeros.iter().any(|z| (z - zero).abs() < 1e-9) {
                 zeros.push(zero);
             }
         }
@@ -110,6 +117,7 @@ fn search(f: &Chosen) -> Properties {
         }
     }
     let values = extrema.iter().map(|e| e.value).chain(kinks.iter().map(|k| f.value(k.at)));
+    let values = values.chain(grid.iter().map(|&x| f.value(x)));
     let values = values.chain([limits.0, limits.1]).filter(|v| !v.is_nan());
     let range = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| (a.min(v), b.max(v)));
     Properties { searched: true, range, limits, slope_limits, zeros, extrema, kinks }
@@ -202,6 +210,19 @@ mod tests {
             assert!(near(found.range.0, claimed.range.0), "{name}: {found:?}");
             assert!(near(found.range.1, claimed.range.1), "{name}: {found:?}");
         }
+    }
+
+    #[test]
+    fn rows_and_narrow_functions() {
+        let p = properties(&Chosen::new("log_softmax", &[]).unwrap());
+        assert_eq!((p.range, p.limits), ((f64::NEG_INFINITY, 0.0), (f64::NEG_INFINITY, 0.0)));
+        let p = properties(&Chosen::new("softmax", &[("scale".to_owned(), 0.0)]).unwrap());
+        assert_eq!((p.range, p.zeros.len()), ((0.5, 0.5), 0));
+        let params = [("alpha".to_owned(), 1e5), ("beta".to_owned(), 0.5)];
+        let p = properties(&Chosen::new("hard_sigmoid", &params).unwrap());
+        assert!(p.kinks.len() == 2 && (p.kinks[0].at + 5e-6).abs() < 1e-12, "{p:?}");
+        let p = properties(&Chosen::new("softplus", &[("beta".to_owned(), 30.0)]).unwrap());
+        assert_eq!((p.zeros.len(), p.range.0), (0, 0.0));
     }
 
     #[test]

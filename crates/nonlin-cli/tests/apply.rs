@@ -283,3 +283,32 @@ fn output_may_be_the_input_or_a_pipe() {
     assert_eq!(output.stdout, fs::read(&x).unwrap());
     assert_eq!(common::names(dir.path()), ["x.npy"]);
 }
+
+/// With less memory than the file is long; zeros that take no room on the disk.
+#[cfg(target_os = "linux")]
+#[test]
+fn files_larger_than_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let n = 24 << 20;
+    let x = dir.path().join("x.npy");
+    let mut header =
+        nonlin_cli::npy::header(nonlin_cli::array::DType::F32, false, false, &[n / 2048, 2048])
+            .unwrap();
+    let length = header.len() + 4 * n;
+    header.extend(1.5f32.to_le_bytes());
+    fs::write(&x, header).unwrap();
+    fs::File::options().write(true).open(&x).unwrap().set_len(length as u64).unwrap();
+    for words in ["relu", "identity --threads 2", "bilinear --split-axis 1"] {
+        let script = format!("ulimit -d 65536; exec \"$0\" apply {words} x.npy -o y.npy");
+        let output = std::process::Command::new("sh")
+            .args(["-c", &script, env!("CARGO_BIN_EXE_nonlin")])
+            .current_dir(dir.path())
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let half = if words.starts_with("bilinear") { 2 } else { 1 };
+        let y = fs::metadata(dir.path().join("y.npy")).unwrap().len();
+        assert_eq!(y, (length - 4 * n + 4 * n / half) as u64, "{words}");
+    }
+}

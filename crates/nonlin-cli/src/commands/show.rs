@@ -124,7 +124,8 @@ fn text(f: &Chosen, p: &Properties, measured: &Measured, columns: usize) -> Resu
     }
     lines.text.push('\n');
 
-    writeln!(lines.text, "measured now ({}, one thread)", Level::best())?;
+    let (level, elements) = (Level::best(), measure::ELEMENTS);
+    writeln!(lines.text, "measured now ({level}, one thread, arrays of {elements})")?;
     for (name, (errors, speed)) in [("f32", &measured.f32), ("f64", &measured.f64)] {
         if let Some(e) = errors {
             let text = format!(
@@ -231,6 +232,12 @@ fn report(f: &Chosen, p: &Properties, measured: &Measured) -> Value {
             })
         });
     let level = Level::best().name();
-    all.insert("measured".to_owned(), json!({ "level": level, "threads": 1, "types": measured }));
+    let measured = json!({
+        "level": level,
+        "threads": 1,
+        "elements": measure::ELEMENTS,
+        "types": measured,
+    });
+    all.insert("measured".to_owned(), measured);
     Value::Object(all)
 }

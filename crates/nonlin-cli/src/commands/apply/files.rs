@@ -183,7 +183,7 @@ fn task<'a>(
         let axis = axis_of(axis.unwrap_or(-1), &shape).with_context(|| x[0].name.clone())?;
         if packed {
             ensure!(
-                shape[axis] % 2 == 0,
+                shape[axis].is_multiple_of(2),
                 "{}: axis {axis} has {} elements; two equal halves need an even number",
                 x[0].name,
                 shape[axis]
