@@ -58,6 +58,8 @@ mod tests {
         assert_eq!((p.0, rest.0), (0.010_000_000_000_000_002, -8.326_672_684_688_674e-19));
         let (s, rest) = tenth.two_sum(Cm(1e16));
         assert_eq!((s.0, rest.0), (1e16, 0.1));
+        let (s, rest) = Cm(1e16).two_sum(tenth);
+        assert_eq!((s.0, rest.0), (1e16, 0.1));
         assert_eq!(a.constant_rest((1.0, 1e-20)), Cm(1e-20));
         assert_eq!(Cm(1.0).jet_at(Cm(1e-9), Prim::Softplus).v.0, softplus(1.000_000_001));
     }
