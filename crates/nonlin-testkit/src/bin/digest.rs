@@ -13,16 +13,17 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use nonlin::{
-    Element, Exec, Function, GatedFunction, Level, Softmax, bf16, f16, functions, gated_functions,
+    Element, Exec, Function, GatedFunction, Level, Mask, Softmax, bf16, f16, functions,
+    gated_functions,
 };
-use nonlin_testkit::samples::{mixed, mix_unit, uniform};
-use nonlin_testkit::ulp::Format;
+use nonlin_testkit::samples::{mix, mix_unit, mixed, uniform};
+use nonlin_testkit::ulp::{Format, pow2};
 
 /// Gradients and second operands: of either sign, 2^-8 to 2^8 in magnitude.
 fn gradient<T: Format>(n: usize) -> Vec<T> {
     let one = |i: u64| {
-        let magnitude = (16.0 * mix_unit(3, i) - 8.0).exp2();
-        T::nearest(if mix_unit(4, i) < 0.5 { -magnitude } else { magnitude })
+        let magnitude = (1.0 + mix_unit(3, i)) * pow2((mix(4, i) % 16) as i32 - 8);
+        T::nearest(if mix(5, i) % 2 == 0 { magnitude } else { -magnitude })
     };
     (0..n as u64).map(one).collect()
 }
@@ -36,7 +37,7 @@ struct Report {
 impl Report {
     fn add<T: Format>(&mut self, name: &str, direction: &str, inputs: &[T], results: &[T]) {
         // Which NaN it is differs between processors.
-        let bits = |v: &T| if v.pattern() & !T::SIGN_PATTERN > T::INF_PATTERN { u64::MAX } else { v.pattern() };
+        let bits = |v: &T| if Format::is_nan(*v) { u64::MAX } else { v.pattern() };
         let what = format!("{name} {} {direction}", T::NAME);
         if self.only.is_some() {
             for (x, y) in inputs.iter().zip(results) {
@@ -85,26 +86,27 @@ impl Report {
             let x: Vec<T> = uniform(-30.0, 30.0, n as u64, n as u64);
             let g = gradient(n);
             let (mut y, mut dx) = (g.clone(), g.clone());
-            let shape = [n];
-            if let Err(e) = f.forward_with(exec, &x, &shape, -1, nonlin::Mask::None, &mut y) {
-                panic!("{name}: {e}");
-            }
+            f.forward_with(exec, &x, &[n], -1, Mask::None, &mut y).expect("the shape fits");
             self.add(name, &format!("forward_{n}"), &x, &y);
-            if let Err(e) = f.backward_with(exec, &y, &g, &shape, -1, &mut dx) {
-                panic!("{name}: {e}");
-            }
+            f.backward_with(exec, &y, &g, &[n], -1, &mut dx).expect("the shape fits");
             self.add(name, &format!("backward_{n}"), &x, &dx);
         }
     }
 
     fn all(&mut self, exec: &Exec) {
-        for f in functions().iter().filter(|f| self.wants(f.name())) {
+        for f in functions() {
+            if !self.wants(f.name()) {
+                continue;
+            }
             self.elementwise::<f32>(exec, f, 16);
             self.elementwise::<f64>(exec, f, 2);
             self.elementwise::<f16>(exec, f, 64);
             self.elementwise::<bf16>(exec, f, 16);
         }
-        for f in gated_functions().iter().filter(|f| self.wants(f.name())) {
+        for f in gated_functions() {
+            if !self.wants(f.name()) {
+                continue;
+            }
             self.gated::<f32>(exec, f, 16);
             self.gated::<f64>(exec, f, 2);
             self.gated::<f16>(exec, f, 64);
