@@ -54,7 +54,7 @@ pub use tanh::Tanh;
 use crate::function::Function;
 use crate::gated::GatedFunction;
 
-/// Every elementwise function.
+/// Every elementwise function, sorted by name.
 pub(crate) static ELEMENTWISE: [Function; 18] = [
     Function::of::<Celu>(),
     Function::of::<Elu>(),
@@ -76,7 +76,7 @@ pub(crate) static ELEMENTWISE: [Function; 18] = [
     Function::of::<Tanh>(),
 ];
 
-/// Every gated function.
+/// Every gated function, sorted by name.
 pub(crate) static GATED: [GatedFunction; 6] = [
     GatedFunction::of::<Bilinear>(),
     GatedFunction::of::<Geglu>(),

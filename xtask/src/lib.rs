@@ -1,0 +1,58 @@
+//! Development tasks: what is generated, new functions, the tests.
+
+mod cross;
+mod generate;
+mod index;
+mod readme;
+mod scaffold;
+mod stages;
+mod system;
+mod test;
+
+use std::process::ExitCode;
+
+/// The examples of the front page, as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct Readme;
+
+const USAGE: &str = "\
+Usage: cargo xtask <task>
+
+  gen [--check]         write what is generated: crates/nonlin/src/functions.rs, the table and
+                        the command output in README.md, docs/gallery.svg; with --check, fail
+                        if any of them is stale
+  new NAME [--gated]    lay down crates/nonlin/src/functions/NAME.rs and run gen
+  test [STAGE ...]      run the tests, all of them or the stages named
+  test --list           list the stages";
+
+/// Carries out a task.
+#[must_use]
+pub fn run(args: &[String]) -> ExitCode {
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    let result = match words[..] {
+        ["gen"] => generate::write(),
+        ["gen", "--check"] => generate::check(),
+        ["new", name] => scaffold::new(name, scaffold::Kind::Elementwise),
+        ["new", name, "--gated"] | ["new", "--gated", name] => {
+            scaffold::new(name, scaffold::Kind::Gated)
+        }
+        ["test", "--list"] => {
+            print!("{}", test::list());
+            Ok(())
+        }
+        ["test", ref names @ ..] => return test::run(names),
+        [] | ["help" | "-h" | "--help"] => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        _ => Err(anyhow::anyhow!("unknown task `{}`\n\n{USAGE}", words.join(" "))),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("xtask: {e:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

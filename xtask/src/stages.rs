@@ -1,0 +1,351 @@
+//! What `cargo xtask test` runs, quick and telling stages first.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use crate::cross::Compiler;
+use crate::generate;
+use crate::system::{
+    build_binary, cache, cargo, command, features, find, metadata, output, root, run,
+};
+use crate::test::Outcome;
+
+/// A part of the tests that can run alone.
+#[derive(Debug)]
+pub struct Stage {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// What it shows.
+    pub about: &'static str,
+    /// Runs it.
+    pub run: fn() -> Result<Outcome>,
+}
+
+/// All of them, in the order in which they run.
+pub static STAGES: [Stage; 13] = [
+    Stage { name: "fmt", about: "the code is formatted", run: fmt },
+    Stage { name: "msrv", about: "the declared minimum version of Rust is enough", run: msrv },
+    Stage {
+        name: "gen",
+        about: "nothing generated is stale; README's commands work",
+        run: gen_check,
+    },
+    Stage { name: "clippy", about: "no warnings, all targets and features", run: clippy },
+    Stage { name: "unit", about: "all tests and the examples in the documentation", run: unit },
+    Stage { name: "no-std", about: "the core links without a standard library", run: no_std },
+    Stage { name: "bare-metal", about: "the core compiles for a microcontroller", run: bare_metal },
+    Stage { name: "doc", about: "the documentation has no warnings", run: doc },
+    Stage {
+        name: "package",
+        about: "the published packages build from their own files",
+        run: package,
+    },
+    Stage { name: "size", about: "the command stays below 20 MB; time to build it", run: size },
+    Stage { name: "coefficients", about: "all coefficients are as derived", run: coefficients },
+    Stage { name: "mpfr", about: "tests against multiple precision", run: mpfr },
+    Stage { name: "neon", about: "64-bit Arm gives the same bits as this processor", run: neon },
+];
+
+/// The feature that builds GMP and MPFR.
+const MPFR: &str = "nonlin-testkit/mpfr";
+/// The largest binary allowed, in bytes.
+const LARGEST: u64 = 20_000_000;
+const ARM: &str = "aarch64-unknown-linux-gnu";
+const MICROCONTROLLER: &str = "thumbv7em-none-eabihf";
+
+fn passed(note: impl Into<String>) -> Result<Outcome> {
+    Ok(Outcome::Passed(note.into()))
+}
+
+fn skipped(why: impl Into<String>) -> Result<Outcome> {
+    Ok(Outcome::Skipped(why.into()))
+}
+
+/// All features that can be built here.
+fn buildable_features() -> Result<String> {
+    if find("m4").is_some() { features(&[]) } else { features(&[MPFR]) }
+}
+
+fn fmt() -> Result<Outcome> {
+    run(&mut cargo(["fmt", "--all", "--check"])).context("run `cargo fmt --all`")?;
+    passed("")
+}
+
+/// What needs checking beside the lint `incompatible_msrv`, which clippy applies.
+fn msrv() -> Result<Outcome> {
+    let metadata = metadata()?;
+    let packages = metadata["packages"].as_array().context("packages")?;
+    let own = packages.iter().find(|p| p["name"] == "nonlin").context("nonlin")?;
+    let wanted = version(own["rust_version"].as_str().context("rust-version of nonlin")?)?;
+    for p in packages {
+        if let Some(needs) = p["rust_version"].as_str()
+            && version(needs)? > wanted
+        {
+            bail!(
+                "{} {} needs Rust {needs}, we promise {}.{}",
+                p["name"],
+                p["version"],
+                wanted.0,
+                wanted.1
+            );
+        }
+    }
+    let rustc = output(command("rustc").arg("--version"))?;
+    let number = rustc.split(' ').nth(1).context("rustc --version")?;
+    let here = version(number)?;
+    if here < wanted {
+        bail!("rustc is {number}, rust-version is {}.{}", wanted.0, wanted.1);
+    }
+    if here == wanted {
+        return passed(format!("all stages run on {number}, the version promised"));
+    }
+    let promised = format!("{}.{}", wanted.0, wanted.1);
+    let ready = output(command("rustup").args(["run", "--no-install", &promised, "rustc", "-V"]));
+    if ready.is_err() {
+        return skipped(format!("rustc is {number}, and rustup has no toolchain {promised}"));
+    }
+    let mut check = command("rustup");
+    check.args(["run", &promised, "cargo", "check", "--release", "--workspace"]);
+    run(check.args(["--target-dir", "target/msrv"]).env_remove("RUSTUP_TOOLCHAIN"))?;
+    passed(format!("compiles on {promised}; the other stages ran on {number}"))
+}
+
+/// Major and minor number.
+fn version(text: &str) -> Result<(u32, u32)> {
+    let mut parts = text.split('.').map(str::parse);
+    match (parts.next(), parts.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) => Ok((major, minor)),
+        _ => bail!("`{text}` is no version"),
+    }
+}
+
+fn gen_check() -> Result<Outcome> {
+    generate::check()?;
+    passed("")
+}
+
+fn clippy() -> Result<Outcome> {
+    let features = buildable_features()?;
+    let args = ["clippy", "--release", "--workspace", "--all-targets", "--features", &features];
+    run(cargo(args).args(["--", "-D", "warnings"]))?;
+    passed(if features.contains(MPFR) { "" } else { "without the feature mpfr, which needs m4" })
+}
+
+fn unit() -> Result<Outcome> {
+    let features = features(&[MPFR])?;
+    let mut test = cargo(["test", "--release", "--workspace", "--features", &features]);
+    let note = match python()? {
+        Ok(python) => {
+            test.env("NONLIN_PYTHON", python);
+            String::new()
+        }
+        Err(why) => format!("without the comparisons with NumPy: {why}"),
+    };
+    run(&mut test)?;
+    passed(note)
+}
+
+/// A Python with the packages in `requirements.txt`, or what is missing.
+fn python() -> Result<std::result::Result<PathBuf, String>> {
+    let dir = cache("venv")?;
+    let python = dir.join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" });
+    let requirements = root().join("xtask/requirements.txt");
+    let wanted = std::fs::read_to_string(&requirements).context("xtask/requirements.txt")?;
+    let done = dir.join("done");
+    if std::fs::read_to_string(&done).is_ok_and(|d| d == wanted) && python.exists() {
+        return Ok(Ok(python));
+    }
+    let Some(base) = ["python3", "python"].into_iter().find(|p| find(p).is_some()) else {
+        return Ok(Err("there is no python3".to_owned()));
+    };
+    let made = run(command(base).args(["-m", "venv", "--clear"]).arg(&dir)).and_then(|()| {
+        let mut pip = command(&python);
+        pip.args(["-m", "pip", "--quiet", "--disable-pip-version-check", "install", "-r"]);
+        run(pip.arg(&requirements))
+    });
+    if let Err(e) = made {
+        return Ok(Err(format!("{e:#}")));
+    }
+    std::fs::write(&done, wanted).context("venv")?;
+    Ok(Ok(python))
+}
+
+fn no_std() -> Result<Outcome> {
+    for features in ["", "alloc", "half", "alloc,half"] {
+        let args = ["build", "--release", "--package", "nonlin", "--no-default-features"];
+        run(cargo(args).args(["--features", features]))?;
+    }
+    let dir = root().join("xtask/no-std");
+    std::fs::copy(root().join("Cargo.lock"), dir.join("Cargo.lock")).context("Cargo.lock")?;
+    for features in ["", "half"] {
+        let mut build = cargo(["build", "--release", "--manifest-path", "xtask/no-std/Cargo.toml"]);
+        run(build.args(["--features", features]).arg("--target-dir").arg(target_dir()?))?;
+    }
+    passed("a static library with a panic handler of its own")
+}
+
+fn bare_metal() -> Result<Outcome> {
+    let compiler = match Compiler::find(MICROCONTROLLER)? {
+        Ok(compiler) => compiler,
+        Err(why) => return skipped(why),
+    };
+    for features in ["", "half", "alloc", "alloc,half"] {
+        let mut build = compiler.build(MICROCONTROLLER, "core,alloc")?;
+        build.args(["--package", "nonlin", "--no-default-features", "--features", features]);
+        run(&mut build)?;
+    }
+    passed(MICROCONTROLLER)
+}
+
+fn doc() -> Result<Outcome> {
+    let features = buildable_features()?;
+    let mut doc = cargo(["doc", "--release", "--workspace", "--no-deps", "--features", &features]);
+    run(doc.env("RUSTDOCFLAGS", "-D warnings"))?;
+    passed("")
+}
+
+/// The directory of cargo's output.
+fn target_dir() -> Result<PathBuf> {
+    Ok(metadata()?["target_directory"].as_str().context("target_directory")?.into())
+}
+
+/// Packs what is published, unpacks it apart from the workspace, and returns the directory.
+fn unpacked() -> Result<PathBuf> {
+    let packages = ["--package", "nonlin", "--package", "nonlin-cli"];
+    run(cargo(["package", "--quiet", "--no-verify", "--allow-dirty"]).args(packages))?;
+    let metadata = metadata()?;
+    let dir = cache("package")?;
+    std::fs::remove_dir_all(&dir).context("package")?;
+    let dir = cache("package")?;
+    for name in ["nonlin", "nonlin-cli"] {
+        let all = metadata["packages"].as_array().context("packages")?;
+        let package = all.iter().find(|p| p["name"] == name).context(name)?;
+        let full = format!("{name}-{}", package["version"].as_str().unwrap_or_default());
+        let file = target_dir()?.join(format!("package/{full}.crate"));
+        run(command("tar").arg("-xzf").arg(file).arg("-C").arg(&dir))?;
+        std::fs::rename(dir.join(full), dir.join(name)).context(name)?;
+    }
+    // The same profile, so that dependencies are not compiled again; and the library from here,
+    // since it may not have been published yet.
+    let manifest = std::fs::read_to_string(root().join("Cargo.toml")).context("Cargo.toml")?;
+    let profile = manifest.split_once("[profile.release]").map_or("", |(_, rest)| rest);
+    let profile = profile.split("\n[").next().unwrap_or_default();
+    let library = Value::from(dir.join("nonlin").display().to_string());
+    let config =
+        format!("[profile.release]{profile}\n[patch.crates-io]\nnonlin = {{ path = {library} }}\n");
+    std::fs::create_dir_all(dir.join(".cargo")).context("package")?;
+    std::fs::write(dir.join(".cargo/config.toml"), config).context("package")?;
+    Ok(dir)
+}
+
+/// Builds the unpacked command with the unpacked library.
+fn build_unpacked(dir: &Path) -> Result<PathBuf> {
+    let mut build = cargo(["build", "--release", "--target-dir"]);
+    build.arg(target_dir()?).current_dir(dir.join("nonlin-cli"));
+    build_binary(&mut build)
+}
+
+fn package() -> Result<Outcome> {
+    let program = build_unpacked(&unpacked()?)?;
+    let said = output(command(program).args(["show", "gelu", "--json"]))?;
+    let shown: Value = serde_json::from_str(&said).context("nonlin show gelu --json")?;
+    if shown["name"] != "gelu" {
+        bail!("`nonlin show gelu --json` shows {}", shown["name"]);
+    }
+    passed("nonlin, nonlin-cli")
+}
+
+fn size() -> Result<Outcome> {
+    let dir = unpacked()?;
+    build_unpacked(&dir)?; // now all dependencies are compiled
+    for file in ["nonlin/src/lib.rs", "nonlin-cli/src/lib.rs"] {
+        let file = std::fs::File::options().append(true).open(dir.join(file)).context(file)?;
+        file.set_modified(std::time::SystemTime::now()).context("size")?;
+    }
+    let start = Instant::now();
+    let program = build_unpacked(&dir)?;
+    let seconds = start.elapsed().as_secs_f64();
+    let bytes = std::fs::metadata(&program).context("size")?.len();
+    if bytes > LARGEST {
+        bail!("the command has {bytes} bytes, more than {LARGEST}");
+    }
+    let megabytes = bytes as f64 / 1e6;
+    passed(format!("{megabytes:.1} MB; library and command compile in {seconds:.0} s"))
+}
+
+fn coefficients() -> Result<Outcome> {
+    match python()? {
+        Ok(python) => {
+            run(command(python).args(["tools/coefficients.py", "--check"]))?;
+            passed("")
+        }
+        Err(why) => skipped(why),
+    }
+}
+
+fn mpfr() -> Result<Outcome> {
+    if find("m4").is_none() {
+        return skipped("there is no m4, which GMP's build needs (Debian package m4)");
+    }
+    if !["cc", "gcc", "clang"].iter().any(|cc| find(cc).is_some()) {
+        return skipped("there is no C compiler");
+    }
+    run(&mut cargo(["test", "--release", "--package", "nonlin-testkit", "--features", MPFR]))?;
+    passed("")
+}
+
+fn neon() -> Result<Outcome> {
+    if cfg!(target_arch = "aarch64") {
+        return skipped("this processor is 64-bit Arm, there is no other to compare with");
+    }
+    let emulators = ["qemu-aarch64-static", "qemu-aarch64"];
+    let Some(emulator) = emulators.into_iter().find(|p| find(p).is_some()) else {
+        return skipped("there is no qemu-aarch64 (Debian package qemu-user-static)");
+    };
+    const LINKER: &str = "aarch64-linux-gnu-gcc";
+    if find(LINKER).is_none() {
+        return skipped(format!("there is no {LINKER} (Debian package gcc-aarch64-linux-gnu)"));
+    }
+    let compiler = match Compiler::find(ARM)? {
+        Ok(compiler) => compiler,
+        Err(why) => return skipped(why),
+    };
+    let digest = ["--package", "nonlin-testkit", "--bin", "digest"];
+    let here = build_binary(cargo(["build", "--release"]).args(digest))?;
+    let levels = output(command(&here).arg("--levels"))?;
+    let levels: Vec<_> = levels.lines().filter(|l| *l != "baseline").collect();
+    if levels.is_empty() {
+        return skipped("this processor has no fused multiply-add, whose bits are to be compared");
+    }
+    let mut build = compiler.build(ARM, "std,panic_abort")?;
+    build.args(digest).env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", LINKER);
+    let there = build_binary(&mut build)?;
+    // Debian keeps the libraries of that processor here.
+    let mut emulated = command(emulator);
+    let arm = output(emulated.args(["-L", "/usr/aarch64-linux-gnu"]).arg(&there).arg("neon"))?;
+    for level in &levels {
+        let own = output(command(&here).arg(level))?;
+        let pairs = own.lines().zip(arm.lines());
+        let differ: Vec<_> =
+            pairs.filter(|(a, b)| a != b).map(|(a, b)| format!("{a} | {b}")).collect();
+        if !differ.is_empty() || own.lines().count() != arm.lines().count() {
+            bail!("{level} and NEON differ in {} digests:\n{}", differ.len(), differ.join("\n"));
+        }
+    }
+    passed(format!("{} digests, same as {}", arm.lines().count(), levels.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions() {
+        assert_eq!(version("1.95.0").unwrap(), (1, 95));
+        assert!(version("1.9").unwrap() < version("1.95").unwrap());
+        assert!(version("new").is_err());
+    }
+}
