@@ -141,14 +141,17 @@ fn table(text: &mut String, all: &[Definition], kind: Kind, about: &str, start: 
 pub fn unfinished(all: &[Definition]) -> Vec<String> {
     let mut found = Vec::new();
     for d in all {
-        for (number, line) in d.text.lines().enumerate() {
-            if let Some((_, what)) = line.split_once(MARK) {
-                let at = number + 1;
-                found.push(format!(
-                    "crates/nonlin/src/functions/{}.rs:{at}: yet to replace:{what}",
-                    d.name
-                ));
-            }
+        let lines: Vec<&str> = d.text.lines().map(str::trim).collect();
+        for (number, line) in lines.iter().enumerate() {
+            let Some(what) = line.strip_prefix(MARK) else { continue };
+            let more = lines[number + 1..].iter().map_while(|l| l.strip_prefix("// "));
+            let what: Vec<&str> = std::iter::once(what.trim()).chain(more).collect();
+            found.push(format!(
+                "crates/nonlin/src/functions/{}.rs:{}: yet to replace: {}",
+                d.name,
+                number + 1,
+                what.join(" ")
+            ));
         }
     }
     found
