@@ -37,11 +37,11 @@ pub fn format_of(name: &str) -> Format {
 impl Format {
     /// The error of `got` in units of the last place of the exact value `hi + lo`.
     fn error(self, got: f64, hi: f64, lo: f64) -> f64 {
-        if hi.is_nan() || got.is_nan() {
-            return if hi.is_nan() && got.is_nan() { 0.0 } else { f64::INFINITY };
-        }
         if got == hi && lo == 0.0 {
             return 0.0;
+        }
+        if hi.is_nan() || got.is_nan() {
+            return if hi.is_nan() && got.is_nan() { 0.0 } else { f64::INFINITY };
         }
         // Half a unit beyond the greatest number rounds to infinity.
         let greatest = (2.0 - 2f64.powi(1 - self.digits)) * 2f64.powi(self.most);
@@ -206,8 +206,8 @@ pub fn exhaustive(f: &Function, exec: &Exec, progress: &(dyn Fn(u64) + Sync)) ->
         for i in 0..last {
             let (v, s) = exact[i];
             let at = f64::from(x[i]);
-            value.note(format.error(f64::from(y[i]), v, 0.0), at, 0.0, differ(y[i], v as f32));
-            let error = format.error(f64::from(d[i]), s, 0.0);
+            value.note(error_f32(y[i], v), at, 0.0, differ(y[i], v as f32));
+            let error = error_f32(d[i], s);
             note_slope(
                 slope,
                 format,
@@ -233,6 +233,17 @@ pub fn exhaustive(f: &Function, exec: &Exec, progress: &(dyn Fn(u64) + Sync)) ->
 
 fn join(a: [Errors; 2], b: [Errors; 2]) -> [Errors; 2] {
     [a[0].join(b[0]), a[1].join(b[1])]
+}
+
+/// The error of an f32, quickly where the exact value is a normal number.
+fn error_f32(got: f32, exact: f64) -> f64 {
+    let size = exact.abs();
+    if size >= f64::from(f32::MIN_POSITIVE) && size < 2f64.powi(127) && got.is_finite() {
+        // 2^(23 - e), from the exponent e of the exact value.
+        let per_unit = f64::from_bits(((2 * 1023 + 23) << 52) - (exact.to_bits() & (0x7FF << 52)));
+        return (f64::from(got) - exact).abs() * per_unit;
+    }
+    format_of("f32").error(f64::from(got), exact, 0.0)
 }
 
 /// Whether two results differ as bits, but for the kind of NaN and the sign of zero.

@@ -48,52 +48,73 @@ pub fn normal_cdf(z: f64) -> f64 {
     0.5 * core_math::erfc(t) - core::f64::consts::SQRT_2 * normal_pdf(z) * lo
 }
 
+/// The primitive `p` and its first derivative at `z`.
+///
+/// Each calls no more of the correctly rounded functions than it needs: exhaustive runs spend
+/// their time in them.
+#[inline]
+fn value_and_slope(z: f64, p: Prim) -> (f64, f64) {
+    match p {
+        Prim::Exp => {
+            let e = core_math::exp(z);
+            (e, e)
+        }
+        Prim::ExpM1 => (core_math::expm1(z), core_math::exp(z)),
+        Prim::Sigmoid => {
+            let w = core_math::exp(-z.abs());
+            let r = 1.0 + w;
+            (if z > 0.0 { 1.0 / r } else { w / r }, w / (r * r))
+        }
+        Prim::Tanh => {
+            let w = core_math::exp(-2.0 * z.abs());
+            (core_math::tanh(z), 4.0 * w / ((1.0 + w) * (1.0 + w)))
+        }
+        Prim::Softplus => (softplus(z), sigmoid(z)),
+        Prim::Cdf => (normal_cdf(z), normal_pdf(z)),
+        Prim::TanhSoftplus => {
+            // With q = e^z: v = n / (n + 2) for n = q^2 + 2 q; for z > 0 both times e^-2z.
+            let w = core_math::exp(-z.abs());
+            let positive = z > 0.0;
+            let n = if positive { 1.0 + 2.0 * w } else { w * (w + 2.0) };
+            let den = n + if positive { 2.0 * w * w } else { 2.0 };
+            (n / den, 4.0 * w * (1.0 + w) * if positive { w } else { 1.0 } / (den * den))
+        }
+    }
+}
+
+/// The second derivative of the primitive `p` at `z`.
+fn curvature(z: f64, p: Prim) -> f64 {
+    let (v, d) = value_and_slope(z, p);
+    match p {
+        Prim::Exp => d,
+        Prim::ExpM1 => d,
+        // 1 - 2 sigmoid(z) = -tanh(z / 2).
+        Prim::Sigmoid => -d * core_math::tanh(0.5 * z),
+        Prim::Tanh => -2.0 * v * d,
+        Prim::Softplus => value_and_slope(z, Prim::Sigmoid).1,
+        Prim::Cdf => -z.clamp(-f64::MAX, f64::MAX) * d,
+        Prim::TanhSoftplus => {
+            let w = core_math::exp(-z.abs());
+            let q = if z > 0.0 { 1.0 } else { w };
+            let n = if z > 0.0 { 1.0 + 2.0 * w } else { w * (w + 2.0) };
+            let den = n + if z > 0.0 { 2.0 * w * w } else { 2.0 };
+            d * (1.0 + q / (1.0 + w) - 4.0 * (q * (1.0 + w) / den))
+        }
+    }
+}
+
 /// The primitive `p` and its first two derivatives at `z + lo`, where `lo` is a small
 /// correction, which the second derivative does without.
 #[must_use]
 pub fn primitive(z: f64, lo: f64, p: Prim) -> (f64, f64, f64) {
-    let w = core_math::exp(-z.abs());
-    let (v, d, dd) = match p {
-        Prim::Exp => {
-            let e = core_math::exp(z);
-            (e, e, e)
-        }
-        Prim::ExpM1 => {
-            let e = core_math::exp(z);
-            (core_math::expm1(z), e, e)
-        }
-        Prim::Sigmoid => {
-            let d = w / ((1.0 + w) * (1.0 + w));
-            // 1 - 2 sigmoid(z) = -tanh(z / 2).
-            (sigmoid(z), d, -d * core_math::tanh(0.5 * z))
-        }
-        Prim::Tanh => {
-            let v = core_math::tanh(z);
-            let w2 = core_math::exp(-2.0 * z.abs());
-            let d = 4.0 * w2 / ((1.0 + w2) * (1.0 + w2));
-            (v, d, -2.0 * v * d)
-        }
-        Prim::Softplus => (softplus(z), sigmoid(z), w / ((1.0 + w) * (1.0 + w))),
-        Prim::Cdf => {
-            let d = normal_pdf(z);
-            (normal_cdf(z), d, -z.clamp(-f64::MAX, f64::MAX) * d)
-        }
-        Prim::TanhSoftplus => {
-            // With q = e^z: v = n / (n + 2) for n = q^2 + 2 q; for z > 0 both times e^-2z.
-            let positive = z > 0.0;
-            let n = if positive { 1.0 + 2.0 * w } else { w * (w + 2.0) };
-            let den = n + if positive { 2.0 * w * w } else { 2.0 };
-            let d = 4.0 * w * (1.0 + w) * if positive { w } else { 1.0 } / (den * den);
-            let q = if positive { 1.0 } else { w };
-            let ratio = q * (1.0 + w) / den;
-            (n / den, d, d * (1.0 + q / (1.0 + w) - 4.0 * ratio))
-        }
-    };
-    if lo == 0.0 || !(lo * d).is_finite() || !z.is_finite() {
-        (v, d, dd)
-    } else {
-        (lo.mul_add(d, v), lo.mul_add(dd, d), dd)
-    }
+    let (v, d) = value_and_slope(z, p);
+    let dd = curvature(z, p);
+    if corrects(z, lo, d) { (lo.mul_add(d, v), lo.mul_add(dd, d), dd) } else { (v, d, dd) }
+}
+
+/// Whether there is something to correct, and room for it.
+fn corrects(z: f64, lo: f64, d: f64) -> bool {
+    lo != 0.0 && (lo * d).is_finite() && z.is_finite()
 }
 
 /// A number for definitions: f64 arithmetic, primitives from [`primitive`].
@@ -150,8 +171,13 @@ impl Real for Cm {
         Cm(c.1)
     }
     fn jet_at(self, lo: Self, p: Prim) -> Jet<Self> {
-        let (v, d, dd) = primitive(self.0, lo.0, p);
-        Jet::new(Cm(v), Cm(d), Cm(dd))
+        let (v, d) = value_and_slope(self.0, p);
+        if corrects(self.0, lo.0, d) {
+            let (v, d, dd) = primitive(self.0, lo.0, p);
+            return Jet::new(Cm(v), Cm(d), Cm(dd));
+        }
+        // Who asks for a second derivative sees NaN: `primitive` has it.
+        Jet::new(Cm(v), Cm(d), Cm(f64::NAN))
     }
     fn two_prod(self, o: Self) -> (Self, Self) {
         let p = self.0 * o.0;
