@@ -110,8 +110,9 @@ impl<T: Real> Jet<T> {
     /// A jet without low parts and with factor 1.
     #[inline(always)]
     pub fn new(v: T, d: T, dd: T) -> Self {
-        let zero = v.lit(0.0);
-        Jet { v, d, dd, v_lo: zero, d_lo: zero, k: zero }
+        // Nothing to add is -0, which leaves the sign of a zero (and the compiler nothing to do).
+        let nothing = v.lit(-0.0);
+        Jet { v, d, dd, v_lo: nothing, d_lo: nothing, k: v.lit(0.0) }
     }
 
     /// The value.

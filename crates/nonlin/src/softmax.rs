@@ -172,6 +172,9 @@ impl Softmax {
         mask: Mask<'_, T>,
     ) -> Result<(), Error> {
         let Shape { n, inner } = shape_of(len, shape, axis)?;
+        if len == 0 {
+            return Ok(());
+        }
         let masked = match mask {
             Mask::None => 0,
             Mask::Keep(m) => m.len(),
@@ -184,9 +187,6 @@ impl Softmax {
                  and as many rows as divide {}",
                 len / n.max(1)
             )));
-        }
-        if len == 0 {
-            return Ok(());
         }
         let (x, y) = (Shared(x.cast_mut()), Shared(y));
         let level = exec.current_level();
@@ -491,6 +491,10 @@ unsafe fn row<S: Simd, T: Cell>(
                         }
                         if !keep.is_null() {
                             core::ptr::copy_nonoverlapping(keep.add($i), keeps.as_mut_ptr(), m);
+                        }
+                        // -inf times a scale that is not positive is not -inf.
+                        if !keep.is_null() || !(job.scale > 0.0) {
+                            keeps[m..].fill(false);
                             kp = keeps.as_ptr().wrapping_sub($i);
                         }
                     }
@@ -592,7 +596,10 @@ unsafe fn row<S: Simd, T: Cell>(
     let rest = reduce(sums);
 
     let total = add_pair(rest, largest);
-    let inverse = S::F64::splat(1.0 / total.0);
+    // 1 / total, and what it rounds off.
+    let inverse = 1.0 / total.0;
+    let rest_of_inverse = (Lanes64::residual(1.0, inverse, total.0) - inverse * total.1) * inverse;
+    let (inverse, inverse_lo) = (S::F64::splat(inverse), S::F64::splat(rest_of_inverse));
     let (l, l_lo) = if job.log { ln_total(largest, rest) } else { (0.0, 0.0) };
     let (l, l_lo) = (S::F64::splat(l), S::F64::splat(l_lo));
     each!(|i, j, z, lo| {
@@ -601,6 +608,8 @@ unsafe fn row<S: Simd, T: Cell>(
             let (s, r) = d.two_sum(-l);
             let finite = S::F64::splat(f64::INFINITY).gt(s.abs());
             s + Lanes::select(finite, r + (d_lo - l_lo), zero)
+        } else if T::FULL {
+            full::times_pair(e, inverse, inverse_lo)
         } else {
             e * inverse
         };

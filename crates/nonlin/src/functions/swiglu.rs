@@ -28,6 +28,6 @@ impl Gated for Swiglu {
     #[inline(always)]
     fn partials<T: Real>(gate: T, value: T) -> (T, T) {
         let j = gate.jet(Prim::Sigmoid);
-        (value.scaled(gate.slope_sum(j), gate.lit(0.0), j.k), gate.gated(j))
+        (gate.slope_sum(j).scaled_product(value, gate.lit(1.0), gate.lit(0.0), j.k), gate.gated(j))
     }
 }

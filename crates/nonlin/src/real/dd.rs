@@ -195,6 +195,11 @@ impl Real for Dd {
     fn scale2(self, k: Self) -> Self {
         Dd { hi: scale2(self.hi, k.hi), lo: scale2(self.lo, k.hi) }
     }
+    /// Half of the power of two before `value`, half after it, so that neither product leaves f64.
+    fn scaled_product(self, value: Self, m: Self, _m_lo: Self, k: Self) -> Self {
+        let half = Dd::new((k.hi * 0.5).trunc());
+        ((self * m).scale2(half) * value).scale2(k - half)
+    }
     fn jet_at(self, lo: Self, p: Prim) -> Jet<Self> {
         let x = self + lo;
         if x.hi.is_nan() {

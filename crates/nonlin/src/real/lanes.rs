@@ -131,7 +131,9 @@ impl<V: Lanes64> Real for Full<V> {
     #[inline(always)]
     fn scaled_product(self, value: Self, m: Self, m_lo: Self, k: Self) -> Self {
         let (half, rest) = full::pow2_halves(k.0);
-        Full((full::times_pair(self.0, m.0, m_lo.0) * half * value.0) * rest)
+        // Below -1e6 the gate is closed, and a huge value shall not open it.
+        let x = self.0.max(V::splat(-1e6));
+        Full((full::times_pair(x, m.0, m_lo.0) * half * value.0) * rest)
     }
     #[inline(always)]
     fn slope_sum(self, gate: Jet<Self>) -> Self {

@@ -1,0 +1,93 @@
+//! Formulas, slopes, second derivatives, gradients.
+
+mod common;
+
+use common::*;
+use nonlin::{Elementwise, Function, bf16, f16, functions};
+use nonlin_testkit::samples::{specials, uniform};
+
+fn all(check: impl Fn(&mut Report, &Function)) {
+    let mut r = Report::default();
+    functions().iter().for_each(|f| check(&mut r, f));
+    r.finish();
+}
+
+#[test]
+fn textbook_formula() {
+    all(check_formula);
+    let mut r = Report::default();
+    for (name, p) in [("elu", -0.7), ("celu", 3.0), ("leaky_relu", -0.2), ("silu", -1.5), ("softplus", 4.0), ("prelu", 2.0)] {
+        check_formula(&mut r, &nonlin::get(name).unwrap().with_index(0, p).unwrap());
+    }
+    r.finish();
+}
+
+fn dual<A: Elementwise>(r: &mut Report, change: Option<f64>) {
+    let mut p = defaults::<A>();
+    if let Some(v) = change
+        && !A::PARAMS.is_empty()
+    {
+        p[0] = v;
+    } else if change.is_some() {
+        return;
+    }
+    // softplus is max(x, 0) + ln(1 + e^-|x|): smooth, but both parts have a corner.
+    let mut corners: Vec<f64> = A::CLAIMS.kinks.iter().map(|k| k.at).collect();
+    match A::META.name {
+        "softplus" => corners.push(0.0),
+        "hard_sigmoid" if change.is_some() => corners.extend([-0.5, 0.5]),
+        _ => {}
+    }
+    check_dual::<A>(r, p, &corners);
+}
+
+#[test]
+fn slopes_by_dual_numbers() {
+    let mut r = Report::default();
+    each_definition!(dual(&mut r, None));
+    r.finish();
+}
+
+#[test]
+fn slopes_by_dual_numbers_at_another_parameter() {
+    let mut r = Report::default();
+    each_definition!(dual(&mut r, Some(1.0)));
+    r.finish();
+}
+
+#[test]
+fn second_derivatives() {
+    all(|r, f| {
+        let corners: &[f64] = match f.name() {
+            "celu" | "elu" | "selu" | "leaky_relu" | "prelu" | "relu" | "rrelu" => &[0.0],
+            "hard_sigmoid" | "hard_swish" => &[-3.0, 3.0],
+            _ => &[],
+        };
+        check_curvature(r, f, corners);
+    });
+}
+
+#[test]
+fn parameter_gradients() {
+    all(|r, f| {
+        check_parameter_gradient(r, f, |f, x| {
+            // Within the step of a corner the difference is of two pieces.
+            f.name() == "hard_sigmoid" && (x.abs() - 3.0).abs() < 1e-4
+        });
+    });
+}
+
+#[test]
+fn backward_is_gradient_times_slope() {
+    let gradients = [1.0, -2.5, 0.3, 1e-30, 3e30, 0.0];
+    all(|r, f| {
+        let mut x32 = specials::<f32>();
+        x32.extend(uniform::<f32>(-30.0, 30.0, 400, 1));
+        let mut x64 = specials::<f64>();
+        x64.extend(uniform::<f64>(-30.0, 30.0, 400, 1));
+        check_backward(r, f, &x32, &gradients, 2.0);
+        check_backward(r, f, &x64, &gradients, 4.5);
+        check_backward(r, f, &uniform::<f16>(-9.0, 9.0, 400, 2), &[1.0, -2.5, 0.3], 0.502);
+        check_backward(r, f, &uniform::<bf16>(-9.0, 9.0, 400, 2), &[1.0, -2.5, 0.3], 0.502);
+    });
+}

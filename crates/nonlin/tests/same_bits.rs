@@ -1,0 +1,255 @@
+//! The same bits at every fused level, block size, length, alignment and thread count; scalars
+//! and slices, in place or not.
+
+mod common;
+
+use common::*;
+use core::mem::MaybeUninit;
+use nonlin::{Activation, Exec, Function, bf16, f16, functions, gated_functions};
+use nonlin_testkit::samples::uniform;
+
+fn all(check: impl Fn(&mut Report, &Function)) {
+    let mut r = Report::default();
+    functions().iter().for_each(|f| check(&mut r, f));
+    r.finish();
+}
+
+fn gradients<T: Number>(n: usize) -> Vec<T> {
+    uniform::<T>(-3.0, 3.0, n as u64, 9)
+}
+
+fn backward<T: Number>(exec: &Exec, f: &Function, x: &[T]) -> Vec<T> {
+    let mut dx = vec![T::default(); x.len()];
+    exec.backward(f, x, &gradients(x.len()), &mut dx);
+    dx
+}
+
+fn levels_agree<T: Number>(r: &mut Report, f: &Function, per_exponent: u64) {
+    let xs = inputs::<T>(f, per_exponent, 20_000);
+    let mut first = None;
+    for level in fused_levels() {
+        let exec = at(level);
+        let now = [forward(&exec, f, &xs), derivative(&exec, f, &xs), backward(&exec, f, &xs)];
+        let Some((name, before)) = &first else {
+            first = Some((level, now));
+            continue;
+        };
+        for (what, (a, b)) in ["value", "slope", "backward"].iter().zip(before.iter().zip(&now)) {
+            let i = first_difference(a, b);
+            r.need(i.is_none(), || {
+                let i = i.unwrap();
+                format!("{} {} {what} at {:?}: {name} {:?}, {level} {:?}", f.name(), T::NAME_OF, xs[i], a[i], b[i])
+            });
+        }
+    }
+}
+
+#[test]
+fn every_fused_level() {
+    all(|r, f| {
+        levels_agree::<f32>(r, f, 64);
+        levels_agree::<f64>(r, f, 8);
+        levels_agree::<f16>(r, f, 16);
+        levels_agree::<bf16>(r, f, 16);
+    });
+}
+
+#[test]
+fn scalars_and_slices() {
+    all(|r, f| {
+        check_scalar(r, f, &inputs::<f32>(f, 2, 500));
+        check_scalar(r, f, &inputs::<f64>(f, 1, 500));
+        check_scalar(r, f, &uniform::<f16>(-9.0, 9.0, 500, 1));
+        check_scalar(r, f, &uniform::<bf16>(-9.0, 9.0, 500, 1));
+    });
+}
+
+fn lengths<T: Number>(r: &mut Report, f: &Function) {
+    let source = uniform::<T>(-9.0, 9.0, 67, 3);
+    let g = gradients::<T>(200);
+    for level in levels() {
+        let exec = at(level);
+        // One element at a time, in a register of its own.
+        let one = |run: &dyn Fn(usize, &[T], &mut [T])| -> Vec<T> {
+            source.iter().enumerate().map(|(i, x)| { let mut y = [T::default()]; run(i, &[*x], &mut y); y[0] }).collect()
+        };
+        let value = one(&|_, x, y| exec.forward(f, x, y));
+        let slope = one(&|_, x, y| exec.derivative(f, x, y));
+        let back = one(&|i, x, y| exec.backward(f, x, &g[i..=i], y));
+        let name = |what: &str| format!("{} {} {level} {what}", f.name(), T::NAME_OF);
+        check_lengths(r, &name("forward"), &source, &value, |x, y, p| exec.forward(f, &x[p.clone()], &mut y[p]));
+        check_lengths(r, &name("forward_in_place"), &source, &value, |x, y, p| {
+            y[p.clone()].copy_from_slice(&x[p.clone()]);
+            exec.forward_in_place(f, &mut y[p]);
+        });
+        check_lengths(r, &name("forward_uninit"), &source, &value, |x, y, p| {
+            let mut raw = vec![MaybeUninit::uninit(); p.len()];
+            let got = exec.forward_uninit(f, &x[p.clone()], &mut raw);
+            y[p].copy_from_slice(got);
+        });
+        check_lengths(r, &name("derivative"), &source, &slope, |x, y, p| exec.derivative(f, &x[p.clone()], &mut y[p]));
+        check_lengths(r, &name("derivative_in_place"), &source, &slope, |x, y, p| {
+            y[p.clone()].copy_from_slice(&x[p.clone()]);
+            exec.derivative_in_place(f, &mut y[p]);
+        });
+        check_lengths(r, &name("backward"), &source, &back, |x, y, p| {
+            exec.backward(f, &x[p.clone()], &g[..p.len()], &mut y[p]);
+        });
+        check_lengths(r, &name("backward_in_place"), &source, &back, |x, y, p| {
+            y[p.clone()].copy_from_slice(&g[..p.len()]);
+            exec.backward_in_place(f, &x[p.clone()], &mut y[p]);
+        });
+        let bend = one(&|_, x, y| exec.second_derivative(f, x, y));
+        check_lengths(r, &name("second_derivative"), &source, &bend, |x, y, p| {
+            exec.second_derivative(f, &x[p.clone()], &mut y[p]);
+        });
+        check_lengths(r, &name("second_derivative_in_place"), &source, &bend, |x, y, p| {
+            y[p.clone()].copy_from_slice(&x[p.clone()]);
+            exec.second_derivative_in_place(f, &mut y[p]);
+        });
+    }
+}
+
+#[test]
+fn lengths_and_alignments_f32() {
+    all(lengths::<f32>);
+}
+
+#[test]
+fn lengths_and_alignments_f64() {
+    all(lengths::<f64>);
+}
+
+#[test]
+fn lengths_and_alignments_of_halves() {
+    let some = |f: &&Function| ["gelu", "relu", "softplus"].contains(&f.name());
+    let mut r = Report::default();
+    for f in functions().iter().filter(some) {
+        lengths::<f16>(&mut r, f);
+        lengths::<bf16>(&mut r, f);
+    }
+    r.finish();
+}
+
+#[test]
+fn lengths_and_alignments_of_gated_units() {
+    let mut r = Report::default();
+    for u in gated_functions() {
+        gated_lengths::<f32>(&mut r, u);
+        gated_lengths::<f64>(&mut r, u);
+        gated_lengths::<f16>(&mut r, u);
+    }
+    r.finish();
+}
+
+fn gated_lengths<T: Number>(r: &mut Report, u: &nonlin::GatedFunction) {
+    let source = uniform::<T>(-9.0, 9.0, 67, 3);
+    let (b, g) = (gradients::<T>(200), uniform::<T>(-2.0, 2.0, 200, 4));
+    for level in levels() {
+        let exec = at(level);
+        let mut value = Vec::new();
+        let mut back: [Vec<T>; 2] = Default::default();
+        for (i, &x) in source.iter().enumerate() {
+            let (mut y, mut da, mut db) = ([T::default()], [T::default()], [T::default()]);
+            u.forward_with(&exec, &[x], &b[i..=i], &mut y);
+            u.backward_with(&exec, &[x], &b[i..=i], &g[i..=i], &mut da, &mut db);
+            value.push(y[0]);
+            back[0].push(da[0]);
+            back[1].push(db[0]);
+        }
+        let name = |what: &str| format!("{} {} {level} {what}", u.name(), T::NAME_OF);
+        check_lengths(r, &name("forward"), &source, &value, |x, y, p| {
+            u.forward_with(&exec, &x[p.clone()], &b[..p.len()], &mut y[p]);
+        });
+        for (k, want) in back.iter().enumerate() {
+            check_lengths(r, &name("backward"), &source, want, |x, y, p| {
+                let n = p.len();
+                let mut other = vec![T::default(); n];
+                if k == 0 {
+                    u.backward_with(&exec, &x[p.clone()], &b[..n], &g[..n], &mut y[p], &mut other);
+                } else {
+                    u.backward_with(&exec, &x[p.clone()], &b[..n], &g[..n], &mut other, &mut y[p]);
+                }
+            });
+        }
+    }
+}
+
+/// Every way to carry a call out that must not show in the result.
+fn ways() -> Vec<(String, Exec)> {
+    let blocks = [1, 7, 1000].map(|b| (format!("blocks of {b}"), Exec::new().block(b)));
+    blocks.into_iter().chain([("default".into(), Exec::new())]).collect()
+}
+
+fn blocks_agree<T: Number>(r: &mut Report, f: &Function, n: u64) {
+    let xs = uniform::<T>(-20.0, 20.0, n, 4);
+    let exec = Exec::new();
+    let want = [forward(&exec, f, &xs), derivative(&exec, f, &xs), backward(&exec, f, &xs)];
+    let mut check = |name: &str, exec: &Exec| {
+        let got = [forward(exec, f, &xs), derivative(exec, f, &xs), backward(exec, f, &xs)];
+        for (a, b) in want.iter().zip(&got) {
+            let i = first_difference(a, b);
+            r.need(i.is_none(), || format!("{} {} {name}: differs at element {}", f.name(), T::NAME_OF, i.unwrap()));
+        }
+    };
+    for (name, exec) in ways() {
+        check(&name, &exec);
+        #[cfg(feature = "rayon")]
+        for threads in [1, 2] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| check(&format!("{name}, {threads} threads"), &exec.parallel()));
+        }
+    }
+    #[cfg(not(feature = "rayon"))]
+    println!("SKIPPED threads: the feature rayon is off");
+}
+
+#[test]
+fn blocks_and_threads() {
+    all(|r, f| {
+        blocks_agree::<f32>(r, f, 3001);
+        blocks_agree::<f64>(r, f, 2003);
+        blocks_agree::<f16>(r, f, 2003);
+        blocks_agree::<bf16>(r, f, 1);
+    });
+    let mut r = Report::default();
+    blocks_agree::<f32>(&mut r, &nonlin::Gelu.function(), 100_003);
+    r.finish();
+}
+
+/// The methods of the trait are those of a plain `Exec`.
+#[test]
+fn methods_and_exec() {
+    all(|r, f| {
+        let x = uniform::<f32>(-9.0, 9.0, 100, 6);
+        let g = gradients::<f32>(100);
+        let exec = Exec::new();
+        let mut y = vec![0.0; 100];
+        let mut same = |what: &str, got: &[f32], want: Vec<f32>| {
+            r.need(first_difference(got, &want).is_none(), || format!("{} {what}", f.name()));
+        };
+        f.forward(&x, &mut y);
+        same("forward", &y, forward(&exec, f, &x));
+        f.derivative(&x, &mut y);
+        same("derivative", &y, derivative(&exec, f, &x));
+        f.backward(&x, &g, &mut y);
+        same("backward", &y, backward(&exec, f, &x));
+        let mut in_place = x.clone();
+        f.forward_in_place(&mut in_place);
+        same("forward_in_place", &in_place, forward(&exec, f, &x));
+        let mut in_place = x.clone();
+        f.derivative_in_place(&mut in_place);
+        same("derivative_in_place", &in_place, derivative(&exec, f, &x));
+        let mut in_place = g.clone();
+        f.backward_in_place(&x, &mut in_place);
+        same("backward_in_place", &in_place, backward(&exec, f, &x));
+        let mut raw = vec![MaybeUninit::uninit(); 100];
+        same("forward_uninit", f.forward_uninit(&x, &mut raw), forward(&exec, f, &x));
+        let bend: Vec<f32> = x.iter().map(|x| f.curvature(*x)).collect();
+        f.second_derivative(&x, &mut y);
+        same("second_derivative", &y, bend.clone());
+        let mut in_place = x.clone();
+        f.second_derivative_in_place(&mut in_place);
+        same("second_derivative_in_place", &in_place, bend);
+    });
+}
