@@ -6,6 +6,7 @@ use crate::activation::MAX_PARAMS;
 use crate::function::Entry;
 use crate::gated::GatedEntry;
 use crate::level::Level;
+#[cfg(feature = "alloc")]
 use crate::softmax::RowJob;
 
 pub(crate) mod sealed {
@@ -33,8 +34,10 @@ pub trait Element: sealed::Sealed + Copy + Default + PartialEq + Send + Sync + c
     /// A null `g` means a gradient of ones.
     #[doc(hidden)]
     unsafe fn back(e: &Entry, l: Level, p: &[f64; MAX_PARAMS], x: *const Self, g: *const Self, dx: *mut Self, n: usize);
+    #[cfg(feature = "alloc")]
     #[doc(hidden)]
     unsafe fn each(l: Level, x: *const Self, w: *const Self, y: *mut Self, n: usize);
+    #[cfg(feature = "alloc")]
     #[doc(hidden)]
     unsafe fn each_back(l: Level, x: *const Self, w: *const Self, g: *const Self, dx: *mut Self, dw: *mut Self, n: usize);
     #[doc(hidden)]
@@ -50,8 +53,10 @@ pub trait Element: sealed::Sealed + Copy + Default + PartialEq + Send + Sync + c
         db: *mut Self,
         n: usize,
     );
+    #[cfg(feature = "alloc")]
     #[doc(hidden)]
     unsafe fn row(l: Level, job: &RowJob, x: *const Self, mask: *const bool, add: *const Self, y: *mut Self, n: usize);
+    #[cfg(feature = "alloc")]
     #[doc(hidden)]
     unsafe fn row_back(l: Level, log: bool, scale: f64, y: *const Self, g: *const Self, dx: *mut Self, n: usize);
 }
@@ -92,10 +97,12 @@ macro_rules! native {
                     i += m;
                 }
             }
+            #[cfg(feature = "alloc")]
             unsafe fn each(l: Level, x: *const Self, w: *const Self, y: *mut Self, n: usize) {
                 // SAFETY: as above.
                 unsafe { crate::channel::KERNELS.$each.map.get(l)(x, w, y, n, &[0.0; MAX_PARAMS]) }
             }
+            #[cfg(feature = "alloc")]
             unsafe fn each_back(l: Level, x: *const Self, w: *const Self, g: *const Self, dx: *mut Self, dw: *mut Self, n: usize) {
                 // SAFETY: as above.
                 unsafe { crate::channel::KERNELS.$each.back.get(l)(x, w, g, dx, dw, n, &[0.0; MAX_PARAMS]) }
@@ -117,10 +124,12 @@ macro_rules! native {
                 // SAFETY: as above.
                 unsafe { e.$t.back.get(l)(a, b, g, da, db, n) }
             }
+            #[cfg(feature = "alloc")]
             unsafe fn row(l: Level, job: &RowJob, x: *const Self, mask: *const bool, add: *const Self, y: *mut Self, n: usize) {
                 // SAFETY: as above.
                 unsafe { crate::softmax::$row(l, job, x, mask, add, y, n) }
             }
+            #[cfg(feature = "alloc")]
             unsafe fn row_back(l: Level, log: bool, scale: f64, y: *const Self, g: *const Self, dx: *mut Self, n: usize) {
                 // SAFETY: as above.
                 unsafe { crate::softmax::$row_back(l, log, scale, y, g, dx, n) }
@@ -191,6 +200,7 @@ mod half_types {
                         }
                     }
                 }
+                #[cfg(feature = "alloc")]
                 unsafe fn each(l: Level, x: *const Self, w: *const Self, y: *mut Self, n: usize) {
                     let (mut a, mut b) = (Block::<$t>::new(), Block::<$t>::new());
                     for (i, m) in blocks(n) {
@@ -203,6 +213,7 @@ mod half_types {
                         }
                     }
                 }
+                #[cfg(feature = "alloc")]
                 unsafe fn each_back(l: Level, x: *const Self, w: *const Self, g: *const Self, dx: *mut Self, dw: *mut Self, n: usize) {
                     let (mut a, mut b, mut c) = (Block::<$t>::new(), Block::<$t>::new(), Block::<$t>::new());
                     for (i, m) in blocks(n) {
@@ -252,10 +263,12 @@ mod half_types {
                         }
                     }
                 }
+                #[cfg(feature = "alloc")]
                 unsafe fn row(l: Level, job: &RowJob, x: *const Self, mask: *const bool, add: *const Self, y: *mut Self, n: usize) {
                     // SAFETY: as above.
                     unsafe { crate::softmax::row_through_f32(l, job, x, mask, add, y, n) }
                 }
+                #[cfg(feature = "alloc")]
                 unsafe fn row_back(l: Level, log: bool, scale: f64, y: *const Self, g: *const Self, dx: *mut Self, n: usize) {
                     // SAFETY: as above.
                     unsafe { crate::softmax::row_back_through_f64(l, log, scale, y, g, dx, n) }

@@ -197,7 +197,7 @@ impl Real for Dd {
     }
     /// Half of the power of two before `value`, half after it, so that neither product leaves f64.
     fn scaled_product(self, value: Self, m: Self, _m_lo: Self, k: Self) -> Self {
-        let half = Dd::new((k.hi * 0.5).trunc());
+        let half = Dd::new((k.hi * 0.5 + ROUND) - ROUND);
         ((self * m).scale2(half) * value).scale2(k - half)
     }
     fn jet_at(self, lo: Self, p: Prim) -> Jet<Self> {
