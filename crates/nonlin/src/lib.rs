@@ -32,6 +32,8 @@
 //! `core-math` (a fast reference over correctly rounded functions, which needs a C compiler).
 
 #![cfg_attr(not(feature = "std"), no_std)]
+// Names and channels need an allocator; without one, what serves them is unused.
+#![cfg_attr(not(feature = "alloc"), allow(dead_code))]
 
 #[cfg(feature = "alloc")]
 extern crate alloc;
