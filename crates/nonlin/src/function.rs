@@ -222,10 +222,10 @@ impl Function {
     /// f(x) and f′(x) to about 1e-15, from correctly rounded functions: the reference of
     /// exhaustive runs over f32.
     #[cfg(feature = "core-math")]
-    #[must_use]
-    pub fn fast_reference(&self, x: f32) -> (f64, f64) {
-        let (v, d) = (self.entry.correct)(Cm(f64::from(x)), self.rounded::<f32>().map(Cm));
-        (v.0, d.0)
+    pub fn fast_reference(&self, x: &[f32]) -> alloc::vec::Vec<(f64, f64)> {
+        let p = self.rounded::<f32>().map(Cm);
+        let one = |&x: &f32| (self.entry.correct)(Cm(f64::from(x)), p);
+        x.iter().map(one).map(|(v, d)| (v.0, d.0)).collect()
     }
 
     /// The formula that the definition computes, traced by evaluating it at a symbol.
