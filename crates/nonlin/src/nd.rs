@@ -1,3 +1,618 @@
+//! n-dimensional arrays of any memory layout.
+//!
+//! Inputs are read where they lie: C or Fortran order, transposed, sliced with steps,
+//! reversed, broadcast. Axes that lie in memory as one are joined; where everything is then
+//! one run, it is one kernel call. Otherwise runs along the output's densest axis are taken
+//! one by one, those with steps by way of a small buffer. The bits are those of slices.
+//!
+//! Shapes that do not fit are [`Error::Shape`]: in a program over n-dimensional arrays they
+//! come from data, unlike the lengths of slices, whose mistakes panic.
+
+use crate::element::Element;
+use crate::error::Error;
 use crate::exec::Exec;
-/// placeholder to be replaced
-pub trait NdActivation { }
+use crate::function::Activation;
+use crate::functions::Prelu;
+use crate::gated::{GatedFunction, Layout};
+use crate::softmax::{Mask, Softmax};
+use ndarray::{Array, ArrayRef, ArrayViewD, ArrayViewMutD, Axis, Dimension, IxDyn, ShapeBuilder, Slice};
+use std::{format, vec, vec::Vec};
+
+/// Elements that are gathered at a time.
+const BLOCK: usize = 1024;
+
+/// Runs shorter than this are gathered, several to a call.
+const SHORT: usize = 32;
+
+/// [`Activation`] for n-dimensional arrays of any memory layout.
+///
+/// An argument is anything that dereferences to [`ArrayRef`]: arrays and views, by reference.
+///
+/// ```
+/// use ndarray::{array, s};
+/// use nonlin::{NdActivation, Relu};
+///
+/// let x = array![[-1.0f32, 2.0], [3.0, -4.0]];
+/// assert_eq!(Relu.forward_nd(&x.t()), array![[0.0, 3.0], [2.0, 0.0]]);
+///
+/// let mut y = x.clone();
+/// Relu.forward_nd_in_place(&mut y.slice_mut(s![.., 1]));
+/// assert_eq!(y, array![[-1.0, 2.0], [3.0, 0.0]]);
+/// ```
+pub trait NdActivation: Activation {
+    /// f of every element; the result has the memory order of `x`.
+    fn forward_nd<T: Element, D: Dimension>(&self, x: &ArrayRef<T, D>) -> Array<T, D> {
+        let mut y = like(x);
+        elementwise([x], [&mut y], &|[x], [y]| self.forward(x, y));
+        y
+    }
+
+    /// f of every element of `x` into `y`.
+    ///
+    /// # Errors
+    /// If the shapes differ.
+    fn forward_nd_into<T: Element, D: Dimension>(&self, x: &ArrayRef<T, D>, y: &mut ArrayRef<T, D>) -> Result<(), Error> {
+        same_shape("y", y.shape(), "x", x.shape())?;
+        elementwise([x], [y], &|[x], [y]| self.forward(x, y));
+        Ok(())
+    }
+
+    /// f of every element, in place.
+    fn forward_nd_in_place<T: Element, D: Dimension>(&self, x: &mut ArrayRef<T, D>) {
+        in_place(x, &|x| self.forward_in_place(x));
+    }
+
+    /// f′ of every element; the result has the memory order of `x`.
+    ///
+    /// ```
+    /// use nonlin::{NdActivation, Tanh};
+    /// assert_eq!(Tanh.derivative_nd(&ndarray::arr0(0.0f32)), ndarray::arr0(1.0));
+    /// ```
+    fn derivative_nd<T: Element, D: Dimension>(&self, x: &ArrayRef<T, D>) -> Array<T, D> {
+        let mut dy = like(x);
+        elementwise([x], [&mut dy], &|[x], [dy]| self.derivative(x, dy));
+        dy
+    }
+
+    /// f′ of every element of `x` into `dy`.
+    ///
+    /// # Errors
+    /// If the shapes differ.
+    fn derivative_nd_into<T: Element, D: Dimension>(&self, x: &ArrayRef<T, D>, dy: &mut ArrayRef<T, D>) -> Result<(), Error> {
+        same_shape("dy", dy.shape(), "x", x.shape())?;
+        elementwise([x], [dy], &|[x], [dy]| self.derivative(x, dy));
+        Ok(())
+    }
+
+    /// f′ of every element, in place.
+    fn derivative_nd_in_place<T: Element, D: Dimension>(&self, x: &mut ArrayRef<T, D>) {
+        in_place(x, &|x| self.derivative_in_place(x));
+    }
+
+    /// f″ of every element; the result has the memory order of `x`.
+    fn second_derivative_nd<T: Element, D: Dimension>(&self, x: &ArrayRef<T, D>) -> Array<T, D> {
+        let mut d2y = like(x);
+        elementwise([x], [&mut d2y], &|[x], [d2y]| self.second_derivative(x, d2y));
+        d2y
+    }
+
+    /// f″ of every element of `x` into `d2y`.
+    ///
+    /// # Errors
+    /// If the shapes differ.
+    fn second_derivative_nd_into<T: Element, D: Dimension>(
+        &self,
+        x: &ArrayRef<T, D>,
+        d2y: &mut ArrayRef<T, D>,
+    ) -> Result<(), Error> {
+        same_shape("d2y", d2y.shape(), "x", x.shape())?;
+        elementwise([x], [d2y], &|[x], [d2y]| self.second_derivative(x, d2y));
+        Ok(())
+    }
+
+    /// f″ of every element, in place.
+    fn second_derivative_nd_in_place<T: Element, D: Dimension>(&self, x: &mut ArrayRef<T, D>) {
+        in_place(x, &|x| self.second_derivative_in_place(x));
+    }
+
+    /// `grad f'(x)` for every element; the result has the memory order of `x`.
+    ///
+    /// ```
+    /// use ndarray::array;
+    /// use nonlin::{NdActivation, Relu};
+    /// let dx = Relu.backward_nd(&array![-1.0f32, 1.0], &array![5.0, 7.0])?;
+    /// assert_eq!(dx, array![0.0, 7.0]);
+    /// # Ok::<(), nonlin::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If the shapes differ.
+    fn backward_nd<T: Element, D: Dimension>(&self, x: &ArrayRef<T, D>, grad: &ArrayRef<T, D>) -> Result<Array<T, D>, Error> {
+        let mut dx = like(x);
+        self.backward_nd_into(x, grad, &mut dx)?;
+        Ok(dx)
+    }
+
+    /// `grad f'(x)` for every element, into `dx`.
+    ///
+    /// # Errors
+    /// If the shapes differ.
+    fn backward_nd_into<T: Element, D: Dimension>(
+        &self,
+        x: &ArrayRef<T, D>,
+        grad: &ArrayRef<T, D>,
+        dx: &mut ArrayRef<T, D>,
+    ) -> Result<(), Error> {
+        same_shape("grad", grad.shape(), "x", x.shape())?;
+        same_shape("dx", dx.shape(), "x", x.shape())?;
+        elementwise([x, grad], [dx], &|[x, grad], [dx]| self.backward(x, grad, dx));
+        Ok(())
+    }
+}
+
+impl<A: Activation + ?Sized> NdActivation for A {}
+
+fn same_shape(name: &str, got: &[usize], what: &str, wanted: &[usize]) -> Result<(), Error> {
+    if got == wanted {
+        return Ok(());
+    }
+    Err(Error::Shape(format!("{name} has shape {got:?}, {what} has {wanted:?}: they must be equal")))
+}
+
+/// The axis that `axis` names, counted from the end if it is negative.
+fn axis_of(shape: &[usize], axis: isize) -> Result<Axis, Error> {
+    let rank = shape.len() as isize;
+    let a = if axis < 0 { axis + rank } else { axis };
+    if (0..rank).contains(&a) {
+        return Ok(Axis(a as usize));
+    }
+    Err(Error::Shape(format!("axis {axis} is out of range for shape {shape:?}")))
+}
+
+/// The axes from the widest stride to the narrowest; axes of one element or repeated first.
+fn memory_order(shape: &[usize], strides: &[isize]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..shape.len()).collect();
+    let outer = |a: usize| shape[a] <= 1 || strides[a] == 0;
+    order.sort_by_key(|&a| core::cmp::Reverse(if outer(a) { usize::MAX } else { strides[a].unsigned_abs() }));
+    order
+}
+
+/// An array of zeros of the shape of `x`, without gaps, its axes in the same order in memory.
+fn like<T: Element, D: Dimension>(x: &ArrayRef<T, D>) -> Array<T, D> {
+    let mut strides = x.raw_dim();
+    let mut step = 1;
+    for a in memory_order(x.shape(), x.strides()).into_iter().rev() {
+        strides[a] = step;
+        step *= x.shape()[a];
+    }
+    if x.is_empty() {
+        return Array::from_elem(x.raw_dim(), T::default());
+    }
+    let mut out = Array::from_shape_vec(x.raw_dim().strides(strides), vec![T::default(); x.len()])
+        .expect("strides without gaps or overlap");
+    // Reversed axes stay reversed, so that both arrays can be walked in one run.
+    for a in 0..x.ndim() {
+        if x.shape()[a] > 1 && x.strides()[a] < 0 {
+            out.invert_axis(Axis(a));
+        }
+    }
+    out
+}
+
+/// What `walk` calls with runs of inputs and outputs.
+type Job<'f, T, const I: usize, const O: usize> = &'f dyn Fn([&[T]; I], [&mut [T]; O]);
+
+fn elementwise<T: Element, D: Dimension, const I: usize, const O: usize>(
+    inputs: [&ArrayRef<T, D>; I],
+    outputs: [&mut ArrayRef<T, D>; O],
+    job: Job<'_, T, I, O>,
+) {
+    walk(inputs.map(|v| v.view().into_dyn()), outputs.map(|v| v.view_mut().into_dyn()), false, job);
+}
+
+fn in_place<T: Element, D: Dimension>(x: &mut ArrayRef<T, D>, job: &dyn Fn(&mut [T])) {
+    walk([], [x.view_mut().into_dyn()], true, &|[], [x]| job(x));
+}
+
+/// Calls `job` for runs that together are all elements of arrays of one shape.
+///
+/// `update`: the outputs are read, too.
+fn walk<T: Element, const I: usize, const O: usize>(
+    mut inputs: [ArrayViewD<'_, T>; I],
+    mut outputs: [ArrayViewMutD<'_, T>; O],
+    update: bool,
+    job: Job<'_, T, I, O>,
+) {
+    let shape = outputs[0].shape().to_vec();
+    if shape.contains(&0) {
+        return;
+    }
+    let rank = shape.len();
+    if rank == 0 {
+        return gather(inputs.each_ref().map(|v| v.iter()), outputs.each_mut().map(|v| v.iter_mut()), update, job);
+    }
+
+    // Forwards along every axis where all of them go backwards, where that is the output's direction.
+    for a in (0..rank).map(Axis) {
+        if outputs[0].strides()[a.0] < 0 {
+            inputs.iter_mut().for_each(|v| v.invert_axis(a));
+            outputs.iter_mut().for_each(|v| v.invert_axis(a));
+        }
+    }
+    // The axes as they lie in memory; the last one takes in what goes on where it ends.
+    let order = memory_order(&shape, outputs[0].strides());
+    let mut inputs = inputs.map(|v| v.permuted_axes(IxDyn(&order)));
+    let mut outputs = outputs.map(|v| v.permuted_axes(IxDyn(&order)));
+    let last = Axis(rank - 1);
+    for a in (0..rank - 1).rev().map(Axis) {
+        let joins = |shape: &[usize], strides: &[isize]| {
+            shape[a.0] == 1 || strides[a.0] == strides[last.0] * shape[last.0] as isize || shape[last.0] == 1
+        };
+        if inputs.iter().all(|v| joins(v.shape(), v.strides())) && outputs.iter().all(|v| joins(v.shape(), v.strides())) {
+            inputs.iter_mut().for_each(|v| assert!(v.merge_axes(a, last)));
+            outputs.iter_mut().for_each(|v| assert!(v.merge_axes(a, last)));
+        }
+    }
+
+    let n = outputs[0].shape()[last.0];
+    if n < SHORT {
+        return gather(inputs.each_ref().map(|v| v.iter()), outputs.each_mut().map(|v| v.iter_mut()), update, job);
+    }
+    let runs = outputs[0].len() / n;
+    let mut from = inputs.each_ref().map(|v| v.lanes(last).into_iter());
+    let mut to = outputs.each_mut().map(|v| v.lanes_mut(last).into_iter());
+    for _ in 0..runs {
+        let from = from.each_mut().map(|lanes| lanes.next().expect("as many runs in each array"));
+        let mut to = to.each_mut().map(|lanes| lanes.next().expect("as many runs in each array"));
+        let dense = from.iter().all(|v| v.strides()[0] == 1) && to.iter().all(|v| v.strides()[0] == 1);
+        if dense {
+            let from = from.each_ref().map(|v| v.as_slice().expect("a run without steps"));
+            job(from, to.each_mut().map(|v| v.as_slice_mut().expect("a run without steps")));
+        } else {
+            gather(from.each_ref().map(|v| v.iter()), to.each_mut().map(|v| v.iter_mut()), update, job);
+        }
+    }
+}
+
+/// Calls `job` with buffers that are filled from `inputs` and emptied to `outputs`.
+fn gather<'a, T: Element, const I: usize, const O: usize>(
+    mut inputs: [impl Iterator<Item = &'a T>; I],
+    mut outputs: [impl ExactSizeIterator<Item = &'a mut T>; O],
+    update: bool,
+    job: Job<'_, T, I, O>,
+) {
+    let total = outputs[0].len();
+    let size = BLOCK.min(total);
+    let mut from = [(); I].map(|()| vec![T::default(); size]);
+    let mut to = [(); O].map(|()| vec![T::default(); size]);
+    let mut places = [(); O].map(|()| Vec::with_capacity(size));
+    let mut left = total;
+    while left > 0 {
+        let m = size.min(left);
+        for (buffer, it) in from.iter_mut().zip(&mut inputs) {
+            buffer.iter_mut().zip(it.by_ref()).for_each(|(b, v)| *b = *v);
+        }
+        for ((buffer, places), it) in to.iter_mut().zip(&mut places).zip(&mut outputs) {
+            places.extend(it.by_ref().take(m));
+            if update {
+                buffer.iter_mut().zip(places.iter()).for_each(|(b, v)| *b = **v);
+            }
+        }
+        job(from.each_ref().map(|b| &b[..m]), to.each_mut().map(|b| &mut b[..m]));
+        for (buffer, places) in to.iter().zip(&mut places) {
+            places.drain(..).zip(buffer).for_each(|(v, b)| *v = *b);
+        }
+        left -= m;
+    }
+}
+
+impl Softmax {
+    /// Along `axis` (negative: from the end) of an array of any layout; the result has the
+    /// memory order of `x`.
+    ///
+    /// ```
+    /// use ndarray::array;
+    /// let x = array![[0.0f64, 0.0], [5.0, 5.0]];
+    /// assert_eq!(nonlin::Softmax::new().forward_nd(&x, 1)?, array![[0.5, 0.5], [0.5, 0.5]]);
+    /// # Ok::<(), nonlin::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If there is no such axis.
+    pub fn forward_nd<T: Element, D: Dimension>(&self, x: &ArrayRef<T, D>, axis: isize) -> Result<Array<T, D>, Error> {
+        let mut y = like(x);
+        self.forward_nd_into(x, axis, &mut y)?;
+        Ok(y)
+    }
+
+    /// Along `axis` of `x` into `y`.
+    ///
+    /// # Errors
+    /// If the shapes differ, or there is no such axis.
+    pub fn forward_nd_into<T: Element, D: Dimension>(
+        &self,
+        x: &ArrayRef<T, D>,
+        axis: isize,
+        y: &mut ArrayRef<T, D>,
+    ) -> Result<(), Error> {
+        same_shape("y", y.shape(), "x", x.shape())?;
+        let a = axis_of(x.shape(), axis)?;
+        if let (Some(from), Some(to)) = (x.as_slice(), y.as_slice_mut()) {
+            return self.forward_with(&Exec::new(), from, x.shape(), axis, Mask::None, to);
+        }
+        rows(a, [x], y, |[x], y| self.forward(x, &[x.len()], 0, y))
+    }
+
+    /// Along `axis`, in place.
+    ///
+    /// # Errors
+    /// If there is no such axis.
+    pub fn forward_nd_in_place<T: Element, D: Dimension>(&self, x: &mut ArrayRef<T, D>, axis: isize) -> Result<(), Error> {
+        let a = axis_of(x.shape(), axis)?;
+        let shape = x.shape().to_vec();
+        if let Some(x) = x.as_slice_mut() {
+            return self.forward_in_place(x, &shape, axis);
+        }
+        let mut buffer = Vec::with_capacity(shape[a.0]);
+        for mut lane in x.lanes_mut(a) {
+            buffer.clear();
+            buffer.extend(lane.iter());
+            self.forward_in_place(&mut buffer, &[shape[a.0]], 0)?;
+            lane.iter_mut().zip(&buffer).for_each(|(v, b)| *v = *b);
+        }
+        Ok(())
+    }
+
+    /// The gradient of [`forward_nd`](Self::forward_nd) from its result `y`; it has the memory order of `y`.
+    ///
+    /// # Errors
+    /// If the shapes differ, or there is no such axis.
+    pub fn backward_nd<T: Element, D: Dimension>(
+        &self,
+        y: &ArrayRef<T, D>,
+        grad: &ArrayRef<T, D>,
+        axis: isize,
+    ) -> Result<Array<T, D>, Error> {
+        same_shape("grad", grad.shape(), "y", y.shape())?;
+        let a = axis_of(y.shape(), axis)?;
+        let mut dx = like(y);
+        if let (Some(y_), Some(g), Some(dx)) = (y.as_slice(), grad.as_slice(), dx.as_slice_mut()) {
+            self.backward(y_, g, y.shape(), axis, dx)?;
+        } else {
+            rows(a, [y, grad], &mut dx, |[y, g], dx| self.backward(y, g, &[y.len()], 0, dx))?;
+        }
+        Ok(dx)
+    }
+}
+
+/// Calls `f` with every row along `axis`, copied to buffers.
+fn rows<T: Element, D: Dimension, const I: usize>(
+    axis: Axis,
+    inputs: [&ArrayRef<T, D>; I],
+    output: &mut ArrayRef<T, D>,
+    f: impl Fn([&[T]; I], &mut [T]) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let n = output.shape()[axis.0];
+    let mut from = [(); I].map(|()| vec![T::default(); n]);
+    let mut to = vec![T::default(); n];
+    let mut lanes = inputs.map(|v| v.lanes(axis).into_iter());
+    for mut out in output.lanes_mut(axis) {
+        for (buffer, lanes) in from.iter_mut().zip(&mut lanes) {
+            let lane = lanes.next().expect("as many rows in each array");
+            buffer.iter_mut().zip(&lane).for_each(|(b, v)| *b = *v);
+        }
+        f(from.each_ref().map(|b| b.as_slice()), &mut to)?;
+        out.iter_mut().zip(&to).for_each(|(v, b)| *v = *b);
+    }
+    Ok(())
+}
+
+impl GatedFunction {
+    /// `f(a, b)` for every pair of elements; the result has the memory order of `a`.
+    ///
+    /// ```
+    /// use ndarray::array;
+    /// let reglu = nonlin::gated("reglu")?; // max(a, 0) b
+    /// assert_eq!(reglu.forward_nd(&array![2.0f32, -2.0], &array![3.0, 3.0])?, array![6.0, 0.0]);
+    /// # Ok::<(), nonlin::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If the shapes differ.
+    pub fn forward_nd<T: Element, D: Dimension>(&self, a: &ArrayRef<T, D>, b: &ArrayRef<T, D>) -> Result<Array<T, D>, Error> {
+        let mut y = like(a);
+        self.forward_nd_into(a, b, &mut y)?;
+        Ok(y)
+    }
+
+    /// `f(a, b)` for every pair of elements, into `y`.
+    ///
+    /// # Errors
+    /// If the shapes differ.
+    pub fn forward_nd_into<T: Element, D: Dimension>(
+        &self,
+        a: &ArrayRef<T, D>,
+        b: &ArrayRef<T, D>,
+        y: &mut ArrayRef<T, D>,
+    ) -> Result<(), Error> {
+        same_shape("b", b.shape(), "a", a.shape())?;
+        same_shape("y", y.shape(), "a", a.shape())?;
+        elementwise([a, b], [y], &|[a, b], [y]| self.forward(a, b, y));
+        Ok(())
+    }
+
+    /// The gradients by `a` and by `b`, in their memory orders.
+    ///
+    /// # Errors
+    /// If the shapes differ.
+    pub fn backward_nd<T: Element, D: Dimension>(
+        &self,
+        a: &ArrayRef<T, D>,
+        b: &ArrayRef<T, D>,
+        grad: &ArrayRef<T, D>,
+    ) -> Result<(Array<T, D>, Array<T, D>), Error> {
+        same_shape("b", b.shape(), "a", a.shape())?;
+        same_shape("grad", grad.shape(), "a", a.shape())?;
+        let (mut da, mut db) = (like(a), like(b));
+        elementwise([a, b, grad], [&mut da, &mut db], &|[a, b, g], [da, db]| self.backward(a, b, g, da, db));
+        Ok((da, db))
+    }
+
+    /// `f` of both operands packed along `axis` of one array; the result is half as long there.
+    ///
+    /// ```
+    /// use ndarray::array;
+    /// use nonlin::Layout;
+    /// let bilinear = nonlin::gated("bilinear")?; // a b
+    /// let x = array![[1.0f32, 2.0, 3.0, 4.0]];
+    /// assert_eq!(bilinear.forward_packed_nd(&x, -1, Layout::Halves)?, array![[3.0, 8.0]]);
+    /// assert_eq!(bilinear.forward_packed_nd(&x, -1, Layout::Interleaved)?, array![[2.0, 12.0]]);
+    /// # Ok::<(), nonlin::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If there is no such axis, or its length is odd.
+    pub fn forward_packed_nd<T: Element, D: Dimension>(
+        &self,
+        x: &ArrayRef<T, D>,
+        axis: isize,
+        layout: Layout,
+    ) -> Result<Array<T, D>, Error> {
+        let axis = packed_axis(x.shape(), axis)?;
+        let [first, second] = parts(x.shape()[axis.0], layout);
+        self.forward_nd(&x.slice_axis(axis, first), &x.slice_axis(axis, second))
+    }
+
+    /// The gradient of [`forward_packed_nd`](Self::forward_packed_nd), packed like `x`.
+    ///
+    /// # Errors
+    /// If there is no such axis, its length is odd, or the shape of `grad` does not fit.
+    pub fn backward_packed_nd<T: Element, D: Dimension>(
+        &self,
+        x: &ArrayRef<T, D>,
+        grad: &ArrayRef<T, D>,
+        axis: isize,
+        layout: Layout,
+    ) -> Result<Array<T, D>, Error> {
+        let axis = packed_axis(x.shape(), axis)?;
+        let [first, second] = parts(x.shape()[axis.0], layout);
+        let (da, db) = self.backward_nd(&x.slice_axis(axis, first), &x.slice_axis(axis, second), grad)?;
+        let mut dx = like(x);
+        dx.slice_axis_mut(axis, first).assign(&da);
+        dx.slice_axis_mut(axis, second).assign(&db);
+        Ok(dx)
+    }
+}
+
+fn packed_axis(shape: &[usize], axis: isize) -> Result<Axis, Error> {
+    let a = axis_of(shape, axis)?;
+    if shape[a.0].is_multiple_of(2) {
+        return Ok(a);
+    }
+    Err(Error::Shape(format!(
+        "axis {axis} of shape {shape:?} holds two operands, but its length {} is odd",
+        shape[a.0]
+    )))
+}
+
+/// Where both operands lie along an axis of `n` elements.
+fn parts(n: usize, layout: Layout) -> [Slice; 2] {
+    let half = (n / 2) as isize;
+    match layout {
+        Layout::Halves => [Slice::new(0, Some(half), 1), Slice::new(half, None, 1)],
+        Layout::Interleaved if n == 0 => [Slice::new(0, None, 1), Slice::new(0, None, 1)],
+        Layout::Interleaved => [Slice::new(0, None, 2), Slice::new(1, None, 2)],
+    }
+}
+
+impl Prelu {
+    /// [`forward_channels`](Prelu::forward_channels) for an array of any layout; the result has
+    /// the memory order of `x`.
+    ///
+    /// ```
+    /// use ndarray::array;
+    /// let x = array![[-1.0f32, -1.0], [2.0, -2.0]];
+    /// let y = nonlin::Prelu::forward_channels_nd(&x, 1, &[0.5, 0.25])?;
+    /// assert_eq!(y, array![[-0.5, -0.25], [2.0, -0.5]]);
+    /// # Ok::<(), nonlin::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If the number of weights is neither 1 nor the length of `axis`.
+    pub fn forward_channels_nd<T: Element, D: Dimension>(
+        x: &ArrayRef<T, D>,
+        axis: isize,
+        weight: &[T],
+    ) -> Result<Array<T, D>, Error> {
+        let exec = Exec::new();
+        let mut y = like(x);
+        if let (Some(from), Some(to)) = (x.as_slice(), y.as_slice_mut()) {
+            Prelu::forward_channels(&exec, from, x.shape(), axis, weight, to)?;
+            return Ok(y);
+        }
+        let weights = spread(x.shape(), axis, weight)?;
+        walk([x.view().into_dyn(), repeat(&weights, x.shape())], [y.view_mut().into_dyn()], false, &|[x, w], [y]| {
+            Prelu::forward_channels(&exec, x, &[x.len()], 0, w, y).expect("a weight for each element");
+        });
+        Ok(y)
+    }
+
+    /// [`backward_channels`](Prelu::backward_channels) for arrays of any layout: the gradient by
+    /// `x`, in its memory order, and by the weights.
+    ///
+    /// # Errors
+    /// If the shapes differ, or the number of weights is neither 1 nor the length of `axis`.
+    pub fn backward_channels_nd<T: Element, D: Dimension>(
+        x: &ArrayRef<T, D>,
+        axis: isize,
+        weight: &[T],
+        grad: &ArrayRef<T, D>,
+    ) -> Result<(Array<T, D>, Vec<T>), Error> {
+        same_shape("grad", grad.shape(), "x", x.shape())?;
+        let exec = Exec::new();
+        let (mut dx, mut dweight) = (like(x), vec![T::default(); weight.len()]);
+        if let (Some(x_), Some(g), Some(dx)) = (x.as_slice(), grad.as_slice(), dx.as_slice_mut()) {
+            Prelu::backward_channels(&exec, x_, x.shape(), axis, weight, g, dx, &mut dweight)?;
+        } else {
+            let weights = spread(x.shape(), axis, weight)?;
+            let mut each = like(x);
+            let arrays = [x.view().into_dyn(), repeat(&weights, x.shape()), grad.view().into_dyn()];
+            walk(arrays, [dx.view_mut().into_dyn(), each.view_mut().into_dyn()], false, &|[x, w, g], [dx, dw]| {
+                Prelu::backward_channels(&exec, x, &[x.len()], 0, w, g, dx, dw).expect("a weight for each element");
+            });
+            // Added in the order of the indices, as for slices.
+            let sum = |v: &mut dyn Iterator<Item = &T>| T::from_f64(v.fold(0.0, |s, v| s + v.to_f64()));
+            if weight.len() == 1 {
+                dweight[0] = sum(&mut each.iter());
+            } else {
+                let axis = axis_of(x.shape(), axis)?;
+                for (c, d) in dweight.iter_mut().enumerate() {
+                    *d = sum(&mut each.slice_axis(axis, Slice::from(c..c + 1)).iter());
+                }
+            }
+        }
+        Ok((dx, dweight))
+    }
+}
+
+/// The weights along `axis`; all other axes have one element.
+fn spread<'w, T: Element>(shape: &[usize], axis: isize, weight: &'w [T]) -> Result<ArrayViewD<'w, T>, Error> {
+    let mut flat = vec![1; shape.len()];
+    if weight.len() != 1 {
+        let a = axis_of(shape, axis)?;
+        if shape[a.0] != weight.len() {
+            return Err(Error::Shape(format!(
+                "axis {axis} of shape {shape:?} has {} channels, but there are {} slopes; give {} or 1",
+                shape[a.0],
+                weight.len(),
+                shape[a.0]
+            )));
+        }
+        flat[a.0] = weight.len();
+    }
+    Ok(ArrayViewD::from_shape(IxDyn(&flat), weight).expect("one axis of that length"))
+}
+
+fn repeat<'v, T>(weights: &'v ArrayViewD<'_, T>, shape: &[usize]) -> ArrayViewD<'v, T> {
+    weights.broadcast(IxDyn(shape)).expect("axes of one element can be repeated")
+}
