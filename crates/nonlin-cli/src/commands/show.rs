@@ -32,8 +32,8 @@ pub fn run(args: &Show) -> Result<()> {
     let f = Chosen::new(&args.name, &args.params.params)?;
     let properties = properties(&f);
     let measured = Measured {
-        f32: (measure::errors_f32(&f), measure::speed::<f32>(&f)),
-        f64: (measure::errors_f64(&f), measure::speed::<f64>(&f)),
+        f32: (measure::errors::<f32>(&f), measure::speed::<f32>(&f)),
+        f64: (measure::errors::<f64>(&f), measure::speed::<f64>(&f)),
     };
     if args.json {
         let text = serde_json::to_string_pretty(&report(&f, &properties, &measured))?;
