@@ -43,6 +43,7 @@ pub trait Element: sealed::Sealed + Copy + Default + PartialEq + Send + Sync + c
     #[doc(hidden)]
     unsafe fn gated(e: &GatedEntry, l: Level, a: *const Self, b: *const Self, y: *mut Self, n: usize);
     #[doc(hidden)]
+    #[allow(clippy::too_many_arguments, reason = "pointers, not slices: see the trait")]
     unsafe fn gated_back(
         e: &GatedEntry,
         l: Level,

@@ -226,9 +226,10 @@ fn spread<R: Io>(p: P<'_>) -> Params<R> {
 
 #[inline(always)]
 unsafe fn forward_f32<S: Simd, A: Elementwise>(x: *const f32, y: *mut f32, n: usize, p: P<'_>) {
-    // SAFETY (both arms): the caller's promise.
     match A::ROUTE {
+        // SAFETY: the caller's promise.
         Route::Wide => unsafe { run::<Narrow<S::F64>, 1, 1>([x], [y], n, Value::<A, _>(spread(p), PhantomData)) },
+        // SAFETY: the caller's promise.
         Route::Single => unsafe { run::<Single<S::F32>, 1, 1>([x], [y], n, Value::<A, _>(spread(p), PhantomData)) },
     }
 }
@@ -241,9 +242,10 @@ unsafe fn forward_f64<S: Simd, A: Elementwise>(x: *const f64, y: *mut f64, n: us
 
 #[inline(always)]
 unsafe fn backward_f32<S: Simd, A: Elementwise>(x: *const f32, g: *const f32, dx: *mut f32, n: usize, p: P<'_>) {
-    // SAFETY (both arms): the caller's promise.
     match A::ROUTE {
+        // SAFETY: the caller's promise.
         Route::Wide => unsafe { run::<Narrow<S::F64>, 2, 1>([x, g], [dx], n, Backward::<A, _>(spread(p), PhantomData)) },
+        // SAFETY: the caller's promise.
         Route::Single => unsafe { run::<Single<S::F32>, 2, 1>([x, g], [dx], n, Backward::<A, _>(spread(p), PhantomData)) },
     }
 }

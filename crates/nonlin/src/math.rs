@@ -5,6 +5,7 @@
 //! rounding. `full` serves f64 results: it carries what each step rounds off
 //! as a second number, to about 2^-57 before the final rounding.
 
+#[allow(clippy::approx_constant, clippy::excessive_precision, reason = "generated")]
 pub(crate) mod coefficients;
 pub(crate) mod full;
 pub(crate) mod narrow;

@@ -399,7 +399,7 @@ unsafe fn logits<T: Cell, V: Lanes64>(
     i: usize,
 ) -> (V, V) {
     let zero = V::splat(0.0);
-    // SAFETY (this function): the caller's promise of `i + V::N` elements.
+    // SAFETY: the caller's promise of `i + V::N` elements.
     let v: V = unsafe { T::load(x.wrapping_add(i)) };
     let (mut z, mut lo) = (v, zero);
     if job.scale != 1.0 {
@@ -493,7 +493,7 @@ unsafe fn row<S: Simd, T: Cell>(
                             core::ptr::copy_nonoverlapping(keep.add($i), keeps.as_mut_ptr(), m);
                         }
                         // -inf times a scale that is not positive is not -inf.
-                        if !keep.is_null() || !(job.scale > 0.0) {
+                        if !keep.is_null() || job.scale <= 0.0 || job.scale.is_nan() {
                             keeps[m..].fill(false);
                             kp = keeps.as_ptr().wrapping_sub($i);
                         }
@@ -638,7 +638,7 @@ fn add_pair(a: Pair, b: f64) -> Pair {
 unsafe fn row_back<S: Simd, T: Cell>(log: bool, scale: f64, y: *const T, g: *const T, dx: *mut T, n: usize) {
     let mut sums = [(0.0, 0.0); SUMS];
     for i in 0..n {
-        // SAFETY (this function): the caller's promise of `n` elements.
+        // SAFETY: the caller's promise of `n` elements.
         let (y, g) = unsafe { (y.add(i).read().to_f64(), g.add(i).read().to_f64()) };
         let s = &mut sums[i % SUMS];
         if log {
@@ -718,7 +718,10 @@ pub(crate) unsafe fn row_through_f32<T: Element>(
     n: usize,
 ) {
     // SAFETY: the caller's promise.
-    let widen = |p: *const T| -> Vec<f32> { (0..n).map(|i| unsafe { p.add(i).read() }.to_f64() as f32).collect() };
+    let widen = |p: *const T| -> Vec<f32> {
+        // SAFETY: the caller's promise.
+        (0..n).map(|i| unsafe { p.add(i).read() }.to_f64() as f32).collect()
+    };
     let mut v = widen(x);
     let extra = if add.is_null() { None } else { Some(widen(add)) };
     let extra = extra.as_ref().map_or(core::ptr::null(), |e| e.as_ptr());

@@ -25,9 +25,9 @@ impl Elementwise for Silu {
     const CLAIMS: Claims = Claims {
         range: (-0.278_464_542_761_073_8, f64::INFINITY),
         lipschitz: 1.099_839_320_128_867,
-        minimum: Some((-1.278_464_542_761_073_8, -0.278_464_542_761_073_8)),
+        minimum: Some((-1.278_464_542_761_073_7, -0.278_464_542_761_073_8)),
         zeros: &[0.0],
-        slope_zeros: &[-1.278_464_542_761_073_8],
+        slope_zeros: &[-1.278_464_542_761_073_7],
         ..Claims::new((0.0, f64::INFINITY), (0.0, 1.0))
     };
 

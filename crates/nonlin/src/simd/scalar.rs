@@ -56,7 +56,7 @@ impl Lanes for f64 {
     }
     #[inline(always)]
     fn is_nan(self) -> bool {
-        self != self
+        f64::is_nan(self)
     }
     #[inline(always)]
     fn select(m: bool, a: Self, b: Self) -> Self {
@@ -164,7 +164,7 @@ impl Lanes for F32x2 {
     }
     #[inline(always)]
     fn is_nan(self) -> [bool; 2] {
-        self.0.map(|v| v != v)
+        self.0.map(f32::is_nan)
     }
     #[inline(always)]
     fn select(m: [bool; 2], a: Self, b: Self) -> Self {
