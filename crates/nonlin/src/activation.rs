@@ -42,7 +42,11 @@ impl Param {
 
     /// A parameter whose default is a real constant, given as the nearest f64 and the rest.
     #[must_use]
-    pub const fn constant(name: &'static str, (default, rest): (f64, f64), doc: &'static str) -> Self {
+    pub const fn constant(
+        name: &'static str,
+        (default, rest): (f64, f64),
+        doc: &'static str,
+    ) -> Self {
         Param { exact: true, rest, ..Param::new(name, default, doc) }
     }
 }

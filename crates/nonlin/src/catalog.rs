@@ -9,7 +9,10 @@ use alloc::{string::String, vec, vec::Vec};
 /// A name as it is compared: lower case, without `-`, `_`, spaces and dots.
 #[must_use]
 pub(crate) fn key(name: &str) -> String {
-    name.chars().filter(|c| !matches!(c, '-' | '_' | ' ' | '.')).flat_map(char::to_lowercase).collect()
+    name.chars()
+        .filter(|c| !matches!(c, '-' | '_' | ' ' | '.'))
+        .flat_map(char::to_lowercase)
+        .collect()
 }
 
 /// The name without what follows in parentheses: `GELU (approximate="tanh")` is `GELU`.
@@ -30,7 +33,8 @@ pub fn gated_functions() -> &'static [GatedFunction] {
 }
 
 /// Row-wise functions: the names and aliases that [`crate::rowwise`] knows.
-pub const ROWWISE: [(&str, &[&str]); 2] = [("softmax", &["softargmax"]), ("log_softmax", &["logsoftmax"])];
+pub const ROWWISE: [(&str, &[&str]); 2] =
+    [("softmax", &["softargmax"]), ("log_softmax", &["logsoftmax"])];
 
 /// Names that stand for another function than the one that is called so.
 ///
@@ -91,7 +95,8 @@ pub fn gated(name: &str) -> Result<GatedFunction, Error> {
 /// If `name` is neither; the error names the nearest.
 pub fn rowwise(name: &str) -> Result<crate::Softmax, Error> {
     let k = key(name);
-    let found = ROWWISE.iter().position(|(n, aliases)| key(n) == k || aliases.iter().any(|a| key(a) == k));
+    let found =
+        ROWWISE.iter().position(|(n, aliases)| key(n) == k || aliases.iter().any(|a| key(a) == k));
     match found {
         Some(0) => Ok(crate::Softmax::new()),
         Some(_) => Ok(crate::Softmax::log()),
@@ -101,7 +106,8 @@ pub fn rowwise(name: &str) -> Result<crate::Softmax, Error> {
 
 fn unknown(name: &str) -> Error {
     let k = key(name);
-    let all = functions().iter().map(|f| f.meta()).chain(gated_functions().iter().map(|f| f.meta()));
+    let all =
+        functions().iter().map(|f| f.meta()).chain(gated_functions().iter().map(|f| f.meta()));
     let rows = ROWWISE.iter().map(|&(n, _)| (n, n));
     let nearest = all
         .flat_map(|m| names(m).map(move |n| (n, m.name)))
@@ -139,13 +145,18 @@ mod tests {
     #[test]
     fn every_name_leads_to_one_function() {
         let mut seen = Vec::new();
-        let metas = functions().iter().map(|f| f.meta()).chain(gated_functions().iter().map(|f| f.meta()));
+        let metas =
+            functions().iter().map(|f| f.meta()).chain(gated_functions().iter().map(|f| f.meta()));
         for m in metas {
             let mut own: Vec<String> = names(m).map(key).collect();
             own.sort();
             own.dedup();
             for k in own {
-                assert!(!seen.contains(&k), "`{k}` of `{}` is also another function's name", m.name);
+                assert!(
+                    !seen.contains(&k),
+                    "`{k}` of `{}` is also another function's name",
+                    m.name
+                );
                 seen.push(k);
             }
         }
@@ -159,7 +170,9 @@ mod tests {
 
     #[test]
     fn nearest_name() {
-        for (typo, name) in [("geluu", "gelu"), ("sigmod", "sigmoid"), ("softmx", "softmax"), ("swigl", "swiglu")] {
+        for (typo, name) in
+            [("geluu", "gelu"), ("sigmod", "sigmoid"), ("softmx", "softmax"), ("swigl", "swiglu")]
+        {
             let e = unknown(typo);
             assert_eq!(e, Error::UnknownFunction { name: typo.into(), nearest: name });
         }

@@ -28,10 +28,17 @@ struct Channels {
     inner: usize,
 }
 
-fn channels_of(len: usize, shape: &[usize], axis: isize, weights: usize) -> Result<Channels, Error> {
+fn channels_of(
+    len: usize,
+    shape: &[usize],
+    axis: isize,
+    weights: usize,
+) -> Result<Channels, Error> {
     let size = shape.iter().product::<usize>();
     if size != len {
-        return Err(Error::Shape(format!("shape {shape:?} has {size} elements, the array has {len}")));
+        return Err(Error::Shape(format!(
+            "shape {shape:?} has {size} elements, the array has {len}"
+        )));
     }
     let rank = shape.len() as isize;
     let a = if axis < 0 { axis + rank } else { axis };
@@ -115,7 +122,17 @@ impl Prelu {
         let level = exec.current_level();
         per_row(exec, x.len(), &c, weight, |i, m, w| {
             // SAFETY: the block lies within all arrays; `w` has `m` weights.
-            unsafe { T::each_back(level, x[i..].as_ptr(), w.as_ptr(), grad[i..].as_ptr(), to.at(i), tow.at(i), m) }
+            unsafe {
+                T::each_back(
+                    level,
+                    x[i..].as_ptr(),
+                    w.as_ptr(),
+                    grad[i..].as_ptr(),
+                    to.at(i),
+                    tow.at(i),
+                    m,
+                )
+            }
         });
         // Added in f64 in the order of the array, whatever the threads did.
         let mut sums = vec![0.0; c.channels];
@@ -133,7 +150,13 @@ impl Prelu {
 }
 
 /// Calls `f(start, length, weights)` for blocks of `len` elements.
-fn per_row<T: Element>(exec: &Exec, len: usize, c: &Channels, weight: &[T], f: impl Fn(usize, usize, &[T]) + Sync) {
+fn per_row<T: Element>(
+    exec: &Exec,
+    len: usize,
+    c: &Channels,
+    weight: &[T],
+    f: impl Fn(usize, usize, &[T]) + Sync,
+) {
     let of = |i: usize| weight[i / c.inner % c.channels];
     if c.inner >= RUN {
         exec.blocks(len, |i, m| {
@@ -219,7 +242,17 @@ impl Rrelu {
             let w: Vec<T> = slopes.of(i, m);
             let mut dw = vec![T::default(); m];
             // SAFETY: the block lies within all arrays; `w` and `dw` have `m` elements.
-            unsafe { T::each_back(level, x[i..].as_ptr(), w.as_ptr(), grad[i..].as_ptr(), to.at(i), dw.as_mut_ptr(), m) }
+            unsafe {
+                T::each_back(
+                    level,
+                    x[i..].as_ptr(),
+                    w.as_ptr(),
+                    grad[i..].as_ptr(),
+                    to.at(i),
+                    dw.as_mut_ptr(),
+                    m,
+                )
+            }
         });
         Ok(())
     }
@@ -236,14 +269,19 @@ struct Slopes {
 impl Slopes {
     fn new(function: &Function, seed: u64, offset: u64) -> Result<Self, Error> {
         if function.name() != Rrelu::META.name {
-            return Err(Error::UnknownFunction { name: function.name().into(), nearest: Rrelu::META.name });
+            return Err(Error::UnknownFunction {
+                name: function.name().into(),
+                nearest: Rrelu::META.name,
+            });
         }
         let p: Vec<f64> = function.params().map(|(_, v)| v).collect();
         Ok(Slopes { lower: p[0], upper: p[1], seed, offset })
     }
 
     fn of<T: Element>(&self, start: usize, m: usize) -> Vec<T> {
-        let slope = |i: usize| self.lower + (self.upper - self.lower) * uniform(self.seed, self.offset + i as u64);
+        let slope = |i: usize| {
+            self.lower + (self.upper - self.lower) * uniform(self.seed, self.offset + i as u64)
+        };
         (start..start + m).map(|i| T::from_f64(slope(i))).collect()
     }
 }

@@ -18,7 +18,9 @@ pub(crate) mod sealed {
 /// The hidden methods take raw pointers, so that in-place and out-of-place calls are one;
 /// each may read `n` elements from its inputs and write `n` to its outputs, and an output
 /// may be one of the inputs.
-pub trait Element: sealed::Sealed + Copy + Default + PartialEq + Send + Sync + core::fmt::Debug + 'static {
+pub trait Element:
+    sealed::Sealed + Copy + Default + PartialEq + Send + Sync + core::fmt::Debug + 'static
+{
     /// Its name: `f32`, `f64`, `f16`, `bf16`.
     const NAME: &'static str;
     /// From the nearest f64.
@@ -30,18 +32,48 @@ pub trait Element: sealed::Sealed + Copy + Default + PartialEq + Send + Sync + c
     #[doc(hidden)]
     const F32_PARAMS: bool;
     #[doc(hidden)]
-    unsafe fn map(e: &Entry, l: Level, p: &[f64; MAX_PARAMS], x: *const Self, y: *mut Self, n: usize);
+    unsafe fn map(
+        e: &Entry,
+        l: Level,
+        p: &[f64; MAX_PARAMS],
+        x: *const Self,
+        y: *mut Self,
+        n: usize,
+    );
     /// A null `g` means a gradient of ones.
     #[doc(hidden)]
-    unsafe fn back(e: &Entry, l: Level, p: &[f64; MAX_PARAMS], x: *const Self, g: *const Self, dx: *mut Self, n: usize);
+    unsafe fn back(
+        e: &Entry,
+        l: Level,
+        p: &[f64; MAX_PARAMS],
+        x: *const Self,
+        g: *const Self,
+        dx: *mut Self,
+        n: usize,
+    );
     #[cfg(feature = "alloc")]
     #[doc(hidden)]
     unsafe fn each(l: Level, x: *const Self, w: *const Self, y: *mut Self, n: usize);
     #[cfg(feature = "alloc")]
     #[doc(hidden)]
-    unsafe fn each_back(l: Level, x: *const Self, w: *const Self, g: *const Self, dx: *mut Self, dw: *mut Self, n: usize);
+    unsafe fn each_back(
+        l: Level,
+        x: *const Self,
+        w: *const Self,
+        g: *const Self,
+        dx: *mut Self,
+        dw: *mut Self,
+        n: usize,
+    );
     #[doc(hidden)]
-    unsafe fn gated(e: &GatedEntry, l: Level, a: *const Self, b: *const Self, y: *mut Self, n: usize);
+    unsafe fn gated(
+        e: &GatedEntry,
+        l: Level,
+        a: *const Self,
+        b: *const Self,
+        y: *mut Self,
+        n: usize,
+    );
     #[doc(hidden)]
     #[allow(clippy::too_many_arguments, reason = "pointers, not slices: see the trait")]
     unsafe fn gated_back(
@@ -56,10 +88,26 @@ pub trait Element: sealed::Sealed + Copy + Default + PartialEq + Send + Sync + c
     );
     #[cfg(feature = "alloc")]
     #[doc(hidden)]
-    unsafe fn row(l: Level, job: &RowJob, x: *const Self, mask: *const bool, add: *const Self, y: *mut Self, n: usize);
+    unsafe fn row(
+        l: Level,
+        job: &RowJob,
+        x: *const Self,
+        mask: *const bool,
+        add: *const Self,
+        y: *mut Self,
+        n: usize,
+    );
     #[cfg(feature = "alloc")]
     #[doc(hidden)]
-    unsafe fn row_back(l: Level, log: bool, scale: f64, y: *const Self, g: *const Self, dx: *mut Self, n: usize);
+    unsafe fn row_back(
+        l: Level,
+        log: bool,
+        scale: f64,
+        y: *const Self,
+        g: *const Self,
+        dx: *mut Self,
+        n: usize,
+    );
 }
 
 /// Elements per block where a type is converted or a gradient of ones is needed.
@@ -79,11 +127,26 @@ macro_rules! native {
             }
             // SAFETY (every block below): the caller's promise, and `l` is available (see `Exec`).
             #[inline]
-            unsafe fn map(e: &Entry, l: Level, p: &[f64; MAX_PARAMS], x: *const Self, y: *mut Self, n: usize) {
+            unsafe fn map(
+                e: &Entry,
+                l: Level,
+                p: &[f64; MAX_PARAMS],
+                x: *const Self,
+                y: *mut Self,
+                n: usize,
+            ) {
                 // SAFETY: as above.
                 unsafe { e.$t.map.get(l)(x, y, n, p) }
             }
-            unsafe fn back(e: &Entry, l: Level, p: &[f64; MAX_PARAMS], x: *const Self, g: *const Self, dx: *mut Self, n: usize) {
+            unsafe fn back(
+                e: &Entry,
+                l: Level,
+                p: &[f64; MAX_PARAMS],
+                x: *const Self,
+                g: *const Self,
+                dx: *mut Self,
+                n: usize,
+            ) {
                 let back = e.$t.back.get(l);
                 if !g.is_null() {
                     // SAFETY: as above.
@@ -104,11 +167,36 @@ macro_rules! native {
                 unsafe { crate::channel::KERNELS.$each.map.get(l)(x, w, y, n, &[0.0; MAX_PARAMS]) }
             }
             #[cfg(feature = "alloc")]
-            unsafe fn each_back(l: Level, x: *const Self, w: *const Self, g: *const Self, dx: *mut Self, dw: *mut Self, n: usize) {
+            unsafe fn each_back(
+                l: Level,
+                x: *const Self,
+                w: *const Self,
+                g: *const Self,
+                dx: *mut Self,
+                dw: *mut Self,
+                n: usize,
+            ) {
                 // SAFETY: as above.
-                unsafe { crate::channel::KERNELS.$each.back.get(l)(x, w, g, dx, dw, n, &[0.0; MAX_PARAMS]) }
+                unsafe {
+                    crate::channel::KERNELS.$each.back.get(l)(
+                        x,
+                        w,
+                        g,
+                        dx,
+                        dw,
+                        n,
+                        &[0.0; MAX_PARAMS],
+                    )
+                }
             }
-            unsafe fn gated(e: &GatedEntry, l: Level, a: *const Self, b: *const Self, y: *mut Self, n: usize) {
+            unsafe fn gated(
+                e: &GatedEntry,
+                l: Level,
+                a: *const Self,
+                b: *const Self,
+                y: *mut Self,
+                n: usize,
+            ) {
                 // SAFETY: as above.
                 unsafe { e.$t.map.get(l)(a, b, y, n) }
             }
@@ -126,12 +214,28 @@ macro_rules! native {
                 unsafe { e.$t.back.get(l)(a, b, g, da, db, n) }
             }
             #[cfg(feature = "alloc")]
-            unsafe fn row(l: Level, job: &RowJob, x: *const Self, mask: *const bool, add: *const Self, y: *mut Self, n: usize) {
+            unsafe fn row(
+                l: Level,
+                job: &RowJob,
+                x: *const Self,
+                mask: *const bool,
+                add: *const Self,
+                y: *mut Self,
+                n: usize,
+            ) {
                 // SAFETY: as above.
                 unsafe { crate::softmax::$row(l, job, x, mask, add, y, n) }
             }
             #[cfg(feature = "alloc")]
-            unsafe fn row_back(l: Level, log: bool, scale: f64, y: *const Self, g: *const Self, dx: *mut Self, n: usize) {
+            unsafe fn row_back(
+                l: Level,
+                log: bool,
+                scale: f64,
+                y: *const Self,
+                g: *const Self,
+                dx: *mut Self,
+                n: usize,
+            ) {
                 // SAFETY: as above.
                 unsafe { crate::softmax::$row_back(l, log, scale, y, g, dx, n) }
             }
@@ -158,12 +262,14 @@ mod half_types {
                         return core::ptr::null();
                     }
                     // SAFETY: the caller's promise.
-                    unsafe { core::slice::from_raw_parts(p, n) }.convert_to_f32_slice(&mut self.0[..n]);
+                    unsafe { core::slice::from_raw_parts(p, n) }
+                        .convert_to_f32_slice(&mut self.0[..n]);
                     self.0.as_ptr()
                 }
                 unsafe fn write(&self, p: *mut $t, n: usize) {
                     // SAFETY: the caller's promise.
-                    unsafe { core::slice::from_raw_parts_mut(p, n) }.convert_from_f32_slice(&self.0[..n]);
+                    unsafe { core::slice::from_raw_parts_mut(p, n) }
+                        .convert_from_f32_slice(&self.0[..n]);
                 }
             }
 
@@ -178,7 +284,14 @@ mod half_types {
                 }
                 // SAFETY (every block below): the caller's promise for the whole, which holds for
                 // each block; the blocks on the stack have `BLOCK` elements.
-                unsafe fn map(e: &Entry, l: Level, p: &[f64; MAX_PARAMS], x: *const Self, y: *mut Self, n: usize) {
+                unsafe fn map(
+                    e: &Entry,
+                    l: Level,
+                    p: &[f64; MAX_PARAMS],
+                    x: *const Self,
+                    y: *mut Self,
+                    n: usize,
+                ) {
                     let mut a = Block::<$t>::new();
                     for (i, m) in blocks(n) {
                         // SAFETY: as above.
@@ -189,7 +302,15 @@ mod half_types {
                         }
                     }
                 }
-                unsafe fn back(e: &Entry, l: Level, p: &[f64; MAX_PARAMS], x: *const Self, g: *const Self, dx: *mut Self, n: usize) {
+                unsafe fn back(
+                    e: &Entry,
+                    l: Level,
+                    p: &[f64; MAX_PARAMS],
+                    x: *const Self,
+                    g: *const Self,
+                    dx: *mut Self,
+                    n: usize,
+                ) {
                     let (mut a, mut b) = (Block::<$t>::new(), Block::<$t>::new());
                     for (i, m) in blocks(n) {
                         // SAFETY: as above.
@@ -215,8 +336,17 @@ mod half_types {
                     }
                 }
                 #[cfg(feature = "alloc")]
-                unsafe fn each_back(l: Level, x: *const Self, w: *const Self, g: *const Self, dx: *mut Self, dw: *mut Self, n: usize) {
-                    let (mut a, mut b, mut c) = (Block::<$t>::new(), Block::<$t>::new(), Block::<$t>::new());
+                unsafe fn each_back(
+                    l: Level,
+                    x: *const Self,
+                    w: *const Self,
+                    g: *const Self,
+                    dx: *mut Self,
+                    dw: *mut Self,
+                    n: usize,
+                ) {
+                    let (mut a, mut b, mut c) =
+                        (Block::<$t>::new(), Block::<$t>::new(), Block::<$t>::new());
                     for (i, m) in blocks(n) {
                         // SAFETY: as above.
                         unsafe {
@@ -229,7 +359,14 @@ mod half_types {
                         }
                     }
                 }
-                unsafe fn gated(e: &GatedEntry, l: Level, a: *const Self, b: *const Self, y: *mut Self, n: usize) {
+                unsafe fn gated(
+                    e: &GatedEntry,
+                    l: Level,
+                    a: *const Self,
+                    b: *const Self,
+                    y: *mut Self,
+                    n: usize,
+                ) {
                     let (mut s, mut t) = (Block::<$t>::new(), Block::<$t>::new());
                     for (i, m) in blocks(n) {
                         // SAFETY: as above.
@@ -251,7 +388,8 @@ mod half_types {
                     db: *mut Self,
                     n: usize,
                 ) {
-                    let (mut s, mut t, mut u) = (Block::<$t>::new(), Block::<$t>::new(), Block::<$t>::new());
+                    let (mut s, mut t, mut u) =
+                        (Block::<$t>::new(), Block::<$t>::new(), Block::<$t>::new());
                     for (i, m) in blocks(n) {
                         // SAFETY: as above.
                         unsafe {
@@ -265,12 +403,28 @@ mod half_types {
                     }
                 }
                 #[cfg(feature = "alloc")]
-                unsafe fn row(l: Level, job: &RowJob, x: *const Self, mask: *const bool, add: *const Self, y: *mut Self, n: usize) {
+                unsafe fn row(
+                    l: Level,
+                    job: &RowJob,
+                    x: *const Self,
+                    mask: *const bool,
+                    add: *const Self,
+                    y: *mut Self,
+                    n: usize,
+                ) {
                     // SAFETY: as above.
                     unsafe { crate::softmax::row_through_f32(l, job, x, mask, add, y, n) }
                 }
                 #[cfg(feature = "alloc")]
-                unsafe fn row_back(l: Level, log: bool, scale: f64, y: *const Self, g: *const Self, dx: *mut Self, n: usize) {
+                unsafe fn row_back(
+                    l: Level,
+                    log: bool,
+                    scale: f64,
+                    y: *const Self,
+                    g: *const Self,
+                    dx: *mut Self,
+                    n: usize,
+                ) {
                     // SAFETY: as above.
                     unsafe { crate::softmax::row_back_through_f64(l, log, scale, y, g, dx, n) }
                 }

@@ -128,7 +128,12 @@ impl Exec {
     /// # Panics
     /// If the lengths differ.
     #[track_caller]
-    pub fn apply<T: Element, U: Element>(&self, x: &[T], y: &mut [U], f: impl Fn(&[T], &mut [U]) + Sync) {
+    pub fn apply<T: Element, U: Element>(
+        &self,
+        x: &[T],
+        y: &mut [U],
+        f: impl Fn(&[T], &mut [U]) + Sync,
+    ) {
         same_length("x", x.len(), "y", y.len());
         let to = Shared(y.as_mut_ptr());
         self.blocks(x.len(), |i, m| {
@@ -146,7 +151,14 @@ impl Exec {
         self.blocks(n, |i, m| unsafe { T::map(f.entry, self.level, &p, x.at(i), y.at(i), m) });
     }
 
-    fn back<T: Element>(&self, f: &Function, x: *const T, g: Option<*const T>, dx: *mut T, n: usize) {
+    fn back<T: Element>(
+        &self,
+        f: &Function,
+        x: *const T,
+        g: Option<*const T>,
+        dx: *mut T,
+        n: usize,
+    ) {
         let p: [f64; MAX_PARAMS] = f.rounded::<T>();
         let (x, dx) = (Shared(x.cast_mut()), Shared(dx));
         let g = g.map(|g| Shared(g.cast_mut()));
@@ -181,7 +193,12 @@ impl Exec {
     /// # Panics
     /// If the lengths differ.
     #[track_caller]
-    pub fn forward_uninit<'y, T: Element>(&self, f: &Function, x: &[T], y: &'y mut [MaybeUninit<T>]) -> &'y mut [T] {
+    pub fn forward_uninit<'y, T: Element>(
+        &self,
+        f: &Function,
+        x: &[T],
+        y: &'y mut [MaybeUninit<T>],
+    ) -> &'y mut [T] {
         same_length("x", x.len(), "y", y.len());
         self.map(f, x.as_ptr(), y.as_mut_ptr().cast(), x.len());
         // SAFETY: `map` has written every element.

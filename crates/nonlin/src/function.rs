@@ -143,7 +143,13 @@ impl Function {
             None => Err(Error::UnknownParameter {
                 function: self.name(),
                 name: name.into(),
-                known: self.entry.params.iter().map(|p| p.name).collect::<alloc::vec::Vec<_>>().join(", "),
+                known: self
+                    .entry
+                    .params
+                    .iter()
+                    .map(|p| p.name)
+                    .collect::<alloc::vec::Vec<_>>()
+                    .join(", "),
             }),
         }
     }

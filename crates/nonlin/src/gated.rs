@@ -129,7 +129,15 @@ impl GatedFunction {
         unsafe { T::gated(self.entry, exec.current_level(), g.as_ptr(), v.as_ptr(), y, a.len()) }
     }
 
-    unsafe fn block_back<T: Element>(&self, exec: &Exec, a: &[T], b: &[T], g: &[T], da: *mut T, db: *mut T) {
+    unsafe fn block_back<T: Element>(
+        &self,
+        exec: &Exec,
+        a: &[T],
+        b: &[T],
+        g: &[T],
+        da: *mut T,
+        db: *mut T,
+    ) {
         let first = self.gate == Gate::First;
         let (x, v, dx, dv) = if first { (a, b, da, db) } else { (b, a, db, da) };
         // SAFETY: the caller's promise for the outputs; the level was checked when it was set.
@@ -178,7 +186,9 @@ impl GatedFunction {
         exec.blocks(a.len(), |i, m| {
             let r = i..i + m;
             // SAFETY: the block lies within all five slices.
-            unsafe { self.block_back(exec, &a[r.clone()], &b[r.clone()], &grad[r], da.at(i), db.at(i)) }
+            unsafe {
+                self.block_back(exec, &a[r.clone()], &b[r.clone()], &grad[r], da.at(i), db.at(i))
+            }
         });
     }
 
@@ -187,7 +197,14 @@ impl GatedFunction {
     /// # Panics
     /// If `width` is odd or 0, if `x` is not whole rows, or if `y` is not half as long.
     #[track_caller]
-    pub fn forward_packed<T: Element>(&self, exec: &Exec, x: &[T], width: usize, layout: Layout, y: &mut [T]) {
+    pub fn forward_packed<T: Element>(
+        &self,
+        exec: &Exec,
+        x: &[T],
+        width: usize,
+        layout: Layout,
+        y: &mut [T],
+    ) {
         let half = packed_half(x.len(), width);
         same_length("y", y.len(), "half of x", x.len() / 2);
         for (x, y) in x.chunks_exact(width).zip(y.chunks_exact_mut(half)) {
@@ -220,14 +237,18 @@ impl GatedFunction {
         let half = packed_half(x.len(), width);
         same_length("grad", grad.len(), "half of x", x.len() / 2);
         same_length("dx", dx.len(), "x", x.len());
-        for ((x, g), dx) in x.chunks_exact(width).zip(grad.chunks_exact(half)).zip(dx.chunks_exact_mut(width)) {
+        for ((x, g), dx) in
+            x.chunks_exact(width).zip(grad.chunks_exact(half)).zip(dx.chunks_exact_mut(width))
+        {
             match layout {
                 Layout::Halves => {
                     let (da, db) = dx.split_at_mut(half);
                     self.backward_with(exec, &x[..half], &x[half..], g, da, db);
                 }
                 Layout::Interleaved => {
-                    for ((x, g), dx) in x.chunks(2 * STRIP).zip(g.chunks(STRIP)).zip(dx.chunks_mut(2 * STRIP)) {
+                    for ((x, g), dx) in
+                        x.chunks(2 * STRIP).zip(g.chunks(STRIP)).zip(dx.chunks_mut(2 * STRIP))
+                    {
                         let (a, b) = unzip(x);
                         let (mut da, mut db) = ([T::default(); STRIP], [T::default(); STRIP]);
                         let m = g.len();
@@ -257,8 +278,14 @@ fn unzip<T: Element>(x: &[T]) -> ([T; STRIP], [T; STRIP]) {
 
 #[track_caller]
 fn packed_half(n: usize, width: usize) -> usize {
-    assert!(width != 0 && width.is_multiple_of(2), "a packed row has {width} elements; it must have an even number");
-    assert!(n.is_multiple_of(width), "x has {n} elements, which is not a multiple of the row length {width}");
+    assert!(
+        width != 0 && width.is_multiple_of(2),
+        "a packed row has {width} elements; it must have an even number"
+    );
+    assert!(
+        n.is_multiple_of(width),
+        "x has {n} elements, which is not a multiple of the row length {width}"
+    );
     width / 2
 }
 
@@ -267,4 +294,3 @@ impl core::fmt::Debug for GatedFunction {
         write!(f, "{}(gate: {:?})", self.name(), self.gate)
     }
 }
-

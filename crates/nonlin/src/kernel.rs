@@ -135,7 +135,13 @@ unsafe fn run<R: Io, const I: usize, const O: usize>(
         rest = false;
         for k in 0..I {
             // SAFETY: `n - whole < R::N <= WIDEST` elements are left.
-            unsafe { core::ptr::copy_nonoverlapping(inputs[k].add(whole), source[k].as_mut_ptr(), n - whole) }
+            unsafe {
+                core::ptr::copy_nonoverlapping(
+                    inputs[k].add(whole),
+                    source[k].as_mut_ptr(),
+                    n - whole,
+                )
+            }
             inputs[k] = source[k].as_ptr();
         }
         for k in 0..O {
@@ -146,7 +152,9 @@ unsafe fn run<R: Io, const I: usize, const O: usize>(
     if whole < n {
         for k in 0..O {
             // SAFETY: as above.
-            unsafe { core::ptr::copy_nonoverlapping(target[k].as_ptr(), arrays[k].add(whole), n - whole) }
+            unsafe {
+                core::ptr::copy_nonoverlapping(target[k].as_ptr(), arrays[k].add(whole), n - whole)
+            }
         }
     }
 }
@@ -228,9 +236,13 @@ fn spread<R: Io>(p: P<'_>) -> Params<R> {
 unsafe fn forward_f32<S: Simd, A: Elementwise>(x: *const f32, y: *mut f32, n: usize, p: P<'_>) {
     match A::ROUTE {
         // SAFETY: the caller's promise.
-        Route::Wide => unsafe { run::<Narrow<S::F64>, 1, 1>([x], [y], n, Value::<A, _>(spread(p), PhantomData)) },
+        Route::Wide => unsafe {
+            run::<Narrow<S::F64>, 1, 1>([x], [y], n, Value::<A, _>(spread(p), PhantomData))
+        },
         // SAFETY: the caller's promise.
-        Route::Single => unsafe { run::<Single<S::F32>, 1, 1>([x], [y], n, Value::<A, _>(spread(p), PhantomData)) },
+        Route::Single => unsafe {
+            run::<Single<S::F32>, 1, 1>([x], [y], n, Value::<A, _>(spread(p), PhantomData))
+        },
     }
 }
 
@@ -241,29 +253,59 @@ unsafe fn forward_f64<S: Simd, A: Elementwise>(x: *const f64, y: *mut f64, n: us
 }
 
 #[inline(always)]
-unsafe fn backward_f32<S: Simd, A: Elementwise>(x: *const f32, g: *const f32, dx: *mut f32, n: usize, p: P<'_>) {
+unsafe fn backward_f32<S: Simd, A: Elementwise>(
+    x: *const f32,
+    g: *const f32,
+    dx: *mut f32,
+    n: usize,
+    p: P<'_>,
+) {
     match A::ROUTE {
         // SAFETY: the caller's promise.
-        Route::Wide => unsafe { run::<Narrow<S::F64>, 2, 1>([x, g], [dx], n, Backward::<A, _>(spread(p), PhantomData)) },
+        Route::Wide => unsafe {
+            run::<Narrow<S::F64>, 2, 1>([x, g], [dx], n, Backward::<A, _>(spread(p), PhantomData))
+        },
         // SAFETY: the caller's promise.
-        Route::Single => unsafe { run::<Single<S::F32>, 2, 1>([x, g], [dx], n, Backward::<A, _>(spread(p), PhantomData)) },
+        Route::Single => unsafe {
+            run::<Single<S::F32>, 2, 1>([x, g], [dx], n, Backward::<A, _>(spread(p), PhantomData))
+        },
     }
 }
 
 #[inline(always)]
-unsafe fn backward_f64<S: Simd, A: Elementwise>(x: *const f64, g: *const f64, dx: *mut f64, n: usize, p: P<'_>) {
+unsafe fn backward_f64<S: Simd, A: Elementwise>(
+    x: *const f64,
+    g: *const f64,
+    dx: *mut f64,
+    n: usize,
+    p: P<'_>,
+) {
     // SAFETY: the caller's promise.
     unsafe { run::<Full<S::F64>, 2, 1>([x, g], [dx], n, Backward::<A, _>(spread(p), PhantomData)) }
 }
 
 #[inline(always)]
-unsafe fn each_f32<S: Simd, A: Elementwise>(x: *const f32, w: *const f32, y: *mut f32, n: usize, p: P<'_>) {
+unsafe fn each_f32<S: Simd, A: Elementwise>(
+    x: *const f32,
+    w: *const f32,
+    y: *mut f32,
+    n: usize,
+    p: P<'_>,
+) {
     // SAFETY: the caller's promise.
-    unsafe { run::<Narrow<S::F64>, 2, 1>([x, w], [y], n, EachValue::<A, _>(spread(p), PhantomData)) }
+    unsafe {
+        run::<Narrow<S::F64>, 2, 1>([x, w], [y], n, EachValue::<A, _>(spread(p), PhantomData))
+    }
 }
 
 #[inline(always)]
-unsafe fn each_f64<S: Simd, A: Elementwise>(x: *const f64, w: *const f64, y: *mut f64, n: usize, p: P<'_>) {
+unsafe fn each_f64<S: Simd, A: Elementwise>(
+    x: *const f64,
+    w: *const f64,
+    y: *mut f64,
+    n: usize,
+    p: P<'_>,
+) {
     // SAFETY: the caller's promise.
     unsafe { run::<Full<S::F64>, 2, 1>([x, w], [y], n, EachValue::<A, _>(spread(p), PhantomData)) }
 }
@@ -280,7 +322,14 @@ unsafe fn each_backward_f32<S: Simd, A: Elementwise>(
     p: P<'_>,
 ) {
     // SAFETY: the caller's promise.
-    unsafe { run::<Narrow<S::F64>, 3, 2>([x, w, g], [dx, dw], n, EachBackward::<A, _>(spread(p), PhantomData)) }
+    unsafe {
+        run::<Narrow<S::F64>, 3, 2>(
+            [x, w, g],
+            [dx, dw],
+            n,
+            EachBackward::<A, _>(spread(p), PhantomData),
+        )
+    }
 }
 
 #[inline(always)]
@@ -295,7 +344,14 @@ unsafe fn each_backward_f64<S: Simd, A: Elementwise>(
     p: P<'_>,
 ) {
     // SAFETY: the caller's promise.
-    unsafe { run::<Full<S::F64>, 3, 2>([x, w, g], [dx, dw], n, EachBackward::<A, _>(spread(p), PhantomData)) }
+    unsafe {
+        run::<Full<S::F64>, 3, 2>(
+            [x, w, g],
+            [dx, dw],
+            n,
+            EachBackward::<A, _>(spread(p), PhantomData),
+        )
+    }
 }
 
 #[inline(always)]

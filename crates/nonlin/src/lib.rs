@@ -62,7 +62,8 @@ mod simd;
 mod softmax;
 
 pub use activation::{
-    Bounds, Claims, Elementwise, Gate, Gated, Kink, MAX_PARAMS, Meta, Param, Params, Route, dual_partials, dual_slope,
+    Bounds, Claims, Elementwise, Gate, Gated, Kink, MAX_PARAMS, Meta, Param, Params, Route,
+    dual_partials, dual_slope,
 };
 #[cfg(feature = "alloc")]
 pub use catalog::{ROWWISE, functions, gated, gated_functions, get, get_approximate, rowwise};
@@ -83,6 +84,8 @@ pub use half::{bf16, f16};
 
 /// What a definition file needs.
 mod prelude {
-    pub(crate) use crate::activation::{Bounds, Claims, Elementwise, Gate, Gated, Kink, Meta, Param, Params, Route};
+    pub(crate) use crate::activation::{
+        Bounds, Claims, Elementwise, Gate, Gated, Kink, Meta, Param, Params, Route,
+    };
     pub(crate) use crate::real::{Prim, Real};
 }

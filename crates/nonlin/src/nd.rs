@@ -15,7 +15,9 @@ use crate::function::Activation;
 use crate::functions::Prelu;
 use crate::gated::{GatedFunction, Layout};
 use crate::softmax::{Mask, Softmax};
-use ndarray::{Array, ArrayRef, ArrayViewD, ArrayViewMutD, Axis, Dimension, IxDyn, ShapeBuilder, Slice};
+use ndarray::{
+    Array, ArrayRef, ArrayViewD, ArrayViewMutD, Axis, Dimension, IxDyn, ShapeBuilder, Slice,
+};
 use std::{format, vec, vec::Vec};
 
 /// Elements that are gathered at a time.
@@ -51,7 +53,11 @@ pub trait NdActivation: Activation {
     ///
     /// # Errors
     /// If the shapes differ.
-    fn forward_nd_into<T: Element, D: Dimension>(&self, x: &ArrayRef<T, D>, y: &mut ArrayRef<T, D>) -> Result<(), Error> {
+    fn forward_nd_into<T: Element, D: Dimension>(
+        &self,
+        x: &ArrayRef<T, D>,
+        y: &mut ArrayRef<T, D>,
+    ) -> Result<(), Error> {
         same_shape("y", y.shape(), "x", x.shape())?;
         elementwise([x], [y], &|[x], [y]| self.forward(x, y));
         Ok(())
@@ -78,7 +84,11 @@ pub trait NdActivation: Activation {
     ///
     /// # Errors
     /// If the shapes differ.
-    fn derivative_nd_into<T: Element, D: Dimension>(&self, x: &ArrayRef<T, D>, dy: &mut ArrayRef<T, D>) -> Result<(), Error> {
+    fn derivative_nd_into<T: Element, D: Dimension>(
+        &self,
+        x: &ArrayRef<T, D>,
+        dy: &mut ArrayRef<T, D>,
+    ) -> Result<(), Error> {
         same_shape("dy", dy.shape(), "x", x.shape())?;
         elementwise([x], [dy], &|[x], [dy]| self.derivative(x, dy));
         Ok(())
@@ -127,7 +137,11 @@ pub trait NdActivation: Activation {
     ///
     /// # Errors
     /// If the shapes differ.
-    fn backward_nd<T: Element, D: Dimension>(&self, x: &ArrayRef<T, D>, grad: &ArrayRef<T, D>) -> Result<Array<T, D>, Error> {
+    fn backward_nd<T: Element, D: Dimension>(
+        &self,
+        x: &ArrayRef<T, D>,
+        grad: &ArrayRef<T, D>,
+    ) -> Result<Array<T, D>, Error> {
         let mut dx = like(x);
         self.backward_nd_into(x, grad, &mut dx)?;
         Ok(dx)
@@ -156,7 +170,9 @@ fn same_shape(name: &str, got: &[usize], what: &str, wanted: &[usize]) -> Result
     if got == wanted {
         return Ok(());
     }
-    Err(Error::Shape(format!("{name} has shape {got:?}, {what} has {wanted:?}: they must be equal")))
+    Err(Error::Shape(format!(
+        "{name} has shape {got:?}, {what} has {wanted:?}: they must be equal"
+    )))
 }
 
 /// The axis that `axis` names, counted from the end if it is negative.
@@ -173,7 +189,9 @@ fn axis_of(shape: &[usize], axis: isize) -> Result<Axis, Error> {
 fn memory_order(shape: &[usize], strides: &[isize]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..shape.len()).collect();
     let outer = |a: usize| shape[a] <= 1 || strides[a] == 0;
-    order.sort_by_key(|&a| core::cmp::Reverse(if outer(a) { usize::MAX } else { strides[a].unsigned_abs() }));
+    order.sort_by_key(|&a| {
+        core::cmp::Reverse(if outer(a) { usize::MAX } else { strides[a].unsigned_abs() })
+    });
     order
 }
 
@@ -229,7 +247,12 @@ fn walk<T: Element, const I: usize, const O: usize>(
     }
     let rank = shape.len();
     if rank == 0 {
-        return gather(inputs.each_ref().map(|v| v.iter()), outputs.each_mut().map(|v| v.iter_mut()), update, job);
+        return gather(
+            inputs.each_ref().map(|v| v.iter()),
+            outputs.each_mut().map(|v| v.iter_mut()),
+            update,
+            job,
+        );
     }
 
     // Forwards along every axis where all of them go backwards, where that is the output's direction.
@@ -246,9 +269,13 @@ fn walk<T: Element, const I: usize, const O: usize>(
     let last = Axis(rank - 1);
     for a in (0..rank - 1).rev().map(Axis) {
         let joins = |shape: &[usize], strides: &[isize]| {
-            shape[a.0] == 1 || strides[a.0] == strides[last.0] * shape[last.0] as isize || shape[last.0] == 1
+            shape[a.0] == 1
+                || strides[a.0] == strides[last.0] * shape[last.0] as isize
+                || shape[last.0] == 1
         };
-        if inputs.iter().all(|v| joins(v.shape(), v.strides())) && outputs.iter().all(|v| joins(v.shape(), v.strides())) {
+        if inputs.iter().all(|v| joins(v.shape(), v.strides()))
+            && outputs.iter().all(|v| joins(v.shape(), v.strides()))
+        {
             inputs.iter_mut().for_each(|v| assert!(v.merge_axes(a, last)));
             outputs.iter_mut().for_each(|v| assert!(v.merge_axes(a, last)));
         }
@@ -256,7 +283,12 @@ fn walk<T: Element, const I: usize, const O: usize>(
 
     let n = outputs[0].shape()[last.0];
     if n < SHORT {
-        return gather(inputs.each_ref().map(|v| v.iter()), outputs.each_mut().map(|v| v.iter_mut()), update, job);
+        return gather(
+            inputs.each_ref().map(|v| v.iter()),
+            outputs.each_mut().map(|v| v.iter_mut()),
+            update,
+            job,
+        );
     }
     let runs = outputs[0].len() / n;
     let mut from = inputs.each_ref().map(|v| v.lanes(last).into_iter());
@@ -264,12 +296,18 @@ fn walk<T: Element, const I: usize, const O: usize>(
     for _ in 0..runs {
         let from = from.each_mut().map(|lanes| lanes.next().expect("as many runs in each array"));
         let mut to = to.each_mut().map(|lanes| lanes.next().expect("as many runs in each array"));
-        let dense = from.iter().all(|v| v.strides()[0] == 1) && to.iter().all(|v| v.strides()[0] == 1);
+        let dense =
+            from.iter().all(|v| v.strides()[0] == 1) && to.iter().all(|v| v.strides()[0] == 1);
         if dense {
             let from = from.each_ref().map(|v| v.as_slice().expect("a run without steps"));
             job(from, to.each_mut().map(|v| v.as_slice_mut().expect("a run without steps")));
         } else {
-            gather(from.each_ref().map(|v| v.iter()), to.each_mut().map(|v| v.iter_mut()), update, job);
+            gather(
+                from.each_ref().map(|v| v.iter()),
+                to.each_mut().map(|v| v.iter_mut()),
+                update,
+                job,
+            );
         }
     }
 }
@@ -319,7 +357,11 @@ impl Softmax {
     ///
     /// # Errors
     /// If there is no such axis.
-    pub fn forward_nd<T: Element, D: Dimension>(&self, x: &ArrayRef<T, D>, axis: isize) -> Result<Array<T, D>, Error> {
+    pub fn forward_nd<T: Element, D: Dimension>(
+        &self,
+        x: &ArrayRef<T, D>,
+        axis: isize,
+    ) -> Result<Array<T, D>, Error> {
         let mut y = like(x);
         self.forward_nd_into(x, axis, &mut y)?;
         Ok(y)
@@ -347,7 +389,11 @@ impl Softmax {
     ///
     /// # Errors
     /// If there is no such axis.
-    pub fn forward_nd_in_place<T: Element, D: Dimension>(&self, x: &mut ArrayRef<T, D>, axis: isize) -> Result<(), Error> {
+    pub fn forward_nd_in_place<T: Element, D: Dimension>(
+        &self,
+        x: &mut ArrayRef<T, D>,
+        axis: isize,
+    ) -> Result<(), Error> {
         let a = axis_of(x.shape(), axis)?;
         let shape = x.shape().to_vec();
         if let Some(x) = x.as_slice_mut() {
@@ -419,7 +465,11 @@ impl GatedFunction {
     ///
     /// # Errors
     /// If the shapes differ.
-    pub fn forward_nd<T: Element, D: Dimension>(&self, a: &ArrayRef<T, D>, b: &ArrayRef<T, D>) -> Result<Array<T, D>, Error> {
+    pub fn forward_nd<T: Element, D: Dimension>(
+        &self,
+        a: &ArrayRef<T, D>,
+        b: &ArrayRef<T, D>,
+    ) -> Result<Array<T, D>, Error> {
         let mut y = like(a);
         self.forward_nd_into(a, b, &mut y)?;
         Ok(y)
@@ -445,6 +495,7 @@ impl GatedFunction {
     ///
     /// # Errors
     /// If the shapes differ.
+    #[allow(clippy::type_complexity)]
     pub fn backward_nd<T: Element, D: Dimension>(
         &self,
         a: &ArrayRef<T, D>,
@@ -454,7 +505,9 @@ impl GatedFunction {
         same_shape("b", b.shape(), "a", a.shape())?;
         same_shape("grad", grad.shape(), "a", a.shape())?;
         let (mut da, mut db) = (like(a), like(b));
-        elementwise([a, b, grad], [&mut da, &mut db], &|[a, b, g], [da, db]| self.backward(a, b, g, da, db));
+        elementwise([a, b, grad], [&mut da, &mut db], &|[a, b, g], [da, db]| {
+            self.backward(a, b, g, da, db)
+        });
         Ok((da, db))
     }
 
@@ -496,7 +549,8 @@ impl GatedFunction {
     ) -> Result<Array<T, D>, Error> {
         let axis = packed_axis(x.shape(), axis)?;
         let [first, second] = parts(x.shape()[axis.0], layout);
-        let (da, db) = self.backward_nd(&x.slice_axis(axis, first), &x.slice_axis(axis, second), grad)?;
+        let (da, db) =
+            self.backward_nd(&x.slice_axis(axis, first), &x.slice_axis(axis, second), grad)?;
         let mut dx = like(x);
         dx.slice_axis_mut(axis, first).assign(&da);
         dx.slice_axis_mut(axis, second).assign(&db);
@@ -551,9 +605,15 @@ impl Prelu {
             return Ok(y);
         }
         let weights = spread(x.shape(), axis, weight)?;
-        walk([x.view().into_dyn(), repeat(&weights, x.shape())], [y.view_mut().into_dyn()], false, &|[x, w], [y]| {
-            Prelu::forward_channels(&exec, x, &[x.len()], 0, w, y).expect("a weight for each element");
-        });
+        walk(
+            [x.view().into_dyn(), repeat(&weights, x.shape())],
+            [y.view_mut().into_dyn()],
+            false,
+            &|[x, w], [y]| {
+                Prelu::forward_channels(&exec, x, &[x.len()], 0, w, y)
+                    .expect("a weight for each element");
+            },
+        );
         Ok(y)
     }
 
@@ -577,11 +637,18 @@ impl Prelu {
             let weights = spread(x.shape(), axis, weight)?;
             let mut each = like(x);
             let arrays = [x.view().into_dyn(), repeat(&weights, x.shape()), grad.view().into_dyn()];
-            walk(arrays, [dx.view_mut().into_dyn(), each.view_mut().into_dyn()], false, &|[x, w, g], [dx, dw]| {
-                Prelu::backward_channels(&exec, x, &[x.len()], 0, w, g, dx, dw).expect("a weight for each element");
-            });
+            walk(
+                arrays,
+                [dx.view_mut().into_dyn(), each.view_mut().into_dyn()],
+                false,
+                &|[x, w, g], [dx, dw]| {
+                    Prelu::backward_channels(&exec, x, &[x.len()], 0, w, g, dx, dw)
+                        .expect("a weight for each element");
+                },
+            );
             // Added in the order of the indices, as for slices.
-            let sum = |v: &mut dyn Iterator<Item = &T>| T::from_f64(v.fold(0.0, |s, v| s + v.to_f64()));
+            let sum =
+                |v: &mut dyn Iterator<Item = &T>| T::from_f64(v.fold(0.0, |s, v| s + v.to_f64()));
             if weight.len() == 1 {
                 dweight[0] = sum(&mut each.iter());
             } else {
@@ -596,7 +663,11 @@ impl Prelu {
 }
 
 /// The weights along `axis`; all other axes have one element.
-fn spread<'w, T: Element>(shape: &[usize], axis: isize, weight: &'w [T]) -> Result<ArrayViewD<'w, T>, Error> {
+fn spread<'w, T: Element>(
+    shape: &[usize],
+    axis: isize,
+    weight: &'w [T],
+) -> Result<ArrayViewD<'w, T>, Error> {
     let mut flat = vec![1; shape.len()];
     if weight.len() != 1 {
         let a = axis_of(shape, axis)?;

@@ -144,7 +144,11 @@ impl<T: Real> Split<T> {
     /// `hi` on the upper piece, `lo` on the lower one; NaN for NaN.
     #[inline(always)]
     pub fn join(self, hi: T, lo: T) -> T {
-        if self.upper { self.x.pick_at_least(self.c, hi, lo) } else { self.x.pick_above(self.c, hi, lo) }
+        if self.upper {
+            self.x.pick_at_least(self.c, hi, lo)
+        } else {
+            self.x.pick_above(self.c, hi, lo)
+        }
     }
 }
 

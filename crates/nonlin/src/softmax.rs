@@ -90,7 +90,9 @@ struct Shape {
 fn shape_of(len: usize, shape: &[usize], axis: isize) -> Result<Shape, Error> {
     let size = shape.iter().product::<usize>();
     if size != len {
-        return Err(Error::Shape(format!("shape {shape:?} has {size} elements, the array has {len}")));
+        return Err(Error::Shape(format!(
+            "shape {shape:?} has {size} elements, the array has {len}"
+        )));
     }
     let rank = shape.len() as isize;
     let a = if axis < 0 { axis + rank } else { axis };
@@ -126,7 +128,13 @@ impl Softmax {
     /// # Panics
     /// If `y` is not as long as `x`.
     #[track_caller]
-    pub fn forward<T: Element>(&self, x: &[T], shape: &[usize], axis: isize, y: &mut [T]) -> Result<(), Error> {
+    pub fn forward<T: Element>(
+        &self,
+        x: &[T],
+        shape: &[usize],
+        axis: isize,
+        y: &mut [T],
+    ) -> Result<(), Error> {
         self.forward_with(&Exec::new(), x, shape, axis, Mask::None, y)
     }
 
@@ -134,7 +142,12 @@ impl Softmax {
     ///
     /// # Errors
     /// If the shape does not fit `x`, or has no such axis.
-    pub fn forward_in_place<T: Element>(&self, x: &mut [T], shape: &[usize], axis: isize) -> Result<(), Error> {
+    pub fn forward_in_place<T: Element>(
+        &self,
+        x: &mut [T],
+        shape: &[usize],
+        axis: isize,
+    ) -> Result<(), Error> {
         let p = x.as_mut_ptr();
         self.run(&Exec::new(), p, p, x.len(), shape, axis, Mask::None)
     }
@@ -181,7 +194,12 @@ impl Softmax {
             Mask::Add(m) => m.len(),
             Mask::Causal { queries, .. } => queries.saturating_mul(n),
         };
-        if !matches!(mask, Mask::None) && (inner != 1 || masked == 0 || !masked.is_multiple_of(n) || !len.is_multiple_of(masked)) {
+        if !matches!(mask, Mask::None)
+            && (inner != 1
+                || masked == 0
+                || !masked.is_multiple_of(n)
+                || !len.is_multiple_of(masked))
+        {
             return Err(Error::Shape(format!(
                 "the mask has {masked} entries; along the last axis of shape {shape:?} it must have {n} for each row, \
                  and as many rows as divide {}",
@@ -273,7 +291,17 @@ impl Softmax {
         if inner == 1 {
             exec.rows(y.len() / n, n, |r| {
                 // SAFETY: row `r` lies within all three arrays; rows do not overlap.
-                unsafe { T::row_back(level, log, scale, y[r * n..].as_ptr(), grad[r * n..].as_ptr(), to.at(r * n), n) }
+                unsafe {
+                    T::row_back(
+                        level,
+                        log,
+                        scale,
+                        y[r * n..].as_ptr(),
+                        grad[r * n..].as_ptr(),
+                        to.at(r * n),
+                        n,
+                    )
+                }
             });
         } else {
             columns(exec, y.len(), n, inner, |from, rows| {
@@ -301,7 +329,13 @@ impl Softmax {
 const COLUMNS: usize = 16;
 
 /// Calls `f` with the index of the first element of some columns and a buffer for them.
-fn columns<T: Element>(exec: &Exec, len: usize, n: usize, inner: usize, f: impl Fn(usize, &mut [T]) + Sync) {
+fn columns<T: Element>(
+    exec: &Exec,
+    len: usize,
+    n: usize,
+    inner: usize,
+    f: impl Fn(usize, &mut [T]) + Sync,
+) {
     let strips = inner.div_ceil(COLUMNS);
     exec.rows(len / (n * inner) * strips, n * COLUMNS, |s| {
         let (outer, strip) = (s / strips, s % strips);
@@ -519,7 +553,9 @@ unsafe fn row<S: Simd, T: Cell>(
         let k = j / lanes;
         let more = z.gt(top[k]);
         if T::FULL {
-            let tie = Lanes::select(top[k].gt(z), zero, Lanes::select(more, zero, S::F64::splat(1.0))).gt(zero);
+            let tie =
+                Lanes::select(top[k].gt(z), zero, Lanes::select(more, zero, S::F64::splat(1.0)))
+                    .gt(zero);
             let higher = Lanes::select(tie, lo - top_lo[k], zero).gt(zero);
             top_lo[k] = Lanes::select(more, lo, Lanes::select(higher, lo, top_lo[k]));
         }
@@ -635,7 +671,14 @@ fn add_pair(a: Pair, b: f64) -> Pair {
 
 /// `dx = scale * y (g - sum g y)`; log: `scale * (g - e^y sum g)`.
 #[inline(always)]
-unsafe fn row_back<S: Simd, T: Cell>(log: bool, scale: f64, y: *const T, g: *const T, dx: *mut T, n: usize) {
+unsafe fn row_back<S: Simd, T: Cell>(
+    log: bool,
+    scale: f64,
+    y: *const T,
+    g: *const T,
+    dx: *mut T,
+    n: usize,
+) {
     let mut sums = [(0.0, 0.0); SUMS];
     for i in 0..n {
         // SAFETY: the caller's promise of `n` elements.
@@ -653,11 +696,8 @@ unsafe fn row_back<S: Simd, T: Cell>(log: bool, scale: f64, y: *const T, g: *con
     for i in 0..n {
         // SAFETY: as above.
         let (y, g) = unsafe { (y.add(i).read().to_f64(), g.add(i).read().to_f64()) };
-        let d = if log {
-            g - full::exp_neg(y, 0.0) * total.0
-        } else {
-            y * ((g - total.0) - total.1)
-        };
+        let d =
+            if log { g - full::exp_neg(y, 0.0) * total.0 } else { y * ((g - total.0) - total.1) };
         // SAFETY: as above.
         unsafe { dx.add(i).write(T::from_f64(scale * d)) }
     }
@@ -749,7 +789,8 @@ pub(crate) unsafe fn row_back_through_f64<T: Element>(
     n: usize,
 ) {
     // SAFETY: the caller's promise.
-    let widen = |p: *const T| -> Vec<f64> { (0..n).map(|i| unsafe { p.add(i).read() }.to_f64()).collect() };
+    let widen =
+        |p: *const T| -> Vec<f64> { (0..n).map(|i| unsafe { p.add(i).read() }.to_f64()).collect() };
     let (mut y, g) = (widen(y), widen(g));
     let p = y.as_mut_ptr();
     // SAFETY: the buffers have `n` elements.

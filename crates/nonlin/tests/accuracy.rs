@@ -12,7 +12,10 @@ const HALF: Bound = Bound { value: 0.501, slope: 0.501 };
 
 /// What the definition declares, which must not be more than the library promises.
 fn declared((value, slope): (f64, f64), promised: Bound) -> Bound {
-    assert!(value <= promised.value && slope <= promised.slope, "a definition declares more than is promised");
+    assert!(
+        value <= promised.value && slope <= promised.slope,
+        "a definition declares more than is promised"
+    );
     Bound { value, slope }
 }
 
@@ -24,12 +27,16 @@ fn all(check: impl Fn(&mut Report, &Function)) {
 
 #[test]
 fn single() {
-    all(|r, f| check_accuracy::<f32>(r, f, &inputs(f, 32, 8000), declared(f.claims().bounds.f32, F32)));
+    all(|r, f| {
+        check_accuracy::<f32>(r, f, &inputs(f, 32, 8000), declared(f.claims().bounds.f32, F32))
+    });
 }
 
 #[test]
 fn double() {
-    all(|r, f| check_accuracy::<f64>(r, f, &inputs(f, 4, 8000), declared(f.claims().bounds.f64, F64)));
+    all(|r, f| {
+        check_accuracy::<f64>(r, f, &inputs(f, 4, 8000), declared(f.claims().bounds.f64, F64))
+    });
 }
 
 #[test]
@@ -47,7 +54,9 @@ fn grid(f: &Function) -> Vec<&'static [f64]> {
     match f.name() {
         "celu" => vec![&[1e-6], &[1e-3], &[0.1], &[0.5], &[2.0], &[10.0], &[1e6]],
         "elu" => vec![&[-1.5], &[0.0], &[1e-3], &[0.3], &[2.0], &[1e5]],
-        "hard_sigmoid" => vec![&[0.2, 0.5], &[1.0, 0.0], &[1e-6, 0.5], &[10.0, -3.0], &[0.3, 0.75], &[1e6, 2.0]],
+        "hard_sigmoid" => {
+            vec![&[0.2, 0.5], &[1.0, 0.0], &[1e-6, 0.5], &[10.0, -3.0], &[0.3, 0.75], &[1e6, 2.0]]
+        }
         "leaky_relu" | "prelu" => vec![&[-0.5], &[0.0], &[1e-30], &[0.2], &[1.0], &[3.0], &[1e4]],
         "rrelu" => vec![&[0.0, 0.0], &[-0.5, 0.25], &[0.1, 0.1], &[0.5, 4.0]],
         "silu" => vec![&[-2.0], &[0.0], &[1e-3], &[0.5], &[1.702], &[10.0], &[1e4], &[-1e-3]],

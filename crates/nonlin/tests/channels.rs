@@ -28,7 +28,7 @@ fn plain<T: Number>(x: &[T], w: impl Fn(usize) -> T, g: &[T]) -> (Vec<T>, Vec<T>
     for (i, v) in x.iter().enumerate() {
         let (x, w, g) = (v.wide(), w(i).wide(), g[i].wide());
         // At -inf a slope of 0 gives 0, as everywhere.
-        let low = if w == 0.0 && x == f64::NEG_INFINITY { w * -1.0 } else { w * x };
+        let low = if w == 0.0 && x == f64::NEG_INFINITY { -w } else { w * x };
         out.0.push(if x.is_nan() || x > 0.0 { *v } else { T::round(low) });
         out.1.push(if x.is_nan() { *v } else { T::round(g * if x > 0.0 { 1.0 } else { w }) });
         out.2.push(if x > 0.0 { Dd::new(0.0) } else { Dd::new(g) * Dd::new(x) });
@@ -63,20 +63,35 @@ fn prelu<T: Number>(bound: f64) {
             let channel = |i: usize| if shared { 0 } else { i / inner % c };
             let (y, dx, parts) = plain(&x, |i| w[channel(i)], &g);
             for level in levels() {
-                for exec in [at(level), at(level).block(1), at(level).block(7), at(level).block(1000)] {
-                    let (mut gy, mut gx, mut gw) = (vec![T::default(); len], vec![T::default(); len], vec![T::default(); w.len()]);
+                for exec in
+                    [at(level), at(level).block(1), at(level).block(7), at(level).block(1000)]
+                {
+                    let (mut gy, mut gx, mut gw) = (
+                        vec![T::default(); len],
+                        vec![T::default(); len],
+                        vec![T::default(); w.len()],
+                    );
                     Prelu::forward_channels(&exec, &x, shape, axis, &w, &mut gy).unwrap();
-                    Prelu::backward_channels(&exec, &x, shape, axis, &w, &g, &mut gx, &mut gw).unwrap();
-                    let name = || format!("{} {level} {shape:?} {axis} shared {shared}", T::NAME_OF);
+                    Prelu::backward_channels(&exec, &x, shape, axis, &w, &g, &mut gx, &mut gw)
+                        .unwrap();
+                    let name =
+                        || format!("{} {level} {shape:?} {axis} shared {shared}", T::NAME_OF);
                     r.need(first_difference(&gy, &y).is_none(), || format!("{}: forward", name()));
                     r.need(first_difference(&gx, &dx).is_none(), || format!("{}: dx", name()));
                     for (k, got) in gw.iter().enumerate() {
-                        let of: Vec<Dd> = (0..len).filter(|&i| channel(i) == k).map(|i| parts[i]).collect();
+                        let of: Vec<Dd> =
+                            (0..len).filter(|&i| channel(i) == k).map(|i| parts[i]).collect();
                         let want = dd_sum(of.iter().copied());
                         let size: f64 = of.iter().map(|d| d.hi.abs()).sum();
                         let off = (got.wide() - want.hi).abs();
-                        let ok = if want.hi.is_finite() { off <= bound * size } else { !got.wide().is_finite() };
-                        r.need(ok, || format!("{}: dweight[{k}] = {got:?}, not {:e}", name(), want.hi));
+                        let ok = if want.hi.is_finite() {
+                            off <= bound * size
+                        } else {
+                            !got.wide().is_finite()
+                        };
+                        r.need(ok, || {
+                            format!("{}: dweight[{k}] = {got:?}, not {:e}", name(), want.hi)
+                        });
                     }
                 }
             }
@@ -106,7 +121,14 @@ fn prelu_with_one_slope_is_the_function() {
 fn prelu_shapes_that_do_not_fit() {
     let x = [0.0f32; 6];
     let mut y = [0.0; 6];
-    let mut text = |shape: &[usize], axis: isize, w: &[f32]| match Prelu::forward_channels(&Exec::new(), &x, shape, axis, w, &mut y) {
+    let mut text = |shape: &[usize], axis: isize, w: &[f32]| match Prelu::forward_channels(
+        &Exec::new(),
+        &x,
+        shape,
+        axis,
+        w,
+        &mut y,
+    ) {
         Err(Error::Shape(text)) => text,
         other => panic!("{other:?}"),
     };
@@ -115,13 +137,35 @@ fn prelu_shapes_that_do_not_fit() {
         text(&[2, 3], 2, &[0.0; 3]),
         "axis 2 is out of range for shape [2, 3]; 3 slopes need an axis of that length (a 1-d input takes one shared slope)"
     );
-    assert_eq!(text(&[2, 3], 1, &[0.0; 2]), "axis 1 of shape [2, 3] has 3 channels, but there are 2 slopes; give 3 or 1");
-    assert_eq!(text(&[2, 3], 1, &[]), "axis 1 of shape [2, 3] has 3 channels, but there are 0 slopes; give 3 or 1");
+    assert_eq!(
+        text(&[2, 3], 1, &[0.0; 2]),
+        "axis 1 of shape [2, 3] has 3 channels, but there are 2 slopes; give 3 or 1"
+    );
+    assert_eq!(
+        text(&[2, 3], 1, &[]),
+        "axis 1 of shape [2, 3] has 3 channels, but there are 0 slopes; give 3 or 1"
+    );
     let (mut dx, mut dw) = ([0.0; 6], [0.0; 2]);
-    assert!(Prelu::backward_channels(&Exec::new(), &x, &[2, 3], 1, &[0.0; 2], &x, &mut dx, &mut dw).is_err());
-    assert_eq!(Prelu::forward_channels::<f32>(&Exec::new(), &[], &[0, 3], 1, &[0.0; 3], &mut []), Ok(()));
+    assert!(
+        Prelu::backward_channels(&Exec::new(), &x, &[2, 3], 1, &[0.0; 2], &x, &mut dx, &mut dw)
+            .is_err()
+    );
+    assert_eq!(
+        Prelu::forward_channels::<f32>(&Exec::new(), &[], &[0, 3], 1, &[0.0; 3], &mut []),
+        Ok(())
+    );
     let mut dw = [9.0; 3];
-    Prelu::backward_channels::<f32>(&Exec::new(), &[], &[0, 3], 1, &[0.0; 3], &[], &mut [], &mut dw).unwrap();
+    Prelu::backward_channels::<f32>(
+        &Exec::new(),
+        &[],
+        &[0, 3],
+        1,
+        &[0.0; 3],
+        &[],
+        &mut [],
+        &mut dw,
+    )
+    .unwrap();
     assert_eq!(dw, [0.0; 3]);
 }
 
@@ -151,16 +195,21 @@ fn rrelu<T: Number>() {
             assert!(y.wide() == x && d.wide() == 1.0);
         } else if x.is_finite() {
             assert!(d >= low && d <= high, "slope {d:?}");
-            assert!(ulp_error(y, Dd::new(d.wide()) .hi * x) <= 0.5, "{y:?} = {d:?} {x}");
+            assert!(ulp_error(y, Dd::new(d.wide()).hi * x) <= 0.5, "{y:?} = {d:?} {x}");
         }
     }
     for level in levels() {
-        let mut execs = vec![at(level), at(level).block(1), at(level).block(7), at(level).block(1000)];
+        let mut execs =
+            vec![at(level), at(level).block(1), at(level).block(7), at(level).block(1000)];
         #[cfg(feature = "rayon")]
         execs.push(at(level).block(100).parallel());
         for exec in execs {
             let got = train(&exec, 42, 0, &x);
-            assert!(first_difference(&got.0, &want.0).is_none() && first_difference(&got.1, &want.1).is_none(), "{exec:?}");
+            assert!(
+                first_difference(&got.0, &want.0).is_none()
+                    && first_difference(&got.1, &want.1).is_none(),
+                "{exec:?}"
+            );
         }
     }
     // In two parts, by offset.
@@ -168,7 +217,10 @@ fn rrelu<T: Number>() {
     let got = [train(&Exec::new(), 42, 0, a).0, train(&Exec::new(), 42, 1234, b).0].concat();
     assert_eq!(first_difference(&got, &want.0), None);
     let other = train(&Exec::new(), 43, 0, &x).1;
-    assert!(other.iter().zip(&want.1).filter(|(a, b)| a == b).count() < n * 3 / 4, "another seed gives the same slopes");
+    assert!(
+        other.iter().zip(&want.1).filter(|(a, b)| a == b).count() < n * 3 / 4,
+        "another seed gives the same slopes"
+    );
 }
 
 #[test]

@@ -16,7 +16,14 @@ fn all(check: impl Fn(&mut Report, &Function)) {
 fn textbook_formula() {
     all(check_formula);
     let mut r = Report::default();
-    for (name, p) in [("elu", -0.7), ("celu", 3.0), ("leaky_relu", -0.2), ("silu", -1.5), ("softplus", 4.0), ("prelu", 2.0)] {
+    for (name, p) in [
+        ("elu", -0.7),
+        ("celu", 3.0),
+        ("leaky_relu", -0.2),
+        ("silu", -1.5),
+        ("softplus", 4.0),
+        ("prelu", 2.0),
+    ] {
         check_formula(&mut r, &nonlin::get(name).unwrap().with_index(0, p).unwrap());
     }
     r.finish();

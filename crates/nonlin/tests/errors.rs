@@ -17,8 +17,14 @@ fn unknown_functions() {
     says(get("swiglu2"), "unknown function `swiglu2`; did you mean `swiglu`?");
     says(gated("glue"), "unknown function `glue`; did you mean `glu`?");
     says(rowwise("softmaxx"), "unknown function `softmaxx`; did you mean `softmax`?");
-    says(get_approximate("gelu", "tahn"), "unknown function `gelu_tahn`; did you mean `gelu_tanh`?");
-    says(get_approximate("relu", "tanh"), "unknown function `relu_tanh`; did you mean `gelu_tanh`?");
+    says(
+        get_approximate("gelu", "tahn"),
+        "unknown function `gelu_tahn`; did you mean `gelu_tanh`?",
+    );
+    says(
+        get_approximate("relu", "tanh"),
+        "unknown function `relu_tanh`; did you mean `gelu_tanh`?",
+    );
     assert!(get("").is_err());
     // Gated units and softmax are not elementwise.
     says(get("swiglu"), "unknown function `swiglu`; did you mean `swiglu`?");
@@ -29,11 +35,20 @@ fn parameters() {
     let elu = get("elu").unwrap();
     says(elu.with("beta", 1.0), "`elu` has no parameter `beta`; it has alpha");
     says(get("relu").unwrap().with("alpha", 1.0), "`relu` has no parameter `alpha`; it has none");
-    says(get("rrelu").unwrap().with("alpha", 1.0), "`rrelu` has no parameter `alpha`; it has lower, upper");
+    says(
+        get("rrelu").unwrap().with("alpha", 1.0),
+        "`rrelu` has no parameter `alpha`; it has lower, upper",
+    );
     says(elu.with("alpha", f64::NAN), "`alpha` of `elu` is NaN; it must be a finite number");
     says(elu.with("alpha", f64::INFINITY), "`alpha` of `elu` is inf; it must be a finite number");
-    says(get("celu").unwrap().with("alpha", 0.0), "`alpha` of `celu` is 0; it must be at least 0.000001");
-    says(get("softplus").unwrap().with("beta", -1.0), "`beta` of `softplus` is -1; it must be at least 0.000001");
+    says(
+        get("celu").unwrap().with("alpha", 0.0),
+        "`alpha` of `celu` is 0; it must be at least 0.000001",
+    );
+    says(
+        get("softplus").unwrap().with("beta", -1.0),
+        "`beta` of `softplus` is -1; it must be at least 0.000001",
+    );
     says(
         get("hard_sigmoid").unwrap().with("alpha", 2e6),
         "`alpha` of `hard_sigmoid` is 2000000; it must be between 0.000001 and 1000000",
@@ -62,14 +77,19 @@ fn levels() {
     }
     says(
         "sse9".parse::<Level>(),
-        &format!("level `sse9` is not one of baseline, avx2, avx512, neon, or not of this processor; its best is `{}`", Level::best()),
+        &format!(
+            "level `sse9` is not one of baseline, avx2, avx512, neon, or not of this processor; its best is `{}`",
+            Level::best()
+        ),
     );
 }
 
 /// The message of a panic of `f`.
 fn panic_of(f: impl FnOnce() + std::panic::UnwindSafe) -> String {
     let e = std::panic::catch_unwind(f).expect_err("no panic");
-    e.downcast_ref::<String>().cloned().unwrap_or_else(|| (*e.downcast_ref::<&str>().unwrap()).to_string())
+    e.downcast_ref::<String>()
+        .cloned()
+        .unwrap_or_else(|| (*e.downcast_ref::<&str>().unwrap()).to_string())
 }
 
 #[test]
@@ -78,18 +98,54 @@ fn lengths() {
     let text = "x has 3 elements, y has 2: they must be equal";
     assert_eq!(panic_of(move || Gelu.forward(&x, &mut y)), text);
     assert_eq!(panic_of(move || Gelu.second_derivative(&x, &mut y)), text);
-    assert_eq!(panic_of(move || { Gelu.forward_uninit(&x, &mut [core::mem::MaybeUninit::uninit(); 2]); }), text);
-    assert_eq!(panic_of(move || Gelu.derivative(&x, &mut y)), "x has 3 elements, dy has 2: they must be equal");
-    assert_eq!(panic_of(move || Gelu.backward(&x, &y, &mut [0.0; 3])), "grad has 2 elements, x has 3: they must be equal");
-    assert_eq!(panic_of(move || Gelu.backward(&x, &x, &mut y)), "dx has 2 elements, x has 3: they must be equal");
-    assert_eq!(panic_of(move || Gelu.backward_in_place(&x, &mut y)), "grad has 2 elements, x has 3: they must be equal");
+    assert_eq!(
+        panic_of(move || {
+            Gelu.forward_uninit(&x, &mut [core::mem::MaybeUninit::uninit(); 2]);
+        }),
+        text
+    );
+    assert_eq!(
+        panic_of(move || Gelu.derivative(&x, &mut y)),
+        "x has 3 elements, dy has 2: they must be equal"
+    );
+    assert_eq!(
+        panic_of(move || Gelu.backward(&x, &y, &mut [0.0; 3])),
+        "grad has 2 elements, x has 3: they must be equal"
+    );
+    assert_eq!(
+        panic_of(move || Gelu.backward(&x, &x, &mut y)),
+        "dx has 2 elements, x has 3: they must be equal"
+    );
+    assert_eq!(
+        panic_of(move || Gelu.backward_in_place(&x, &mut y)),
+        "grad has 2 elements, x has 3: they must be equal"
+    );
     let glu = gated("glu").unwrap();
-    assert_eq!(panic_of(move || glu.forward(&x, &y, &mut [0.0; 3])), "b has 2 elements, a has 3: they must be equal");
-    assert_eq!(panic_of(move || glu.forward(&x, &x, &mut y)), "y has 2 elements, a has 3: they must be equal");
+    assert_eq!(
+        panic_of(move || glu.forward(&x, &y, &mut [0.0; 3])),
+        "b has 2 elements, a has 3: they must be equal"
+    );
+    assert_eq!(
+        panic_of(move || glu.forward(&x, &x, &mut y)),
+        "y has 2 elements, a has 3: they must be equal"
+    );
     let (mut a, mut b) = ([0.0; 3], [0.0; 3]);
-    assert_eq!(panic_of(move || glu.backward(&x, &x, &y, &mut a, &mut b)), "grad has 2 elements, a has 3: they must be equal");
+    assert_eq!(
+        panic_of(move || glu.backward(&x, &x, &y, &mut a, &mut b)),
+        "grad has 2 elements, a has 3: they must be equal"
+    );
     let exec = Exec::new();
-    let packed = |width: usize, n: usize| panic_of(move || glu.forward_packed(&exec, &vec![0.0f32; n], width, Layout::Halves, &mut vec![0.0; n / 2]));
+    let packed = |width: usize, n: usize| {
+        panic_of(move || {
+            glu.forward_packed(
+                &exec,
+                &vec![0.0f32; n],
+                width,
+                Layout::Halves,
+                &mut vec![0.0; n / 2],
+            )
+        })
+    };
     assert_eq!(packed(3, 6), "a packed row has 3 elements; it must have an even number");
     assert_eq!(packed(0, 6), "a packed row has 0 elements; it must have an even number");
     assert_eq!(packed(4, 6), "x has 6 elements, which is not a multiple of the row length 4");

@@ -24,7 +24,13 @@ struct Exact {
 fn exact(u: &str, a: f64, b: f64) -> Exact {
     let (x, y) = (Dd::new(a), Dd::new(b));
     let zero = Dd::new(0.0);
-    let plain = |value, da, db| Exact { value, partials: [da, db], k: zero, near_zero: false, closed: false };
+    let plain = |value, da, db| Exact {
+        value,
+        partials: [da, db],
+        k: zero,
+        near_zero: false,
+        closed: false,
+    };
     // x g(x) y for a gate g, whose slope is g + x g'.
     let self_gated = |j: Jet<Dd>, at: f64, closed: f64| {
         let own = x.max(Dd::new(-1e6)); // below, the gate is 0 to any precision that f64 has
@@ -40,13 +46,19 @@ fn exact(u: &str, a: f64, b: f64) -> Exact {
     };
     let gated_by_b = |v: Dd, d: Dd| {
         let j = y.jet(Prim::Sigmoid);
-        Exact { value: v * j.v, partials: [d * j.v, v * j.d], k: j.k, near_zero: false, closed: false }
+        Exact {
+            value: v * j.v,
+            partials: [d * j.v, v * j.d],
+            k: j.k,
+            near_zero: false,
+            closed: false,
+        }
     };
     let positive = if a > 0.0 { Dd::new(1.0) } else { zero };
     match u {
         "bilinear" => plain(x * y, y, x),
         "reglu" => plain(x.max(zero) * y, positive * y, x.max(zero)),
-        "swiglu" => self_gated(x.jet(Prim::Sigmoid), -1.278_464_542_761_073_8, -1400.0),
+        "swiglu" => self_gated(x.jet(Prim::Sigmoid), -1.278_464_542_761_074, -1400.0),
         "geglu" => self_gated(x.jet(Prim::Cdf), -0.751_791_524_693_564_5, -52.5),
         "glu" => gated_by_b(x, Dd::new(1.0)),
         "relu_glu" => gated_by_b(x.max(zero), positive),
@@ -90,7 +102,8 @@ fn accuracy<T: Number>(value_bound: f64, partial_bound: f64) {
             }
         }
         let ones = vec![T::round(1.0); a.len()];
-        let wants: Vec<Exact> = a.iter().zip(&b).map(|(a, b)| exact(u.name(), a.wide(), b.wide())).collect();
+        let wants: Vec<Exact> =
+            a.iter().zip(&b).map(|(a, b)| exact(u.name(), a.wide(), b.wide())).collect();
         for level in levels() {
             let mut y = vec![T::default(); a.len()];
             let (mut da, mut db) = (y.clone(), y.clone());
@@ -116,7 +129,9 @@ fn accuracy<T: Number>(value_bound: f64, partial_bound: f64) {
                     }
                     if want.closed && b[i].wide().abs() > 1e265 {
                         // The product of a closed gate and a huge value is not quite 0 in f64.
-                        r.need(got.wide().abs() <= 1e-280, || format!("{}: {got:?} at ({:?}, {:?})", u.name(), a[i], b[i]));
+                        r.need(got.wide().abs() <= 1e-280, || {
+                            format!("{}: {got:?} at ({:?}, {:?})", u.name(), a[i], b[i])
+                        });
                         continue;
                     }
                     // Where the normal distribution alone is below f64 its tail is extrapolated.
@@ -128,12 +143,23 @@ fn accuracy<T: Number>(value_bound: f64, partial_bound: f64) {
                         let what = ["f", "df/da", "df/db"][k];
                         format!(
                             "{} {} {level}: {what} at ({:e}, {:e}) is {:e}, not {:e} 2^{}: {e} ULP",
-                            u.name(), T::NAME_OF, a[i].wide(), b[i].wide(), got.wide(), part.hi, want.k.hi
+                            u.name(),
+                            T::NAME_OF,
+                            a[i].wide(),
+                            b[i].wide(),
+                            got.wide(),
+                            part.hi,
+                            want.k.hi
                         )
                     });
                 }
             }
-            println!("{:9} {:4} {level:9} {worst:.4?} ULP of {} pairs", u.name(), T::NAME_OF, a.len());
+            println!(
+                "{:9} {:4} {level:9} {worst:.4?} ULP of {} pairs",
+                u.name(),
+                T::NAME_OF,
+                a.len()
+            );
         }
     }
     r.finish();
@@ -164,10 +190,13 @@ fn reference() {
             for b in uniform::<f64>(-20.0, 20.0, 20, 5) {
                 let (v, da, db) = u.reference(a, b);
                 let want = exact(u.name(), a, b);
-                for (got, part) in [(v, want.value), (da, want.partials[0]), (db, want.partials[1])] {
+                for (got, part) in [(v, want.value), (da, want.partials[0]), (db, want.partials[1])]
+                {
                     let part = part.scale2(want.k);
                     let off = (got - part).hi.abs();
-                    r.need(off <= 1e-28 * part.hi.abs().max(1e-3), || format!("{} at ({a}, {b}): {got:?}, not {part:?}", u.name()));
+                    r.need(off <= 1e-28 * part.hi.abs().max(1e-3), || {
+                        format!("{} at ({a}, {b}): {got:?}, not {part:?}", u.name())
+                    });
                 }
             }
         }
@@ -176,12 +205,14 @@ fn reference() {
 }
 
 fn operands<T: Number>(n: u64) -> [Vec<T>; 3] {
-    [uniform(-9.0, 9.0, n, 1), uniform(-7.0, 7.0, n, 2), uniform(-3.0, 3.0, n, 3)].map(|mut v: Vec<T>| {
-        // Not in ascending order.
-        let h = v.len() / 2;
-        v.rotate_left(h);
-        v
-    })
+    [uniform(-9.0, 9.0, n, 1), uniform(-7.0, 7.0, n, 2), uniform(-3.0, 3.0, n, 3)].map(
+        |mut v: Vec<T>| {
+            // Not in ascending order.
+            let h = v.len() / 2;
+            v.rotate_left(h);
+            v
+        },
+    )
 }
 
 fn both<T: Number>(u: &GatedFunction, exec: &Exec, [a, b, g]: &[Vec<T>; 3]) -> [Vec<T>; 3] {
@@ -196,16 +227,30 @@ fn both<T: Number>(u: &GatedFunction, exec: &Exec, [a, b, g]: &[Vec<T>; 3]) -> [
 fn gate_first_or_second() {
     for u in gated_functions() {
         let [a, b, g] = operands::<f32>(100);
-        let first = both(&u.with_gate(Gate::First), &Exec::new(), &[a.clone(), b.clone(), g.clone()]);
-        let [y, da, db] = both(&u.with_gate(Gate::Second), &Exec::new(), &[b.clone(), a.clone(), g.clone()]);
+        let first =
+            both(&u.with_gate(Gate::First), &Exec::new(), &[a.clone(), b.clone(), g.clone()]);
+        let [y, da, db] =
+            both(&u.with_gate(Gate::Second), &Exec::new(), &[b.clone(), a.clone(), g.clone()]);
         assert_eq!(first, [y, db, da], "{}", u.name());
         let usual = both(u, &Exec::new(), &[a.clone(), b.clone(), g]);
-        assert_eq!(usual == first, u.gate() == Gate::First || u.name() == "bilinear", "{}", u.name());
+        assert_eq!(
+            usual == first,
+            u.gate() == Gate::First || u.name() == "bilinear",
+            "{}",
+            u.name()
+        );
         let (v, pa, pb) = u.with_gate(Gate::Second).reference(b[0], a[0]);
         let (w, qa, qb) = u.with_gate(Gate::First).reference(a[0], b[0]);
         assert_eq!((v.hi, pa.hi, pb.hi), (w.hi, qb.hi, qa.hi));
     }
-    for (name, gate) in [("glu", Gate::Second), ("relu_glu", Gate::Second), ("swiglu", Gate::First), ("geglu", Gate::First), ("reglu", Gate::First), ("bilinear", Gate::First)] {
+    for (name, gate) in [
+        ("glu", Gate::Second),
+        ("relu_glu", Gate::Second),
+        ("swiglu", Gate::First),
+        ("geglu", Gate::First),
+        ("reglu", Gate::First),
+        ("bilinear", Gate::First),
+    ] {
         assert_eq!(gated(name).unwrap().gate(), gate, "{name}");
     }
 }
@@ -213,15 +258,25 @@ fn gate_first_or_second() {
 #[test]
 fn units_of_one_are_their_gates() {
     let mut r = Report::default();
-    for (unit, function) in [("swiglu", "silu"), ("geglu", "gelu"), ("reglu", "relu"), ("glu", "sigmoid"), ("bilinear", "identity")] {
+    for (unit, function) in [
+        ("swiglu", "silu"),
+        ("geglu", "gelu"),
+        ("reglu", "relu"),
+        ("glu", "sigmoid"),
+        ("bilinear", "identity"),
+    ] {
         let (u, f) = (gated(unit).unwrap().with_gate(Gate::First), nonlin::get(function).unwrap());
         let a = uniform::<f64>(-30.0, 30.0, 1000, 1);
         let ones = vec![1.0; a.len()];
         let [y, da, db] = both(&u, &Exec::new(), &[a.clone(), ones.clone(), ones]);
         let (v, d) = (forward(&Exec::new(), &f, &a), derivative(&Exec::new(), &f, &a));
         for i in 0..a.len() {
-            r.need(ulp_error(y[i], v[i]) <= 1.0 && ulp_error(db[i], v[i]) <= 1.0, || format!("{unit}({}, 1) = {:e}, {function} = {:e}", a[i], y[i], v[i]));
-            r.need(ulp_error(da[i], d[i]) <= 1.0, || format!("{unit}'({}, 1) = {:e}, {function}' = {:e}", a[i], da[i], d[i]));
+            r.need(ulp_error(y[i], v[i]) <= 1.0 && ulp_error(db[i], v[i]) <= 1.0, || {
+                format!("{unit}({}, 1) = {:e}, {function} = {:e}", a[i], y[i], v[i])
+            });
+            r.need(ulp_error(da[i], d[i]) <= 1.0, || {
+                format!("{unit}'({}, 1) = {:e}, {function}' = {:e}", a[i], da[i], d[i])
+            });
         }
     }
     r.finish();
@@ -236,7 +291,9 @@ fn packed<T: Number>(u: &GatedFunction) {
             let rows = a.chunks(half).zip(b.chunks(half));
             match layout {
                 Layout::Halves => rows.flat_map(|(a, b)| a.iter().chain(b).copied()).collect(),
-                Layout::Interleaved => rows.flat_map(|(a, b)| a.iter().zip(b).flat_map(|(a, b)| [*a, *b])).collect(),
+                Layout::Interleaved => {
+                    rows.flat_map(|(a, b)| a.iter().zip(b).flat_map(|(a, b)| [*a, *b])).collect()
+                }
             }
         };
         for layout in [Layout::Halves, Layout::Interleaved] {
@@ -247,7 +304,12 @@ fn packed<T: Number>(u: &GatedFunction) {
                 assert_eq!(first_difference(&got, &y), None, "{} {layout:?} {half}", u.name());
                 let mut dx = vec![T::default(); x.len()];
                 u.backward_packed(&exec, &x, g, 2 * half, layout, &mut dx);
-                assert_eq!(first_difference(&dx, &pack(&da, &db, layout)), None, "{} {layout:?} {half}", u.name());
+                assert_eq!(
+                    first_difference(&dx, &pack(&da, &db, layout)),
+                    None,
+                    "{} {layout:?} {half}",
+                    u.name()
+                );
             }
         }
     }
@@ -273,17 +335,32 @@ fn agree<T: Number>() {
             let now = both(u, &at(level), &o);
             for exec in [at(level).block(1), at(level).block(7), at(level).block(1000)] {
                 let other = both(u, &exec, &o);
-                assert!((0..3).all(|k| first_difference(&now[k], &other[k]).is_none()), "{} {exec:?}", u.name());
+                assert!(
+                    (0..3).all(|k| first_difference(&now[k], &other[k]).is_none()),
+                    "{} {exec:?}",
+                    u.name()
+                );
                 #[cfg(feature = "rayon")]
                 for threads in [1, 2] {
-                    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                    let pool =
+                        rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
                     let other = pool.install(|| both(u, &exec.parallel(), &o));
-                    assert!((0..3).all(|k| first_difference(&now[k], &other[k]).is_none()), "{} {exec:?}", u.name());
+                    assert!(
+                        (0..3).all(|k| first_difference(&now[k], &other[k]).is_none()),
+                        "{} {exec:?}",
+                        u.name()
+                    );
                 }
             }
             let before = first.get_or_insert_with(|| now.clone());
             for k in 0..3 {
-                assert_eq!(first_difference(&before[k], &now[k]), None, "{} {} {level}", u.name(), T::NAME_OF);
+                assert_eq!(
+                    first_difference(&before[k], &now[k]),
+                    None,
+                    "{} {} {level}",
+                    u.name(),
+                    T::NAME_OF
+                );
             }
         }
     }
@@ -300,10 +377,15 @@ fn fused_levels_blocks_and_threads() {
 fn nan_stays_nan() {
     for u in gated_functions() {
         for level in levels() {
-            for (a, b) in [(f32::NAN, 1.0), (1.0, f32::NAN), (f32::NAN, f32::NAN), (f32::NAN, 0.0)] {
+            for (a, b) in [(f32::NAN, 1.0), (1.0, f32::NAN), (f32::NAN, f32::NAN), (f32::NAN, 0.0)]
+            {
                 let [y, da, db] = both(u, &at(level), &[vec![a], vec![b], vec![1.0]]);
                 assert!(y[0].is_nan(), "{} {level}: f({a}, {b}) = {y:?}", u.name());
-                assert!(da[0].is_nan() || db[0].is_nan(), "{} {level}: gradients at ({a}, {b}): {da:?}, {db:?}", u.name());
+                assert!(
+                    da[0].is_nan() || db[0].is_nan(),
+                    "{} {level}: gradients at ({a}, {b}): {da:?}, {db:?}",
+                    u.name()
+                );
             }
         }
     }

@@ -4,8 +4,13 @@
 mod common;
 
 use common::*;
-use ndarray::{Array, Array1, Array2, ArrayD, ArrayViewD, Axis, IxDyn, ShapeBuilder, Slice, arr0, array, s};
-use nonlin::{Activation, Error, Exec, Function, Layout, NdActivation, Prelu, Relu, Softmax, f16, gated_functions, get};
+use ndarray::{
+    Array, Array1, Array2, ArrayD, ArrayViewD, Axis, IxDyn, ShapeBuilder, Slice, arr0, array, s,
+};
+use nonlin::{
+    Activation, Error, Exec, Function, Layout, NdActivation, Prelu, Relu, Softmax, f16,
+    gated_functions, get,
+};
 use nonlin_testkit::samples::uniform;
 
 /// Calls `f` with views of many layouts and their names.
@@ -53,7 +58,8 @@ fn layouts<T: Number>(mut f: impl FnMut(&str, ArrayViewD<'_, T>)) {
     ] {
         f(name, v);
     }
-    let fortran = Array::from_shape_vec((4, 6, 10).f(), uniform::<T>(-6.0, 6.0, 240, 10)).unwrap().into_dyn();
+    let fortran =
+        Array::from_shape_vec((4, 6, 10).f(), uniform::<T>(-6.0, 6.0, 240, 10)).unwrap().into_dyn();
     f("Fortran order", fortran.view());
     let mut v = fortran.view();
     v.invert_axis(Axis(0));
@@ -111,7 +117,9 @@ fn everything<T: Number>(f: &Function) {
         let y = f.forward_nd(&x);
         check(name, &y.view(), &shape, &value);
         if x.as_slice_memory_order().is_some() {
-            let long = |v: &ArrayViewD<'_, T>| -> Vec<isize> { (0..v.ndim()).filter(|a| v.shape()[*a] > 1).map(|a| v.strides()[a]).collect() };
+            let long = |v: &ArrayViewD<'_, T>| -> Vec<isize> {
+                (0..v.ndim()).filter(|a| v.shape()[*a] > 1).map(|a| v.strides()[a]).collect()
+            };
             assert_eq!(long(&y.view()), long(&x), "{name}: memory order");
         }
         assert!(y.as_slice_memory_order().is_some() || y.is_empty(), "{name}: the result has gaps");
@@ -186,7 +194,8 @@ fn gated_in_any_layout() {
         layouts::<f32>(|name, a| {
             let shape = a.shape().to_vec();
             let n = a.len() as u64;
-            let (va, vb, vg) = (flat(&a), uniform::<f32>(-4.0, 4.0, n, 5), uniform::<f32>(-1.0, 1.0, n, 6));
+            let (va, vb, vg) =
+                (flat(&a), uniform::<f32>(-4.0, 4.0, n, 5), uniform::<f32>(-1.0, 1.0, n, 6));
             let mut b = ArrayD::from_elem(IxDyn(&shape).f(), 0.0);
             b.iter_mut().zip(&vb).for_each(|(to, v)| *to = *v);
             let g = ArrayD::from_shape_vec(IxDyn(&shape), vg.clone()).unwrap();
@@ -210,15 +219,29 @@ fn gated_in_any_layout() {
     }
 }
 
-fn packed(u: &nonlin::GatedFunction, name: &str, x: &ArrayViewD<'_, f32>, axis: usize, layout: Layout) {
+fn packed(
+    u: &nonlin::GatedFunction,
+    name: &str,
+    x: &ArrayViewD<'_, f32>,
+    axis: usize,
+    layout: Layout,
+) {
     let n = x.shape()[axis];
     if !n.is_multiple_of(2) {
         let e = u.forward_packed_nd(x, axis as isize, layout).unwrap_err();
-        assert_eq!(e.to_string(), format!("axis {axis} of shape {:?} holds two operands, but its length {n} is odd", x.shape()));
+        assert_eq!(
+            e.to_string(),
+            format!(
+                "axis {axis} of shape {:?} holds two operands, but its length {n} is odd",
+                x.shape()
+            )
+        );
         return;
     }
     let pick = |second: usize| {
-        let index: Vec<usize> = (0..n / 2).map(|i| if layout == Layout::Halves { i + second * n / 2 } else { 2 * i + second }).collect();
+        let index: Vec<usize> = (0..n / 2)
+            .map(|i| if layout == Layout::Halves { i + second * n / 2 } else { 2 * i + second })
+            .collect();
         x.select(Axis(axis), &index)
     };
     let (a, b) = (pick(0), pick(1));
@@ -231,7 +254,11 @@ fn packed(u: &nonlin::GatedFunction, name: &str, x: &ArrayViewD<'_, f32>, axis: 
     for (second, want) in [da, db].iter().enumerate() {
         for i in 0..n / 2 {
             let at = if layout == Layout::Halves { i + second * n / 2 } else { 2 * i + second };
-            assert_eq!(dx.index_axis(Axis(axis), at), want.index_axis(Axis(axis), i), "{name} {layout:?}");
+            assert_eq!(
+                dx.index_axis(Axis(axis), at),
+                want.index_axis(Axis(axis), i),
+                "{name} {layout:?}"
+            );
         }
     }
 }
@@ -248,9 +275,11 @@ fn prelu_in_any_layout() {
             let c = shape.get(axis as usize).copied().unwrap_or(1);
             for n in [1, c] {
                 let w = uniform::<f32>(0.0, 1.0, n as u64, 3);
-                let (mut y, mut dx, mut dw) = (vec![0.0; v.len()], vec![0.0; v.len()], vec![0.0; n]);
+                let (mut y, mut dx, mut dw) =
+                    (vec![0.0; v.len()], vec![0.0; v.len()], vec![0.0; n]);
                 Prelu::forward_channels(&Exec::new(), &v, &shape, axis, &w, &mut y).unwrap();
-                Prelu::backward_channels(&Exec::new(), &v, &shape, axis, &w, &g, &mut dx, &mut dw).unwrap();
+                Prelu::backward_channels(&Exec::new(), &v, &shape, axis, &w, &g, &mut dx, &mut dw)
+                    .unwrap();
                 check(name, &Prelu::forward_channels_nd(&x, axis, &w).unwrap().view(), &shape, &y);
                 let (gx, gw) = Prelu::backward_channels_nd(&x, axis, &w, &grad).unwrap();
                 check(name, &gx.view(), &shape, &dx);
@@ -261,10 +290,16 @@ fn prelu_in_any_layout() {
     let x = Array2::<f32>::zeros((2, 3));
     for x in [x.view(), x.clone().reversed_axes().view().reversed_axes()] {
         let e = Prelu::forward_channels_nd(&x, 1, &[0.0; 2]).unwrap_err();
-        assert_eq!(e.to_string(), "axis 1 of shape [2, 3] has 3 channels, but there are 2 slopes; give 3 or 1");
+        assert_eq!(
+            e.to_string(),
+            "axis 1 of shape [2, 3] has 3 channels, but there are 2 slopes; give 3 or 1"
+        );
     }
     let e = Prelu::forward_channels_nd(&x.t(), 1, &[0.0; 3]).unwrap_err();
-    assert_eq!(e.to_string(), "axis 1 of shape [3, 2] has 2 channels, but there are 3 slopes; give 2 or 1");
+    assert_eq!(
+        e.to_string(),
+        "axis 1 of shape [3, 2] has 2 channels, but there are 3 slopes; give 2 or 1"
+    );
 }
 
 #[test]
@@ -290,17 +325,50 @@ fn shapes_that_do_not_fit() {
     let text = "y has shape [3, 2], x has [2, 3]: they must be equal";
     assert_eq!(shape(Relu.forward_nd_into(&x, &mut y)), text);
     assert_eq!(shape(Softmax::new().forward_nd_into(&x, 0, &mut y)), text);
-    assert_eq!(shape(Relu.derivative_nd_into(&x, &mut y)), "dy has shape [3, 2], x has [2, 3]: they must be equal");
-    assert_eq!(shape(Relu.second_derivative_nd_into(&x, &mut y)), "d2y has shape [3, 2], x has [2, 3]: they must be equal");
-    assert_eq!(shape(Relu.backward_nd(&x, &y).map(drop)), "grad has shape [3, 2], x has [2, 3]: they must be equal");
-    assert_eq!(shape(Relu.backward_nd_into(&x, &x, &mut y)), "dx has shape [3, 2], x has [2, 3]: they must be equal");
+    assert_eq!(
+        shape(Relu.derivative_nd_into(&x, &mut y)),
+        "dy has shape [3, 2], x has [2, 3]: they must be equal"
+    );
+    assert_eq!(
+        shape(Relu.second_derivative_nd_into(&x, &mut y)),
+        "d2y has shape [3, 2], x has [2, 3]: they must be equal"
+    );
+    assert_eq!(
+        shape(Relu.backward_nd(&x, &y).map(drop)),
+        "grad has shape [3, 2], x has [2, 3]: they must be equal"
+    );
+    assert_eq!(
+        shape(Relu.backward_nd_into(&x, &x, &mut y)),
+        "dx has shape [3, 2], x has [2, 3]: they must be equal"
+    );
     let u = gated_functions()[0];
-    assert_eq!(shape(u.forward_nd(&x, &y).map(drop)), "b has shape [3, 2], a has [2, 3]: they must be equal");
-    assert_eq!(shape(u.backward_nd(&x, &x, &y).map(drop)), "grad has shape [3, 2], a has [2, 3]: they must be equal");
-    assert_eq!(shape(Softmax::new().forward_nd(&x, 2).map(drop)), "axis 2 is out of range for shape [2, 3]");
-    assert_eq!(shape(Softmax::new().forward_nd_in_place(&mut y, -3)), "axis -3 is out of range for shape [3, 2]");
-    assert_eq!(shape(Softmax::new().forward_nd(&arr0(1.0f32), 0).map(drop)), "axis 0 is out of range for shape []");
-    assert_eq!(shape(Softmax::new().backward_nd(&x, &y, 0).map(drop)), "grad has shape [3, 2], y has [2, 3]: they must be equal");
-    assert_eq!(shape(u.forward_packed_nd(&x, 5, Layout::Halves).map(drop)), "axis 5 is out of range for shape [2, 3]");
+    assert_eq!(
+        shape(u.forward_nd(&x, &y).map(drop)),
+        "b has shape [3, 2], a has [2, 3]: they must be equal"
+    );
+    assert_eq!(
+        shape(u.backward_nd(&x, &x, &y).map(drop)),
+        "grad has shape [3, 2], a has [2, 3]: they must be equal"
+    );
+    assert_eq!(
+        shape(Softmax::new().forward_nd(&x, 2).map(drop)),
+        "axis 2 is out of range for shape [2, 3]"
+    );
+    assert_eq!(
+        shape(Softmax::new().forward_nd_in_place(&mut y, -3)),
+        "axis -3 is out of range for shape [3, 2]"
+    );
+    assert_eq!(
+        shape(Softmax::new().forward_nd(&arr0(1.0f32), 0).map(drop)),
+        "axis 0 is out of range for shape []"
+    );
+    assert_eq!(
+        shape(Softmax::new().backward_nd(&x, &y, 0).map(drop)),
+        "grad has shape [3, 2], y has [2, 3]: they must be equal"
+    );
+    assert_eq!(
+        shape(u.forward_packed_nd(&x, 5, Layout::Halves).map(drop)),
+        "axis 5 is out of range for shape [2, 3]"
+    );
     assert_eq!(Relu.forward_nd(&array![-1.0f32, 4.0]), array![0.0, 4.0]);
 }

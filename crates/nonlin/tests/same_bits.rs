@@ -38,7 +38,14 @@ fn levels_agree<T: Number>(r: &mut Report, f: &Function, per_exponent: u64) {
             let i = first_difference(a, b);
             r.need(i.is_none(), || {
                 let i = i.unwrap();
-                format!("{} {} {what} at {:?}: {name} {:?}, {level} {:?}", f.name(), T::NAME_OF, xs[i], a[i], b[i])
+                format!(
+                    "{} {} {what} at {:?}: {name} {:?}, {level} {:?}",
+                    f.name(),
+                    T::NAME_OF,
+                    xs[i],
+                    a[i],
+                    b[i]
+                )
             });
         }
     }
@@ -64,20 +71,33 @@ fn scalars_and_slices() {
     });
 }
 
+/// Runs a call on element `i` alone.
+type Single<'f, T> = &'f dyn Fn(usize, &[T], &mut [T]);
+
 fn lengths<T: Number>(r: &mut Report, f: &Function) {
     let source = uniform::<T>(-9.0, 9.0, 67, 3);
     let g = gradients::<T>(200);
     for level in levels() {
         let exec = at(level);
         // One element at a time, in a register of its own.
-        let one = |run: &dyn Fn(usize, &[T], &mut [T])| -> Vec<T> {
-            source.iter().enumerate().map(|(i, x)| { let mut y = [T::default()]; run(i, &[*x], &mut y); y[0] }).collect()
+        let one = |run: Single<'_, T>| -> Vec<T> {
+            source
+                .iter()
+                .enumerate()
+                .map(|(i, x)| {
+                    let mut y = [T::default()];
+                    run(i, &[*x], &mut y);
+                    y[0]
+                })
+                .collect()
         };
         let value = one(&|_, x, y| exec.forward(f, x, y));
         let slope = one(&|_, x, y| exec.derivative(f, x, y));
         let back = one(&|i, x, y| exec.backward(f, x, &g[i..=i], y));
         let name = |what: &str| format!("{} {} {level} {what}", f.name(), T::NAME_OF);
-        check_lengths(r, &name("forward"), &source, &value, |x, y, p| exec.forward(f, &x[p.clone()], &mut y[p]));
+        check_lengths(r, &name("forward"), &source, &value, |x, y, p| {
+            exec.forward(f, &x[p.clone()], &mut y[p])
+        });
         check_lengths(r, &name("forward_in_place"), &source, &value, |x, y, p| {
             y[p.clone()].copy_from_slice(&x[p.clone()]);
             exec.forward_in_place(f, &mut y[p]);
@@ -87,7 +107,9 @@ fn lengths<T: Number>(r: &mut Report, f: &Function) {
             let got = exec.forward_uninit(f, &x[p.clone()], &mut raw);
             y[p].copy_from_slice(got);
         });
-        check_lengths(r, &name("derivative"), &source, &slope, |x, y, p| exec.derivative(f, &x[p.clone()], &mut y[p]));
+        check_lengths(r, &name("derivative"), &source, &slope, |x, y, p| {
+            exec.derivative(f, &x[p.clone()], &mut y[p])
+        });
         check_lengths(r, &name("derivative_in_place"), &source, &slope, |x, y, p| {
             y[p.clone()].copy_from_slice(&x[p.clone()]);
             exec.derivative_in_place(f, &mut y[p]);
@@ -189,7 +211,9 @@ fn blocks_agree<T: Number>(r: &mut Report, f: &Function, n: u64) {
         let got = [forward(exec, f, &xs), derivative(exec, f, &xs), backward(exec, f, &xs)];
         for (a, b) in want.iter().zip(&got) {
             let i = first_difference(a, b);
-            r.need(i.is_none(), || format!("{} {} {name}: differs at element {}", f.name(), T::NAME_OF, i.unwrap()));
+            r.need(i.is_none(), || {
+                format!("{} {} {name}: differs at element {}", f.name(), T::NAME_OF, i.unwrap())
+            });
         }
     };
     for (name, exec) in ways() {

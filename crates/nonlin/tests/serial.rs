@@ -5,7 +5,8 @@ use nonlin::{Function, functions, get};
 
 fn parse(text: &str) -> Result<Function, String> {
     // Without the position that serde_json adds.
-    serde_json::from_str(text).map_err(|e| e.to_string().split(" at line").next().unwrap().to_string())
+    serde_json::from_str(text)
+        .map_err(|e| e.to_string().split(" at line").next().unwrap().to_string())
 }
 
 #[test]
@@ -29,10 +30,16 @@ fn round_trip() {
 
 #[test]
 fn text() {
-    assert_eq!(serde_json::to_string(&get("rrelu").unwrap().with("upper", 0.5).unwrap()).unwrap(), r#"{"name":"rrelu","lower":0.125,"upper":0.5}"#);
+    assert_eq!(
+        serde_json::to_string(&get("rrelu").unwrap().with("upper", 0.5).unwrap()).unwrap(),
+        r#"{"name":"rrelu","lower":0.125,"upper":0.5}"#
+    );
     assert_eq!(serde_json::to_string(&get("relu").unwrap()).unwrap(), r#"{"name":"relu"}"#);
     assert_eq!(parse(r#"{"name": "swish"}"#).unwrap(), get("silu").unwrap());
-    assert_eq!(parse(r#"{"alpha": 2, "name": "elu"}"#).unwrap(), get("elu").unwrap().with("alpha", 2.0).unwrap());
+    assert_eq!(
+        parse(r#"{"alpha": 2, "name": "elu"}"#).unwrap(),
+        get("elu").unwrap().with("alpha", 2.0).unwrap()
+    );
     // The exact constant 1/6 comes back as such.
     assert_eq!(parse(r#"{"name": "hard_sigmoid"}"#).unwrap(), get("hard_sigmoid").unwrap());
 }
@@ -49,7 +56,10 @@ fn errors() {
         (r#"{"name": "elu", "alpha": 1, "alpha": 2}"#, "duplicate field `alpha`"),
         (r#"{"name": "elu", "alpha": "x"}"#, "invalid type: string \"x\", expected f64"),
         (r#"{"name": "elu", "alpha": null}"#, "invalid type: null, expected f64"),
-        (r#"["elu"]"#, "invalid type: sequence, expected a map with the `name` of a function and its parameters"),
+        (
+            r#"["elu"]"#,
+            "invalid type: sequence, expected a map with the `name` of a function and its parameters",
+        ),
     ] {
         assert_eq!(parse(text).unwrap_err(), error, "{text}");
     }

@@ -51,7 +51,10 @@ impl Contains for Vec<usize> {
 }
 
 fn plain<T: Number>(s: &Softmax, x: &[T]) -> Logits {
-    Logits { z: x.iter().map(|v| Dd::new(v.wide()) * Dd::new(s.scale)).collect(), part: vec![true; x.len()] }
+    Logits {
+        z: x.iter().map(|v| Dd::new(v.wide()) * Dd::new(s.scale)).collect(),
+        part: vec![true; x.len()],
+    }
 }
 
 /// 2 ULP, and 1 more per doubling of the length beyond 64.
@@ -66,7 +69,14 @@ fn compare<T: Number>(r: &mut Report, name: &str, got: &[T], want: &[Dd], bound:
         let tiny = w.hi.abs() < f64::MIN_POSITIVE * 4.0;
         let e = ulp_error(*g, if tiny { (w.hi, 0.0) } else { pair(*w) });
         worst = worst.max(e);
-        r.need(e <= bound, || format!("{name} {}: element {i} of {} is {g:?}, not {:e}: {e} ULP", T::NAME_OF, got.len(), w.hi));
+        r.need(e <= bound, || {
+            format!(
+                "{name} {}: element {i} of {} is {g:?}, not {:e}: {e} ULP",
+                T::NAME_OF,
+                got.len(),
+                w.hi
+            )
+        });
     }
     worst
 }
@@ -108,16 +118,22 @@ fn accuracy<T: Number>(lengths: &[usize], bound: impl Fn(usize) -> f64) {
                     let mut inside = x.clone();
                     s.forward_in_place(&mut inside, &[n], 0).unwrap();
                     if level == nonlin::Level::best() {
-                        r.need(first_difference(&y, &inside).is_none(), || format!("{name}: in place differs"));
+                        r.need(first_difference(&y, &inside).is_none(), || {
+                            format!("{name}: in place differs")
+                        });
                     }
                     if !s.log {
                         let sum: f64 = y.iter().map(|v| v.wide()).sum();
                         let unit = 2.0f64.powi(-(T::DIGITS as i32)) * n as f64 + 1e-12;
-                        r.need((sum - 1.0).abs() <= unit, || format!("{name} {}: a row of {n} sums to {sum}", T::NAME_OF));
+                        r.need((sum - 1.0).abs() <= unit, || {
+                            format!("{name} {}: a row of {n} sums to {sum}", T::NAME_OF)
+                        });
                     }
                     // The largest stays the largest.
                     let best = (0..n).max_by(|&i, &j| x[i].wide().total_cmp(&x[j].wide())).unwrap();
-                    r.need((0..n).all(|i| y[i] <= y[best]), || format!("{name}: another element is the largest"));
+                    r.need((0..n).all(|i| y[i] <= y[best]), || {
+                        format!("{name}: another element is the largest")
+                    });
                 }
             }
         }
@@ -147,7 +163,9 @@ fn long_rows() {
     let mut r = Report::default();
     let n = 100_000;
     for s in [Softmax::new(), Softmax::log()] {
-        for x in [uniform::<f64>(-12.0, 12.0, n as u64, 3), (0..n).map(|i| -1e-4 * i as f64).collect()] {
+        for x in
+            [uniform::<f64>(-12.0, 12.0, n as u64, 3), (0..n).map(|i| -1e-4 * i as f64).collect()]
+        {
             let want = reference(&s, &plain(&s, &x));
             let mut y = vec![0.0; n];
             s.forward(&x, &[n], 0, &mut y).unwrap();
@@ -171,10 +189,14 @@ fn log_near_zero() {
         let mut y = [0.0; 2];
         Softmax::log().forward(&x, &[2], 0, &mut y).unwrap();
         let want = -dd_ln_1p(Dd::new(-f64::from(i)).exp());
-        r.need(ulp_error(y[0], pair(want)) <= 2.0, || format!("{i}: {:e}, not {:e}", y[0], want.hi));
+        r.need(ulp_error(y[0], pair(want)) <= 2.0, || {
+            format!("{i}: {:e}, not {:e}", y[0], want.hi)
+        });
         let (x, mut y) = ([0.0f32, -i as f32], [0.0f32; 2]);
         Softmax::log().forward(&x, &[2], 0, &mut y).unwrap();
-        r.need(ulp_error(y[0], pair(want)) <= 2.0, || format!("{i}: {:e} in f32, not {:e}", y[0], want.hi));
+        r.need(ulp_error(y[0], pair(want)) <= 2.0, || {
+            format!("{i}: {:e} in f32, not {:e}", y[0], want.hi)
+        });
     }
     r.finish();
 }
@@ -188,13 +210,22 @@ fn masked<T: Number>(s: &Softmax, x: &[T], n: usize, r: usize, mask: &Mask<'_, T
             Mask::None => {}
             Mask::Keep(m) => l.part[i] = m[(r * n + i) % m.len()],
             Mask::Add(m) => l.z[i] = l.z[i] + Dd::new(m[(r * n + i) % m.len()].wide()),
-            Mask::Causal { queries, offset } => l.part[i] = i as isize <= (r % queries) as isize + offset,
+            Mask::Causal { queries, offset } => {
+                l.part[i] = i as isize <= (r % queries) as isize + offset
+            }
         }
     }
     l
 }
 
-fn check_mask<T: Number>(r: &mut Report, name: &str, s: &Softmax, x: &[T], shape: &[usize], mask: Mask<'_, T>) {
+fn check_mask<T: Number>(
+    r: &mut Report,
+    name: &str,
+    s: &Softmax,
+    x: &[T],
+    shape: &[usize],
+    mask: Mask<'_, T>,
+) {
     let n = *shape.last().unwrap();
     for level in levels() {
         let mut y = vec![T::default(); x.len()];
@@ -202,7 +233,13 @@ fn check_mask<T: Number>(r: &mut Report, name: &str, s: &Softmax, x: &[T], shape
         for row in 0..x.len() / n {
             let want = reference(s, &masked(s, x, n, row, &mask));
             let bound = if T::BITS == 16 { 0.502 } else { allowed(n) };
-            compare(r, &format!("{name} {level} {s:?} row {row}"), &y[row * n..(row + 1) * n], &want, bound);
+            compare(
+                r,
+                &format!("{name} {level} {s:?} row {row}"),
+                &y[row * n..(row + 1) * n],
+                &want,
+                bound,
+            );
         }
     }
 }
@@ -216,9 +253,17 @@ fn masks<T: Number>() {
                 for n in [1, 5, 16, 19, 40] {
                     let shape = [2, 3, n];
                     let x = uniform::<T>(-9.0, 9.0, 6 * n as u64, n as u64);
-                    let keep: Vec<bool> = (0..6 * n).map(|i| mix_unit(3, i as u64) > 0.4 && !(n..2 * n).contains(&i)).collect();
+                    let keep: Vec<bool> = (0..6 * n)
+                        .map(|i| mix_unit(3, i as u64) > 0.4 && !(n..2 * n).contains(&i))
+                        .collect();
                     let add: Vec<T> = (0..6 * n)
-                        .map(|i| T::round(if keep[i] { mix_unit(4, i as u64) * 5.0 } else { f64::NEG_INFINITY }))
+                        .map(|i| {
+                            T::round(if keep[i] {
+                                mix_unit(4, i as u64) * 5.0
+                            } else {
+                                f64::NEG_INFINITY
+                            })
+                        })
                         .collect();
                     check_mask(&mut r, "none", &s, &x, &shape, Mask::None);
                     for rows in [1, 2, 3, 6] {
@@ -226,7 +271,14 @@ fn masks<T: Number>() {
                         check_mask(&mut r, "add", &s, &x, &shape, Mask::Add(&add[..rows * n]));
                     }
                     for offset in [-2, 0, 1, n as isize - 3] {
-                        check_mask(&mut r, "causal", &s, &x, &shape, Mask::Causal { queries: 3, offset });
+                        check_mask(
+                            &mut r,
+                            "causal",
+                            &s,
+                            &x,
+                            &shape,
+                            Mask::Causal { queries: 3, offset },
+                        );
                     }
                 }
             }
@@ -265,8 +317,17 @@ fn special_rows() {
             assert_eq!(run(&[-3.0]), [if s.log { 0.0 } else { 1.0 }]);
             // A NaN that is masked does not matter.
             let mut y = [9.0; 3];
-            s.forward_with(&at(level), &[0.0, f64::NAN, 0.0], &[3], 0, Mask::Keep(&[true, false, true]), &mut y).unwrap();
-            let (half, none) = if s.log { (-core::f64::consts::LN_2, f64::NEG_INFINITY) } else { (0.5, 0.0) };
+            s.forward_with(
+                &at(level),
+                &[0.0, f64::NAN, 0.0],
+                &[3],
+                0,
+                Mask::Keep(&[true, false, true]),
+                &mut y,
+            )
+            .unwrap();
+            let (half, none) =
+                if s.log { (-core::f64::consts::LN_2, f64::NEG_INFINITY) } else { (0.5, 0.0) };
             assert_eq!(y, [half, none, half]);
         }
     }
@@ -316,16 +377,25 @@ fn gradient_by_differences() {
                     let moved = |h: f64| {
                         let mut x = x.clone();
                         x[i] += h;
-                        dd_sum(reference(&s, &plain(&s, &x)).iter().zip(&g).map(|(y, g)| *y * Dd::new(*g)))
+                        dd_sum(
+                            reference(&s, &plain(&s, &x))
+                                .iter()
+                                .zip(&g)
+                                .map(|(y, g)| *y * Dd::new(*g)),
+                        )
                     };
                     let want = (moved(h) - moved(-h)).hi / ((x[i] + h) - (x[i] - h));
-                    r.need((dx[i] - want).abs() <= 1e-13, || format!("{level} {s:?} {n}: {} by differences {want}", dx[i]));
+                    r.need((dx[i] - want).abs() <= 1e-13, || {
+                        format!("{level} {s:?} {n}: {} by differences {want}", dx[i])
+                    });
                 }
             }
             let mut d32 = vec![0.0f32; n];
             let narrow = |v: &[f64]| v.iter().map(|v| *v as f32).collect::<Vec<f32>>();
             s.backward(&narrow(&y), &narrow(&g), &[n], 0, &mut d32).unwrap();
-            r.need(d32.iter().zip(&dx).all(|(a, b)| (f64::from(*a) - b).abs() < 1e-6), || format!("{s:?} in f32: {d32:?}"));
+            r.need(d32.iter().zip(&dx).all(|(a, b)| (f64::from(*a) - b).abs() < 1e-6), || {
+                format!("{s:?} in f32: {d32:?}")
+            });
         }
     }
     r.finish();
@@ -350,13 +420,22 @@ fn same_everywhere<T: Number>() {
                     let mut others = vec![run(&at(level).block(1)), run(&at(level).block(777))];
                     #[cfg(feature = "rayon")]
                     for threads in [1, 2] {
-                        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                        let pool =
+                            rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
                         others.push(pool.install(|| run(&at(level).parallel())));
                     }
                     let before = first.get_or_insert_with(|| now.clone()).clone();
                     for (y, dx) in others.iter().chain([&before]) {
-                        assert_eq!(first_difference(y, &now.0), None, "{level} {s:?} {shape:?} {axis}");
-                        assert_eq!(first_difference(dx, &now.1), None, "{level} {s:?} {shape:?} {axis} backward");
+                        assert_eq!(
+                            first_difference(y, &now.0),
+                            None,
+                            "{level} {s:?} {shape:?} {axis}"
+                        );
+                        assert_eq!(
+                            first_difference(dx, &now.1),
+                            None,
+                            "{level} {s:?} {shape:?} {axis} backward"
+                        );
                     }
                 }
             }
@@ -380,9 +459,14 @@ fn guards_are_untouched() {
             Softmax::new().forward(&x, &[n], 0, &mut want).unwrap();
             for level in fused_levels() {
                 let mut y = vec![7.5f32; n + 40];
-                Softmax::new().forward_with(&at(level), &x, &[n], 0, Mask::None, &mut y[start..start + n]).unwrap();
+                Softmax::new()
+                    .forward_with(&at(level), &x, &[n], 0, Mask::None, &mut y[start..start + n])
+                    .unwrap();
                 assert_eq!(y[start..start + n], want);
-                assert!(y[..start].iter().chain(&y[start + n..]).all(|v| *v == 7.5), "{n} at {start}");
+                assert!(
+                    y[..start].iter().chain(&y[start + n..]).all(|v| *v == 7.5),
+                    "{n} at {start}"
+                );
             }
         }
     }
@@ -393,25 +477,55 @@ fn shapes_that_do_not_fit() {
     let s = Softmax::new();
     let x = [0.0f32; 6];
     let mut y = [0.0; 6];
-    let mut text = |shape: &[usize], axis: isize, mask: Mask<'_, f32>| {
-        match s.forward_with(&Exec::new(), &x, shape, axis, mask, &mut y) {
-            Err(Error::Shape(text)) => text,
-            other => panic!("{other:?}"),
-        }
+    let mut text = |shape: &[usize], axis: isize, mask: Mask<'_, f32>| match s.forward_with(
+        &Exec::new(),
+        &x,
+        shape,
+        axis,
+        mask,
+        &mut y,
+    ) {
+        Err(Error::Shape(text)) => text,
+        other => panic!("{other:?}"),
     };
     assert_eq!(text(&[2, 4], 0, Mask::None), "shape [2, 4] has 8 elements, the array has 6");
-    assert_eq!(text(&[2, 3], 2, Mask::None), "axis 2 is out of range for shape [2, 3]; it must be between -2 and 1");
-    assert_eq!(text(&[2, 3], -3, Mask::None), "axis -3 is out of range for shape [2, 3]; it must be between -2 and 1");
+    assert_eq!(
+        text(&[2, 3], 2, Mask::None),
+        "axis 2 is out of range for shape [2, 3]; it must be between -2 and 1"
+    );
+    assert_eq!(
+        text(&[2, 3], -3, Mask::None),
+        "axis -3 is out of range for shape [2, 3]; it must be between -2 and 1"
+    );
     let m = text(&[2, 3], 1, Mask::Keep(&[true; 4]));
-    assert_eq!(m, "the mask has 4 entries; along the last axis of shape [2, 3] it must have 3 for each row, and as many rows as divide 2");
+    assert_eq!(
+        m,
+        "the mask has 4 entries; along the last axis of shape [2, 3] it must have 3 for each row, and as many rows as divide 2"
+    );
     assert!(text(&[2, 3], 0, Mask::Add(&[0.0; 6])).starts_with("the mask has 6 entries"));
-    assert!(text(&[2, 3], 1, Mask::Causal { queries: 0, offset: 0 }).starts_with("the mask has 0 entries"));
-    assert!(text(&[2, 3], 1, Mask::Causal { queries: 4, offset: 0 }).starts_with("the mask has 12 entries"));
+    assert!(
+        text(&[2, 3], 1, Mask::Causal { queries: 0, offset: 0 })
+            .starts_with("the mask has 0 entries")
+    );
+    assert!(
+        text(&[2, 3], 1, Mask::Causal { queries: 4, offset: 0 })
+            .starts_with("the mask has 12 entries")
+    );
     assert!(s.backward(&x, &x, &[7], 0, &mut y).is_err());
     assert_eq!(s.forward::<f32>(&[], &[0, 3], 1, &mut []), Ok(()));
     assert_eq!(s.forward::<f32>(&[], &[3, 0], 1, &mut []), Ok(()));
     assert_eq!(s.backward::<f32>(&[], &[], &[3, 0], 1, &mut []), Ok(()));
-    assert_eq!(s.forward_with::<f32>(&Exec::new(), &[], &[2, 0], 1, Mask::Causal { queries: 2, offset: 0 }, &mut []), Ok(()));
+    assert_eq!(
+        s.forward_with::<f32>(
+            &Exec::new(),
+            &[],
+            &[2, 0],
+            1,
+            Mask::Causal { queries: 2, offset: 0 },
+            &mut []
+        ),
+        Ok(())
+    );
 }
 
 #[test]
@@ -424,6 +538,9 @@ fn lengths_that_differ() {
 fn by_name() {
     assert_eq!(rowwise("Softmax").unwrap(), Softmax::new());
     assert_eq!(rowwise("log-softmax").unwrap(), Softmax::log());
-    assert_eq!(rowwise("softmx").unwrap_err().to_string(), "unknown function `softmx`; did you mean `softmax`?");
+    assert_eq!(
+        rowwise("softmx").unwrap_err().to_string(),
+        "unknown function `softmx`; did you mean `softmax`?"
+    );
     assert!(Format::is_nan(f64::NAN));
 }

@@ -48,8 +48,18 @@ fn signed_zeros() {
 fn subnormal_numbers() {
     let bound = Bound { value: 1.0, slope: 2.0 };
     all(|r, f| {
-        check_accuracy::<f32>(r, f, &near::<f32>(&[0.0, f64::from(f32::MIN_POSITIVE), -f64::from(f32::MIN_POSITIVE)], 300), bound);
-        check_accuracy::<f64>(r, f, &near::<f64>(&[0.0, f64::MIN_POSITIVE, -f64::MIN_POSITIVE], 300), bound);
+        check_accuracy::<f32>(
+            r,
+            f,
+            &near::<f32>(&[0.0, f64::from(f32::MIN_POSITIVE), -f64::from(f32::MIN_POSITIVE)], 300),
+            bound,
+        );
+        check_accuracy::<f64>(
+            r,
+            f,
+            &near::<f64>(&[0.0, f64::MIN_POSITIVE, -f64::MIN_POSITIVE], 300),
+            bound,
+        );
     });
 }
 
@@ -75,20 +85,32 @@ fn tanh_by_sigmoid() {
     let mut r = Report::default();
     let (tanh, sigmoid) = (Tanh.function(), Sigmoid.function());
     for level in levels() {
-        for x in inputs::<f32>(&tanh, 8, 4000).into_iter().filter(|x| x.is_finite() && x.abs() > 1e-6) {
+        for x in
+            inputs::<f32>(&tanh, 8, 4000).into_iter().filter(|x| x.is_finite() && x.abs() > 1e-6)
+        {
             let want = sigmoid.reference(2.0 * f64::from(x)).0 * Dd::new(2.0) - Dd::new(1.0);
             let got = forward(&at(level), &tanh, &[x])[0];
-            r.need(ulp_error(got, pair(want)) <= 2.0, || format!("{level}: tanh({x:e}) = {got:e}, not {:e}", want.hi));
+            r.need(ulp_error(got, pair(want)) <= 2.0, || {
+                format!("{level}: tanh({x:e}) = {got:e}, not {:e}", want.hi)
+            });
             let x = f64::from(x);
             let got = forward(&at(level), &tanh, &[x])[0];
-            r.need(ulp_error(got, pair(want)) <= 2.0, || format!("{level}: tanh({x:e}) = {got:e}, not {:e}", want.hi));
+            r.need(ulp_error(got, pair(want)) <= 2.0, || {
+                format!("{level}: tanh({x:e}) = {got:e}, not {:e}", want.hi)
+            });
         }
     }
     r.finish();
 }
 
 /// `left(x)` and `right(x)`, which are the same number, within `ulps` of it.
-fn identity(r: &mut Report, name: &str, ulps: f64, left: impl Fn(f64) -> f64, right: impl Fn(f64) -> f64) {
+fn identity(
+    r: &mut Report,
+    name: &str,
+    ulps: f64,
+    left: impl Fn(f64) -> f64,
+    right: impl Fn(f64) -> f64,
+) {
     for x in uniform::<f64>(-30.0, 30.0, 5000, 8) {
         let (a, b) = (left(x), right(x));
         r.need(ulp_error(a, b) <= ulps, || format!("{name} at {x}: {a:e} and {b:e}"));
@@ -104,15 +126,35 @@ fn identities() {
     identity(&mut r, "silu = x sigmoid", 3.0, v("silu"), |x| x * v("sigmoid")(x));
     identity(&mut r, "elu = celu", 3.0, v("elu"), v("celu"));
     identity(&mut r, "softplus' = sigmoid", 0.0, |x| f("softplus").slope(x), v("sigmoid"));
-    identity(&mut r, "leaky_relu = prelu", 0.0, |x| f("leaky_relu").with_index(0, 0.25).unwrap().value(x), v("prelu"));
-    identity(&mut r, "silu' = s + x s'", 8.0, |x| f("silu").slope(x.abs()), |x| {
-        v("sigmoid")(x.abs()) + x.abs() * f("sigmoid").slope(x.abs())
-    });
+    identity(
+        &mut r,
+        "leaky_relu = prelu",
+        0.0,
+        |x| f("leaky_relu").with_index(0, 0.25).unwrap().value(x),
+        v("prelu"),
+    );
+    identity(
+        &mut r,
+        "silu' = s + x s'",
+        8.0,
+        |x| f("silu").slope(x.abs()),
+        |x| v("sigmoid")(x.abs()) + x.abs() * f("sigmoid").slope(x.abs()),
+    );
     identity(&mut r, "elu slope = e^x", 2.0, |x| f("elu").slope(-x.abs()), |x| (-x.abs()).exp());
-    identity(&mut r, "sigmoid(x) + sigmoid(-x) = 1", 1.0, |x| v("sigmoid")(x) + v("sigmoid")(-x), |_| 1.0);
-    identity(&mut r, "silu(beta 1.702) = 0.5 x (1 + tanh(0.851 x))", 60.0, |x| f("silu").with_index(0, 1.702).unwrap().value(x.abs()), |x| {
-        0.5 * x.abs() * (1.0 + (0.851 * x.abs()).tanh())
-    });
+    identity(
+        &mut r,
+        "sigmoid(x) + sigmoid(-x) = 1",
+        1.0,
+        |x| v("sigmoid")(x) + v("sigmoid")(-x),
+        |_| 1.0,
+    );
+    identity(
+        &mut r,
+        "silu(beta 1.702) = 0.5 x (1 + tanh(0.851 x))",
+        60.0,
+        |x| f("silu").with_index(0, 1.702).unwrap().value(x.abs()),
+        |x| 0.5 * x.abs() * (1.0 + (0.851 * x.abs()).tanh()),
+    );
     r.finish();
 }
 

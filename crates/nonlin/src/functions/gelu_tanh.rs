@@ -3,8 +3,8 @@
 //! `(1 + tanh(u)) / 2 = sigmoid(2u)`, which does not cancel on the left. A relative error of
 //! the argument grows by its size in the result, so the cubic is carried as two numbers.
 
-use crate::prelude::*;
 use crate::math::coefficients::{GELU_TANH_1, GELU_TANH_3};
+use crate::prelude::*;
 
 /// `x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2`.
 #[derive(Clone, Copy, Debug)]

@@ -3,8 +3,8 @@
 //! The slope 1/6 is an exact constant, so that the corners are exactly -3 and 3; ONNX's
 //! default is `alpha = 0.2`.
 
-use crate::prelude::*;
 use crate::math::coefficients::SIXTH;
+use crate::prelude::*;
 
 /// `clamp(alpha x + beta, 0, 1)`.
 #[derive(Clone, Copy, Debug)]

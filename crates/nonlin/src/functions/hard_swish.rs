@@ -3,8 +3,8 @@
 //! `x min(max(x + 3, 0), 6) / 6` as written overflows from 5.7e37 (f32) and is NaN at -inf;
 //! here the three pieces are apart.
 
-use crate::prelude::*;
 use crate::math::coefficients::SIXTH;
+use crate::prelude::*;
 
 /// `x clamp(x / 6 + 1/2, 0, 1)`.
 #[derive(Clone, Copy, Debug)]

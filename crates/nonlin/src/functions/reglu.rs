@@ -2,8 +2,8 @@
 //!
 //! The form `relu(a) sigmoid(b)` that circulates under the same name is `relu_glu`.
 
-use crate::prelude::*;
 use crate::functions::Relu;
+use crate::prelude::*;
 
 /// `max(a, 0) b`.
 #[derive(Clone, Copy, Debug)]

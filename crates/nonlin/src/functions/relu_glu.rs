@@ -2,8 +2,8 @@
 //!
 //! Some articles call this ReGLU; Shazeer's ReGLU is `reglu`.
 
-use crate::prelude::*;
 use crate::functions::Relu;
+use crate::prelude::*;
 
 /// `max(a, 0) sigmoid(b)`.
 #[derive(Clone, Copy, Debug)]

@@ -3,8 +3,8 @@
 //! Both constants are the real numbers of the paper's equation 14 (derived in
 //! `tools/coefficients.py`), not roundings of them.
 
-use crate::prelude::*;
 use crate::math::coefficients::{SELU_LAMBDA, SELU_LAMBDA_ALPHA};
+use crate::prelude::*;
 
 /// `lambda x` above 0, `lambda alpha (e^x - 1)` below.
 #[derive(Clone, Copy, Debug)]

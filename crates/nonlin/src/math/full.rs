@@ -5,7 +5,9 @@
 //! to about 1. Results that can underflow come with a power of two ([`Jet::k`]) that is
 //! applied last.
 
-use super::coefficients::{CDF_CENTRE, CDF_FULL, EXP_FULL, INV_SQRT_2PI, LN2_HI, LN2_LO, LOG2_E, LOG_FULL};
+use super::coefficients::{
+    CDF_CENTRE, CDF_FULL, EXP_FULL, INV_SQRT_2PI, LN2_HI, LN2_LO, LOG_FULL, LOG2_E,
+};
 use super::{ROUND, poly};
 use crate::real::{Full, Jet, Prim};
 use crate::simd::Lanes64;

@@ -4,7 +4,9 @@
 //! reciprocal. Exponents stay within f64's normal range, since an f32 result needs no more
 //! than 2^-150.
 
-use super::coefficients::{CDF_NARROW_DEN, CDF_NARROW_NUM, EXP_NARROW, INV_SQRT_2PI, LN2, LOG2_E, LOG_NARROW};
+use super::coefficients::{
+    CDF_NARROW_DEN, CDF_NARROW_NUM, EXP_NARROW, INV_SQRT_2PI, LN2, LOG_NARROW, LOG2_E,
+};
 use super::{ROUND, poly};
 use crate::real::{Jet, Narrow, Prim};
 use crate::simd::Lanes64;

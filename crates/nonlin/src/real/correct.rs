@@ -7,8 +7,8 @@
 //! slope is normal. What a definition makes of them can still cancel, as slopes do where they
 //! pass through zero: there the multiple-precision references decide.
 
-use core::ops::{Add, Div, Mul, Neg, Sub};
 use super::{Jet, Prim, Real};
+use core::ops::{Add, Div, Mul, Neg, Sub};
 
 /// `1 / sqrt 2`, and what f64 has no room for.
 const FRAC_1_SQRT_2: (f64, f64) = (core::f64::consts::FRAC_1_SQRT_2, -4.833_646_656_726_457e-17);

@@ -21,7 +21,8 @@ pub struct Dd {
 }
 
 /// ln 2 in three parts.
-const LN2: [f64; 3] = [core::f64::consts::LN_2, 2.319_046_813_846_299_6e-17, 5.707_708_438_416_212e-34];
+const LN2: [f64; 3] =
+    [core::f64::consts::LN_2, 2.319_046_813_846_299_6e-17, 5.707_708_438_416_212e-34];
 const ONE: Dd = Dd::new(1.0);
 const TWO: Dd = Dd::new(2.0);
 const FOUR: Dd = Dd::new(4.0);

@@ -82,17 +82,11 @@ impl<T: Real> Real for Dual<T> {
     }
     #[inline(always)]
     fn max(self, c: Self) -> Self {
-        Dual {
-            v: self.v.max(c.v),
-            d: (c.v - self.v).pick_above(0.0, c.d, self.d),
-        }
+        Dual { v: self.v.max(c.v), d: (c.v - self.v).pick_above(0.0, c.d, self.d) }
     }
     #[inline(always)]
     fn min(self, c: Self) -> Self {
-        Dual {
-            v: self.v.min(c.v),
-            d: (self.v - c.v).pick_above(0.0, c.d, self.d),
-        }
+        Dual { v: self.v.min(c.v), d: (self.v - c.v).pick_above(0.0, c.d, self.d) }
     }
     #[inline(always)]
     fn pick_above(self, c: f64, hi: Self, lo: Self) -> Self {

@@ -92,7 +92,9 @@ impl Expr<'_> {
                 let level = if matches!(op, '+' | '-') { 1 } else { 2 };
                 (format!("{} {op} {}", at(a).print(level), at(b).print(level + 1)), level)
             }
-            Node::If(condition, a, b) => (format!("if({condition}, {}, {})", at(a).print(0), at(b).print(0)), 4),
+            Node::If(condition, a, b) => {
+                (format!("if({condition}, {}, {})", at(a).print(0), at(b).print(0)), 4)
+            }
             Node::Call(name, args) => {
                 let args: Vec<String> = args.iter().map(|&a| at(a).print(0)).collect();
                 (format!("{name}({})", args.join(", ")), 4)

@@ -104,7 +104,11 @@ impl Interval {
     fn hump(self, peak: f64, f: impl Fn(f64) -> f64) -> Self {
         let ends = self.monotone(&f);
         // `peak` is rounded; this near to the true one the value changes by less than the slack.
-        let top = if self.lo <= peak + 1e-8 && self.hi >= peak - 1e-8 { up(f(peak), SLACK) } else { ends.hi };
+        let top = if self.lo <= peak + 1e-8 && self.hi >= peak - 1e-8 {
+            up(f(peak), SLACK)
+        } else {
+            ends.hi
+        };
         Interval { lo: ends.lo.max(0.0), hi: top.max(ends.hi) }
     }
 
@@ -116,7 +120,10 @@ impl Interval {
 impl Add for Interval {
     type Output = Self;
     fn add(self, o: Self) -> Self {
-        self.with(o, || Interval { lo: (self.lo + o.lo).next_down(), hi: (self.hi + o.hi).next_up() })
+        self.with(o, || Interval {
+            lo: (self.lo + o.lo).next_down(),
+            hi: (self.hi + o.hi).next_up(),
+        })
     }
 }
 impl Sub for Interval {
@@ -206,7 +213,9 @@ impl Real for Interval {
             Prim::Sigmoid => (v.clamp(0.0, 1.0), x.hump(0.0, slope), within(0.0963)),
             Prim::Tanh => (v.clamp(-1.0, 1.0), x.hump(0.0, slope), within(0.7699)),
             Prim::Cdf => (v.clamp(0.0, 1.0), x.hump(0.0, slope), within(0.2420)),
-            Prim::TanhSoftplus => (v.clamp(0.0, 1.0), x.hump(TANH_SOFTPLUS_STEEPEST, slope), within(0.1850)),
+            Prim::TanhSoftplus => {
+                (v.clamp(0.0, 1.0), x.hump(TANH_SOFTPLUS_STEEPEST, slope), within(0.1850))
+            }
         };
         Jet::new(v, d, dd)
     }
