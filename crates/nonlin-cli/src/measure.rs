@@ -95,8 +95,8 @@ mod tests {
     #[test]
     fn relu_is_exact() {
         let relu = Chosen::new("relu", &[]).unwrap();
-        let errors = errors::<f32>(&relu).unwrap();
-        assert!(errors.value == 0.0 && errors.slope == 0.0 && errors.inputs > 500);
+        let single = errors::<f32>(&relu).unwrap();
+        assert!(single.value == 0.0 && single.slope == 0.0 && single.inputs > 500);
         assert!(errors::<f64>(&relu).unwrap().value == 0.0);
         let speed = speed::<f32>(&relu);
         assert!(speed.nanoseconds > 0.0 && speed.copies > 0.0);

@@ -363,7 +363,7 @@ pub fn gated<T: Cell>(g: &GatedFunction, exec: &Exec, points: u64) -> [Errors; 3
         let of = |k: u64, least: i32, most: i32| -> Vec<T> {
             (0..1024).map(|i| number(2 * (block * 1024 + i) + k, least, most)).collect()
         };
-        let (a, b) = if block % 2 == 0 {
+        let (a, b) = if block.is_multiple_of(2) {
             (of(0, -20, reach), of(1, -top, top))
         } else {
             (of(0, -top, top), of(1, -20, reach))

@@ -85,7 +85,8 @@ mod tests {
                 let (v, d, dd) = primitive(x, lo, p);
                 // A curvature is measured by the slope where it passes through zero.
                 let scale = exact.dd.abs().max(exact.d.abs() / exact.d.lit(2.0));
-                let parts = [(v, exact.v, exact.v.abs()), (d, exact.d, exact.d), (dd, exact.dd, scale)];
+                let parts =
+                    [(v, exact.v, exact.v.abs()), (d, exact.d, exact.d), (dd, exact.dd, scale)];
                 // A correction leaves the curvature as it is; a subnormal slope leaves it few digits.
                 let count = if lo == 0.0 && d.abs() > f64::MIN_POSITIVE { 3 } else { 2 };
                 for ((got, exact, scale), worst) in parts.into_iter().zip(&mut worst).take(count) {

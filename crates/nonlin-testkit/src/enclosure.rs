@@ -352,7 +352,8 @@ impl Number for Enclosure {
         if self.is_nan() || o.is_nan() {
             return self.nan();
         }
-        let (lo, hi) = (least(self.lo.clone(), o.lo.clone()), greatest(self.hi.clone(), o.hi.clone()));
+        let (lo, hi) =
+            (least(self.lo.clone(), o.lo.clone()), greatest(self.hi.clone(), o.hi.clone()));
         Enclosure { lo, hi }
     }
 }
@@ -393,7 +394,8 @@ impl Formula {
             return Ok(Float::with_val(53, f64::NAN));
         }
         if inputs.iter().all(|v| v.is_finite()) {
-            return self.exact_at(&inputs.iter().map(|&v| Float::with_val(53, v)).collect::<Vec<_>>());
+            return self
+                .exact_at(&inputs.iter().map(|&v| Float::with_val(53, v)).collect::<Vec<_>>());
         }
         let far = |exponent: u32| {
             let at = inputs.iter().map(|&v| {
@@ -475,7 +477,11 @@ mod tests {
         for (text, x, value) in [
             ("x * normal_cdf(x)", -30.0, "-1.4720141781444561178601427769740571415991e-196"),
             ("x * normal_cdf(x)", 0.7, "0.530625443443848846305076250191630142512448"),
-            ("x * (1 + erf(x / sqrt(2))) / 2", -30.0, "-1.4720141781444561178601427769740571415991e-196"),
+            (
+                "x * (1 + erf(x / sqrt(2))) / 2",
+                -30.0,
+                "-1.4720141781444561178601427769740571415991e-196",
+            ),
             ("1 / (1 + exp(-x))", -700.0, "9.8596765437597708567053729478494651051156e-305"),
             ("x * tanh(ln(1 + exp(x)))", 0.7, "0.561148377643851858698818507316241272148372"),
             (gelu_tanh, -5.0, "-2.29179619662950604559275532854690502684822e-7"),
@@ -556,7 +562,8 @@ mod tests {
     #[test]
     fn wide_inputs_cover_their_middle() {
         // Bounds on either side of 0 meet every special rule.
-        let between = |a: f64, b: f64| Enclosure { lo: Float::with_val(60, a), hi: Float::with_val(60, b) };
+        let between =
+            |a: f64, b: f64| Enclosure { lo: Float::with_val(60, a), hi: Float::with_val(60, b) };
         for text in [
             "x^2",
             "x^3",
@@ -581,7 +588,9 @@ mod tests {
             "(x + 1)^1.5",
         ] {
             let f = Formula::parse(text, &["x"]).unwrap();
-            for (a, b) in [(-0.75, 1.5), (-3.0, -0.5), (0.5, 2.0), (0.0, 1.0), (-1.0, 0.0), (-3.0, 1.0)] {
+            for (a, b) in
+                [(-0.75, 1.5), (-3.0, -0.5), (0.5, 2.0), (0.0, 1.0), (-1.0, 0.0), (-3.0, 1.0)]
+            {
                 let y = f.evaluate(&60, &[between(a, b)]);
                 for k in 0..=16 {
                     let v = f.evaluate_f64(&[a + (b - a) * f64::from(k) / 16.0]);
@@ -600,9 +609,11 @@ mod tests {
     #[test]
     fn comparisons_are_decided_only_when_sure() {
         use Comparison::{AtLeast, AtMost, Equal, Greater, Less};
-        let e = |a: f64, b: f64| Enclosure { lo: Float::with_val(60, a), hi: Float::with_val(60, b) };
-        let all =
-            |a: &Enclosure, b: &Enclosure| [Less, AtMost, Greater, AtLeast, Equal].map(|c| a.holds(c, b));
+        let e =
+            |a: f64, b: f64| Enclosure { lo: Float::with_val(60, a), hi: Float::with_val(60, b) };
+        let all = |a: &Enclosure, b: &Enclosure| {
+            [Less, AtMost, Greater, AtLeast, Equal].map(|c| a.holds(c, b))
+        };
         let (yes, no) = (Some(true), Some(false));
         assert_eq!(all(&e(1.0, 2.0), &e(3.0, 4.0)), [yes, yes, no, no, no]);
         assert_eq!(all(&e(3.0, 4.0), &e(1.0, 2.0)), [no, no, yes, yes, no]);
@@ -735,7 +746,9 @@ mod tests {
 
     #[test]
     fn derivatives_are_slopes_to_many_digits() {
-        for text in ["x * normal_cdf(x)", "x * tanh_softplus(x)", "(2 + x^2)^x", "sqrt(1 + x^2) * sech(x)"] {
+        for text in
+            ["x * normal_cdf(x)", "x * tanh_softplus(x)", "(2 + x^2)^x", "sqrt(1 + x^2) * sech(x)"]
+        {
             let f = Formula::parse(text, &["x"]).unwrap();
             let (d, dd) = (f.derivative("x"), f.derivative("x").derivative("x"));
             for x in [-2.3, 0.4, 1.9] {

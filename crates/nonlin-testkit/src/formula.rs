@@ -1153,7 +1153,9 @@ mod tests {
         let names = ["x", "a"];
         for text in TEXTS {
             let f = Formula::parse(text, &names).unwrap();
-            for f in [f.clone(), f.derivative("x"), f.derivative("x").derivative("x"), f.derivative("a")] {
+            for f in
+                [f.clone(), f.derivative("x"), f.derivative("x").derivative("x"), f.derivative("a")]
+            {
                 let again = Formula::parse(&f.to_string(), &names).unwrap();
                 assert_eq!(f.to_string(), again.to_string(), "{text}");
                 for (x, a) in [(0.3, 0.7), (-1.7, 0.5), (2.5, 2.5)] {

@@ -98,8 +98,9 @@ macro_rules! operator {
         impl<'a> $trait for Mp<'a> {
             type Output = Self;
             fn $method(self, o: Self) -> Self {
-                let v =
-                    self.with(|a| o.with(|b| Float::with_val(self.arena.precision, $trait::$method(a, b))));
+                let v = self.with(|a| {
+                    o.with(|b| Float::with_val(self.arena.precision, $trait::$method(a, b)))
+                });
                 self.arena.put(v)
             }
         }
@@ -234,11 +235,14 @@ mod tests {
             for x in [-700.0, -37.5, -8.25, -1.0, -1e-5, 1e-300, 0.3, 1.0, 9.5, 36.0, 300.0] {
                 let mut arena = Mpfr::new(300);
                 let j = arena.number(x).jet(p);
-                for (what, got, f) in [("value", j.v, &f), ("slope", j.d, &d), ("curvature", j.dd, &dd)] {
+                for (what, got, f) in
+                    [("value", j.v, &f), ("slope", j.d, &d), ("curvature", j.dd, &dd)]
+                {
                     let exact = f.exact(&[x]).unwrap();
                     let apart = Float::with_val(64, got.value() - &exact).abs();
                     // Below 2^-3000 an exact value counts as 0.
-                    let limit = (exact.clone().abs() >> 105u32).max(&(Float::with_val(64, 1) >> 2999));
+                    let limit =
+                        (exact.clone().abs() >> 105u32).max(&(Float::with_val(64, 1) >> 2999));
                     assert!(apart <= limit, "{p:?} {what} at {x}: {got:?} {exact:.20}");
                 }
                 arena.clear();

@@ -173,8 +173,10 @@ mod tests {
         assert_eq!(stratified::<f32>(3, 5), stratified::<f32>(3, 5));
         assert_ne!(stratified::<f32>(3, 5), stratified::<f32>(3, 6));
         // Subnormal samples reach from the smallest to the largest magnitudes.
-        let tiny: Vec<f64> =
-            stratified::<f64>(52, 1).into_iter().filter(|v| *v > 0.0 && *v < f64::MIN_POSITIVE).collect();
+        let tiny: Vec<f64> = stratified::<f64>(52, 1)
+            .into_iter()
+            .filter(|v| *v > 0.0 && *v < f64::MIN_POSITIVE)
+            .collect();
         assert_eq!(tiny.len(), 52);
         assert_eq!(tiny[0], pow2(-1074));
         assert!(tiny[51] >= pow2(-1023));

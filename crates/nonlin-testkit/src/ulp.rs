@@ -121,7 +121,11 @@ pub fn exponent(v: f64) -> i32 {
 /// `2^k`, for `-1074 <= k <= 1023`.
 #[must_use]
 pub fn pow2(k: i32) -> f64 {
-    if k < -1022 { f64::from_bits(1 << (k + 1074)) } else { f64::from_bits(((k + 1023) as u64) << 52) }
+    if k < -1022 {
+        f64::from_bits(1 << (k + 1074))
+    } else {
+        f64::from_bits(((k + 1023) as u64) << 52)
+    }
 }
 
 /// A value that results are measured against.

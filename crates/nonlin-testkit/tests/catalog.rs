@@ -41,7 +41,9 @@ fn every_formula_has_a_value_everywhere() {
         let value = formula(g.meta().formula, &["a", "b"]);
         assert!(value.mentions("a") && value.mentions("b"), "{value}");
         for f in [value.derivative("a"), value.derivative("b"), value] {
-            for (a, b) in [(1.0, 2.0), (-745.0, 1e300), (1e300, -745.0), (-1e300, -1e300), (5e-324, 0.0)] {
+            for (a, b) in
+                [(1.0, 2.0), (-745.0, 1e300), (1e300, -745.0), (-1e300, -1e300), (5e-324, 0.0)]
+            {
                 let y = f.exact(&[a, b]).unwrap_or_else(|e| panic!("{e}"));
                 assert!(!y.is_nan(), "{f} at {a:e}, {b:e}");
             }
@@ -70,7 +72,11 @@ fn definition<A: Elementwise>() {
         // Where the slope jumps, which one is taken is a convention, not mathematics.
         if !A::CLAIMS.kinks.iter().any(|k| k.at == x) {
             let (got, exact) = (A::slope(x_mp, p).value(), slope.exact(&inputs).unwrap());
-            assert!(same(&got, &exact), "slope of {} at {x:e}: {got:.40} {exact:.40}", A::META.name);
+            assert!(
+                same(&got, &exact),
+                "slope of {} at {x:e}: {got:.40} {exact:.40}",
+                A::META.name
+            );
         }
         arena.clear();
     }

@@ -757,7 +757,6 @@ pub(crate) unsafe fn row_through_f32<T: Element>(
     y: *mut T,
     n: usize,
 ) {
-    // SAFETY: the caller's promise.
     let widen = |p: *const T| -> Vec<f32> {
         // SAFETY: the caller's promise.
         (0..n).map(|i| unsafe { p.add(i).read() }.to_f64() as f32).collect()
@@ -788,9 +787,10 @@ pub(crate) unsafe fn row_back_through_f64<T: Element>(
     dx: *mut T,
     n: usize,
 ) {
-    // SAFETY: the caller's promise.
-    let widen =
-        |p: *const T| -> Vec<f64> { (0..n).map(|i| unsafe { p.add(i).read() }.to_f64()).collect() };
+    let widen = |p: *const T| -> Vec<f64> {
+        // SAFETY: the caller's promise.
+        (0..n).map(|i| unsafe { p.add(i).read() }.to_f64()).collect()
+    };
     let (mut y, g) = (widen(y), widen(g));
     let p = y.as_mut_ptr();
     // SAFETY: the buffers have `n` elements.

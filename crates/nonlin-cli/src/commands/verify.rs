@@ -126,11 +126,11 @@ fn sampled(f: &Function, dtype: &'static str, exec: &Exec, points: u64, rows: &m
 }
 
 fn exhaustive(f: &Function, exec: &Exec, record: Option<&Path>, rows: &mut Vec<Row>) -> Result<()> {
-    if let Some(path) = record {
-        if recorded(path)?.iter().any(|r| r.function == f.name()) {
-            eprintln!("{}: in {} already", f.name(), path.display());
-            return Ok(());
-        }
+    if let Some(path) = record
+        && recorded(path)?.iter().any(|r| r.function == f.name())
+    {
+        eprintln!("{}: in {} already", f.name(), path.display());
+        return Ok(());
     }
     let style = ProgressStyle::with_template("{msg:14} {bar:40} {percent:>3} %  {eta} left");
     let bar = ProgressBar::new(1 << 16)

@@ -23,7 +23,7 @@ use nonlin_testkit::ulp::{Format, pow2};
 fn gradient<T: Format>(n: usize) -> Vec<T> {
     let one = |i: u64| {
         let magnitude = (1.0 + mix_unit(3, i)) * pow2((mix(4, i) % 16) as i32 - 8);
-        T::nearest(if mix(5, i) % 2 == 0 { magnitude } else { -magnitude })
+        T::nearest(if mix(5, i).is_multiple_of(2) { magnitude } else { -magnitude })
     };
     (0..n as u64).map(one).collect()
 }
