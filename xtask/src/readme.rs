@@ -61,7 +61,7 @@ pub fn with_output(text: &str, nonlin: &Path) -> Result<String> {
     let mut out = String::new();
     let mut lines = text.lines();
     let mut language = None;
-    while let Some(line) = lines.next() {
+    for line in lines {
         if let Some(fence) = line.strip_prefix("```") {
             language = if language.is_some() { None } else { Some(fence) };
         }
