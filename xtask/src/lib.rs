@@ -1,5 +1,6 @@
 //! Development tasks: what is generated, new functions, the tests.
 
+mod accuracy;
 mod cross;
 mod generate;
 mod index;
@@ -23,6 +24,7 @@ Usage: cargo xtask <task>
                         the command output in README.md, docs/gallery.svg; with --check, fail
                         if any of them is stale
   new NAME [--gated]    lay down crates/nonlin/src/functions/NAME.rs and run gen
+  accuracy [--verify] [--peers] [--check]   docs/accuracy.md from its records, measured anew if asked
   test [STAGE ...]      run the tests, all of them or the stages named
   test --list           list the stages";
 
@@ -33,6 +35,7 @@ pub fn run(args: &[String]) -> ExitCode {
     let result = match words[..] {
         ["gen"] => generate::write(),
         ["gen", "--check"] => generate::check(),
+        ["accuracy", ref args @ ..] => accuracy::main(args),
         ["new", name] => scaffold::new(name, scaffold::Kind::Elementwise),
         ["new", name, "--gated"] | ["new", "--gated", name] => {
             scaffold::new(name, scaffold::Kind::Gated)
