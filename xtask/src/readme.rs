@@ -59,7 +59,7 @@ pub fn with_output(text: &str, nonlin: &Path) -> Result<String> {
         system::output(&mut command).context("README.md")
     };
     let mut out = String::new();
-    let mut lines = text.lines();
+    let lines = text.lines();
     let mut language = None;
     for line in lines {
         if let Some(fence) = line.strip_prefix("```") {
