@@ -214,10 +214,13 @@ def reference(name, x):
         values[x == np.inf], values[x == -np.inf] = right, left
 
     def both(points):
-        # A value below the long doubles is 0.
-        with mp.workdps(160), np.errstate(all="ignore"):
+        def rounded(v):
+            # Below the long doubles is 0.
+            return np.longdouble(mp.nstr(v, 30) if abs(v) > mp.mpf("1e-4000") else 0)
+
+        with mp.workdps(160):
             pairs = [textbook(name, v) for v in points]
-            return [np.array([np.longdouble(mp.nstr(p[k], 30)) for p in pairs]) for k in (0, 1)]
+            return [np.array([rounded(p[k]) for p in pairs]) for k in (0, 1)]
 
     if name in ZEROS:
         around = np.flatnonzero(np.abs(x - ZEROS[name]) <= NEAR)
