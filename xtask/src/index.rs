@@ -115,26 +115,49 @@ pub fn render(all: &[Definition]) -> String {
         let _ = writeln!(text, "pub use {}::{};", d.name, d.type_name);
     }
     text.push_str("\nuse crate::function::Function;\nuse crate::gated::GatedFunction;\n");
-    table(
-        &mut text,
-        all,
-        Kind::Elementwise,
-        "Every elementwise function",
-        "ELEMENTWISE: [Function",
-    );
-    table(&mut text, all, Kind::Gated, "Every gated function", "GATED: [GatedFunction");
+    table(&mut text, all, Kind::Elementwise, "elementwise", "ELEMENTWISE: [Function");
+    table(&mut text, all, Kind::Gated, "gated", "GATED: [GatedFunction");
+    each(&mut text, all, Kind::Elementwise, "elementwise");
+    each(&mut text, all, Kind::Gated, "gated");
     text
 }
 
-fn table(text: &mut String, all: &[Definition], kind: Kind, about: &str, start: &str) {
+fn table(text: &mut String, all: &[Definition], kind: Kind, word: &str, start: &str) {
     let of: Vec<_> = all.iter().filter(|d| d.kind == kind).collect();
     let item = start.rsplit('[').next().unwrap_or(start);
-    let _ = writeln!(text, "\n/// {about}, sorted by name.");
+    let _ = writeln!(text, "\n/// Every {word} function, sorted by name.");
     let _ = writeln!(text, "pub(crate) static {start}; {}] = [", of.len());
     for d in of {
         let _ = writeln!(text, "    {item}::of::<{}>(),", d.type_name);
     }
     text.push_str("];\n");
+}
+
+/// A macro that hands all definitions of a kind, as types, to a macro of the caller's.
+fn each(text: &mut String, all: &[Definition], kind: Kind, word: &str) {
+    let _ = write!(
+        text,
+        "
+/// Calls `m!(arguments, name = Type, ...)` with the definitions of all {word} functions.
+///
+/// ```
+/// macro_rules! count {{
+///     ($($name:ident = $t:ident,)*) => {{ [$(stringify!($name)),*].len() }};
+/// }}
+/// assert_eq!(nonlin::for_each_{word}!(count), nonlin::{}().len());
+/// ```
+#[macro_export]
+macro_rules! for_each_{word} {{
+    ($m:ident $(, $argument:tt)*) => {{
+        $m! {{
+            $($argument,)*
+",
+        if kind == Kind::Gated { "gated_functions" } else { "functions" }
+    );
+    for d in all.iter().filter(|d| d.kind == kind) {
+        let _ = writeln!(text, "            {} = {},", d.name, d.type_name);
+    }
+    text.push_str("        }\n    };\n}\n");
 }
 
 /// Where definitions still hold what `new` laid down, one line each.

@@ -85,3 +85,61 @@ pub(crate) static GATED: [GatedFunction; 6] = [
     GatedFunction::of::<ReluGlu>(),
     GatedFunction::of::<Swiglu>(),
 ];
+
+/// Calls `m!(arguments, name = Type, ...)` with the definitions of all elementwise functions.
+///
+/// ```
+/// macro_rules! count {
+///     ($($name:ident = $t:ident,)*) => { [$(stringify!($name)),*].len() };
+/// }
+/// assert_eq!(nonlin::for_each_elementwise!(count), nonlin::functions().len());
+/// ```
+#[macro_export]
+macro_rules! for_each_elementwise {
+    ($m:ident $(, $argument:tt)*) => {
+        $m! {
+            $($argument,)*
+            celu = Celu,
+            elu = Elu,
+            gelu = Gelu,
+            gelu_tanh = GeluTanh,
+            hard_sigmoid = HardSigmoid,
+            hard_swish = HardSwish,
+            identity = Identity,
+            leaky_relu = LeakyRelu,
+            log_sigmoid = LogSigmoid,
+            mish = Mish,
+            prelu = Prelu,
+            relu = Relu,
+            rrelu = Rrelu,
+            selu = Selu,
+            sigmoid = Sigmoid,
+            silu = Silu,
+            softplus = Softplus,
+            tanh = Tanh,
+        }
+    };
+}
+
+/// Calls `m!(arguments, name = Type, ...)` with the definitions of all gated functions.
+///
+/// ```
+/// macro_rules! count {
+///     ($($name:ident = $t:ident,)*) => { [$(stringify!($name)),*].len() };
+/// }
+/// assert_eq!(nonlin::for_each_gated!(count), nonlin::gated_functions().len());
+/// ```
+#[macro_export]
+macro_rules! for_each_gated {
+    ($m:ident $(, $argument:tt)*) => {
+        $m! {
+            $($argument,)*
+            bilinear = Bilinear,
+            geglu = Geglu,
+            glu = Glu,
+            reglu = Reglu,
+            relu_glu = ReluGlu,
+            swiglu = Swiglu,
+        }
+    };
+}
