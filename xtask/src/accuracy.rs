@@ -165,7 +165,7 @@ fn digits(n: u64) -> String {
     let plain = n.to_string();
     let mut out = String::new();
     for (i, c) in plain.chars().enumerate() {
-        if i > 0 && (plain.len() - i) % 3 == 0 {
+        if i > 0 && (plain.len() - i).is_multiple_of(3) {
             out.push(',');
         }
         out.push(c);
@@ -405,7 +405,8 @@ fn others(out: &mut String, r: &Records) -> Result<()> {
          signs. Reference: formulas without cancellation in x87 long double and, near zeros of\n\
          derivatives, mpmath; it shares no code with this library. Textbook definitions in mpmath\n\
          at {} of the points differ from it by at most {apart:.1e} of the value. Everything is\n\
-         f32, with default parameters ({}), on one thread of one processor. Derivatives are the\n\
+         f32, with default parameters (`leaky_relu` with the slope 0.01, `elu` and `celu` with\n\
+         alpha 1), on one thread of one processor. Derivatives are the\n\
          libraries' own, with a gradient of 1; ONNX Runtime and the NumPy formulas have none.\n\
          Left out of derivatives are the corners, where a slope is a convention: {}.\n\n\
          Where a library has no such function it is composed as its users do: ONNX Runtime's\n\
@@ -416,7 +417,6 @@ fn others(out: &mut String, r: &Records) -> Result<()> {
         count(&p["stride"]),
         digits(count(&p["inputs"])),
         digits(count(&checked["points"])),
-        "`leaky_relu` with the slope 0.01, `elu`, `celu` with alpha 1",
         entries(&p["kinks"])
             .map(|(name, at)| {
                 let at: Vec<_> = list(at).iter().filter_map(Value::as_f64).collect();
