@@ -181,9 +181,9 @@ def tables():
     for name, degree in (("FULL", 11), ("NARROW", 6)):
         c, e = fit(log_rest, lambda v: 1 / log_rest(v), 0, mpf(1) / 9, degree)
         out.append((f"LOG_{name}", c, e, "(atanh s - s) / s^3 in s^2, 0 <= s <= 1/3"))
-    k, start, end = mpf(6), mpf(1), mpf(40)
-    c, e = remez(cdf_in_q(k), lambda q: 1 / cdf_in_q(k)(q), (start - k) / (start + k), (end - k) / (end + k), list(range(21)))
-    out.append(("CDF_FULL", [float(v) for v in c], e, "(1 + 2t) Phi(-t) e^(t^2/2) in (t - 6) / (t + 6), 1 <= t <= 40"))
+    k, start, end = mpf(7), mpf(1), mpf(54)
+    c, e = remez(cdf_in_q(k), lambda q: 1 / cdf_in_q(k)(q), (start - k) / (start + k), (end - k) / (end + k), list(range(23)))
+    out.append(("CDF_FULL", [float(v) for v in c], e, "(1 + 2t) Phi(-t) e^(t^2/2) in (t - 7) / (t + 7), 1 <= t <= 54"))
     c, e = fit(cdf_centre, lambda v: 1, 0, mpf("1.0001"), 12)
     out.append(("CDF_CENTRE", c, e, "(Phi(x) - 1/2 - x / sqrt(2 pi)) / x^3 in x^2, |x| <= 1 (absolute error)"))
     num, den, e = remez_rational(mills, 5, 6, mpf("14.6"))

@@ -224,9 +224,9 @@ pub(crate) fn jet<V: Lanes64>(x: V, lo: V, p: Prim) -> Jet<Full<V>> {
             let (h, h_lo) = t.two_prod(t);
             let minus_half = V::splat(-0.5);
             let (e, e_lo, te) = exp_pair(h * minus_half, (h_lo + (t + t) * t_lo) * minus_half);
-            // The tail beyond 1: (1 + 2t) times what is left of it is a polynomial in (t - 6) / (t + 6).
-            let six = V::splat(6.0);
-            let q = (t - six) / (t + six);
+            // The tail beyond 1: (1 + 2t) times what is left of it is a polynomial in (t - 7) / (t + 7).
+            let seven = V::splat(7.0);
+            let q = (t - seven) / (t + seven);
             let f = horner_last(q, (V::splat(CDF_FULL[0]), zero), &CDF_FULL[1..]);
             let (d, d_lo) = one.two_sum(t + t);
             let n = multiply((e, e_lo), f);
