@@ -2,7 +2,7 @@
 //!
 //! A header is `\x93NUMPY`, a version, a length and a Python literal such as
 //! `{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }`. The literal comes from
-//! anywhere, so it is parsed into [`Literal`] with a bound on its length and depth.
+//! anywhere, so it is parsed into `Literal` with a bound on its length and depth.
 
 use anyhow::{Context, Result, bail, ensure};
 
