@@ -15,6 +15,7 @@ use crate::function::Activation;
 use crate::functions::Prelu;
 use crate::gated::{GatedFunction, Layout};
 use crate::softmax::{Mask, Softmax};
+use core::array;
 use ndarray::{
     Array, ArrayRef, ArrayViewD, ArrayViewMutD, Axis, Dimension, IxDyn, ShapeBuilder, Slice,
 };
@@ -291,25 +292,51 @@ fn walk<T: Element, const I: usize, const O: usize>(
         );
     }
     let runs = outputs[0].len() / n;
+    // A run without steps is used where it lies, however long it is; others by way of a buffer.
+    let steps = |stride: &[isize]| stride[stride.len() - 1] != 1;
+    let buffer =
+        |stride: &[isize]| vec![T::default(); if steps(stride) { BLOCK.min(n) } else { 0 }];
+    let mut read = inputs.each_ref().map(|v| buffer(v.strides()));
+    let mut write = outputs.each_ref().map(|v| buffer(v.strides()));
+    let size = if read.iter().chain(&write).all(|b| b.is_empty()) { n } else { BLOCK };
     let mut from = inputs.each_ref().map(|v| v.lanes(last).into_iter());
     let mut to = outputs.each_mut().map(|v| v.lanes_mut(last).into_iter());
     for _ in 0..runs {
-        let from = from.each_mut().map(|lanes| lanes.next().expect("as many runs in each array"));
-        let mut to = to.each_mut().map(|lanes| lanes.next().expect("as many runs in each array"));
-        let dense =
-            from.iter().all(|v| v.strides()[0] == 1) && to.iter().all(|v| v.strides()[0] == 1);
-        if dense {
-            let from = from.each_ref().map(|v| v.as_slice().expect("a run without steps"));
-            job(from, to.each_mut().map(|v| v.as_slice_mut().expect("a run without steps")));
-        } else {
-            gather(
-                from.each_ref().map(|v| v.iter()),
-                to.each_mut().map(|v| v.iter_mut()),
-                update,
-                job,
+        let from = from.each_mut().map(|v| v.next().expect("as many runs in each array"));
+        let mut to = to.each_mut().map(|v| v.next().expect("as many runs in each array"));
+        for start in (0..n).step_by(size) {
+            let part = start..n.min(start + size);
+            let m = part.len();
+            let slice = Slice::from(part.clone());
+            for (v, buffer) in from.iter().zip(&mut read).filter(|(v, _)| steps(v.strides())) {
+                copy(v.slice_axis(Axis(0), slice).iter(), buffer);
+            }
+            for (v, buffer) in
+                to.iter().zip(&mut write).filter(|(v, _)| update && steps(v.strides()))
+            {
+                copy(v.slice_axis(Axis(0), slice).iter(), buffer);
+            }
+            let inputs = array::from_fn(|k| match from[k].to_slice() {
+                Some(v) => &v[part.clone()],
+                None => &read[k][..m],
+            });
+            let mut pairs = to.iter_mut().zip(&mut write);
+            job(
+                inputs,
+                array::from_fn(|_| match pairs.next().expect("a buffer for each output") {
+                    (v, buffer) if steps(v.strides()) => &mut buffer[..m],
+                    (v, _) => &mut v.as_slice_mut().expect("a run without steps")[part.clone()],
+                }),
             );
+            for (v, buffer) in to.iter_mut().zip(&write).filter(|(v, _)| steps(v.strides())) {
+                v.slice_axis_mut(Axis(0), slice).iter_mut().zip(buffer).for_each(|(v, b)| *v = *b);
+            }
         }
     }
+}
+
+fn copy<'a, T: Element>(from: impl Iterator<Item = &'a T>, to: &mut [T]) {
+    to.iter_mut().zip(from).for_each(|(b, v)| *b = *v);
 }
 
 /// Calls `job` with buffers that are filled from `inputs` and emptied to `outputs`.

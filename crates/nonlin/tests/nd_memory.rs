@@ -1,0 +1,70 @@
+//! Arrays with strides are read where they lie: no copy of the input is made.
+#![cfg(feature = "ndarray")]
+#![allow(unsafe_code)]
+
+use ndarray::{Array2, s};
+use nonlin::{Gelu, NdActivation};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Counts the bytes that are asked for.
+struct Counting;
+
+static ASKED: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: every call goes to the system's allocator as it is.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ASKED.fetch_add(layout.size(), Ordering::Relaxed);
+        // SAFETY: the caller's promise.
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn dealloc(&self, p: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise.
+        unsafe { System.dealloc(p, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// The bytes that `f` asks for.
+fn asked(f: impl FnOnce()) -> usize {
+    let before = ASKED.load(Ordering::Relaxed);
+    f();
+    ASKED.load(Ordering::Relaxed) - before
+}
+
+/// One test, so that no other thread allocates meanwhile.
+#[test]
+fn no_copy_of_the_input() {
+    let x = Array2::<f32>::from_elem((512, 2048), 0.5);
+    let mut y = Array2::<f32>::zeros((512, 2048));
+    let mut turned = Array2::<f32>::zeros((2048, 512));
+    let mut half = Array2::<f32>::zeros((512, 1024));
+    let size = 4 * x.len();
+    let few = 64 * 1024;
+    // The counter counts.
+    assert!(asked(|| drop(x.clone())) >= size);
+
+    assert!(asked(|| Gelu.forward_nd_into(&x, &mut y).unwrap()) < 4096);
+    for (name, bytes) in [
+        ("a transposed input", asked(|| Gelu.forward_nd_into(&x.t(), &mut turned).unwrap())),
+        ("steps", asked(|| Gelu.forward_nd_into(&x.slice(s![.., ..;2]), &mut half).unwrap())),
+        ("a repeated row", {
+            let row = x.row(0);
+            asked(|| Gelu.forward_nd_into(&row.broadcast((512, 2048)).unwrap(), &mut y).unwrap())
+        }),
+        ("in place", asked(|| Gelu.forward_nd_in_place(&mut y.slice_mut(s![.., ..;-3])))),
+        (
+            "backward",
+            asked(|| Gelu.backward_nd_into(&x.t(), &turned.clone(), &mut turned).unwrap()) - size,
+        ),
+    ] {
+        // Buffers of one block.
+        assert!(bytes < few, "{name}: {bytes} bytes");
+    }
+    // A new array is asked for once.
+    let bytes = asked(|| drop(Gelu.forward_nd(&x.t())));
+    assert!((size..size + few).contains(&bytes), "{bytes}");
+}
