@@ -122,6 +122,11 @@ pub struct Bounds {
 impl Bounds {
     /// f32 computed in f64 and rounded once; f64 as the project promises it.
     pub const ROUNDED_ONCE: Bounds = Bounds { f32: (0.51, 0.51), f64: (2.0, 4.0) };
+    /// f32 computed by [`Route::Paired`], with these errors of value and slope.
+    #[must_use]
+    pub const fn paired(value: f64, slope: f64) -> Bounds {
+        Bounds { f32: (value, slope), f64: (2.0, 4.0) }
+    }
     /// No error at all.
     pub const EXACT: Bounds = Bounds { f32: (0.0, 0.0), f64: (0.0, 0.0) };
     /// The value rounds once, the slope is one of two parameters.
@@ -179,12 +184,21 @@ impl Claims {
 }
 
 /// How f32 arrays are computed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Route {
     /// In f64 lanes, rounded once: right for every definition.
     Wide,
     /// In f32 lanes: for definitions whose value and slope round at most once.
     Single,
+    /// At default parameters in f32 lanes that keep what they round off, between these inputs
+    /// (of a gated function: gates); elsewhere `Wide`. What the first excludes is where a result
+    /// is subnormal or a limit, and infinities.
+    Paired {
+        /// Least and greatest input for the value.
+        value: (f32, f32),
+        /// Least and greatest input for the slope.
+        slope: (f32, f32),
+    },
 }
 
 /// An elementwise activation: implement this in a file of its own and everything else follows.
@@ -230,6 +244,8 @@ pub trait Gated: Copy + 'static {
     const META: Meta;
     /// Which operand is the gate unless the caller says otherwise.
     const GATE: Gate;
+    /// How f32 arrays are computed.
+    const ROUTE: Route = Route::Wide;
 
     /// f(gate, value).
     fn value<T: Real>(gate: T, value: T) -> T;

@@ -8,8 +8,8 @@
 
 use crate::activation::{Elementwise, Gated, MAX_PARAMS, Params, Route};
 use crate::level::{PerLevel, per_level};
-use crate::real::{Dual, Full, Narrow, Real, Single};
-use crate::simd::{Lanes32, Lanes64, Simd};
+use crate::real::{Dual, Full, Narrow, Paired, Real, Single};
+use crate::simd::{Lanes, Lanes32, Lanes64, Simd};
 use core::marker::PhantomData;
 
 type P<'a> = &'a [f64; MAX_PARAMS];
@@ -61,24 +61,30 @@ impl<V: Lanes64> Io for Full<V> {
     }
 }
 
-impl<V: Lanes32> Io for Single<V> {
-    type Elem = f32;
-    const N: usize = V::N;
-    #[inline(always)]
-    unsafe fn read(p: *const f32) -> Self {
-        // SAFETY: the caller's promise.
-        Single(unsafe { V::load(p) })
-    }
-    #[inline(always)]
-    unsafe fn write(self, p: *mut f32) {
-        // SAFETY: the caller's promise.
-        unsafe { self.0.store(p) }
-    }
-    #[inline(always)]
-    fn set(v: f64) -> Self {
-        Single(V::splat(v as f32))
-    }
+macro_rules! io32 {
+    ($t:ident) => {
+        impl<V: Lanes32> Io for $t<V> {
+            type Elem = f32;
+            const N: usize = V::N;
+            #[inline(always)]
+            unsafe fn read(p: *const f32) -> Self {
+                // SAFETY: the caller's promise.
+                $t(unsafe { V::load(p) })
+            }
+            #[inline(always)]
+            unsafe fn write(self, p: *mut f32) {
+                // SAFETY: the caller's promise.
+                unsafe { self.0.store(p) }
+            }
+            #[inline(always)]
+            fn set(v: f64) -> Self {
+                $t(V::splat(v as f32))
+            }
+        }
+    };
 }
+io32!(Single);
+io32!(Paired);
 
 /// The widest register: the room a tail needs.
 const WIDEST: usize = 16;
@@ -226,6 +232,82 @@ impl<G: Gated, R: Real> Step<R, 3, 2> for GatedBackward<G> {
     }
 }
 
+/// `fast` between `low` and `high` (and for NaN), `wide` elsewhere.
+///
+/// Each lane decides for itself, so a result never depends on its neighbours.
+#[derive(Clone, Copy)]
+struct Within<F, W> {
+    fast: F,
+    wide: W,
+    low: f32,
+    high: f32,
+}
+
+impl<V: Lanes32, F, W, const I: usize, const O: usize> Step<Paired<V>, I, O> for Within<F, W>
+where
+    F: Step<Paired<V>, I, O>,
+    W: Step<Narrow<V::Wide>, I, O>,
+{
+    #[inline(always)]
+    fn step(self, x: [Paired<V>; I]) -> [Paired<V>; O] {
+        let mut y = self.fast.step(x);
+        // A bound that is infinite costs nothing.
+        let below = V::splat(self.low).gt(x[0].0);
+        let above = x[0].0.gt(V::splat(self.high));
+        let outside = match (self.low > f32::NEG_INFINITY, self.high < f32::INFINITY) {
+            (false, false) => return y,
+            (true, false) => below,
+            (false, true) => above,
+            (true, true) => V::either(below, above),
+        };
+        if V::any(outside) {
+            core::hint::cold_path();
+            let mut lo = [Narrow(<V::Wide as Lanes>::splat(0.0)); I];
+            let mut hi = lo;
+            let mut i = 0;
+            while i < I {
+                let (l, h) = x[i].0.widen();
+                (lo[i], hi[i]) = (Narrow(l), Narrow(h));
+                i += 1;
+            }
+            let (lo, hi) = (self.wide.step(lo), self.wide.step(hi));
+            i = 0;
+            while i < O {
+                let wide = V::narrow(lo[i].0, hi[i].0);
+                y[i] = Paired(V::select(outside, wide, y[i].0));
+                i += 1;
+            }
+        }
+        y
+    }
+}
+
+/// The default parameters in every lane.
+#[inline(always)]
+fn defaults<A: Elementwise, R: Io>() -> Params<R> {
+    let mut p = [R::set(0.0); MAX_PARAMS];
+    let mut i = 0;
+    while i < A::PARAMS.len() {
+        p[i] = R::set(A::PARAMS[i].default);
+        i += 1;
+    }
+    p
+}
+
+/// Whether `p` are the default parameters.
+#[inline(always)]
+fn is_default<A: Elementwise>(p: P<'_>) -> bool {
+    let mut same = true;
+    let mut i = 0;
+    while i < A::PARAMS.len() {
+        let default = &A::PARAMS[i];
+        let exact = default.exact;
+        same &= p[i] == if exact { default.default } else { default.default as f32 as f64 };
+        i += 1;
+    }
+    same
+}
+
 /// The parameters in every lane.
 #[inline(always)]
 fn spread<R: Io>(p: P<'_>) -> Params<R> {
@@ -235,8 +317,14 @@ fn spread<R: Io>(p: P<'_>) -> Params<R> {
 #[inline(always)]
 unsafe fn forward_f32<S: Simd, A: Elementwise>(x: *const f32, y: *mut f32, n: usize, p: P<'_>) {
     match A::ROUTE {
+        Route::Paired { value: (low, high), .. } if S::F32::FUSED && is_default::<A>(p) => {
+            let fast = Value::<A, Paired<S::F32>>(defaults::<A, _>(), PhantomData);
+            let wide = Value::<A, Narrow<S::F64>>(defaults::<A, _>(), PhantomData);
+            // SAFETY: the caller's promise.
+            unsafe { run::<Paired<S::F32>, 1, 1>([x], [y], n, Within { fast, wide, low, high }) }
+        }
         // SAFETY: the caller's promise.
-        Route::Wide => unsafe {
+        Route::Wide | Route::Paired { .. } => unsafe {
             run::<Narrow<S::F64>, 1, 1>([x], [y], n, Value::<A, _>(spread(p), PhantomData))
         },
         // SAFETY: the caller's promise.
@@ -261,8 +349,16 @@ unsafe fn backward_f32<S: Simd, A: Elementwise>(
     p: P<'_>,
 ) {
     match A::ROUTE {
+        Route::Paired { slope: (low, high), .. } if S::F32::FUSED && is_default::<A>(p) => {
+            let fast = Backward::<A, Paired<S::F32>>(defaults::<A, _>(), PhantomData);
+            let wide = Backward::<A, Narrow<S::F64>>(defaults::<A, _>(), PhantomData);
+            // SAFETY: the caller's promise.
+            unsafe {
+                run::<Paired<S::F32>, 2, 1>([x, g], [dx], n, Within { fast, wide, low, high })
+            }
+        }
         // SAFETY: the caller's promise.
-        Route::Wide => unsafe {
+        Route::Wide | Route::Paired { .. } => unsafe {
             run::<Narrow<S::F64>, 2, 1>([x, g], [dx], n, Backward::<A, _>(spread(p), PhantomData))
         },
         // SAFETY: the caller's promise.
@@ -356,8 +452,18 @@ unsafe fn each_backward_f64<S: Simd, A: Elementwise>(
 
 #[inline(always)]
 unsafe fn gated_f32<S: Simd, G: Gated>(a: *const f32, b: *const f32, y: *mut f32, n: usize) {
-    // SAFETY: the caller's promise.
-    unsafe { run::<Narrow<S::F64>, 2, 1>([a, b], [y], n, GatedValue::<G>(PhantomData)) }
+    let step = GatedValue::<G>(PhantomData);
+    match G::ROUTE {
+        Route::Paired { value: (low, high), .. } if S::F32::FUSED => {
+            let within = Within { fast: step, wide: step, low, high };
+            // SAFETY: the caller's promise.
+            unsafe { run::<Paired<S::F32>, 2, 1>([a, b], [y], n, within) }
+        }
+        // SAFETY: the caller's promise.
+        Route::Single => unsafe { run::<Single<S::F32>, 2, 1>([a, b], [y], n, step) },
+        // SAFETY: the caller's promise.
+        _ => unsafe { run::<Narrow<S::F64>, 2, 1>([a, b], [y], n, step) },
+    }
 }
 
 #[inline(always)]
@@ -375,8 +481,18 @@ unsafe fn gated_backward_f32<S: Simd, G: Gated>(
     db: *mut f32,
     n: usize,
 ) {
-    // SAFETY: the caller's promise.
-    unsafe { run::<Narrow<S::F64>, 3, 2>([a, b, g], [da, db], n, GatedBackward::<G>(PhantomData)) }
+    let step = GatedBackward::<G>(PhantomData);
+    match G::ROUTE {
+        Route::Paired { slope: (low, high), .. } if S::F32::FUSED => {
+            let within = Within { fast: step, wide: step, low, high };
+            // SAFETY: the caller's promise.
+            unsafe { run::<Paired<S::F32>, 3, 2>([a, b, g], [da, db], n, within) }
+        }
+        // SAFETY: the caller's promise.
+        Route::Single => unsafe { run::<Single<S::F32>, 3, 2>([a, b, g], [da, db], n, step) },
+        // SAFETY: the caller's promise.
+        _ => unsafe { run::<Narrow<S::F64>, 3, 2>([a, b, g], [da, db], n, step) },
+    }
 }
 
 #[inline(always)]

@@ -87,5 +87,5 @@ mod prelude {
     pub(crate) use crate::activation::{
         Bounds, Claims, Elementwise, Gate, Gated, Kink, Meta, Param, Params, Route,
     };
-    pub(crate) use crate::real::{Prim, Real};
+    pub(crate) use crate::real::{Jet, Prim, Real};
 }

@@ -1,16 +1,18 @@
 //! The primitives: each algorithm once, over any register of f64.
 //!
-//! Two classes of accuracy. `narrow` serves results that are rounded to f32: about 2^-33
+//! Three classes of accuracy. `narrow` serves results that are rounded to f32: about 2^-33
 //! relative, in plain f64 arithmetic, which leaves 0.002 ULP of f32 beside the final
 //! rounding. `full` serves f64 results: it carries what each step rounds off
-//! as a second number, to about 2^-57 before the final rounding.
+//! as a second number, to about 2^-57 before the final rounding. `paired` serves f32 results in
+//! f32 arithmetic the same way, to about 2^-27.
 
 #[allow(clippy::approx_constant, clippy::excessive_precision, reason = "generated")]
 pub(crate) mod coefficients;
 pub(crate) mod full;
 pub(crate) mod narrow;
+pub(crate) mod paired;
 
-use crate::simd::Lanes64;
+use crate::simd::Lanes;
 
 /// Adding this to a number of at most 2^51 rounds it to an integer, which then stands in
 /// the low bits of the sum.
@@ -18,7 +20,7 @@ pub(crate) const ROUND: f64 = 6_755_399_441_055_744.0; // 1.5 * 2^52
 
 /// `c[0] + c[1] x + ...` by Horner's rule.
 #[inline(always)]
-pub(crate) fn poly<V: Lanes64, const N: usize>(x: V, c: &[f64; N]) -> V {
+pub(crate) fn poly<V: Lanes, const N: usize>(x: V, c: &[V::Elem; N]) -> V {
     let mut y = V::splat(c[N - 1]);
     let mut i = N - 1;
     while i > 0 {

@@ -8,6 +8,7 @@
 //! | [`Narrow`] lanes | f32 (and half) kernels: f64 arithmetic rounded once | `lanes.rs` |
 //! | [`Full`] lanes, `f64` | f64 kernels and scalars | `lanes.rs` |
 //! | [`Single`] lanes, `f32` | f32 kernels of functions with one rounding (relu) | `lanes.rs` |
+//! | [`Paired`] lanes | f32 kernels in f32 arithmetic that keeps what it rounds off | `paired.rs` |
 //! | [`Dual`] | derivatives, also with respect to parameters; nested: second derivatives | `dual.rs` |
 //! | [`Interval`] | guaranteed bounds | `interval.rs` |
 //! | [`Dd`] | 30-digit reference | `dd.rs` |
@@ -29,6 +30,7 @@ mod dual;
 mod expr;
 mod interval;
 mod lanes;
+mod paired;
 
 #[cfg(feature = "core-math")]
 pub use correct::{Cm, normal_cdf, normal_pdf, primitive, sigmoid, softplus};
@@ -38,6 +40,7 @@ pub use dual::Dual;
 pub use expr::{Arena, Expr};
 pub use interval::Interval;
 pub use lanes::{Full, Narrow, Single};
+pub use paired::Paired;
 
 /// A transcendental function that every number type knows, with its derivatives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -70,6 +70,10 @@ pub trait Lanes:
     fn gt(self, o: Self) -> Self::Mask;
     /// `self` is NaN.
     fn is_nan(self) -> Self::Mask;
+    /// Either is true.
+    fn either(a: Self::Mask, b: Self::Mask) -> Self::Mask;
+    /// Whether `m` is true in any lane.
+    fn any(m: Self::Mask) -> bool;
     /// `m ? a : b` per lane.
     fn select(m: Self::Mask, a: Self, b: Self) -> Self;
 }
@@ -144,6 +148,8 @@ pub trait Lanes32: Lanes<Elem = f32> {
     type Wide: Lanes64;
     /// The lower and the upper half, widened.
     fn widen(self) -> (Self::Wide, Self::Wide);
+    /// `2^k` for `self = k + 127 + 1.5 * 2^23` with an integer `-127 < k < 128`; 0 for `k = -127`.
+    fn pow2(self) -> Self;
     /// The inverse of `widen`, rounding to nearest even.
     fn narrow(lo: Self::Wide, hi: Self::Wide) -> Self;
 }

@@ -18,6 +18,7 @@ impl Gated for Bilinear {
         ..Meta::new("bilinear", "a * b")
     };
     const GATE: Gate = Gate::First;
+    const ROUTE: Route = Route::Single;
 
     #[inline(always)]
     fn value<T: Real>(gate: T, value: T) -> T {

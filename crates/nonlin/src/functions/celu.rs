@@ -25,8 +25,11 @@ impl Elementwise for Celu {
         lipschitz: 1.0,
         monotone: true,
         zeros: &[0.0],
+        bounds: Bounds::paired(0.95, 0.9),
         ..Claims::new((-1.0, f64::INFINITY), (0.0, 1.0))
     };
+    const ROUTE: Route =
+        Route::Paired { value: (f32::NEG_INFINITY, f32::INFINITY), slope: (-70.0, f32::INFINITY) };
 
     #[inline(always)]
     fn value<T: Real>(x: T, [alpha, ..]: Params<T>) -> T {

@@ -31,27 +31,31 @@ impl Elementwise for GeluTanh {
         minimum: Some((-0.752_461_422_071_016_3, -0.170_040_750_571_254_05)),
         zeros: &[0.0],
         slope_zeros: &[-0.752_461_422_071_016_3],
+        bounds: Bounds::paired(1.0, 1.4),
         ..Claims::new((0.0, f64::INFINITY), (0.0, 1.0))
     };
+    const ROUTE: Route =
+        Route::Paired { value: (-9.5, f32::INFINITY), slope: (-9.5, f32::INFINITY) };
 
     #[inline(always)]
     fn value<T: Real>(x: T, _: Params<T>) -> T {
         let t = x.max(x.lit(-FAR)).min(x.lit(FAR));
-        let (z, z_lo, _) = cubic(t);
+        let (z, z_lo, ..) = cubic(t);
         x.gated(z.jet_at(z_lo, Prim::Sigmoid))
     }
 
     #[inline(always)]
     fn slope<T: Real>(x: T, _: Params<T>) -> T {
         let t = x.max(x.lit(-FAR)).min(x.lit(FAR));
-        let (z, z_lo, w) = cubic(t);
-        w.gated_slope(z.jet_at(z_lo, Prim::Sigmoid))
+        let (z, z_lo, w, w_lo) = cubic(t);
+        let j = z.jet_at(z_lo, Prim::Sigmoid);
+        w.gated_slope(Jet { v_lo: j.v_lo + w_lo * j.d, ..j })
     }
 }
 
-/// `z = 2 sqrt(2/pi) (t + 0.044715 t^3)`, what `z` rounds off, and `t z'(t)`.
+/// `z = 2 sqrt(2/pi) (t + 0.044715 t^3)`, what `z` rounds off, and `t z'(t)` likewise.
 #[inline(always)]
-fn cubic<T: Real>(t: T) -> (T, T, T) {
+fn cubic<T: Real>(t: T) -> (T, T, T, T) {
     let (c1, c3) = (t.constant(GELU_TANH_1), t.constant(GELU_TANH_3));
     let (q, q_lo) = t.two_prod(t);
     let (p, p_lo) = c3.two_prod(q);
@@ -59,5 +63,10 @@ fn cubic<T: Real>(t: T) -> (T, T, T) {
     let (w, w_lo) = c1.two_sum(p);
     let w_lo = w_lo + (p_lo + t.constant_rest(GELU_TANH_1));
     let (z, z_lo) = t.two_prod(w);
-    (z, z_lo + t * w_lo, t * (c1 + t.lit(3.0) * p))
+    // z' = w + 2 p
+    let two = t.lit(2.0);
+    let (d, d_lo) = w.two_sum(two * p);
+    let d_lo = d_lo + (w_lo + two * p_lo);
+    let (s, s_lo) = t.two_prod(d);
+    (z, z_lo + t * w_lo, s, s_lo + t * d_lo)
 }

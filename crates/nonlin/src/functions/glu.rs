@@ -18,6 +18,7 @@ impl Gated for Glu {
         ..Meta::new("glu", "a / (1 + exp(-b))")
     };
     const GATE: Gate = Gate::Second;
+    const ROUTE: Route = Route::Paired { value: (-70.0, f32::INFINITY), slope: (-70.0, 70.0) };
 
     #[inline(always)]
     fn value<T: Real>(gate: T, value: T) -> T {

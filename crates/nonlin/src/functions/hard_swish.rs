@@ -32,16 +32,21 @@ impl Elementwise for HardSwish {
             Kink { at: -3.0, left: 0.0, right: -0.5, chosen: 0.0 },
             Kink { at: 3.0, left: 1.5, right: 1.0, chosen: 1.0 },
         ],
+        bounds: Bounds::paired(0.75, 1.4),
         ..Claims::new((0.0, f64::INFINITY), (0.0, 1.0))
     };
+    const ROUTE: Route =
+        Route::Paired { value: (f32::MIN, f32::INFINITY), slope: (f32::MIN, f32::INFINITY) };
 
     #[inline(always)]
     fn value<T: Real>(x: T, _: Params<T>) -> T {
         let top = x.split_at(3.0);
         let s = top.lo.split(-3.0);
         let (t, t_lo) = s.hi.two_sum(x.lit(3.0));
-        let q = s.hi.scaled(t, t_lo, x.lit(0.0));
-        let curve = q.scaled(x.constant(SIXTH), x.constant_rest(SIXTH), x.lit(0.0));
+        let sixth = x.constant(SIXTH);
+        let (m, m_lo) = t.two_prod(sixth);
+        let m_lo = m_lo + (t * x.constant_rest(SIXTH) + t_lo * sixth);
+        let curve = s.hi.scaled(m, m_lo, x.lit(0.0));
         top.join(top.hi, s.join(curve, x.lit(-0.0)))
     }
 

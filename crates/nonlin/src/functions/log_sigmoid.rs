@@ -1,5 +1,6 @@
 //! Log-sigmoid: the logarithm of a probability, without passing through the probability.
 
+use super::softplus::softplus;
 use crate::prelude::*;
 
 /// `ln(1 / (1 + e^-x)) = -softplus(-x)`.
@@ -21,12 +22,15 @@ impl Elementwise for LogSigmoid {
         range: (f64::NEG_INFINITY, 0.0),
         lipschitz: 1.0,
         monotone: true,
+        bounds: Bounds::paired(0.95, 0.85),
         ..Claims::new((f64::NEG_INFINITY, 0.0), (1.0, 0.0))
     };
+    const ROUTE: Route =
+        Route::Paired { value: (f32::NEG_INFINITY, 87.3), slope: (f32::NEG_INFINITY, 87.3) };
 
     #[inline(always)]
     fn value<T: Real>(x: T, _: Params<T>) -> T {
-        -(-x).softplus()
+        -softplus(-x, x.lit(1.0))
     }
 
     #[inline(always)]

@@ -26,8 +26,11 @@ impl Elementwise for Mish {
         minimum: Some((-1.192_431_214_515_495_2, -0.308_843_413_017_250_4)),
         zeros: &[0.0],
         slope_zeros: &[-1.192_431_214_515_495_2],
+        bounds: Bounds::paired(0.95, 1.4),
         ..Claims::new((0.0, f64::INFINITY), (0.0, 1.0))
     };
+    const ROUTE: Route =
+        Route::Paired { value: (-70.0, f32::INFINITY), slope: (-70.0, f32::INFINITY) };
 
     #[inline(always)]
     fn value<T: Real>(x: T, _: Params<T>) -> T {

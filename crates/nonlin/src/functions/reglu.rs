@@ -21,6 +21,7 @@ impl Gated for Reglu {
         ..Meta::new("reglu", "max(a, 0) * b")
     };
     const GATE: Gate = Gate::First;
+    const ROUTE: Route = Route::Single;
 
     #[inline(always)]
     fn value<T: Real>(gate: T, value: T) -> T {

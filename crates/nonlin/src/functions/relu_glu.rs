@@ -21,6 +21,7 @@ impl Gated for ReluGlu {
         ..Meta::new("relu_glu", "max(a, 0) / (1 + exp(-b))")
     };
     const GATE: Gate = Gate::Second;
+    const ROUTE: Route = Route::Paired { value: (-70.0, f32::INFINITY), slope: (-70.0, 70.0) };
 
     #[inline(always)]
     fn value<T: Real>(gate: T, value: T) -> T {

@@ -36,8 +36,11 @@ impl Elementwise for Selu {
             right: 1.050_700_987_355_480_5,
             chosen: 1.758_099_340_847_376_9,
         }],
+        bounds: Bounds::paired(1.0, 1.0),
         ..Claims::new((-1.758_099_340_847_376_9, f64::INFINITY), (0.0, 1.050_700_987_355_480_5))
     };
+    const ROUTE: Route =
+        Route::Paired { value: (f32::NEG_INFINITY, f32::INFINITY), slope: (-70.0, f32::INFINITY) };
 
     #[inline(always)]
     fn value<T: Real>(x: T, _: Params<T>) -> T {

@@ -25,8 +25,10 @@ impl Elementwise for Sigmoid {
         range: (0.0, 1.0),
         lipschitz: 0.25,
         monotone: true,
+        bounds: Bounds::paired(0.85, 0.9),
         ..Claims::new((0.0, 1.0), (0.0, 0.0))
     };
+    const ROUTE: Route = Route::Paired { value: (-87.3, f32::INFINITY), slope: (-87.3, 87.3) };
 
     #[inline(always)]
     fn value<T: Real>(x: T, _: Params<T>) -> T {

@@ -28,8 +28,11 @@ impl Elementwise for Silu {
         minimum: Some((-1.278_464_542_761_073_7, -0.278_464_542_761_073_8)),
         zeros: &[0.0],
         slope_zeros: &[-1.278_464_542_761_073_7],
+        bounds: Bounds::paired(1.0, 1.45),
         ..Claims::new((0.0, f64::INFINITY), (0.0, 1.0))
     };
+    const ROUTE: Route =
+        Route::Paired { value: (-70.0, f32::INFINITY), slope: (-70.0, f32::INFINITY) };
 
     /// `s u sigmoid(|beta| u)` with `u = s x` and `s` the sign of `beta`, so that the gate
     /// closes on the left.

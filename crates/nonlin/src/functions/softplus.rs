@@ -27,17 +27,31 @@ impl Elementwise for Softplus {
         range: (0.0, f64::INFINITY),
         lipschitz: 1.0,
         monotone: true,
+        bounds: Bounds::paired(0.95, 0.85),
         ..Claims::new((0.0, f64::INFINITY), (0.0, 1.0))
     };
+    const ROUTE: Route =
+        Route::Paired { value: (-87.3, f32::INFINITY), slope: (-87.3, f32::INFINITY) };
 
     #[inline(always)]
     fn value<T: Real>(x: T, [beta, ..]: Params<T>) -> T {
-        let rest = (-(beta * x).abs()).softplus() * (x.lit(1.0) / beta);
-        x.max(x.lit(0.0)) + rest
+        softplus(x, beta)
     }
 
     #[inline(always)]
     fn slope<T: Real>(x: T, [beta, ..]: Params<T>) -> T {
         (beta * x).sigmoid()
     }
+}
+
+/// `ln(1 + e^(beta x)) / beta` as `max(x, 0) + ln(1 + e^-|beta x|) / beta`, rounded once.
+#[inline(always)]
+pub(super) fn softplus<T: Real>(x: T, beta: T) -> T {
+    let j = (-(beta * x).abs()).jet(Prim::Softplus);
+    let width = x.lit(1.0) / beta;
+    let (v, v_lo) = (j.v.scale2(j.k) * width, j.v_lo.scale2(j.k) * width);
+    let top = x.max(x.lit(0.0));
+    // Above 1e9 there is nothing beside x, which may be infinite.
+    let (_, rest) = top.min(x.lit(1e9)).two_sum(v);
+    (top + v) + (rest + v_lo)
 }

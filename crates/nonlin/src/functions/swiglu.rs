@@ -18,6 +18,8 @@ impl Gated for Swiglu {
         ..Meta::new("swiglu", "a / (1 + exp(-a)) * b")
     };
     const GATE: Gate = Gate::First;
+    const ROUTE: Route =
+        Route::Paired { value: (-70.0, f32::INFINITY), slope: (-70.0, f32::INFINITY) };
 
     #[inline(always)]
     fn value<T: Real>(gate: T, value: T) -> T {

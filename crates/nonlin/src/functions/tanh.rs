@@ -24,8 +24,11 @@ impl Elementwise for Tanh {
         monotone: true,
         odd: true,
         zeros: &[0.0],
+        bounds: Bounds::paired(0.85, 0.95),
         ..Claims::new((-1.0, 1.0), (0.0, 0.0))
     };
+    const ROUTE: Route =
+        Route::Paired { value: (f32::NEG_INFINITY, f32::INFINITY), slope: (-43.6, 43.6) };
 
     #[inline(always)]
     fn value<T: Real>(x: T, _: Params<T>) -> T {

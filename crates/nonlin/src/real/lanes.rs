@@ -22,10 +22,10 @@ pub struct Single<V>(pub V);
 
 macro_rules! forward_operators {
     ($t:ident, $lanes:ident) => {
-        forward_operators!(@one $t, $lanes, Add, add);
-        forward_operators!(@one $t, $lanes, Sub, sub);
-        forward_operators!(@one $t, $lanes, Mul, mul);
-        forward_operators!(@one $t, $lanes, Div, div);
+        super::lanes::forward_operators!(@one $t, $lanes, Add, add);
+        super::lanes::forward_operators!(@one $t, $lanes, Sub, sub);
+        super::lanes::forward_operators!(@one $t, $lanes, Mul, mul);
+        super::lanes::forward_operators!(@one $t, $lanes, Div, div);
         impl<V: $lanes> Neg for $t<V> {
             type Output = Self;
             #[inline(always)]
@@ -44,6 +44,7 @@ macro_rules! forward_operators {
         }
     };
 }
+pub(super) use forward_operators;
 forward_operators!(Narrow, Lanes64);
 forward_operators!(Full, Lanes64);
 forward_operators!(Single, Lanes32);
@@ -70,6 +71,8 @@ macro_rules! shared_methods {
         }
     };
 }
+
+pub(super) use shared_methods;
 
 impl<V: Lanes64> Real for Narrow<V> {
     shared_methods!(Narrow);

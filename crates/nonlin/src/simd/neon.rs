@@ -16,7 +16,7 @@ impl Simd for Neon {
 macro_rules! register {
     ($t:ident, $raw:ty, $elem:ty, $n:literal, $mask:ty, $signs:expr,
      $set1:ident $load:ident $store:ident $add:ident $sub:ident $mul:ident $div:ident
-     $neg:ident $abs:ident $fma:ident $gt:ident $eq:ident $select:ident, not: |$nm:ident| $not:expr) => {
+     $neg:ident $abs:ident $fma:ident $gt:ident $eq:ident $select:ident, not: |$nm:ident| $not:expr, either: $either:ident, any: |$am:ident| $any:expr) => {
         #[doc = concat!(stringify!($n), " lanes of ", stringify!($elem), ".")]
         #[derive(Clone, Copy)]
         #[repr(transparent)]
@@ -93,6 +93,17 @@ macro_rules! register {
                 unsafe { $not }
             }
             #[inline(always)]
+            fn either(a: $mask, b: $mask) -> $mask {
+                // SAFETY: as above.
+                unsafe { $either(a, b) }
+            }
+            #[inline(always)]
+            fn any(m: $mask) -> bool {
+                let $am = m;
+                // SAFETY: as above.
+                unsafe { $any }
+            }
+            #[inline(always)]
             fn select(m: $mask, a: Self, b: Self) -> Self {
                 // SAFETY: as above.
                 Self(unsafe { $select(m, a.0, b.0) })
@@ -103,10 +114,12 @@ macro_rules! register {
 
 register!(F64x2, float64x2_t, f64, 2, uint64x2_t, vdupq_n_u64(1 << 63),
     vdupq_n_f64 vld1q_f64 vst1q_f64 vaddq_f64 vsubq_f64 vmulq_f64 vdivq_f64
-    vnegq_f64 vabsq_f64 vfmaq_f64 vcgtq_f64 vceqq_f64 vbslq_f64, not: |m| veorq_u64(m, vdupq_n_u64(u64::MAX)));
+    vnegq_f64 vabsq_f64 vfmaq_f64 vcgtq_f64 vceqq_f64 vbslq_f64, not: |m| veorq_u64(m, vdupq_n_u64(u64::MAX)),
+    either: vorrq_u64, any: |m| vmaxvq_u32(vreinterpretq_u32_u64(m)) != 0);
 register!(F32x4, float32x4_t, f32, 4, uint32x4_t, vdupq_n_u32(1 << 31),
     vdupq_n_f32 vld1q_f32 vst1q_f32 vaddq_f32 vsubq_f32 vmulq_f32 vdivq_f32
-    vnegq_f32 vabsq_f32 vfmaq_f32 vcgtq_f32 vceqq_f32 vbslq_f32, not: |m| vmvnq_u32(m));
+    vnegq_f32 vabsq_f32 vfmaq_f32 vcgtq_f32 vceqq_f32 vbslq_f32, not: |m| vmvnq_u32(m),
+    either: vorrq_u32, any: |m| vmaxvq_u32(m) != 0);
 
 impl Lanes64 for F64x2 {
     #[inline(always)]
@@ -142,6 +155,11 @@ impl Lanes32 for F32x4 {
     fn widen(self) -> (F64x2, F64x2) {
         // SAFETY: every aarch64 processor has NEON.
         unsafe { (F64x2(vcvt_f64_f32(vget_low_f32(self.0))), F64x2(vcvt_high_f64_f32(self.0))) }
+    }
+    #[inline(always)]
+    fn pow2(self) -> Self {
+        // SAFETY: every aarch64 processor has NEON.
+        Self(unsafe { vreinterpretq_f32_u32(vshlq_n_u32::<23>(vreinterpretq_u32_f32(self.0))) })
     }
     #[inline(always)]
     fn narrow(lo: F64x2, hi: F64x2) -> Self {

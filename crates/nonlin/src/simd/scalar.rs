@@ -59,6 +59,14 @@ impl Lanes for f64 {
         f64::is_nan(self)
     }
     #[inline(always)]
+    fn either(a: bool, b: bool) -> bool {
+        a || b
+    }
+    #[inline(always)]
+    fn any(m: bool) -> bool {
+        m
+    }
+    #[inline(always)]
     fn select(m: bool, a: Self, b: Self) -> Self {
         if m { a } else { b }
     }
@@ -167,6 +175,14 @@ impl Lanes for F32x2 {
         self.0.map(f32::is_nan)
     }
     #[inline(always)]
+    fn either(a: [bool; 2], b: [bool; 2]) -> [bool; 2] {
+        [a[0] || b[0], a[1] || b[1]]
+    }
+    #[inline(always)]
+    fn any(m: [bool; 2]) -> bool {
+        m[0] || m[1]
+    }
+    #[inline(always)]
     fn select(m: [bool; 2], a: Self, b: Self) -> Self {
         F32x2([if m[0] { a.0[0] } else { b.0[0] }, if m[1] { a.0[1] } else { b.0[1] }])
     }
@@ -177,6 +193,10 @@ impl Lanes32 for F32x2 {
     #[inline(always)]
     fn widen(self) -> (f64, f64) {
         (f64::from(self.0[0]), f64::from(self.0[1]))
+    }
+    #[inline(always)]
+    fn pow2(self) -> Self {
+        F32x2(self.0.map(|v| f32::from_bits(v.to_bits() << 23)))
     }
     #[inline(always)]
     fn narrow(lo: f64, hi: f64) -> Self {

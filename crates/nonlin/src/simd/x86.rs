@@ -30,7 +30,7 @@ macro_rules! register {
      $set1:ident $load:ident $store:ident $add:ident $sub:ident $mul:ident $div:ident
      $and:ident $andnot:ident $or:ident $xor:ident $max:ident $min:ident,
      fma: |$fa:ident, $fb:ident, $fc:ident| $fma:expr, gt: |$ga:ident, $gb:ident| $gt:expr,
-     nan: |$na:ident| $nan:expr, select: |$sm:ident, $sa:ident, $sb:ident| $select:expr) => {
+     nan: |$na:ident| $nan:expr, either: |$ea:ident, $eb:ident| $either:expr, any: |$am:ident| $any:expr, select: |$sm:ident, $sa:ident, $sb:ident| $select:expr) => {
         #[doc = concat!(stringify!($n), " lanes of ", stringify!($elem), ".")]
         #[derive(Clone, Copy)]
         #[repr(transparent)]
@@ -112,6 +112,20 @@ macro_rules! register {
                 unsafe { $nan }
             }
             #[inline(always)]
+            #[allow(unused_unsafe, reason = "masks of AVX-512 are integers")]
+            fn either(a: $mask, b: $mask) -> $mask {
+                let ($ea, $eb) = (a, b);
+                // SAFETY: as above.
+                unsafe { $either }
+            }
+            #[inline(always)]
+            #[allow(unused_unsafe, reason = "masks of AVX-512 are integers")]
+            fn any(m: $mask) -> bool {
+                let $am = m;
+                // SAFETY: as above.
+                unsafe { $any }
+            }
+            #[inline(always)]
             fn select(m: $mask, a: Self, b: Self) -> Self {
                 let ($sm, $sa, $sb) = (m, a.0, b.0);
                 // SAFETY: as above.
@@ -126,36 +140,42 @@ register!(F64x2, __m128d, f64, 2, __m128d, fused: false,
     _mm_and_pd _mm_andnot_pd _mm_or_pd _mm_xor_pd _mm_max_pd _mm_min_pd,
     fma: |a, b, c| _mm_add_pd(_mm_mul_pd(a, b), c),
     gt: |a, b| _mm_cmplt_pd(b, a), nan: |a| _mm_cmpunord_pd(a, a),
+    either: |a, b| _mm_or_pd(a, b), any: |m| _mm_movemask_pd(m) != 0,
     select: |m, a, b| _mm_or_pd(_mm_and_pd(m, a), _mm_andnot_pd(m, b)));
 register!(F32x4, __m128, f32, 4, __m128, fused: false,
     _mm_set1_ps _mm_loadu_ps _mm_storeu_ps _mm_add_ps _mm_sub_ps _mm_mul_ps _mm_div_ps
     _mm_and_ps _mm_andnot_ps _mm_or_ps _mm_xor_ps _mm_max_ps _mm_min_ps,
     fma: |a, b, c| _mm_add_ps(_mm_mul_ps(a, b), c),
     gt: |a, b| _mm_cmplt_ps(b, a), nan: |a| _mm_cmpunord_ps(a, a),
+    either: |a, b| _mm_or_ps(a, b), any: |m| _mm_movemask_ps(m) != 0,
     select: |m, a, b| _mm_or_ps(_mm_and_ps(m, a), _mm_andnot_ps(m, b)));
 register!(F64x4, __m256d, f64, 4, __m256d, fused: true,
     _mm256_set1_pd _mm256_loadu_pd _mm256_storeu_pd _mm256_add_pd _mm256_sub_pd _mm256_mul_pd _mm256_div_pd
     _mm256_and_pd _mm256_andnot_pd _mm256_or_pd _mm256_xor_pd _mm256_max_pd _mm256_min_pd,
     fma: |a, b, c| _mm256_fmadd_pd(a, b, c),
     gt: |a, b| _mm256_cmp_pd::<_CMP_GT_OQ>(a, b), nan: |a| _mm256_cmp_pd::<_CMP_UNORD_Q>(a, a),
+    either: |a, b| _mm256_or_pd(a, b), any: |m| _mm256_testz_pd(m, m) == 0,
     select: |m, a, b| _mm256_blendv_pd(b, a, m));
 register!(F32x8, __m256, f32, 8, __m256, fused: true,
     _mm256_set1_ps _mm256_loadu_ps _mm256_storeu_ps _mm256_add_ps _mm256_sub_ps _mm256_mul_ps _mm256_div_ps
     _mm256_and_ps _mm256_andnot_ps _mm256_or_ps _mm256_xor_ps _mm256_max_ps _mm256_min_ps,
     fma: |a, b, c| _mm256_fmadd_ps(a, b, c),
     gt: |a, b| _mm256_cmp_ps::<_CMP_GT_OQ>(a, b), nan: |a| _mm256_cmp_ps::<_CMP_UNORD_Q>(a, a),
+    either: |a, b| _mm256_or_ps(a, b), any: |m| _mm256_testz_ps(m, m) == 0,
     select: |m, a, b| _mm256_blendv_ps(b, a, m));
 register!(F64x8, __m512d, f64, 8, __mmask8, fused: true,
     _mm512_set1_pd _mm512_loadu_pd _mm512_storeu_pd _mm512_add_pd _mm512_sub_pd _mm512_mul_pd _mm512_div_pd
     _mm512_and_pd _mm512_andnot_pd _mm512_or_pd _mm512_xor_pd _mm512_max_pd _mm512_min_pd,
     fma: |a, b, c| _mm512_fmadd_pd(a, b, c),
     gt: |a, b| _mm512_cmp_pd_mask::<_CMP_GT_OQ>(a, b), nan: |a| _mm512_cmp_pd_mask::<_CMP_UNORD_Q>(a, a),
+    either: |a, b| a | b, any: |m| m != 0,
     select: |m, a, b| _mm512_mask_blend_pd(m, b, a));
 register!(F32x16, __m512, f32, 16, __mmask16, fused: true,
     _mm512_set1_ps _mm512_loadu_ps _mm512_storeu_ps _mm512_add_ps _mm512_sub_ps _mm512_mul_ps _mm512_div_ps
     _mm512_and_ps _mm512_andnot_ps _mm512_or_ps _mm512_xor_ps _mm512_max_ps _mm512_min_ps,
     fma: |a, b, c| _mm512_fmadd_ps(a, b, c),
     gt: |a, b| _mm512_cmp_ps_mask::<_CMP_GT_OQ>(a, b), nan: |a| _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(a, a),
+    either: |a, b| a | b, any: |m| m != 0,
     select: |m, a, b| _mm512_mask_blend_ps(m, b, a));
 
 /// What f64 registers do beside `Lanes`: conversions, exponents, the seed of a reciprocal.
@@ -212,7 +232,8 @@ register64!(F64x8,
 
 /// The two halves of an f32 register.
 macro_rules! register32 {
-    ($t:ident, $wide:ident, widen: |$wv:ident| $widen:expr, narrow: |$nl:ident, $nh:ident| $narrow:expr) => {
+    ($t:ident, $wide:ident, widen: |$wv:ident| $widen:expr, narrow: |$nl:ident, $nh:ident| $narrow:expr,
+     pow2: |$pv:ident| $pow2:expr) => {
         impl Lanes32 for $t {
             type Wide = $wide;
             #[inline(always)]
@@ -221,6 +242,12 @@ macro_rules! register32 {
                 // SAFETY: as in `register!`.
                 let (lo, hi) = unsafe { $widen };
                 ($wide(lo), $wide(hi))
+            }
+            #[inline(always)]
+            fn pow2(self) -> Self {
+                let $pv = self.0;
+                // SAFETY: as in `register!`.
+                Self(unsafe { $pow2 })
             }
             #[inline(always)]
             fn narrow(lo: $wide, hi: $wide) -> Self {
@@ -234,10 +261,13 @@ macro_rules! register32 {
 
 register32!(F32x4, F64x2,
     widen: |v| (_mm_cvtps_pd(v), _mm_cvtps_pd(_mm_movehl_ps(v, v))),
-    narrow: |lo, hi| _mm_movelh_ps(_mm_cvtpd_ps(lo), _mm_cvtpd_ps(hi)));
+    narrow: |lo, hi| _mm_movelh_ps(_mm_cvtpd_ps(lo), _mm_cvtpd_ps(hi)),
+    pow2: |v| _mm_castsi128_ps(_mm_slli_epi32::<23>(_mm_castps_si128(v))));
 register32!(F32x8, F64x4,
     widen: |v| (_mm256_cvtps_pd(_mm256_castps256_ps128(v)), _mm256_cvtps_pd(_mm256_extractf128_ps::<1>(v))),
-    narrow: |lo, hi| _mm256_insertf128_ps::<1>(_mm256_castps128_ps256(_mm256_cvtpd_ps(lo)), _mm256_cvtpd_ps(hi)));
+    narrow: |lo, hi| _mm256_insertf128_ps::<1>(_mm256_castps128_ps256(_mm256_cvtpd_ps(lo)), _mm256_cvtpd_ps(hi)),
+    pow2: |v| _mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_castps_si256(v))));
 register32!(F32x16, F64x8,
     widen: |v| (_mm512_cvtps_pd(_mm512_castps512_ps256(v)), _mm512_cvtps_pd(_mm512_extractf32x8_ps::<1>(v))),
-    narrow: |lo, hi| _mm512_insertf32x8::<1>(_mm512_castps256_ps512(_mm512_cvtpd_ps(lo)), _mm512_cvtpd_ps(hi)));
+    narrow: |lo, hi| _mm512_insertf32x8::<1>(_mm512_castps256_ps512(_mm512_cvtpd_ps(lo)), _mm512_cvtpd_ps(hi)),
+    pow2: |v| _mm512_castsi512_ps(_mm512_slli_epi32::<23>(_mm512_castps_si512(v))));

@@ -1,0 +1,66 @@
+//! f32 registers whose primitives come with what rounding them lost.
+
+use super::{Jet, Prim, Real};
+use crate::math::paired;
+use crate::simd::Lanes32;
+use core::ops::{Add, Div, Mul, Neg, Sub};
+
+/// f32 lanes; primitives carry low parts, and one rounding at the end is all that shows.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub struct Paired<V>(pub V);
+
+super::lanes::forward_operators!(Paired, Lanes32);
+
+impl<V: Lanes32> Real for Paired<V> {
+    super::lanes::shared_methods!(Paired);
+    #[inline(always)]
+    fn lit(self, c: f64) -> Self {
+        Paired(V::splat(c as f32))
+    }
+    #[inline(always)]
+    fn constant(self, c: (f64, f64)) -> Self {
+        self.lit(c.0)
+    }
+    #[inline(always)]
+    fn constant_rest(self, c: (f64, f64)) -> Self {
+        self.lit(c.0 - f64::from(c.0 as f32) + c.1)
+    }
+    #[inline(always)]
+    fn lowest(self) -> Self {
+        Paired(V::splat(f32::MIN))
+    }
+    /// All numbers that get here are: see [`Route::Paired`](crate::activation::Route).
+    #[inline(always)]
+    fn finite(self) -> Self {
+        self
+    }
+    #[inline(always)]
+    fn jet_at(self, lo: Self, p: Prim) -> Jet<Self> {
+        paired::jet_at(self.0, lo.0, p)
+    }
+    #[inline(always)]
+    fn two_prod(self, o: Self) -> (Self, Self) {
+        let (p, e) = paired::two_prod(self.0, o.0);
+        (Paired(p), Paired(e))
+    }
+    #[inline(always)]
+    fn two_sum(self, o: Self) -> (Self, Self) {
+        let (s, e) = paired::two_sum(self.0, o.0);
+        (Paired(s), Paired(e))
+    }
+    #[inline(always)]
+    fn scaled(self, m: Self, m_lo: Self, _k: Self) -> Self {
+        // The low part of a gate that is 1 is 0, which an infinity must not meet.
+        Paired(self.0.mul_add(m.0, self.0.min(V::splat(f32::MAX)) * m_lo.0))
+    }
+    #[inline(always)]
+    fn gated(self, gate: Jet<Self>) -> Self {
+        self.scaled(gate.v, gate.v_lo, gate.k)
+    }
+    #[inline(always)]
+    fn slope_sum(self, gate: Jet<Self>) -> Self {
+        let w = self.0.min(V::splat(f32::MAX));
+        Paired(w.mul_add(gate.d.0, gate.v.0) + w.mul_add(gate.d_lo.0, gate.v_lo.0))
+    }
+}
