@@ -33,7 +33,7 @@ impl Elementwise for Celu {
 
     #[inline(always)]
     fn value<T: Real>(x: T, [alpha, ..]: Params<T>) -> T {
-        let s = x.split(0.0);
+        let s = x.split_at(0.0);
         s.join(s.hi, alpha * (s.lo * (x.lit(1.0) / alpha)).exp_m1())
     }
 

@@ -35,7 +35,7 @@ impl Elementwise for Elu {
 
     #[inline(always)]
     fn value<T: Real>(x: T, [alpha, ..]: Params<T>) -> T {
-        let s = x.split(0.0);
+        let s = x.split_at(0.0);
         s.join(s.hi, alpha * s.lo.exp_m1())
     }
 

@@ -32,7 +32,7 @@ impl Elementwise for HardSwish {
             Kink { at: -3.0, left: 0.0, right: -0.5, chosen: 0.0 },
             Kink { at: 3.0, left: 1.5, right: 1.0, chosen: 1.0 },
         ],
-        bounds: Bounds::paired(0.75, 1.4),
+        bounds: Bounds::paired(0.51, 0.51),
         ..Claims::new((0.0, f64::INFINITY), (0.0, 1.0))
     };
     const ROUTE: Route =
@@ -54,7 +54,10 @@ impl Elementwise for HardSwish {
     fn slope<T: Real>(x: T, _: Params<T>) -> T {
         let top = x.split_at(3.0);
         let s = top.lo.split(-3.0);
-        let curve = (s.hi + s.hi + x.lit(3.0)) * x.constant(SIXTH);
+        let (t, t_lo) = (s.hi + s.hi).two_sum(x.lit(3.0));
+        let sixth = x.constant(SIXTH);
+        let rest = x.constant_rest(SIXTH) / sixth;
+        let curve = sixth.scaled(t, t_lo + t * rest, x.lit(0.0));
         top.join(x.lit(1.0), s.join(curve, x.lit(0.0)))
     }
 }

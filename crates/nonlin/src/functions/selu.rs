@@ -44,8 +44,14 @@ impl Elementwise for Selu {
 
     #[inline(always)]
     fn value<T: Real>(x: T, _: Params<T>) -> T {
-        let s = x.split(0.0);
-        s.join(x.constant(SELU_LAMBDA) * s.hi, x.constant(SELU_LAMBDA_ALPHA) * s.lo.exp_m1())
+        let s = x.split_at(0.0);
+        let (upper, lower) = (x.constant(SELU_LAMBDA), x.constant(SELU_LAMBDA_ALPHA));
+        let j = s.lo.jet(Prim::ExpM1);
+        let rest = x.constant_rest(SELU_LAMBDA_ALPHA) / lower;
+        s.join(
+            s.hi.gated(Jet { v_lo: x.constant_rest(SELU_LAMBDA), ..Jet::new(upper, upper, upper) }),
+            lower.scaled(j.v, j.v_lo + j.v * rest, j.k),
+        )
     }
 
     #[inline(always)]

@@ -54,9 +54,23 @@ impl<V: Lanes32> Real for Paired<V> {
         // The low part of a gate that is 1 is 0, which an infinity must not meet.
         Paired(self.0.mul_add(m.0, self.0.min(V::splat(f32::MAX)) * m_lo.0))
     }
+    /// The larger factor meets the gate first, so that nothing on the way is subnormal.
+    #[inline(always)]
+    fn scaled_product(self, value: Self, m: Self, m_lo: Self, k: Self) -> Self {
+        let swap = value.0.abs().gt(self.0.abs());
+        let large = Paired(V::select(swap, value.0, self.0));
+        let small = Paired(V::select(swap, self.0, value.0));
+        large.scaled(m, m_lo, k) * small
+    }
+    /// A gate is never negative; the sum of two zeros may have lost the sign.
     #[inline(always)]
     fn gated(self, gate: Jet<Self>) -> Self {
-        self.scaled(gate.v, gate.v_lo, gate.k)
+        Paired(self.scaled(gate.v, gate.v_lo, gate.k).0.copysign(self.0))
+    }
+    #[inline(always)]
+    fn pick_at_least(self, c: f64, hi: Self, lo: Self) -> Self {
+        let y = V::select(V::splat(c as f32).gt(self.0), lo.0, hi.0);
+        Paired(V::select(self.0.is_nan(), self.0, y))
     }
     #[inline(always)]
     fn slope_sum(self, gate: Jet<Self>) -> Self {
