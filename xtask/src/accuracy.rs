@@ -11,10 +11,10 @@ use std::process::Stdio;
 use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value, json};
 
+use crate::exhaustive::RECORD as EXHAUSTIVE;
 use crate::system::{cache, cargo, command, find, line, nonlin, root, run};
 
 const DOCUMENT: &str = "docs/accuracy.md";
-const EXHAUSTIVE: &str = "proof/f32.csv";
 const PEERS: &str = "bench/accuracy/record.json";
 const VERIFY: &str = "bench/accuracy/verify.json";
 /// Points of the samples of `nonlin verify`.

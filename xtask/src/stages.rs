@@ -6,10 +6,12 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
+use crate::accuracy;
 use crate::cross::Compiler;
+use crate::exhaustive::RECORD;
 use crate::generate;
 use crate::system::{
-    build_binary, cache, cargo, command, features, find, metadata, output, root, run,
+    build_binary, cache, cargo, command, features, find, metadata, nonlin, output, root, run,
 };
 use crate::test::Outcome;
 
@@ -25,7 +27,7 @@ pub struct Stage {
 }
 
 /// All of them, in the order in which they run.
-pub static STAGES: [Stage; 13] = [
+pub static STAGES: [Stage; 14] = [
     Stage { name: "fmt", about: "the code is formatted", run: fmt },
     Stage { name: "msrv", about: "the declared minimum version of Rust is enough", run: msrv },
     Stage {
@@ -44,6 +46,11 @@ pub static STAGES: [Stage; 13] = [
         run: package,
     },
     Stage { name: "size", about: "the command stays below 20 MB; time to build it", run: size },
+    Stage {
+        name: "digests",
+        about: "the results over all 2^32 inputs of f32 are those that were proved",
+        run: digests,
+    },
     Stage { name: "coefficients", about: "all coefficients are as derived", run: coefficients },
     Stage { name: "mpfr", about: "tests against multiple precision", run: mpfr },
     Stage { name: "neon", about: "64-bit Arm gives the same bits as this processor", run: neon },
@@ -124,6 +131,7 @@ fn version(text: &str) -> Result<(u32, u32)> {
 
 fn gen_check() -> Result<Outcome> {
     generate::check()?;
+    accuracy::main(&["--check"])?;
     passed("")
 }
 
@@ -274,6 +282,11 @@ fn size() -> Result<Outcome> {
     }
     let megabytes = bytes as f64 / 1e6;
     passed(format!("{megabytes:.1} MB; library and command compile in {seconds:.0} s"))
+}
+
+fn digests() -> Result<Outcome> {
+    run(command(nonlin()?).args(["verify", "--digests", RECORD]))?;
+    passed("")
 }
 
 fn coefficients() -> Result<Outcome> {

@@ -29,6 +29,8 @@ pub struct Args {
 pub enum Command {
     /// Apply a function, or a derivative of it, to arrays in files or numbers on standard input
     Apply(Apply),
+    /// Time functions next to memcpy and other yardsticks
+    Bench(Bench),
     /// List all functions: names, parameters, formulas, sources
     List(List),
     /// Show all about one function: formula, curve, properties, error and speed measured now
@@ -107,6 +109,37 @@ pub struct Apply {
     /// As in training: functions that draw random numbers draw them
     #[arg(long, requires = "seed")]
     pub train: bool,
+}
+
+/// Options of `nonlin bench`.
+#[derive(Debug, Group)]
+#[command(after_help = "\
+Examples:
+  nonlin bench
+  nonlin bench gelu silu softmax
+  nonlin bench sigmoid --dtype bf16 --size 33554432 --threads 2
+  nonlin bench swiglu --level avx2 --json
+
+Inputs are normally distributed with deviation 3, seeded. All calls take turns, and the median
+round counts. Softmax runs over rows of 1024.")]
+pub struct Bench {
+    /// Functions of any kind; all of them if absent
+    pub names: Vec<String>,
+    /// Type: f32, f64, f16 or bf16
+    #[arg(long, value_name = "TYPE", default_value = "f32")]
+    pub dtype: String,
+    /// Elements of an array: 16384 f32 stay in the second cache, 33554432 in none
+    #[arg(long, value_name = "N", default_value_t = 16384, value_parser = clap::value_parser!(u64).range(1..=1 << 32))]
+    pub size: u64,
+    /// Threads to compute with
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = threads)]
+    pub threads: usize,
+    /// Instructions: baseline, avx2, avx512 or neon; the best of this processor if absent
+    #[arg(long, value_name = "LEVEL")]
+    pub level: Option<String>,
+    /// Write JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Options of `nonlin list`.

@@ -1,6 +1,7 @@
 //! What each subcommand does.
 
 mod apply;
+mod bench;
 mod list;
 mod plot;
 mod show;
@@ -19,6 +20,7 @@ use crate::args::Command;
 pub fn run(command: &Command) -> Result<()> {
     match command {
         Command::Apply(args) => apply::run(args),
+        Command::Bench(args) => bench::run(args),
         Command::List(args) => list::run(args),
         Command::Show(args) => show::run(args),
         Command::Plot(args) => plot::run(args),

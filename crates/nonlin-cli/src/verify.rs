@@ -144,24 +144,38 @@ fn digest(block: u32, y: &[f32]) -> u64 {
     h.into_iter().fold(0, |all, h| mix(all ^ h))
 }
 
-fn patterns(block: u32) -> Vec<f32> {
-    (0..BLOCK).map(|i| f32::from_bits(block * BLOCK + i)).collect()
+/// Room for a block and what is computed of it; a thread uses it again and again.
+#[derive(Default)]
+struct Room {
+    x: Vec<f32>,
+    y: Vec<f32>,
+    d: Vec<f32>,
+    exact: Vec<(f64, f64)>,
+}
+
+impl Room {
+    /// Fills in a block and, for the step to it, the first pattern of the next.
+    fn fill(&mut self, block: u32) {
+        self.x.clear();
+        self.x.extend((0..=BLOCK).map(|i| f32::from_bits((block * BLOCK).wrapping_add(i))));
+        self.y.resize(self.x.len(), 0.0);
+        self.d.resize(self.x.len(), 0.0);
+    }
 }
 
 /// The digests of f and f′ over all 2^32 inputs.
 #[must_use]
 pub fn digests(f: &Function, exec: &Exec) -> (u64, u64) {
-    let one = |block: u32| {
-        let x = patterns(block);
-        let mut y = vec![0.0; x.len()];
-        exec.forward(f, &x, &mut y);
-        let value = digest(block, &y);
-        exec.derivative(f, &x, &mut y);
-        (value, digest(block, &y))
+    let one = |room: &mut Room, block: u32| {
+        room.fill(block);
+        let last = BLOCK as usize;
+        exec.forward(f, &room.x, &mut room.y);
+        exec.derivative(f, &room.x, &mut room.d);
+        (digest(block, &room.y[..last]), digest(block, &room.d[..last]))
     };
     (0..u32::MAX / BLOCK + 1)
         .into_par_iter()
-        .map(one)
+        .map_init(Room::default, one)
         .reduce(|| (0, 0), |a, b| (a.0 ^ b.0, a.1 ^ b.1))
 }
 
@@ -169,17 +183,18 @@ pub fn digests(f: &Function, exec: &Exec) -> (u64, u64) {
 ///
 /// From 2^-64 to 2^8 by correctly rounded functions, if that feature is on. Outside, where a
 /// function is a straight line or a limit, by the f64 kernels, as without that feature.
-fn fast_reference(f: &Function, x: &[f32]) -> Vec<(f64, f64)> {
+fn fast_reference(f: &Function, x: &[f32], exact: &mut Vec<(f64, f64)>) {
+    exact.clear();
     #[cfg(feature = "core-math")]
     if x.iter().any(|x| (2f32.powi(-64)..256.0).contains(&x.abs())) {
-        return f.fast_reference(x);
+        return exact.extend(f.fast_reference(x));
     }
     let x: Vec<f64> = x.iter().map(|&x| f64::from(x)).collect();
     let (mut v, mut d) = (vec![0.0; x.len()], vec![0.0; x.len()]);
     let f = f.with_f32_parameters();
     Exec::new().forward(&f, &x, &mut v);
     Exec::new().derivative(&f, &x, &mut d);
-    v.into_iter().zip(d).collect()
+    exact.extend(v.into_iter().zip(d));
 }
 
 /// What `fast_reference` is.
@@ -195,14 +210,12 @@ pub fn exhaustive(f: &Function, exec: &Exec, progress: &(dyn Fn(u64) + Sync)) ->
     let format = format_of("f32");
     let claims = f.claims();
     let done = AtomicU64::new(0);
-    let one = |block: u32| {
-        let mut x = patterns(block);
-        // The first pattern of the next block as well, for the step between them.
-        x.push(f32::from_bits((block * BLOCK).wrapping_add(BLOCK)));
-        let (mut y, mut d) = (vec![0.0; x.len()], vec![0.0; x.len()]);
-        exec.forward(f, &x, &mut y);
-        exec.derivative(f, &x, &mut d);
-        let exact = fast_reference(f, &x);
+    let one = |room: &mut Room, block: u32| {
+        room.fill(block);
+        exec.forward(f, &room.x, &mut room.y);
+        exec.derivative(f, &room.x, &mut room.d);
+        fast_reference(f, &room.x, &mut room.exact);
+        let Room { x, y, d, exact } = room;
         let mut errors = [Errors::default(); 2];
         let [value, slope] = &mut errors;
         let last = x.len() - 1;
@@ -231,7 +244,8 @@ pub fn exhaustive(f: &Function, exec: &Exec, progress: &(dyn Fn(u64) + Sync)) ->
         progress(done.fetch_add(1, Ordering::Relaxed) + 1);
         errors
     };
-    (0..u32::MAX / BLOCK + 1).into_par_iter().map(one).reduce(Default::default, join)
+    let blocks = (0..u32::MAX / BLOCK + 1).into_par_iter();
+    blocks.map_init(Room::default, one).reduce(Default::default, join)
 }
 
 fn join(a: [Errors; 2], b: [Errors; 2]) -> [Errors; 2] {

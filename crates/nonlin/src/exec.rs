@@ -12,6 +12,9 @@ use core::mem::MaybeUninit;
 /// Elements per block unless set: 64 KiB of f32, so that input and output stay in a 256 KiB cache.
 pub const DEFAULT_BLOCK: usize = 16 * 1024;
 
+/// Bytes of output from which on stores go past the caches unless set.
+pub const DEFAULT_STREAM: usize = 64 << 20;
+
 /// How a call is carried out. The results never depend on it, except that the baseline
 /// level, which has no fused multiply-add, may differ from the others in the last bit.
 ///
@@ -25,6 +28,7 @@ pub const DEFAULT_BLOCK: usize = 16 * 1024;
 pub struct Exec {
     level: Level,
     block: usize,
+    stream: usize,
     parallel: bool,
 }
 
@@ -72,7 +76,7 @@ impl Exec {
     #[must_use]
     #[inline]
     pub fn new() -> Self {
-        Exec { level: Level::best(), block: DEFAULT_BLOCK, parallel: false }
+        Exec { level: Level::best(), block: DEFAULT_BLOCK, stream: DEFAULT_STREAM, parallel: false }
     }
 
     /// The same at another level.
@@ -91,6 +95,13 @@ impl Exec {
     #[must_use]
     pub fn block(self, elements: usize) -> Self {
         Exec { block: elements.max(1), ..self }
+    }
+
+    /// The same with stores past the caches for outputs of at least `bytes`
+    /// ([`DEFAULT_STREAM`] unless set; `usize::MAX`: never). In-place calls never use them.
+    #[must_use]
+    pub fn stream_from(self, bytes: usize) -> Self {
+        Exec { stream: bytes, ..self }
     }
 
     /// The same on all cores, or on the threads of the rayon pool that the caller has installed.
@@ -143,10 +154,29 @@ impl Exec {
         });
     }
 
+    /// Whether an output of `n` elements goes past the caches. `cheap` says that the function
+    /// computes next to nothing: at the narrower levels others wait for arithmetic and not for
+    /// memory, and the copy would cost more than it saves.
+    #[inline]
+    pub(crate) fn streams<T>(&self, n: usize, cheap: bool) -> bool {
+        crate::stream::AVAILABLE
+            && n >= self.stream / size_of::<T>()
+            && (cheap || self.level == Level::Avx512)
+    }
+
     #[inline]
     fn map<T: Element>(&self, f: &Function, x: *const T, y: *mut T, n: usize) {
         let p: [f64; MAX_PARAMS] = f.rounded::<T>();
+        let streams = self.streams::<T>(n, f.entry.cheap) && !core::ptr::eq(x, y);
         let (x, y) = (Shared(x.cast_mut()), Shared(y));
+        if streams {
+            // SAFETY: as below; the output is apart from the input.
+            return self.blocks(n, |i, m| unsafe {
+                crate::stream::through(y.at(i), m, |j, m, to| {
+                    T::map(f.entry, self.level, &p, x.at(i + j), to, m);
+                });
+            });
+        }
         // SAFETY: callers pass `n` valid elements; the level was checked when it was set.
         self.blocks(n, |i, m| unsafe { T::map(f.entry, self.level, &p, x.at(i), y.at(i), m) });
     }
@@ -160,13 +190,25 @@ impl Exec {
         n: usize,
     ) {
         let p: [f64; MAX_PARAMS] = f.rounded::<T>();
+        let apart = !core::ptr::eq(x, dx) && g.is_none_or(|g| !core::ptr::eq(g, dx));
+        let streams = self.streams::<T>(n, false) && apart;
         let (x, dx) = (Shared(x.cast_mut()), Shared(dx));
         let g = g.map(|g| Shared(g.cast_mut()));
-        self.blocks(n, |i, m| {
+        let block = |i: usize, m: usize, to: *mut T| {
             // SAFETY: callers pass `n` valid elements; the level was checked when it was set.
             unsafe {
                 let g = g.map_or(core::ptr::null_mut(), |g| g.at(i));
-                T::back(f.entry, self.level, &p, x.at(i), g, dx.at(i), m);
+                T::back(f.entry, self.level, &p, x.at(i), g, to, m);
+            }
+        };
+        self.blocks(n, |i, m| {
+            // SAFETY: the block lies within the output, which is apart from the inputs if it streams.
+            unsafe {
+                if streams {
+                    crate::stream::through(dx.at(i), m, |j, m, to| block(i + j, m, to));
+                } else {
+                    block(i, m, dx.at(i));
+                }
             }
         });
     }

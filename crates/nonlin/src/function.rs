@@ -1,6 +1,6 @@
 //! A function with its parameters: what users hold, by type or by name.
 
-use crate::activation::{Claims, Elementwise, MAX_PARAMS, Meta, Param, Params};
+use crate::activation::{Claims, Elementwise, MAX_PARAMS, Meta, Param, Params, Route};
 use crate::element::Element;
 use crate::error::Error;
 use crate::exec::Exec;
@@ -19,6 +19,8 @@ pub struct Entry {
     pub(crate) meta: Meta,
     pub(crate) params: &'static [Param],
     pub(crate) claims: Claims,
+    /// Computes next to nothing.
+    pub(crate) cheap: bool,
     pub(crate) f32: Kernels<f32>,
     pub(crate) f64: Kernels<f64>,
     curvature: fn(f64, Params<f64>) -> f64,
@@ -39,6 +41,7 @@ impl<A: Elementwise> Of<A> {
         meta: A::META,
         params: A::PARAMS,
         claims: A::CLAIMS,
+        cheap: matches!(A::ROUTE, Route::Single),
         f32: Kernels { map: map_32::<A>(), back: back_32::<A>() },
         f64: Kernels { map: map_64::<A>(), back: back_64::<A>() },
         curvature: |x, p| A::slope(Dual::variable(x), p.map(Dual::fixed)).d,
@@ -228,10 +231,10 @@ impl Function {
     /// f(x) and f′(x) to about 1e-15, from correctly rounded functions: the reference of
     /// exhaustive runs over f32.
     #[cfg(feature = "core-math")]
-    pub fn fast_reference(&self, x: &[f32]) -> alloc::vec::Vec<(f64, f64)> {
+    pub fn fast_reference(&self, x: &[f32]) -> impl Iterator<Item = (f64, f64)> {
         let p = self.rounded::<f32>().map(Cm);
-        let one = |&x: &f32| (self.entry.correct)(Cm(f64::from(x)), p);
-        x.iter().map(one).map(|(v, d)| (v.0, d.0)).collect()
+        let correct = self.entry.correct;
+        x.iter().map(move |&x| correct(Cm(f64::from(x)), p)).map(|(v, d)| (v.0, d.0))
     }
 
     /// The formula that the definition computes, traced by evaluating it at a symbol.

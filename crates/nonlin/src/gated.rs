@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code)]
 
-use crate::activation::{Gate, Gated, Meta};
+use crate::activation::{Gate, Gated, Meta, Route};
 use crate::element::Element;
 use crate::exec::{Exec, Shared, same_length};
 use crate::kernel::{GatedKernels, gated_back_32, gated_back_64, gated_map_32, gated_map_64};
@@ -12,6 +12,8 @@ use crate::real::Dd;
 #[doc(hidden)]
 pub struct GatedEntry {
     pub(crate) meta: Meta,
+    /// Computes next to nothing.
+    pub(crate) cheap: bool,
     pub(crate) f32: GatedKernels<f32>,
     pub(crate) f64: GatedKernels<f64>,
     dd: fn(Dd, Dd) -> (Dd, Dd, Dd),
@@ -22,6 +24,7 @@ struct Of<G>(G);
 impl<G: Gated> Of<G> {
     const ENTRY: &'static GatedEntry = &GatedEntry {
         meta: G::META,
+        cheap: matches!(G::ROUTE, Route::Single),
         f32: GatedKernels { map: gated_map_32::<G>(), back: gated_back_32::<G>() },
         f64: GatedKernels { map: gated_map_64::<G>(), back: gated_back_64::<G>() },
         dd: |a, b| {
@@ -117,9 +120,20 @@ impl GatedFunction {
         same_length("b", b.len(), "a", a.len());
         same_length("y", y.len(), "a", a.len());
         let to = Shared(y.as_mut_ptr());
+        let streams = exec.streams::<T>(a.len(), self.entry.cheap);
         exec.blocks(a.len(), |i, m| {
-            // SAFETY: the block lies within all three slices.
-            unsafe { self.block(exec, &a[i..i + m], &b[i..i + m], to.at(i)) }
+            let one = |j: usize, m: usize, to: *mut T| {
+                // SAFETY: the block lies within all three slices.
+                unsafe { self.block(exec, &a[i + j..i + j + m], &b[i + j..i + j + m], to) }
+            };
+            // SAFETY: as above.
+            unsafe {
+                if streams {
+                    crate::stream::through(to.at(i), m, one);
+                } else {
+                    one(0, m, to.at(i));
+                }
+            }
         });
     }
 

@@ -60,6 +60,7 @@ mod serial;
 mod simd;
 #[cfg(feature = "alloc")]
 mod softmax;
+mod stream;
 
 pub use activation::{
     Bounds, Claims, Elementwise, Gate, Gated, Kink, MAX_PARAMS, Meta, Param, Params, Route,
@@ -69,7 +70,7 @@ pub use activation::{
 pub use catalog::{ROWWISE, functions, gated, gated_functions, get, get_approximate, rowwise};
 pub use element::Element;
 pub use error::Error;
-pub use exec::{DEFAULT_BLOCK, Exec};
+pub use exec::{DEFAULT_BLOCK, DEFAULT_STREAM, Exec};
 pub use function::{Activation, Function, evaluate};
 pub use functions::*;
 pub use gated::{GatedFunction, Layout};

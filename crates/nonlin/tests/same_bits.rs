@@ -277,3 +277,49 @@ fn methods_and_exec() {
         same("second_derivative_in_place", &in_place, bend);
     });
 }
+
+fn streams_agree<T: Number>(r: &mut Report, level: nonlin::Level) {
+    let (ordinary, streaming) = (at(level).stream_from(usize::MAX), at(level).stream_from(0));
+    for n in [0, 1, 5, 31, 1000, 9001] {
+        let x: Vec<T> = uniform::<T>(-9.0, 9.0, n + 3, 4);
+        for start in [0, 1, 3] {
+            let (x, g) = (&x[start..start + n as usize], gradients::<T>(n as usize));
+            // The output starts at every distance from a line of the cache.
+            for skip in 0..3 {
+                let run = |exec: &Exec, f: &Function| {
+                    let mut y = vec![T::default(); x.len() + skip];
+                    exec.forward(f, x, &mut y[skip..]);
+                    let mut dx = vec![T::default(); x.len() + skip];
+                    exec.backward(f, x, &g, &mut dx[skip..]);
+                    (y, dx)
+                };
+                for f in ["relu", "tanh", "silu"].map(|name| nonlin::get(name).unwrap()) {
+                    r.need(run(&ordinary, &f) == run(&streaming, &f), || {
+                        format!("{} {} {level}: {n} from {start}, {skip}", f.name(), T::NAME_OF)
+                    });
+                }
+                let gated = |exec: &Exec| {
+                    let mut y = vec![T::default(); x.len() + skip];
+                    let reglu = nonlin::gated("reglu").unwrap();
+                    reglu.forward_with(exec, x, &g, &mut y[skip..]);
+                    y
+                };
+                r.need(gated(&ordinary) == gated(&streaming), || {
+                    format!("reglu {} {level}: {n} from {start}, {skip}", T::NAME_OF)
+                });
+            }
+        }
+    }
+}
+
+#[test]
+fn stores_past_the_caches() {
+    let mut r = Report::default();
+    for level in levels() {
+        streams_agree::<f32>(&mut r, level);
+        streams_agree::<f64>(&mut r, level);
+        streams_agree::<f16>(&mut r, level);
+        streams_agree::<bf16>(&mut r, level);
+    }
+    r.finish();
+}
