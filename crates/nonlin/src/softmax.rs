@@ -12,8 +12,8 @@ use crate::element::Element;
 use crate::error::Error;
 use crate::exec::{Exec, Shared, same_length};
 use crate::level::{Level, PerLevel, per_level};
-use crate::math::{full, narrow};
-use crate::simd::{Lanes, Lanes64, Simd};
+use crate::math::{full, narrow, paired};
+use crate::simd::{Lanes, Lanes32, Lanes64, Simd};
 use alloc::{format, vec, vec::Vec};
 
 /// What a row without any unmasked element gives.
@@ -487,6 +487,147 @@ fn term<T: Cell, V: Lanes64>(z: V, lo: V, max: V, max_lo: V) -> (V, V, V) {
     (full::exp_neg(s, e), s, e)
 }
 
+/// Writes `v` to the elements from `from` up to `to`.
+#[inline(always)]
+unsafe fn fill<T: Copy>(y: *mut T, v: T, from: usize, to: usize) {
+    for i in from..to {
+        // SAFETY: the caller's promise of `to` elements.
+        unsafe { y.add(i).write(v) }
+    }
+}
+
+/// A term is computed in f32 above this, and is a subnormal number or nothing below.
+const NEAR: f32 = -87.0;
+/// A term is less than half the least number below this.
+const FAR: f32 = -104.0;
+
+/// A softmax of f32 without mask and scale: terms in f32 registers, kept in `y`, and their sum in
+/// f64. The difference to the largest logit is exact, as a sum of two numbers.
+#[inline(always)]
+unsafe fn plain_row<S: Simd>(job: &RowJob, x: *const f32, y: *mut f32, n: usize) {
+    let lanes = <S::F32 as Lanes>::N;
+    let visible = job.visible.min(n);
+    let whole = visible - visible % SUMS;
+    let splat = <S::F32 as Lanes>::splat;
+    let lowest = f32::NEG_INFINITY;
+    let mut last = [lowest; SUMS];
+    // SAFETY: the caller's promise; fewer than `SUMS` elements are left.
+    unsafe { core::ptr::copy_nonoverlapping(x.add(whole), last.as_mut_ptr(), visible - whole) }
+
+    // The largest; NaN is ignored here and seen in the sum.
+    let mut top = [splat(lowest); SUMS];
+    let mut i = 0;
+    while i <= whole {
+        let from = if i < whole { x.wrapping_add(i) } else { last.as_ptr() };
+        let mut k = 0;
+        while k * lanes < SUMS {
+            // SAFETY: `SUMS` elements from `from` are in the row or in the buffer.
+            top[k] = top[k].max(unsafe { Lanes::load(from.wrapping_add(k * lanes)) });
+            k += 1;
+        }
+        i += SUMS;
+    }
+    let mut max = lowest;
+    for k in 0..SUMS / lanes {
+        let mut t = [lowest; SUMS];
+        // SAFETY: the buffer has `SUMS >= lanes` elements.
+        unsafe { top[k].store(t.as_mut_ptr()) }
+        for t in t {
+            max = if t > max { t } else { max };
+        }
+    }
+    if max == f32::INFINITY || max == lowest {
+        // SAFETY: the caller's promise of `n` elements.
+        let nan = unsafe { core::slice::from_raw_parts(x, visible) }.iter().any(|v| v.is_nan());
+        let zero = max == lowest && !nan && job.empty == EmptyRow::Zero;
+        // SAFETY: as above.
+        return unsafe { fill(y, if zero { 0.0 } else { f32::NAN }, 0, n) };
+    }
+
+    // The terms and their sum.
+    let zero = <S::F64 as Lanes>::splat(0.0);
+    let mut sum = [zero; SUMS];
+    let minus = splat(-max);
+    i = 0;
+    while i <= whole {
+        let from = if i < whole { x.wrapping_add(i) } else { last.as_ptr() };
+        let mut terms = [0.0; SUMS];
+        let to = if i < whole { y.wrapping_add(i) } else { terms.as_mut_ptr() };
+        let mut k = 0;
+        while k * lanes < SUMS {
+            // SAFETY: `SUMS` elements from `from` are in the row or in the buffer.
+            let v: S::F32 = unsafe { Lanes::load(from.wrapping_add(k * lanes)) };
+            let (d, d_lo) = paired::two_sum(v, minus);
+            let mut e = paired::exp_neg(d, d_lo);
+            let far = splat(NEAR).gt(d);
+            if S::F32::any(far) {
+                core::hint::cold_path();
+                let (a, b) = Lanes32::widen(v);
+                let m = <S::F64 as Lanes>::splat(f64::from(max));
+                let wide = Lanes32::narrow(narrow::exp_neg(a - m), narrow::exp_neg(b - m));
+                let wide = S::F32::select(splat(FAR).gt(d), splat(0.0), wide);
+                e = S::F32::select(far, wide, e);
+            }
+            // SAFETY: as for `from`.
+            unsafe { e.store(to.wrapping_add(k * lanes)) }
+            let (a, b) = Lanes32::widen(e);
+            sum[2 * k] = sum[2 * k] + a;
+            sum[2 * k + 1] = sum[2 * k + 1] + b;
+            k += 1;
+        }
+        if i == whole {
+            // SAFETY: fewer than `SUMS` elements are left.
+            unsafe { core::ptr::copy_nonoverlapping(to, y.add(whole), visible - whole) }
+        }
+        i += SUMS;
+    }
+    let mut sums = [(0.0, 0.0); SUMS];
+    for k in 0..2 * SUMS / lanes {
+        let mut s = [0.0; SUMS];
+        // SAFETY: the buffer has `SUMS >= lanes / 2` elements.
+        unsafe { sum[k].store(s.as_mut_ptr()) }
+        for q in 0..lanes / 2 {
+            sums[k * lanes / 2 + q] = (s[q], 0.0);
+        }
+    }
+    let (total, _) = reduce(sums);
+    if total.is_nan() {
+        // SAFETY: the caller's promise of `n` elements.
+        return unsafe { fill(y, f32::NAN, 0, n) };
+    }
+
+    // The quotients, rounded once.
+    let inverse = 1.0 / total;
+    let (high, low) = (inverse as f32, (inverse - f64::from(inverse as f32)) as f32);
+    let (high_v, low_v) = (splat(high), splat(low));
+    i = 0;
+    while i < whole {
+        // SAFETY: the register lies within the row.
+        unsafe {
+            let e: S::F32 = Lanes::load(y.wrapping_add(i));
+            e.mul_add(high_v, e * low_v).store(y.wrapping_add(i));
+        }
+        i += lanes;
+    }
+    let mut rest = [0.0; SUMS];
+    // SAFETY: fewer than `SUMS` elements are left.
+    unsafe { core::ptr::copy_nonoverlapping(y.add(whole), rest.as_mut_ptr(), visible - whole) }
+    i = 0;
+    while i < SUMS {
+        // SAFETY: the register lies within the buffer.
+        unsafe {
+            let e: S::F32 = Lanes::load(rest.as_ptr().wrapping_add(i));
+            e.mul_add(high_v, e * low_v).store(rest.as_mut_ptr().wrapping_add(i));
+        }
+        i += lanes;
+    }
+    // SAFETY: as above, and the caller's promise of `n` elements.
+    unsafe {
+        core::ptr::copy_nonoverlapping(rest.as_ptr(), y.add(whole), visible - whole);
+        fill(y, 0.0, visible, n);
+    }
+}
+
 /// One row: the largest logit, then the sum, then the results.
 #[inline(always)]
 unsafe fn row<S: Simd, T: Cell>(
@@ -497,6 +638,11 @@ unsafe fn row<S: Simd, T: Cell>(
     y: *mut T,
     n: usize,
 ) {
+    if !T::FULL && S::F32::FUSED && !job.log && job.scale == 1.0 && keep.is_null() && add.is_null()
+    {
+        // SAFETY: the caller's promise; what is not `FULL` is f32.
+        return unsafe { plain_row::<S>(job, x.cast(), y.cast(), n) };
+    }
     let lanes = <S::F64 as Lanes>::N;
     let visible = job.visible.min(n);
     let zero = S::F64::splat(0.0);
@@ -582,10 +728,8 @@ unsafe fn row<S: Simd, T: Cell>(
     let nan = nans.iter().any(|v| v.is_nan());
 
     let fill = |v: f64, from: usize, to: usize| {
-        for i in from..to {
-            // SAFETY: `to <= n`.
-            unsafe { y.add(i).write(T::from_f64(v)) }
-        }
+        // SAFETY: `to <= n`.
+        unsafe { fill(y, T::from_f64(v), from, to) }
     };
     let nothing = if job.log { f64::NEG_INFINITY } else { 0.0 };
     if nan || max == f64::INFINITY {

@@ -67,6 +67,13 @@ fn one_plus_exact<V: Lanes32>(r: V, q: V) -> (V, V) {
     (h, (m - (h - one)) + rest)
 }
 
+/// `e^(x + lo)` for `-87 <= x <= 0`, to 0.9 units in the last place; 1 for 0.
+#[inline(always)]
+pub(crate) fn exp_neg<V: Lanes32>(x: V, lo: V) -> V {
+    let (s, r, q) = exp_parts(x, lo);
+    s * (V::splat(1.0) + (r + q))
+}
+
 /// What `1 / (d + d_lo)` is beyond `y = 1 / d`, in units of `y`.
 #[inline(always)]
 fn correction<V: Lanes32>(d: V, d_lo: V, y: V) -> V {
