@@ -248,7 +248,7 @@ native!(f64, "f64", false, double, row_f64, row_back_f64);
 #[cfg(feature = "half")]
 mod half_types {
     use super::*;
-    use half::slice::HalfFloatSliceExt as _;
+    use crate::halves::{from_f32, to_f32};
     use half::{bf16, f16};
 
     /// f32 blocks on the stack: read, run, write.
@@ -257,19 +257,17 @@ mod half_types {
             impl sealed::Sealed for $t {}
 
             impl Block<$t> {
-                unsafe fn read(&mut self, p: *const $t, n: usize) -> *const f32 {
+                unsafe fn read(&mut self, l: Level, p: *const $t, n: usize) -> *const f32 {
                     if p.is_null() {
                         return core::ptr::null();
                     }
-                    // SAFETY: the caller's promise.
-                    unsafe { core::slice::from_raw_parts(p, n) }
-                        .convert_to_f32_slice(&mut self.0[..n]);
+                    // SAFETY: the caller's promise; `n` is at most `BLOCK`.
+                    unsafe { to_f32(l, p, self.0.as_mut_ptr(), n) }
                     self.0.as_ptr()
                 }
-                unsafe fn write(&self, p: *mut $t, n: usize) {
-                    // SAFETY: the caller's promise.
-                    unsafe { core::slice::from_raw_parts_mut(p, n) }
-                        .convert_from_f32_slice(&self.0[..n]);
+                unsafe fn write(&self, l: Level, p: *mut $t, n: usize) {
+                    // SAFETY: the caller's promise; `n` is at most `BLOCK`.
+                    unsafe { from_f32(l, self.0.as_ptr(), p, n) }
                 }
             }
 
@@ -296,9 +294,9 @@ mod half_types {
                     for (i, m) in blocks(n) {
                         // SAFETY: as above.
                         unsafe {
-                            let x = a.read(x.add(i), m);
+                            let x = a.read(l, x.add(i), m);
                             f32::map(e, l, p, x, x.cast_mut(), m);
-                            a.write(y.add(i), m);
+                            a.write(l, y.add(i), m);
                         }
                     }
                 }
@@ -315,10 +313,10 @@ mod half_types {
                     for (i, m) in blocks(n) {
                         // SAFETY: as above.
                         unsafe {
-                            let x = a.read(x.add(i), m);
-                            let g = b.read(if g.is_null() { g } else { g.add(i) }, m);
+                            let x = a.read(l, x.add(i), m);
+                            let g = b.read(l, if g.is_null() { g } else { g.add(i) }, m);
                             f32::back(e, l, p, x, g, x.cast_mut(), m);
-                            a.write(dx.add(i), m);
+                            a.write(l, dx.add(i), m);
                         }
                     }
                 }
@@ -328,10 +326,10 @@ mod half_types {
                     for (i, m) in blocks(n) {
                         // SAFETY: as above.
                         unsafe {
-                            let x = a.read(x.add(i), m);
-                            let w = b.read(w.add(i), m);
+                            let x = a.read(l, x.add(i), m);
+                            let w = b.read(l, w.add(i), m);
                             f32::each(l, x, w, x.cast_mut(), m);
-                            a.write(y.add(i), m);
+                            a.write(l, y.add(i), m);
                         }
                     }
                 }
@@ -350,12 +348,12 @@ mod half_types {
                     for (i, m) in blocks(n) {
                         // SAFETY: as above.
                         unsafe {
-                            let x = a.read(x.add(i), m);
-                            let w = b.read(w.add(i), m);
-                            let g = c.read(g.add(i), m);
+                            let x = a.read(l, x.add(i), m);
+                            let w = b.read(l, w.add(i), m);
+                            let g = c.read(l, g.add(i), m);
                             f32::each_back(l, x, w, g, x.cast_mut(), w.cast_mut(), m);
-                            a.write(dx.add(i), m);
-                            b.write(dw.add(i), m);
+                            a.write(l, dx.add(i), m);
+                            b.write(l, dw.add(i), m);
                         }
                     }
                 }
@@ -371,10 +369,10 @@ mod half_types {
                     for (i, m) in blocks(n) {
                         // SAFETY: as above.
                         unsafe {
-                            let a = s.read(a.add(i), m);
-                            let b = t.read(b.add(i), m);
+                            let a = s.read(l, a.add(i), m);
+                            let b = t.read(l, b.add(i), m);
                             f32::gated(e, l, a, b, a.cast_mut(), m);
-                            s.write(y.add(i), m);
+                            s.write(l, y.add(i), m);
                         }
                     }
                 }
@@ -393,12 +391,12 @@ mod half_types {
                     for (i, m) in blocks(n) {
                         // SAFETY: as above.
                         unsafe {
-                            let a = s.read(a.add(i), m);
-                            let b = t.read(b.add(i), m);
-                            let g = u.read(g.add(i), m);
+                            let a = s.read(l, a.add(i), m);
+                            let b = t.read(l, b.add(i), m);
+                            let g = u.read(l, g.add(i), m);
                             f32::gated_back(e, l, a, b, g, a.cast_mut(), b.cast_mut(), m);
-                            s.write(da.add(i), m);
-                            t.write(db.add(i), m);
+                            s.write(l, da.add(i), m);
+                            t.write(l, db.add(i), m);
                         }
                     }
                 }

@@ -8,7 +8,7 @@ use core::str::FromStr;
 pub enum Level {
     /// What every processor of the architecture has: SSE2 on x86-64, plain code elsewhere.
     Baseline,
-    /// AVX2 and FMA.
+    /// AVX2, FMA and F16C.
     Avx2,
     /// AVX-512 F, DQ, VL and BW.
     Avx512,
@@ -67,7 +67,9 @@ impl Level {
 #[cfg(all(target_arch = "x86_64", feature = "std"))]
 #[inline]
 fn has_avx2() -> bool {
-    std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma")
+    std::arch::is_x86_feature_detected!("avx2")
+        && std::arch::is_x86_feature_detected!("fma")
+        && std::arch::is_x86_feature_detected!("f16c")
 }
 
 #[cfg(all(target_arch = "x86_64", feature = "std"))]
@@ -82,7 +84,12 @@ fn has_avx512() -> bool {
 
 #[cfg(not(all(target_arch = "x86_64", feature = "std")))]
 fn has_avx2() -> bool {
-    cfg!(all(target_arch = "x86_64", target_feature = "avx2", target_feature = "fma"))
+    cfg!(all(
+        target_arch = "x86_64",
+        target_feature = "avx2",
+        target_feature = "fma",
+        target_feature = "f16c"
+    ))
 }
 
 #[cfg(not(all(target_arch = "x86_64", feature = "std")))]

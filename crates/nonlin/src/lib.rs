@@ -49,6 +49,8 @@ mod exec;
 mod function;
 mod functions;
 mod gated;
+#[cfg(feature = "half")]
+mod halves;
 mod kernel;
 mod level;
 mod math;

@@ -160,6 +160,30 @@ pub trait Simd: 'static {
     type F64: Lanes64;
     /// f32 register.
     type F32: Lanes32<Wide = Self::F64>;
+    /// Widens `n` numbers.
+    ///
+    /// # Safety
+    /// `n` elements behind each pointer.
+    #[cfg(feature = "half")]
+    #[inline(always)]
+    unsafe fn widen_f16(from: *const half::f16, to: *mut f32, n: usize) {
+        for i in 0..n {
+            // SAFETY: the caller's promise.
+            unsafe { to.add(i).write((*from.add(i)).to_f32()) }
+        }
+    }
+    /// Rounds `n` numbers to nearest even.
+    ///
+    /// # Safety
+    /// `n` elements behind each pointer.
+    #[cfg(feature = "half")]
+    #[inline(always)]
+    unsafe fn narrow_f16(from: *const f32, to: *mut half::f16, n: usize) {
+        for i in 0..n {
+            // SAFETY: the caller's promise.
+            unsafe { to.add(i).write(half::f16::from_f32(*from.add(i))) }
+        }
+    }
 }
 
 /// Implements the arithmetic operators of a register type from four functions.

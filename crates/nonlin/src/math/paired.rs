@@ -185,7 +185,7 @@ pub(crate) fn jet_at<V: Lanes32>(x: V, lo: V, p: Prim) -> Jet<Paired<V>> {
         Prim::TanhSoftplus => {
             // With w = e^x: n / (n + 2) for n = w (w + 2). Beyond 12 it is 1.
             let (s, r, q) = exp_parts(x.min(V::splat(12.0)), lo);
-            let (h, l) = one_plus(r, q);
+            let (h, l) = one_plus_exact(r, q);
             let (w, w_lo) = (s * h, s * l);
             let b = w + two;
             let b_lo = (w + (two - b)) + w_lo;

@@ -17,10 +17,76 @@ impl Simd for Sse2 {
 impl Simd for Avx2 {
     type F64 = F64x4;
     type F32 = F32x8;
+    #[cfg(feature = "half")]
+    #[inline(always)]
+    unsafe fn widen_f16(from: *const half::f16, to: *mut f32, n: usize) {
+        // SAFETY: the caller's promise; the level includes F16C.
+        unsafe { widen_f16c(from.cast(), to, n) }
+    }
+    #[cfg(feature = "half")]
+    #[inline(always)]
+    unsafe fn narrow_f16(from: *const f32, to: *mut half::f16, n: usize) {
+        // SAFETY: the caller's promise; the level includes F16C.
+        unsafe { narrow_f16c(from, to.cast(), n) }
+    }
 }
 impl Simd for Avx512 {
     type F64 = F64x8;
     type F32 = F32x16;
+    #[cfg(feature = "half")]
+    #[inline(always)]
+    unsafe fn widen_f16(from: *const half::f16, to: *mut f32, n: usize) {
+        // SAFETY: the caller's promise; the level includes F16C.
+        unsafe { widen_f16c(from.cast(), to, n) }
+    }
+    #[cfg(feature = "half")]
+    #[inline(always)]
+    unsafe fn narrow_f16(from: *const f32, to: *mut half::f16, n: usize) {
+        // SAFETY: the caller's promise; the level includes F16C.
+        unsafe { narrow_f16c(from, to.cast(), n) }
+    }
+}
+
+/// Whole registers, then one with copies of the rest.
+#[cfg(feature = "half")]
+#[inline(always)]
+unsafe fn widen_f16c(from: *const u16, to: *mut f32, n: usize) {
+    let mut i = 0;
+    while i + 8 <= n {
+        // SAFETY: the register lies within both arrays; the level includes F16C.
+        unsafe { _mm256_storeu_ps(to.add(i), _mm256_cvtph_ps(_mm_loadu_si128(from.add(i).cast()))) }
+        i += 8;
+    }
+    let (mut a, mut b) = ([0u16; 8], [0.0f32; 8]);
+    // SAFETY: fewer than 8 elements are left, and the buffers have 8.
+    unsafe {
+        core::ptr::copy_nonoverlapping(from.add(i), a.as_mut_ptr(), n - i);
+        _mm256_storeu_ps(b.as_mut_ptr(), _mm256_cvtph_ps(_mm_loadu_si128(a.as_ptr().cast())));
+        core::ptr::copy_nonoverlapping(b.as_ptr(), to.add(i), n - i);
+    }
+}
+
+/// Whole registers, then one with copies of the rest.
+#[cfg(feature = "half")]
+#[inline(always)]
+unsafe fn narrow_f16c(from: *const f32, to: *mut u16, n: usize) {
+    let mut i = 0;
+    while i + 8 <= n {
+        // SAFETY: the register lies within both arrays; the level includes F16C.
+        unsafe {
+            let v = _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(_mm256_loadu_ps(from.add(i)));
+            _mm_storeu_si128(to.add(i).cast(), v);
+        }
+        i += 8;
+    }
+    let (mut a, mut b) = ([0.0f32; 8], [0u16; 8]);
+    // SAFETY: fewer than 8 elements are left, and the buffers have 8.
+    unsafe {
+        core::ptr::copy_nonoverlapping(from.add(i), a.as_mut_ptr(), n - i);
+        let v = _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(_mm256_loadu_ps(a.as_ptr()));
+        _mm_storeu_si128(b.as_mut_ptr().cast(), v);
+        core::ptr::copy_nonoverlapping(b.as_ptr(), to.add(i), n - i);
+    }
 }
 
 /// One register type: its name, intrinsic type, element, lanes and intrinsics. What looks like

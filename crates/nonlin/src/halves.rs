@@ -1,0 +1,141 @@
+//! Conversions between f32 and the half types, compiled for each level.
+
+#![allow(unsafe_code)]
+
+use crate::level::{Level, PerLevel, per_level};
+use crate::simd::Simd;
+use half::{bf16, f16};
+
+/// A half type: how its numbers become f32 and back, rounding to nearest even.
+pub(crate) trait Half: Copy + 'static {
+    /// # Safety
+    /// `n` elements behind each pointer.
+    unsafe fn widen<S: Simd>(from: *const Self, to: *mut f32, n: usize);
+    /// # Safety
+    /// `n` elements behind each pointer.
+    unsafe fn narrow<S: Simd>(from: *const f32, to: *mut Self, n: usize);
+}
+
+impl Half for f16 {
+    #[inline(always)]
+    unsafe fn widen<S: Simd>(from: *const f16, to: *mut f32, n: usize) {
+        // SAFETY: the caller's promise.
+        unsafe { S::widen_f16(from, to, n) }
+    }
+    #[inline(always)]
+    unsafe fn narrow<S: Simd>(from: *const f32, to: *mut f16, n: usize) {
+        // SAFETY: the caller's promise.
+        unsafe { S::narrow_f16(from, to, n) }
+    }
+}
+
+// Integer arithmetic: the processor's own conversion flushes subnormal numbers. Plain loops, which
+// the compiler turns into registers of the level.
+impl Half for bf16 {
+    #[inline(always)]
+    unsafe fn widen<S: Simd>(from: *const bf16, to: *mut f32, n: usize) {
+        for i in 0..n {
+            // SAFETY: the caller's promise.
+            unsafe {
+                to.add(i).write(f32::from_bits(u32::from((*from.add(i)).to_bits()) << 16));
+            }
+        }
+    }
+    #[inline(always)]
+    unsafe fn narrow<S: Simd>(from: *const f32, to: *mut bf16, n: usize) {
+        for i in 0..n {
+            // SAFETY: the caller's promise.
+            let bits = unsafe { *from.add(i) }.to_bits();
+            let odd = (bits >> 16) & 1;
+            let rounded = bits.wrapping_add(0x7FFF + odd) >> 16;
+            let nan = (bits >> 16) | 0x40;
+            let is_nan = bits & 0x7FFF_FFFF > 0x7F80_0000;
+            // SAFETY: the caller's promise.
+            unsafe {
+                to.add(i).write(bf16::from_bits(if is_nan { nan } else { rounded } as u16));
+            }
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn widen<S: Simd, H: Half>(from: *const H, to: *mut f32, n: usize) {
+    // SAFETY: the caller's promise.
+    unsafe { H::widen::<S>(from, to, n) }
+}
+
+#[inline(always)]
+unsafe fn narrow<S: Simd, H: Half>(from: *const f32, to: *mut H, n: usize) {
+    // SAFETY: the caller's promise.
+    unsafe { H::narrow::<S>(from, to, n) }
+}
+
+per_level!(fn widen_at<H: Half>(from: *const H, to: *mut f32, n: usize) = widen);
+per_level!(fn narrow_at<H: Half>(from: *const f32, to: *mut H, n: usize) = narrow);
+
+type Widen<H> = unsafe fn(*const H, *mut f32, usize);
+type Narrow<H> = unsafe fn(*const f32, *mut H, usize);
+
+/// Widens `n` numbers.
+///
+/// # Safety
+/// `n` elements behind each pointer; `level` is available.
+pub(crate) unsafe fn to_f32<H: Half>(level: Level, from: *const H, to: *mut f32, n: usize) {
+    let kernels: PerLevel<Widen<H>> = widen_at::<H>();
+    // SAFETY: the caller's promise.
+    unsafe { kernels.get(level)(from, to, n) }
+}
+
+/// Rounds `n` numbers to nearest even.
+///
+/// # Safety
+/// `n` elements behind each pointer; `level` is available.
+pub(crate) unsafe fn from_f32<H: Half>(level: Level, from: *const f32, to: *mut H, n: usize) {
+    let kernels: PerLevel<Narrow<H>> = narrow_at::<H>();
+    // SAFETY: the caller's promise.
+    unsafe { kernels.get(level)(from, to, n) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Floats around every number of a half type and every midpoint, and some NaN.
+    fn floats(bits: impl Fn(u16) -> f32) -> impl Iterator<Item = f32> {
+        (0..=u16::MAX).flat_map(move |b| {
+            let (v, next) = (bits(b), bits(b.wrapping_add(1)));
+            let middle = (f64::from(v) + f64::from(next)) as f32 / 2.0;
+            [v, middle, f32::from_bits(middle.to_bits() ^ 1), f32::from_bits(v.to_bits() ^ 1)]
+        })
+    }
+
+    fn check<H: Half + PartialEq + core::fmt::Debug>(
+        bits: fn(u16) -> H,
+        wide: fn(H) -> f32,
+        round: fn(f32) -> H,
+        is_nan: fn(H) -> bool,
+    ) {
+        for level in Level::ALL.into_iter().filter(|l| l.available()) {
+            for b in 0..=u16::MAX {
+                let mut y = [0.0];
+                // SAFETY: one element each.
+                unsafe { to_f32(level, [bits(b)].as_ptr(), y.as_mut_ptr(), 1) }
+                let exact = wide(bits(b));
+                assert!(y[0].to_bits() == exact.to_bits() || y[0].is_nan() && exact.is_nan());
+            }
+            let x: alloc::vec::Vec<f32> = floats(|b| wide(bits(b))).collect();
+            let mut y = alloc::vec![bits(0); x.len()];
+            // SAFETY: both have as many elements.
+            unsafe { from_f32(level, x.as_ptr(), y.as_mut_ptr(), x.len()) }
+            for (x, y) in x.into_iter().zip(y) {
+                assert!(y == round(x) || is_nan(y) && x.is_nan(), "{level} {x:e}: {y:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn as_the_crate_half_converts() {
+        check::<f16>(f16::from_bits, f16::to_f32, f16::from_f32, f16::is_nan);
+        check::<bf16>(bf16::from_bits, bf16::to_f32, bf16::from_f32, bf16::is_nan);
+    }
+}
