@@ -11,6 +11,9 @@ pub(crate) mod coefficients;
 pub(crate) mod full;
 pub(crate) mod narrow;
 pub(crate) mod paired;
+pub(crate) mod table;
+#[allow(clippy::approx_constant, clippy::excessive_precision, clippy::unreadable_literal, reason = "generated")]
+pub(crate) mod tables;
 
 use crate::simd::Lanes;
 

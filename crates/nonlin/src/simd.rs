@@ -148,8 +148,11 @@ pub trait Lanes32: Lanes<Elem = f32> {
     type Wide: Lanes64;
     /// The lower and the upper half, widened.
     fn widen(self) -> (Self::Wide, Self::Wide);
-    /// `2^k` for `self = k + 127 + 1.5 * 2^23` with an integer `-127 < k < 128`; 0 for `k = -127`.
-    fn pow2(self) -> Self;
+    /// The elements of `row` that the last five bits of the representation say.
+    fn lookup(self, row: &[f32; 32]) -> Self;
+    /// The representation plus that of `t` shifted up by 18 bits: for `t = k + 1.5 * 2^23` this adds
+    /// `k / 32` to the exponent, and `(k mod 32) 2^18` to the rest.
+    fn add_shifted(self, t: Self) -> Self;
     /// The inverse of `widen`, rounding to nearest even.
     fn narrow(lo: Self::Wide, hi: Self::Wide) -> Self;
 }

@@ -18,6 +18,8 @@ impl Gated for Geglu {
         ..Meta::new("geglu", "a * normal_cdf(a) * b")
     };
     const GATE: Gate = Gate::First;
+    const ROUTE: Route =
+        Route::Paired { value: (-12.0, f32::INFINITY), slope: (-12.0, f32::INFINITY) };
 
     #[inline(always)]
     fn value<T: Real>(gate: T, value: T) -> T {

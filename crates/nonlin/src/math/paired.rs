@@ -1,22 +1,31 @@
-//! Primitives for f32 results in registers of f32: what a step rounds off is carried along
-//! as a second number.
+//! Primitives for f32 results in registers of f32: a value comes as a sum of two numbers.
 //!
-//! Twice the lanes of `narrow` for about one unit in the last place less. Only where
+//! Twice the lanes of `narrow` for about half a unit in the last place less. Only where
 //! multiply-add is fused, and only where results are normal numbers: a definition says
 //! between which inputs ([`Route::Paired`](crate::activation::Route)), and everything beyond is
-//! left to `narrow`. So arguments are clamped on one side only: above -87 nothing else is
-//! needed, and what comes out below is not used.
+//! left to `narrow`.
+//!
+//! Nearly all of a result comes from a [`Table`] of a smooth, slowly varying function: the
+//! sigmoid's tail, `tanh(x) / x`, the normal tail over its density. Where the result itself varies
+//! over many powers of two it is multiplied by an exponential, which is a small table too. A
+//! value that is 1 less a tail is exact where the base of the tail has no bits below 2^-24.
 
-use super::coefficients::{EXP_SINGLE, LN2_HI_SINGLE, LN2_LO_SINGLE, LOG_SINGLE, LOG2_E};
-use super::{narrow, poly};
+use super::tables::{
+    EXP_REST, EXPM1, LN2_32_HI, LN2_32_LO, LOGISTIC, MILLS, PER_LN2, POWER, POWER_REST, SIGMOID,
+    SOFTPLUS, TANH, TANH_SLOPE, TANH_SOFTPLUS, TANH_SOFTPLUS_SLOPE,
+};
+use crate::math::coefficients::INV_SQRT_2PI;
 use crate::real::{Jet, Paired, Prim};
 use crate::simd::Lanes32;
 
-/// Adding this to an integer `k` leaves `k + 127` in the low bits: the exponent of `2^k`.
-const ROUND: f32 = 12_583_039.0; // 1.5 * 2^23 + 127
+/// Adding this to an integer `k` leaves `k` in the low bits.
+const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23
 
-/// `e^-END` is taken as `2^-127`, which is 0 here.
-const END: f32 = 88.02;
+/// Up to here the tables of exponential tails reach; beyond, powers of the exponential do.
+const NEAR: f32 = 11.75;
+
+/// `e^-LAST` is still a normal number.
+const LAST: f32 = 87.3;
 
 /// `a * b` as a product and what rounding it lost.
 #[inline(always)]
@@ -33,193 +42,210 @@ pub(crate) fn two_sum<V: Lanes32>(a: V, b: V) -> (V, V) {
     (s, (a - (s - t)) + (b - t))
 }
 
-/// `(2^k, r, q)` with `e^(x + lo) = 2^k (1 + r + q)` and `|q| < 0.2 |r|`; `2^-127` is 0.
+/// `e^-(p + e)` as a sum of two numbers, the first of 12 bits; for `-87 <= p <= 87.3`.
 #[inline(always)]
-fn exp_parts<V: Lanes32>(x: V, lo: V) -> (V, V, V) {
-    let t = x.mul_add(V::splat(LOG2_E as f32), V::splat(ROUND));
-    let k = t - V::splat(ROUND);
-    let r = k.mul_add(V::splat(-LN2_HI_SINGLE), x); // exact
-    let c = k.mul_add(V::splat(-LN2_LO_SINGLE), lo);
-    let z = r + c;
-    // Estrin's scheme: half the latency of Horner's.
-    let [c0, c1, c2, c3, c4, c5] = EXP_SINGLE.map(V::splat);
-    let z2 = z * z;
-    let top = z2.mul_add(c5.mul_add(z, c4), c3.mul_add(z, c2));
-    (t.pow2(), r, z2.mul_add(z2.mul_add(top, c1.mul_add(z, c0)), c))
+fn exp<V: Lanes32>(p: V, e: V) -> (V, V) {
+    let u = p.mul_add(V::splat(-PER_LN2), V::splat(ROUND));
+    let k = u - V::splat(ROUND);
+    let r = k.mul_add(V::splat(-LN2_32_HI), -p); // exact
+    let r = r + (k.mul_add(V::splat(-LN2_32_LO), -e) + u.lookup(&POWER_REST.0));
+    let [c2, c3] = EXP_REST.map(V::splat);
+    let hi = u.lookup(&POWER.0).add_shifted(u);
+    (hi, hi * (r * r).mul_add(r.mul_add(c3, c2), r))
 }
 
-/// `1 + r + q` as a sum of two numbers, to 2^-26.
-#[inline(always)]
-fn one_plus<V: Lanes32>(r: V, q: V) -> (V, V) {
-    let one = V::splat(1.0);
-    let m = r + q;
-    let h = one + m;
-    (h, m - (h - one))
-}
-
-/// The same to 2^-28.
-#[inline(always)]
-fn one_plus_exact<V: Lanes32>(r: V, q: V) -> (V, V) {
-    let one = V::splat(1.0);
-    let m = r + q;
-    let rest = (r - m) + q;
-    let h = one + m;
-    (h, (m - (h - one)) + rest)
-}
-
-/// `e^(x + lo)` for `-87 <= x <= 0`, to 0.9 units in the last place; 1 for 0.
+/// `e^(x + lo)` for `-87 <= x <= 0`, to 0.6 units in the last place; 1 for 0.
 #[inline(always)]
 pub(crate) fn exp_neg<V: Lanes32>(x: V, lo: V) -> V {
-    let (s, r, q) = exp_parts(x, lo);
-    s * (V::splat(1.0) + (r + q))
+    let (hi, lo) = exp(-x, -lo);
+    hi + lo
 }
 
-/// What `1 / (d + d_lo)` is beyond `y = 1 / d`, in units of `y`.
+/// `a` times the sum of `b` and `b_lo`, where `a * b` is exact.
 #[inline(always)]
-fn correction<V: Lanes32>(d: V, d_lo: V, y: V) -> V {
-    (-d_lo).mul_add(y, (-d).mul_add(y, V::splat(1.0)))
+fn times<V: Lanes32>(a: (V, V), b: (V, V)) -> (V, V) {
+    (a.0 * b.0, a.0.mul_add(b.1, a.1 * (b.0 + b.1)))
 }
 
-/// The product of `a + a_lo` and `b (1 + c)`.
+/// `tail` where `x <= 0`, else 1 less `tail`, if that is exact for its first part.
 #[inline(always)]
-fn times<V: Lanes32>(a: V, a_lo: V, b: V, c: V) -> (V, V) {
-    let (p, e) = two_prod(a, b);
-    (p, p.mul_add(c, a_lo.mul_add(b, e)))
-}
-
-/// The sigmoid and its derivatives.
-#[inline(always)]
-fn sigmoid<V: Lanes32>(x: V, lo: V) -> Jet<Paired<V>> {
+fn reflect<V: Lanes32>(positive: V::Mask, tail: (V, V)) -> (V, V) {
     let one = V::splat(1.0);
-    // e^-x, large or small: 1 / (1 + e^-x) is good on both sides.
-    let (s, r, q) = exp_parts(-x.min(V::splat(END)), -lo);
-    let (h, l) = one_plus_exact(r, q);
-    let w = s * h;
-    let d = w + one;
-    let d_lo = s.mul_add(l, (w.max(one) - d) + w.min(one));
-    let y = one / d;
-    let c = correction(d, d_lo, y);
-    // The slope: e^-x / (1 + e^-x)^2.
-    let (z, z_lo) = times(w, s * l, y, c);
-    let (e, e_lo) = times(z, z_lo, y, c);
-    jet(y, y * c, e, e_lo, e * (z - y))
+    (V::select(positive, one - tail.0, tail.0), V::select(positive, -tail.1, tail.1))
 }
 
 #[inline(always)]
-fn jet<V: Lanes32>(v: V, v_lo: V, d: V, d_lo: V, dd: V) -> Jet<Paired<V>> {
+fn jet<V: Lanes32>(v: (V, V), d: (V, V), dd: V) -> Jet<Paired<V>> {
     Jet {
-        v: Paired(v),
-        d: Paired(d),
+        v: Paired(v.0),
+        d: Paired(d.0),
         dd: Paired(dd),
-        v_lo: Paired(v_lo),
-        d_lo: Paired(d_lo),
+        v_lo: Paired(v.1),
+        d_lo: Paired(d.1),
         k: Paired(V::splat(0.0)),
     }
 }
 
-/// The primitive `p` at `x + lo`.
+/// The primitive `p` at `x`.
 #[inline(always)]
-pub(crate) fn jet_at<V: Lanes32>(x: V, lo: V, p: Prim) -> Jet<Paired<V>> {
+pub(crate) fn at<V: Lanes32>(x: V, p: Prim) -> Jet<Paired<V>> {
+    let zero = V::splat(0.0);
     let one = V::splat(1.0);
     let two = V::splat(2.0);
+    // Nothing to add is -0, which leaves the sign of a zero.
+    let nothing = V::splat(-0.0);
     match p {
         Prim::Exp => {
-            let (s, r, q) = exp_parts(x.max(V::splat(-END)), lo);
-            let (h, l) = one_plus(r, q);
-            let (v, v_lo) = (s * h, s * l);
-            jet(v, v_lo, v, v_lo, v)
+            let e = exp(-x, zero);
+            jet(e, e, e.0)
         }
         Prim::ExpM1 => {
-            let (s, r, q) = exp_parts(x.max(V::splat(-END)), lo);
-            // (2^k - 1) + 2^k (r + q), the first sum exact.
-            let m = r + q;
-            let top = s - one;
-            let v = s.mul_add(m, top);
-            let v_lo = s.mul_add((r - m) + q, s.mul_add(m, top - v));
-            let (h, l) = one_plus(r, q);
-            jet(v, v_lo, s * h, s * l, s * h)
+            // For x <= 0 alone: x times (1 - e^x) / -x.
+            let e = exp(-x, zero);
+            let x = x.max(V::splat(-18.0));
+            let (h, l) = EXPM1.at(-x);
+            let (v, v_lo) = two_prod(x, h);
+            jet((v, x.mul_add(l, v_lo)), e, e.0)
         }
-        Prim::Sigmoid => sigmoid(x, lo),
+        Prim::Sigmoid => {
+            let t = x.abs();
+            let positive = x.gt(zero);
+            let tail = SIGMOID.at(t.min(V::splat(NEAR)));
+            let (mut v, mut v_lo) = reflect(positive, tail);
+            // s (1 - s), from the tail alone.
+            let a = one - tail.0;
+            let (mut d, d_lo) = two_prod(tail.0, a);
+            let mut d_lo = tail.1.mul_add((a - tail.0) - tail.1, d_lo);
+            let far = t.gt(V::splat(NEAR));
+            if V::any(far) {
+                core::hint::cold_path();
+                // w - w^2 with w = e^-|x|, and the slope w - 2 w^2.
+                let (w, w_lo) = exp(t.min(V::splat(LAST)), zero);
+                let square = (w + w_lo) * (w + w_lo);
+                let lo = w_lo - square;
+                v = V::select(far, V::select(positive, one, w), v);
+                v_lo = V::select(far, V::select(positive, -(w + lo), lo), v_lo);
+                d = V::select(far, w, d);
+                d_lo = V::select(far, lo - square, d_lo);
+            }
+            jet((v, v_lo), (d, d_lo), d * (one - (v + v)))
+        }
         Prim::Tanh => {
-            // With w = e^-2|x|: (1 - w) / (1 + w), both from w - 1.
-            let back = one.copysign(x);
-            let a = x.abs();
-            let (s, r, q) = exp_parts(-(a + a).min(V::splat(END)), -((lo + lo) * back));
-            let top = one - s;
-            let top_lo = (one - top) - s;
-            let m = r + q;
-            let n = (-s).mul_add(m, top);
-            let n_lo = (-s).mul_add((r - m) + q, (-s).mul_add(m, top - n)) + top_lo;
-            let d = two - n;
-            let d_lo = ((two - d) - n) - n_lo;
-            let y = one / d;
-            let v = n * y;
-            let rest = (-v).mul_add(d_lo, (-v).mul_add(d, n) + n_lo);
-            // The slope: 4 w / (1 + w)^2.
-            let c = correction(d, d_lo, y);
-            let (h, l) = one_plus(r, q);
-            let y2 = y + y;
-            let (z, z_lo) = times(s * h, s * l, y2, c);
-            let (e, e_lo) = times(z, z_lo, y2, c);
-            let v = v * back;
-            jet(v, rest * y * back, e, e_lo, -(two * v * e))
+            // x times tanh(x) / x, up to where it is 1.
+            let end = V::splat(9.02);
+            let c = x.min(end).max(-end);
+            let (h, l) = TANH.at(c.abs());
+            let v = c.mul_add(h, c * l);
+            let t = x.abs();
+            let edge = V::splat(9.3);
+            let (mut d, mut d_lo) = TANH_SLOPE.at(t.min(edge));
+            let far = t.gt(edge);
+            if V::any(far) {
+                core::hint::cold_path();
+                // 4 w - 8 w^2 with w = e^-2|x|
+                let (w, w_lo) = exp((t + t).min(V::splat(LAST)), zero);
+                let four = V::splat(4.0);
+                d = V::select(far, four * w, d);
+                d_lo = V::select(far, four * (w_lo - two * (w * w)), d_lo);
+            }
+            jet((v, nothing), (d, d_lo), -(two * v * d))
         }
         Prim::Softplus => {
-            let a = x.abs();
-            let (s, r, q) = exp_parts(-a.min(V::splat(END)), -(lo * one.copysign(x)));
-            let (h, l) = one_plus(r, q);
-            let (w, w_lo) = (s * h, s * l);
-            // ln(1 + w) = 2 atanh(w / (2 + w)).
-            let d = w + two;
-            let d_lo = (w + (two - d)) + w_lo;
-            let y = one / d;
-            let g = w * y;
-            let rest = (-g).mul_add(d_lo, (-g).mul_add(d, w) + w_lo);
-            let u = g * g;
-            let g2 = g + g;
-            let g_lo = (g2 * u).mul_add(poly(u, &LOG_SINGLE), (rest + rest) * y);
-            let (v, v_lo) = two_sum(x.max(V::splat(0.0)), g2);
-            let j = sigmoid(x, lo);
-            Jet { v: Paired(v), v_lo: Paired(v_lo + g_lo), d: j.v, d_lo: j.v_lo, dd: j.d, k: j.k }
+            // For x <= 0 alone.
+            let t = -x;
+            let (mut v, mut v_lo) = SOFTPLUS.at(t.min(V::splat(NEAR)));
+            let far = t.gt(V::splat(NEAR));
+            if V::any(far) {
+                core::hint::cold_path();
+                // w - w^2 / 2 with w = e^x
+                let (w, w_lo) = exp(t.min(V::splat(LAST)), zero);
+                let whole = w + w_lo;
+                v = V::select(far, w, v);
+                v_lo = V::select(far, (whole * V::splat(-0.5)).mul_add(whole, w_lo), v_lo);
+            }
+            let j = at_sigmoid(x);
+            Jet { v: Paired(v), v_lo: Paired(v_lo), d: j.v, d_lo: j.v_lo, dd: j.d, k: j.k }
         }
         Prim::TanhSoftplus => {
-            // With w = e^x: n / (n + 2) for n = w (w + 2). Beyond 12 it is 1.
-            let (s, r, q) = exp_parts(x.min(V::splat(12.0)), lo);
-            let (h, l) = one_plus_exact(r, q);
-            let (w, w_lo) = (s * h, s * l);
-            let b = w + two;
-            let b_lo = (w + (two - b)) + w_lo;
-            let (n, e) = two_prod(w, b);
-            let n_lo = w.mul_add(b_lo, w_lo.mul_add(b, e));
-            let (d, d_lo) = two_sum(n, two);
-            let d_lo = d_lo + n_lo;
-            let y = one / d;
-            let v = n * y;
-            let rest = (-v).mul_add(d_lo, (-v).mul_add(d, n) + n_lo);
-            // The slope: 4 w (1 + w) / (n + 2)^2.
-            let c = correction(d, d_lo, y);
-            let f = w + one;
-            let f_lo = (w + (one - f)) + w_lo;
-            let y2 = y + y;
-            let (z, z_lo) = times(w, w_lo, y2, c);
-            let (f, f_lo) = times(f, f_lo, y2, c);
-            let (t, t_lo) = two_prod(z, f);
-            let t_lo = z.mul_add(f_lo, z_lo.mul_add(f, t_lo));
-            let far = x.gt(V::splat(12.0));
-            let t = V::select(far, V::splat(0.0), t);
-            let t_lo = V::select(far, V::splat(0.0), t_lo);
-            jet(v, rest * y, t, t_lo, t * (one + w / (w + one) - two * f))
+            let (low, high) = (V::splat(-12.0), V::splat(9.95));
+            let c = x.max(low).min(high);
+            let (mut v, mut v_lo) = TANH_SOFTPLUS.at(c);
+            let (mut d, mut d_lo) = TANH_SOFTPLUS_SLOPE.at(c);
+            let open = x.gt(high);
+            d = V::select(open, zero, d);
+            d_lo = V::select(open, zero, d_lo);
+            let far = low.gt(x);
+            if V::any(far) {
+                core::hint::cold_path();
+                // w - w^2 / 2 with w = e^x, and the slope w - w^2.
+                let (w, w_lo) = exp((-x).min(V::splat(LAST)), zero);
+                let half_square = (w + w_lo) * (w + w_lo) * V::splat(0.5);
+                let lo = w_lo - half_square;
+                v = V::select(far, w, v);
+                v_lo = V::select(far, lo, v_lo);
+                d = V::select(far, w, d);
+                d_lo = V::select(far, lo - half_square, d_lo);
+            }
+            // Half the slope of the slope's logarithm is not needed here: see `Function::curvature`.
+            jet((v, v_lo), (d, d_lo), d)
         }
         Prim::Cdf => {
-            let (a, b) = x.widen();
-            let (a, b) = (narrow::jet(a, p), narrow::jet(b, p));
-            jet(
-                V::narrow(a.v.0, b.v.0),
-                V::splat(-0.0),
-                V::narrow(a.d.0, b.d.0),
-                V::splat(-0.0),
-                V::narrow(a.dd.0, b.dd.0),
-            )
+            // e^(-t^2/2) times the tail over it, up to where its square is a normal number.
+            let t = x.abs().min(V::splat(13.1));
+            let half = V::splat(0.5);
+            let (s, s_lo) = two_prod(t * half, t);
+            let e = exp(s, s_lo);
+            let (q, q_lo) = times(e, MILLS.at(t));
+            let positive = x.gt(zero);
+            let v = one - q;
+            let v_lo = ((one - v) - q) - q_lo;
+            let v = (V::select(positive, v, q), V::select(positive, v_lo, q_lo));
+            // The density: its constant in 12 bits, and the rest.
+            let c = V::splat(0.398_925_78);
+            let rest = V::splat((INV_SQRT_2PI.0 - 0.398_925_781_25) as f32);
+            let d = e.0 * c;
+            jet(v, (d, e.1.mul_add(c + rest, e.0 * rest)), -(x * d))
         }
+    }
+}
+
+/// The sigmoid at `x`: `at` may not call itself, since what is recursive is not inlined.
+#[inline(always)]
+fn at_sigmoid<V: Lanes32>(x: V) -> Jet<Paired<V>> {
+    sigmoid(x, V::splat(-0.0))
+}
+
+/// The sigmoid at `x + lo`, as good in the tail as near 0: `e^-|x|` times the sigmoid of `|x|`.
+#[inline(always)]
+pub(crate) fn sigmoid<V: Lanes32>(x: V, lo: V) -> Jet<Paired<V>> {
+    let zero = V::splat(0.0);
+    let one = V::splat(1.0);
+    let t = x.abs();
+    let t_lo = lo * one.copysign(x);
+    let e = exp(t.min(V::splat(LAST)), t_lo);
+    let end = V::splat(17.7);
+    let (s, s_lo) = LOGISTIC.at(t.min(end));
+    // Where the table ends it is 1.
+    let s_lo = V::select(t.gt(end), zero, s_lo);
+    let s_lo = (-s).mul_add(s, s).mul_add(t_lo, s_lo);
+    let tail = times(e, (s, s_lo));
+    let positive = x.gt(zero);
+    let v = (V::select(positive, s, tail.0), V::select(positive, s_lo, tail.1));
+    let (d, d_lo) = two_prod(tail.0, s);
+    let d_lo = d_lo + tail.0.mul_add(s_lo, tail.1 * (s + s_lo));
+    jet(v, (d, d_lo), d * (one - (v.0 + v.0)))
+}
+
+/// The primitive `p` at `x + lo`.
+#[inline(always)]
+pub(crate) fn near<V: Lanes32>(x: V, lo: V, p: Prim) -> Jet<Paired<V>> {
+    if matches!(p, Prim::Sigmoid) {
+        return sigmoid(x, lo);
+    }
+    let j = at(x, p);
+    Jet {
+        v_lo: Paired(lo.mul_add(j.d.0, j.v_lo.0)),
+        d_lo: Paired(lo.mul_add(j.dd.0, j.d_lo.0)),
+        ..j
     }
 }

@@ -37,7 +37,11 @@ impl<V: Lanes32> Real for Paired<V> {
     }
     #[inline(always)]
     fn jet_at(self, lo: Self, p: Prim) -> Jet<Self> {
-        paired::jet_at(self.0, lo.0, p)
+        paired::near(self.0, lo.0, p)
+    }
+    #[inline(always)]
+    fn jet(self, p: Prim) -> Jet<Self> {
+        paired::at(self.0, p)
     }
     #[inline(always)]
     fn two_prod(self, o: Self) -> (Self, Self) {
@@ -72,9 +76,10 @@ impl<V: Lanes32> Real for Paired<V> {
         let y = V::select(V::splat(c as f32).gt(self.0), lo.0, hi.0);
         Paired(V::select(self.0.is_nan(), self.0, y))
     }
+    /// Where `self` is beyond 64, a gate is 1 and its slope nothing, however large `self` may be.
     #[inline(always)]
     fn slope_sum(self, gate: Jet<Self>) -> Self {
-        let w = self.0.min(V::splat(f32::MAX));
+        let w = self.0.min(V::splat(64.0));
         Paired(w.mul_add(gate.d.0, gate.v.0) + w.mul_add(gate.d_lo.0, gate.v_lo.0))
     }
 }

@@ -157,9 +157,28 @@ impl Lanes32 for F32x4 {
         unsafe { (F64x2(vcvt_f64_f32(vget_low_f32(self.0))), F64x2(vcvt_high_f64_f32(self.0))) }
     }
     #[inline(always)]
-    fn pow2(self) -> Self {
+    fn lookup(self, row: &[f32; 32]) -> Self {
+        let p: *const u8 = row.as_ptr().cast();
+        // SAFETY: every aarch64 processor has NEON; both reads lie within the row.
+        Self(unsafe {
+            let i = vandq_u32(vreinterpretq_u32_f32(self.0), vdupq_n_u32(31));
+            // The four bytes of element i. Beyond 64 bytes a table gives 0.
+            let b = vmlaq_n_u32(vdupq_n_u32(0x0302_0100), i, 0x0404_0404);
+            let b = vreinterpretq_u8_u32(b);
+            let low = vqtbl4q_u8(vld1q_u8_x4(p), b);
+            let high = vqtbl4q_u8(vld1q_u8_x4(p.add(64)), vsubq_u8(b, vdupq_n_u8(64)));
+            vreinterpretq_f32_u8(vorrq_u8(low, high))
+        })
+    }
+    #[inline(always)]
+    fn add_shifted(self, t: Self) -> Self {
         // SAFETY: every aarch64 processor has NEON.
-        Self(unsafe { vreinterpretq_f32_u32(vshlq_n_u32::<23>(vreinterpretq_u32_f32(self.0))) })
+        Self(unsafe {
+            vreinterpretq_f32_u32(vaddq_u32(
+                vreinterpretq_u32_f32(self.0),
+                vshlq_n_u32::<18>(vreinterpretq_u32_f32(t.0)),
+            ))
+        })
     }
     #[inline(always)]
     fn narrow(lo: F64x2, hi: F64x2) -> Self {

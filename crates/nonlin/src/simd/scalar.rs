@@ -195,8 +195,12 @@ impl Lanes32 for F32x2 {
         (f64::from(self.0[0]), f64::from(self.0[1]))
     }
     #[inline(always)]
-    fn pow2(self) -> Self {
-        F32x2(self.0.map(|v| f32::from_bits(v.to_bits() << 23)))
+    fn lookup(self, row: &[f32; 32]) -> Self {
+        F32x2(self.0.map(|v| row[(v.to_bits() & 31) as usize]))
+    }
+    #[inline(always)]
+    fn add_shifted(self, t: Self) -> Self {
+        self.zip(t, |v, t| f32::from_bits(v.to_bits().wrapping_add(t.to_bits() << 18)))
     }
     #[inline(always)]
     fn narrow(lo: f64, hi: f64) -> Self {

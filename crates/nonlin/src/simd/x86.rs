@@ -299,7 +299,7 @@ register64!(F64x8,
 /// The two halves of an f32 register.
 macro_rules! register32 {
     ($t:ident, $wide:ident, widen: |$wv:ident| $widen:expr, narrow: |$nl:ident, $nh:ident| $narrow:expr,
-     pow2: |$pv:ident| $pow2:expr) => {
+     lookup: |$lv:ident, $lt:ident| $lookup:expr, shifted: |$sv:ident, $st:ident| $shifted:expr) => {
         impl Lanes32 for $t {
             type Wide = $wide;
             #[inline(always)]
@@ -310,10 +310,17 @@ macro_rules! register32 {
                 ($wide(lo), $wide(hi))
             }
             #[inline(always)]
-            fn pow2(self) -> Self {
-                let $pv = self.0;
+            #[allow(unused_unsafe, reason = "SSE2 has no such instruction")]
+            fn lookup(self, row: &[f32; 32]) -> Self {
+                let ($lv, $lt) = (self.0, row.as_ptr());
+                // SAFETY: as in `register!`; all reads lie within the row.
+                Self(unsafe { $lookup })
+            }
+            #[inline(always)]
+            fn add_shifted(self, t: Self) -> Self {
+                let ($sv, $st) = (self.0, t.0);
                 // SAFETY: as in `register!`.
-                Self(unsafe { $pow2 })
+                Self(unsafe { $shifted })
             }
             #[inline(always)]
             fn narrow(lo: $wide, hi: $wide) -> Self {
@@ -328,12 +335,35 @@ macro_rules! register32 {
 register32!(F32x4, F64x2,
     widen: |v| (_mm_cvtps_pd(v), _mm_cvtps_pd(_mm_movehl_ps(v, v))),
     narrow: |lo, hi| _mm_movelh_ps(_mm_cvtpd_ps(lo), _mm_cvtpd_ps(hi)),
-    pow2: |v| _mm_castsi128_ps(_mm_slli_epi32::<23>(_mm_castps_si128(v))));
+    lookup: |v, t| _mm_set_ps(
+        *t.add((_mm_cvtsi128_si32(_mm_shuffle_epi32::<3>(_mm_castps_si128(v))) & 31) as usize),
+        *t.add((_mm_cvtsi128_si32(_mm_shuffle_epi32::<2>(_mm_castps_si128(v))) & 31) as usize),
+        *t.add((_mm_cvtsi128_si32(_mm_shuffle_epi32::<1>(_mm_castps_si128(v))) & 31) as usize),
+        *t.add((_mm_cvtsi128_si32(_mm_castps_si128(v)) & 31) as usize)),
+    shifted: |v, t| _mm_castsi128_ps(_mm_add_epi32(
+        _mm_castps_si128(v), _mm_slli_epi32::<18>(_mm_castps_si128(t)))));
 register32!(F32x8, F64x4,
     widen: |v| (_mm256_cvtps_pd(_mm256_castps256_ps128(v)), _mm256_cvtps_pd(_mm256_extractf128_ps::<1>(v))),
     narrow: |lo, hi| _mm256_insertf128_ps::<1>(_mm256_castps128_ps256(_mm256_cvtpd_ps(lo)), _mm256_cvtpd_ps(hi)),
-    pow2: |v| _mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_castps_si256(v))));
+    lookup: |v, t| {
+        let i = _mm256_castps_si256(v);
+        let bit3 = _mm256_castsi256_ps(_mm256_slli_epi32::<28>(i));
+        let bit4 = _mm256_castsi256_ps(_mm256_slli_epi32::<27>(i));
+        _mm256_blendv_ps(
+            _mm256_blendv_ps(
+                _mm256_permutevar8x32_ps(_mm256_loadu_ps(t), i),
+                _mm256_permutevar8x32_ps(_mm256_loadu_ps(t.add(8)), i), bit3),
+            _mm256_blendv_ps(
+                _mm256_permutevar8x32_ps(_mm256_loadu_ps(t.add(16)), i),
+                _mm256_permutevar8x32_ps(_mm256_loadu_ps(t.add(24)), i), bit3),
+            bit4)
+    },
+    shifted: |v, t| _mm256_castsi256_ps(_mm256_add_epi32(
+        _mm256_castps_si256(v), _mm256_slli_epi32::<18>(_mm256_castps_si256(t)))));
 register32!(F32x16, F64x8,
     widen: |v| (_mm512_cvtps_pd(_mm512_castps512_ps256(v)), _mm512_cvtps_pd(_mm512_extractf32x8_ps::<1>(v))),
     narrow: |lo, hi| _mm512_insertf32x8::<1>(_mm512_castps256_ps512(_mm512_cvtpd_ps(lo)), _mm512_cvtpd_ps(hi)),
-    pow2: |v| _mm512_castsi512_ps(_mm512_slli_epi32::<23>(_mm512_castps_si512(v))));
+    lookup: |v, t| _mm512_permutex2var_ps(
+        _mm512_loadu_ps(t), _mm512_castps_si512(v), _mm512_loadu_ps(t.add(16))),
+    shifted: |v, t| _mm512_castsi512_ps(_mm512_add_epi32(
+        _mm512_castps_si512(v), _mm512_slli_epi32::<18>(_mm512_castps_si512(t)))));

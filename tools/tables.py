@@ -1,0 +1,247 @@
+#!/usr/bin/env python3
+"""Derive the tables of the f32 kernels: piecewise polynomials that fit into registers.
+
+    python3 tools/tables.py            # rewrite crates/nonlin/src/math/tables.rs
+    python3 tools/tables.py --check    # derive again and compare, exit 1 on a difference
+
+A table has 32 pieces. Piece k stands for the numbers t with |t - k step| <= step / 2, and lies
+at k mod 32, which is what the low bits of a rounded t / step say. Its value is `base + rest(r)`,
+where `rest` is a polynomial of f32 numbers in the distance r from a centre. Of the two kinds, a
+`Table` has bases of few bits, which a kernel can multiply or subtract exactly, and a rest that
+begins with what the base lacks; a `Centred` table has centres near k step at which the function
+is an f32 number to 2^-32 (Gal 1991), so that the rest begins with r. The rest is a least-squares
+fit at Chebyshev nodes, relative to the function, in 40-digit arithmetic (mpmath, the only
+dependency); coefficients are rounded low degree first, each rounding followed by a new fit of
+those that are left.
+"""
+import struct
+import sys
+from pathlib import Path
+
+from mpmath import mp, mpf, cos, erfc, exp, expm1, fabs, floor, frexp, log, log1p, lu_solve, matrix, pi, sqrt, tanh
+
+from coefficients import single
+
+mp.dps = 40
+OUT = Path(__file__).resolve().parent.parent / "crates/nonlin/src/math/tables.rs"
+
+
+def tanh_ratio(t):
+    """tanh(t) / t"""
+    return tanh(t) / t if t else mpf(1)
+
+
+def tanh_slope(t):
+    """4 e^-2t / (1 + e^-2t)^2, the derivative of tanh"""
+    w = exp(-2 * t)
+    return 4 * w / (1 + w) ** 2
+
+
+def logistic_tail(t):
+    """1 / (1 + e^t), the sigmoid of -t"""
+    return 1 / (1 + exp(t))
+
+
+def logistic(t):
+    """1 / (1 + e^-t), the sigmoid"""
+    return 1 / (1 + exp(-t))
+
+
+def expm1_ratio(t):
+    """(1 - e^-t) / t"""
+    return -expm1(-t) / t if t else mpf(1)
+
+
+def softplus_tail(t):
+    """ln(1 + e^-t)"""
+    return log1p(exp(-t))
+
+
+def tanh_softplus(x):
+    """tanh(ln(1 + e^x)), the gate of Mish"""
+    n = exp(x) * (exp(x) + 2)
+    return n / (n + 2)
+
+
+def tanh_softplus_slope(x):
+    """4 w (1 + w) / (w^2 + 2 w + 2)^2 with w = e^x, the derivative of Mish's gate"""
+    w = exp(x)
+    return 4 * w * (1 + w) / (w * w + 2 * w + 2) ** 2
+
+
+def mills(t):
+    """Phi(-t) e^(t^2/2), the tail of the normal distribution over its density"""
+    return erfc(t / sqrt(mpf(2))) * exp(t * t / 2) / 2
+
+
+def bits(count):
+    """Rounds to so many significant bits."""
+    def rounded(v):
+        m, e = frexp(v)
+        return mpf(int(floor(m * 2**count + mpf(1) / 2))) * mpf(2) ** (e - count)
+    return rounded
+
+
+def multiple(exponent):
+    """Rounds to a multiple of 2^-exponent."""
+    return lambda v: mpf(int(floor(v * 2**exponent + mpf(1) / 2))) / 2**exponent
+
+
+def fit(f, base, low, high, centre, degree, start=0):
+    """Coefficients of rest(r) from r^start on, as f32, and the largest relative error of base + rest."""
+    count = 3 * (degree + 1)
+    at = lambda i, n: (low + high) / 2 - (high - low) / 2 * cos(pi * (2 * i + 1) / (2 * n))
+    points = [at(i, count) for i in range(count)]
+    values = [f(x) for x in points]
+    rest = [v - base for v in values]
+    r = [x - centre for x in points]
+    fixed = []
+    for first in range(start, degree + 1):
+        n = degree + 1 - first
+        a, b = matrix(n, n), matrix(n, 1)
+        for x, y, v in zip(r, rest, values):
+            w = 1 / (v * v)
+            p = [x ** (first + i) for i in range(n)]
+            for i in range(n):
+                b[i] += w * p[i] * y
+                for j in range(n):
+                    a[i, j] += w * p[i] * p[j]
+        c = mpf(single(lu_solve(a, b)[0]))
+        fixed.append(float(c))
+        rest = [y - c * x**first for x, y in zip(r, rest)]
+    return fixed, max(fabs(y / v) for y, v in zip(rest, values))
+
+
+def single_bits(v):
+    return mpf(single(v))
+
+
+class Table:
+    """Bases rounded by `rounded`; a rest that begins with a constant."""
+    kind, head = "Table", ["base"]
+
+    def __init__(self, name, f, step, degree, rounded=None, first=0):
+        self.name, self.f, self.step, self.degree = name, f, mpf(step), degree
+        self.low = mpf(0) if first == 0 else (first - mpf(1) / 2) * self.step
+        self.high = (first + 31 + mpf(1) / 2) * self.step
+        self.error = mpf(0)
+        self.rows = [[0.0] * 32 for _ in range(degree + 2)]
+        for k in range(first, first + 32):
+            middle = k * self.step
+            low, high = max(middle - self.step / 2, self.low), middle + self.step / 2
+            values, error = self.piece(middle, low, high, rounded)
+            self.error = max(self.error, error)
+            for row, v in zip(self.rows, values):
+                row[k % 32] = float(v)
+
+    def piece(self, middle, low, high, rounded):
+        base = rounded(self.f(middle))
+        c, error = fit(self.f, base, low, high, middle, self.degree)
+        return [base] + c, error
+
+
+class Centred(Table):
+    """Centres at which the function is an f32 number; a rest that begins with r."""
+    kind, head = "Centred", ["centre", "base"]
+
+    def piece(self, middle, low, high, _):
+        if low == middle and self.f(mpf(0)) == single_bits(self.f(mpf(0))):
+            centre, base = mpf(0), self.f(mpf(0))
+        else:
+            centre, base = self.centre(low, high)
+        c, error = fit(self.f, base, low, high, centre, self.degree, 1)
+        return [centre, base] + c, error
+
+    def centre(self, low, high):
+        """Where the function is an f32 number, and its slope nearly one; else where it is nearest one."""
+        off = lambda v: fabs(single_bits(v) / v - 1)
+        h = mpf(2) ** -40
+        middle = (low + high) / 2 or self.step / 16
+        scale = mpf(2) ** (24 - frexp(middle)[1])
+        near = [(floor(middle * scale) + i // 2 * (-1) ** i) / scale for i in range(6000)]
+        for c in near:
+            if off(self.f(c)) < mpf(2) ** -31 and off((self.f(c + h) - self.f(c - h)) / (2 * h)) < mpf(2) ** -27:
+                return c, single_bits(self.f(c))
+        spread = [single_bits(low + (high - low) * i / 6000) for i in range(1, 6000)]
+        best = min(spread, key=lambda c: off(self.f(c)))
+        return best, single_bits(self.f(best))
+
+
+def tables():
+    yield Centred("TANH", tanh_ratio, "0.296875", 5)
+    yield Centred("TANH_SLOPE", tanh_slope, "0.296875", 6)
+    yield Table("SIGMOID", logistic_tail, "0.375", 5, multiple(24))
+    yield Table("LOGISTIC", logistic, "0.5625", 5, bits(12))
+    yield Centred("EXPM1", expm1_ratio, "0.578125", 5)
+    yield Centred("SOFTPLUS", softplus_tail, "0.375", 5)
+    yield Centred("TANH_SOFTPLUS", tanh_softplus, "0.6875", 7, first=-17)
+    yield Centred("TANH_SOFTPLUS_SLOPE", tanh_softplus_slope, "0.6875", 8, first=-17)
+    yield Table("MILLS", mills, "0.4375", 6, bits(12))
+
+
+def powers():
+    """2^(j/32) with 12 bits, its bits less j 2^18, and the logarithm of the factor that is left."""
+    exact = [mpf(2) ** (mpf(j) / 32) for j in range(32)]
+    short = [bits(12)(v) for v in exact]
+    less = lambda v, j: struct.unpack("<I", struct.pack("<f", float(v)))[0] - (j << 18)
+    pattern = [struct.unpack("<f", struct.pack("<I", less(v, j)))[0] for j, v in enumerate(short)]
+    rest = [single(log(v / s)) for v, s in zip(exact, short)]
+    return pattern, rest
+
+
+def render():
+    hi = single(round(log(mpf(2)) / 32 * 2**20) / mpf(2) ** 20)
+    lo = single(log(mpf(2)) / 32 - mpf(hi))
+    lines = [
+        "// Generated by tools/tables.py; do not edit. `python3 tools/tables.py --check` derives them again.",
+        "//! Tables of the f32 kernels: 32 pieces, each a base and a polynomial of what is beyond it.",
+        "",
+        "use super::table::{Centred, Row, Table};",
+        "",
+    ]
+    pattern, rest = powers()
+    row = lambda values: "Row([" + ", ".join(repr(v) for v in values) + "])"
+    lines += [
+        "/// 32 / ln 2.",
+        f"pub const PER_LN2: f32 = {single(32 / log(mpf(2)))!r};",
+        "/// ln 2 / 32 to a multiple of 2^-20, so that a number less its nearest multiple is exact.",
+        f"pub const LN2_32_HI: f32 = {hi!r};",
+        "/// ln 2 / 32 minus `LN2_32_HI`.",
+        f"pub const LN2_32_LO: f32 = {lo!r};",
+        "/// `2^(j/32)` in 12 bits: its representation less `j 2^18`.",
+        "#[rustfmt::skip]",
+        f"pub static POWER: Row = {row(pattern)};",
+        "/// The logarithm of what `POWER` lacks as a factor.",
+        "#[rustfmt::skip]",
+        f"pub static POWER_REST: Row = {row(rest)};",
+    ]
+    h = log(mpf(2)) / 64 * mpf("1.02")
+    g = lambda r: (expm1(r) / r - 1) / r if r else mpf(1) / 2
+    c, e = fit(g, mpf(0), -h, h, mpf(0), 1)
+    lines += [
+        f"/// `(e^r - 1 - r) / r^2` on |r| <= ln 2 / 64; relative error 2^-{float(-log(e, 2)):.1f}.",
+        f"pub const EXP_REST: [f32; 2] = {c!r};",
+    ]
+    for t in tables():
+        error = float(-log(t.error, 2))
+        print(f"{t.name:20} degree {t.degree}, {float(t.low):.3f} to {float(t.high):.3f}: 2^-{error:.2f}", file=sys.stderr)
+        head = len(t.head)
+        lines += [
+            f"/// {t.f.__doc__}, from {float(t.low)!r} to {float(t.high)!r}; relative error 2^-{error:.1f}.",
+            "#[rustfmt::skip]",
+            f"pub static {t.name}: {t.kind}<{len(t.rows) - head}> = {t.kind} {{",
+            f"    step: {float(t.step)!r},",
+        ]
+        lines += [f"    {name}: {row(r)}," for name, r in zip(t.head, t.rows)]
+        lines += ["    rest: ["] + [f"        {row(r)}," for r in t.rows[head:]] + ["    ],", "};"]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    text = render()
+    if "--check" in sys.argv:
+        if OUT.read_text() != text:
+            sys.exit(f"{OUT} differs from what this script derives")
+        print("tables: as derived")
+    else:
+        OUT.write_text(text)
