@@ -87,7 +87,7 @@ io32!(Single);
 io32!(Paired);
 
 /// The widest register: the room a tail needs.
-const WIDEST: usize = 16;
+const WIDEST: usize = 32;
 
 /// One step of a loop: `I` registers in, `O` out.
 ///
@@ -317,11 +317,11 @@ fn spread<R: Io>(p: P<'_>) -> Params<R> {
 #[inline(always)]
 unsafe fn forward_f32<S: Simd, A: Elementwise>(x: *const f32, y: *mut f32, n: usize, p: P<'_>) {
     match A::ROUTE {
-        Route::Paired { value: (low, high), .. } if S::F32::FUSED && is_default::<A>(p) => {
-            let fast = Value::<A, Paired<S::F32>>(defaults::<A, _>(), PhantomData);
-            let wide = Value::<A, Narrow<S::F64>>(defaults::<A, _>(), PhantomData);
+        Route::Paired { value: (low, high), .. } if S::Block32::FUSED && is_default::<A>(p) => {
+            let fast = Value::<A, Paired<S::Block32>>(defaults::<A, _>(), PhantomData);
+            let wide = Value::<A, Narrow<<S::Block32 as Lanes32>::Wide>>(defaults::<A, _>(), PhantomData);
             // SAFETY: the caller's promise.
-            unsafe { run::<Paired<S::F32>, 1, 1>([x], [y], n, Within { fast, wide, low, high }) }
+            unsafe { run::<Paired<S::Block32>, 1, 1>([x], [y], n, Within { fast, wide, low, high }) }
         }
         // SAFETY: the caller's promise.
         Route::Wide | Route::Paired { .. } => unsafe {
@@ -349,12 +349,12 @@ unsafe fn backward_f32<S: Simd, A: Elementwise>(
     p: P<'_>,
 ) {
     match A::ROUTE {
-        Route::Paired { slope: (low, high), .. } if S::F32::FUSED && is_default::<A>(p) => {
-            let fast = Backward::<A, Paired<S::F32>>(defaults::<A, _>(), PhantomData);
-            let wide = Backward::<A, Narrow<S::F64>>(defaults::<A, _>(), PhantomData);
+        Route::Paired { slope: (low, high), .. } if S::Block32::FUSED && is_default::<A>(p) => {
+            let fast = Backward::<A, Paired<S::Block32>>(defaults::<A, _>(), PhantomData);
+            let wide = Backward::<A, Narrow<<S::Block32 as Lanes32>::Wide>>(defaults::<A, _>(), PhantomData);
             // SAFETY: the caller's promise.
             unsafe {
-                run::<Paired<S::F32>, 2, 1>([x, g], [dx], n, Within { fast, wide, low, high })
+                run::<Paired<S::Block32>, 2, 1>([x, g], [dx], n, Within { fast, wide, low, high })
             }
         }
         // SAFETY: the caller's promise.
@@ -454,10 +454,10 @@ unsafe fn each_backward_f64<S: Simd, A: Elementwise>(
 unsafe fn gated_f32<S: Simd, G: Gated>(a: *const f32, b: *const f32, y: *mut f32, n: usize) {
     let step = GatedValue::<G>(PhantomData);
     match G::ROUTE {
-        Route::Paired { value: (low, high), .. } if S::F32::FUSED => {
+        Route::Paired { value: (low, high), .. } if S::Block32::FUSED => {
             let within = Within { fast: step, wide: step, low, high };
             // SAFETY: the caller's promise.
-            unsafe { run::<Paired<S::F32>, 2, 1>([a, b], [y], n, within) }
+            unsafe { run::<Paired<S::Block32>, 2, 1>([a, b], [y], n, within) }
         }
         // SAFETY: the caller's promise.
         Route::Single => unsafe { run::<Single<S::F32>, 2, 1>([a, b], [y], n, step) },
@@ -483,10 +483,10 @@ unsafe fn gated_backward_f32<S: Simd, G: Gated>(
 ) {
     let step = GatedBackward::<G>(PhantomData);
     match G::ROUTE {
-        Route::Paired { slope: (low, high), .. } if S::F32::FUSED => {
+        Route::Paired { slope: (low, high), .. } if S::Block32::FUSED => {
             let within = Within { fast: step, wide: step, low, high };
             // SAFETY: the caller's promise.
-            unsafe { run::<Paired<S::F32>, 3, 2>([a, b, g], [da, db], n, within) }
+            unsafe { run::<Paired<S::Block32>, 3, 2>([a, b, g], [da, db], n, within) }
         }
         // SAFETY: the caller's promise.
         Route::Single => unsafe { run::<Single<S::F32>, 3, 2>([a, b, g], [da, db], n, step) },

@@ -223,6 +223,19 @@ pub trait Real:
     fn two_sum(self, o: Self) -> (Self, Self) {
         (self + o, self.lit(0.0))
     }
+    /// `self * a + b` as a sum and the part of it that was rounded off; where the difference of the
+    /// sum and `b` is not a number of this type, that part is not exact.
+    #[inline(always)]
+    fn two_mul_add(self, a: Self, b: Self) -> (Self, Self) {
+        let (p, p_lo) = self.two_prod(a);
+        let (s, s_lo) = p.two_sum(b);
+        (s, s_lo + p_lo)
+    }
+    /// A constant as a sum of two numbers, of which the first may have fewer bits.
+    #[inline(always)]
+    fn constant_parts(self, c: (f64, f64)) -> (Self, Self) {
+        (self.constant(c), self.constant_rest(c))
+    }
     /// What `constant` leaves out, where it has room for the first part only.
     #[inline(always)]
     fn constant_rest(self, _c: (f64, f64)) -> Self {

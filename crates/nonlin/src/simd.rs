@@ -23,6 +23,7 @@ use core::ops::{Add, Div, Mul, Neg, Sub};
 pub(crate) mod neon;
 #[cfg_attr(any(target_arch = "x86_64", target_arch = "aarch64"), allow(dead_code))]
 pub(crate) mod scalar;
+pub(crate) mod twice;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod x86;
 
@@ -150,8 +151,12 @@ pub trait Lanes32: Lanes<Elem = f32> {
     fn widen(self) -> (Self::Wide, Self::Wide);
     /// The elements of `row` that the last five bits of the representation say.
     fn lookup(self, row: &[f32; 32]) -> Self;
-    /// The representation plus that of `t` shifted up by 18 bits: for `t = k + 1.5 * 2^23` this adds
-    /// `k / 32` to the exponent, and `(k mod 32) 2^18` to the rest.
+    /// The elements of `row` that the last four bits of the representation say.
+    fn lookup_short(self, row: &[f32; 16]) -> Self;
+    /// The exponent and the first three bits after the point, in the last bits of the representation.
+    fn octave(self) -> Self;
+    /// The representation plus that of `t` shifted up by 19 bits: for `t = k + 1.5 * 2^23` this adds
+    /// `k / 16` to the exponent, and `(k mod 16) 2^19` to the rest.
     fn add_shifted(self, t: Self) -> Self;
     /// The inverse of `widen`, rounding to nearest even.
     fn narrow(lo: Self::Wide, hi: Self::Wide) -> Self;
@@ -163,6 +168,9 @@ pub trait Simd: 'static {
     type F64: Lanes64;
     /// f32 register.
     type F32: Lanes32<Wide = Self::F64>;
+    /// What loops over the longer primitives of f32 take at a time: as many registers as keep the
+    /// processor busy.
+    type Block32: Lanes32;
     /// Widens `n` numbers.
     ///
     /// # Safety

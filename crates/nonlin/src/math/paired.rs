@@ -11,7 +11,7 @@
 //! value that is 1 less a tail is exact where the base of the tail has no bits below 2^-24.
 
 use super::tables::{
-    EXP_REST, EXPM1, LN2_32_HI, LN2_32_LO, LOGISTIC, MILLS, PER_LN2, POWER, POWER_REST, SIGMOID,
+    EXP_REST, EXPM1, LN2_16_HI, LN2_16_LO, LOGISTIC, MILLS, PER_LN2, POWER, POWER_REST, SIGMOID,
     SOFTPLUS, TANH, TANH_SLOPE, TANH_SOFTPLUS, TANH_SOFTPLUS_SLOPE,
 };
 use crate::math::coefficients::INV_SQRT_2PI;
@@ -42,29 +42,61 @@ pub(crate) fn two_sum<V: Lanes32>(a: V, b: V) -> (V, V) {
     (s, (a - (s - t)) + (b - t))
 }
 
-/// `e^-(p + e)` as a sum of two numbers, the first of 12 bits; for `-87 <= p <= 87.3`.
+/// `(m, q)` with `e^-p = m (1 + q)`, the first of 12 bits and `|q| < 0.025`, from `p` to an integer
+/// number of sixteenths of ln 2: `u` is that integer plus `ROUND`, `r` what is left of `-p`.
+#[inline(always)]
+fn power<V: Lanes32>(u: V, r: V) -> (V, V) {
+    let r = r + u.lookup_short(&POWER_REST.0);
+    let [c2, c3] = EXP_REST.map(V::splat);
+    let q = (r * r).mul_add(r.mul_add(c3, c2), r);
+    (u.lookup_short(&POWER.0).add_shifted(u), q)
+}
+
+/// `(m, q)` with `e^-(p + e) = m (1 + q)`, for `-87 <= p <= 87.3`.
 #[inline(always)]
 fn exp<V: Lanes32>(p: V, e: V) -> (V, V) {
     let u = p.mul_add(V::splat(-PER_LN2), V::splat(ROUND));
     let k = u - V::splat(ROUND);
-    let r = k.mul_add(V::splat(-LN2_32_HI), -p); // exact
-    let r = r + (k.mul_add(V::splat(-LN2_32_LO), -e) + u.lookup(&POWER_REST.0));
-    let [c2, c3] = EXP_REST.map(V::splat);
-    let hi = u.lookup(&POWER.0).add_shifted(u);
-    (hi, hi * (r * r).mul_add(r.mul_add(c3, c2), r))
+    let r = k.mul_add(V::splat(-LN2_16_HI), -p); // exact
+    power(u, k.mul_add(V::splat(-LN2_16_LO), r) - e)
+}
+
+/// `(m, q)` with `e^-(t^2 / 2) = m (1 + q)`, for `|t| <= 13.2`.
+#[inline(always)]
+fn gauss<V: Lanes32>(t: V) -> (V, V) {
+    let half = t * V::splat(-0.5);
+    let u = (half * t).mul_add(V::splat(PER_LN2), V::splat(ROUND));
+    let k = u - V::splat(ROUND);
+    // Both products are exact, and so is the difference but for the last bits.
+    let r = half.mul_add(t, k * V::splat(-LN2_16_HI));
+    power(u, k.mul_add(V::splat(-LN2_16_LO), r))
+}
+
+/// `m (1 + q)` as a sum of two numbers.
+#[inline(always)]
+fn sum<V: Lanes32>((m, q): (V, V)) -> (V, V) {
+    (m, m * q)
+}
+
+/// `m (1 + q)` times the sum of `b` and `b_lo`, where `m b` is exact.
+#[inline(always)]
+fn times<V: Lanes32>((m, q): (V, V), (b, b_lo): (V, V)) -> (V, V) {
+    (m * b, m * q.mul_add(b + b_lo, b_lo))
+}
+
+/// `e^x - 1` for `x <= 0`, rounded once.
+#[inline(always)]
+pub(crate) fn exp_m1<V: Lanes32>(x: V) -> V {
+    let x = x.max(V::splat(-18.0));
+    let (h, l) = EXPM1.at(-x);
+    x.mul_add(h, x * l)
 }
 
 /// `e^(x + lo)` for `-87 <= x <= 0`, to 0.6 units in the last place; 1 for 0.
 #[inline(always)]
 pub(crate) fn exp_neg<V: Lanes32>(x: V, lo: V) -> V {
-    let (hi, lo) = exp(-x, -lo);
-    hi + lo
-}
-
-/// `a` times the sum of `b` and `b_lo`, where `a * b` is exact.
-#[inline(always)]
-fn times<V: Lanes32>(a: (V, V), b: (V, V)) -> (V, V) {
-    (a.0 * b.0, a.0.mul_add(b.1, a.1 * (b.0 + b.1)))
+    let (m, q) = exp(-x, -lo);
+    m.mul_add(q, m)
 }
 
 /// `tail` where `x <= 0`, else 1 less `tail`, if that is exact for its first part.
@@ -96,12 +128,12 @@ pub(crate) fn at<V: Lanes32>(x: V, p: Prim) -> Jet<Paired<V>> {
     let nothing = V::splat(-0.0);
     match p {
         Prim::Exp => {
-            let e = exp(-x, zero);
+            let e = sum(exp(-x, zero));
             jet(e, e, e.0)
         }
         Prim::ExpM1 => {
             // For x <= 0 alone: x times (1 - e^x) / -x.
-            let e = exp(-x, zero);
+            let e = sum(exp(-x, zero));
             let x = x.max(V::splat(-18.0));
             let (h, l) = EXPM1.at(-x);
             let (v, v_lo) = two_prod(x, h);
@@ -120,7 +152,7 @@ pub(crate) fn at<V: Lanes32>(x: V, p: Prim) -> Jet<Paired<V>> {
             if V::any(far) {
                 core::hint::cold_path();
                 // w - w^2 with w = e^-|x|, and the slope w - 2 w^2.
-                let (w, w_lo) = exp(t.min(V::splat(LAST)), zero);
+                let (w, w_lo) = sum(exp(t.min(V::splat(LAST)), zero));
                 let square = (w + w_lo) * (w + w_lo);
                 let lo = w_lo - square;
                 v = V::select(far, V::select(positive, one, w), v);
@@ -143,7 +175,7 @@ pub(crate) fn at<V: Lanes32>(x: V, p: Prim) -> Jet<Paired<V>> {
             if V::any(far) {
                 core::hint::cold_path();
                 // 4 w - 8 w^2 with w = e^-2|x|
-                let (w, w_lo) = exp((t + t).min(V::splat(LAST)), zero);
+                let (w, w_lo) = sum(exp((t + t).min(V::splat(LAST)), zero));
                 let four = V::splat(4.0);
                 d = V::select(far, four * w, d);
                 d_lo = V::select(far, four * (w_lo - two * (w * w)), d_lo);
@@ -158,7 +190,7 @@ pub(crate) fn at<V: Lanes32>(x: V, p: Prim) -> Jet<Paired<V>> {
             if V::any(far) {
                 core::hint::cold_path();
                 // w - w^2 / 2 with w = e^x
-                let (w, w_lo) = exp(t.min(V::splat(LAST)), zero);
+                let (w, w_lo) = sum(exp(t.min(V::splat(LAST)), zero));
                 let whole = w + w_lo;
                 v = V::select(far, w, v);
                 v_lo = V::select(far, (whole * V::splat(-0.5)).mul_add(whole, w_lo), v_lo);
@@ -169,8 +201,8 @@ pub(crate) fn at<V: Lanes32>(x: V, p: Prim) -> Jet<Paired<V>> {
         Prim::TanhSoftplus => {
             let (low, high) = (V::splat(-12.0), V::splat(9.95));
             let c = x.max(low).min(high);
-            let (mut v, mut v_lo) = TANH_SOFTPLUS.at(c);
-            let (mut d, mut d_lo) = TANH_SOFTPLUS_SLOPE.at(c);
+            let (mut v, mut v_lo) = TANH_SOFTPLUS.exact(c);
+            let (mut d, mut d_lo) = TANH_SOFTPLUS_SLOPE.exact(c);
             let open = x.gt(high);
             d = V::select(open, zero, d);
             d_lo = V::select(open, zero, d_lo);
@@ -178,7 +210,7 @@ pub(crate) fn at<V: Lanes32>(x: V, p: Prim) -> Jet<Paired<V>> {
             if V::any(far) {
                 core::hint::cold_path();
                 // w - w^2 / 2 with w = e^x, and the slope w - w^2.
-                let (w, w_lo) = exp((-x).min(V::splat(LAST)), zero);
+                let (w, w_lo) = sum(exp((-x).min(V::splat(LAST)), zero));
                 let half_square = (w + w_lo) * (w + w_lo) * V::splat(0.5);
                 let lo = w_lo - half_square;
                 v = V::select(far, w, v);
@@ -192,9 +224,7 @@ pub(crate) fn at<V: Lanes32>(x: V, p: Prim) -> Jet<Paired<V>> {
         Prim::Cdf => {
             // e^(-t^2/2) times the tail over it, up to where its square is a normal number.
             let t = x.abs().min(V::splat(13.1));
-            let half = V::splat(0.5);
-            let (s, s_lo) = two_prod(t * half, t);
-            let e = exp(s, s_lo);
+            let e = gauss(t);
             let (q, q_lo) = times(e, MILLS.at(t));
             let positive = x.gt(zero);
             let v = one - q;
@@ -203,8 +233,11 @@ pub(crate) fn at<V: Lanes32>(x: V, p: Prim) -> Jet<Paired<V>> {
             // The density: its constant in 12 bits, and the rest.
             let c = V::splat(0.398_925_78);
             let rest = V::splat((INV_SQRT_2PI.0 - 0.398_925_781_25) as f32);
-            let d = e.0 * c;
-            jet(v, (d, e.1.mul_add(c + rest, e.0 * rest)), -(x * d))
+            let d = times(e, (c, rest));
+            // Where its square is no normal number any more, there is no density.
+            let open = x.abs().gt(V::splat(13.0));
+            let d = (V::select(open, zero, d.0), V::select(open, zero, d.1));
+            jet(v, d, -(x * d.0))
         }
     }
 }
@@ -227,7 +260,8 @@ pub(crate) fn sigmoid<V: Lanes32>(x: V, lo: V) -> Jet<Paired<V>> {
     let (s, s_lo) = LOGISTIC.at(t.min(end));
     // Where the table ends it is 1.
     let s_lo = V::select(t.gt(end), zero, s_lo);
-    let s_lo = (-s).mul_add(s, s).mul_add(t_lo, s_lo);
+    let whole = s + s_lo;
+    let s_lo = (-whole).mul_add(whole, whole).mul_add(t_lo, s_lo);
     let tail = times(e, (s, s_lo));
     let positive = x.gt(zero);
     let v = (V::select(positive, s, tail.0), V::select(positive, s_lo, tail.1));

@@ -13,6 +13,10 @@ use crate::simd::Lanes32;
 #[repr(C, align(64))]
 pub struct Row(pub [f32; 32]);
 
+/// Sixteen numbers.
+#[repr(C, align(64))]
+pub struct Short(pub [f32; 16]);
+
 /// A function in 32 pieces of width `step`: a base of few bits, and a polynomial in the distance
 /// from the middle of the piece. Coefficients of low degree come first.
 pub struct Table<const N: usize> {
@@ -30,6 +34,13 @@ pub struct Centred<const N: usize> {
     pub(crate) rest: [Row; N],
 }
 
+/// A `Table` whose pieces grow with `t + 1`, eight to an octave, from 0 to 15.
+pub struct Octaves<const N: usize> {
+    pub(crate) centre: Row,
+    pub(crate) base: Row,
+    pub(crate) rest: [Row; N],
+}
+
 /// Adding this rounds a number to an integer, which then stands in the low bits of the sum.
 const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23
 
@@ -39,32 +50,16 @@ fn piece<V: Lanes32>(t: V, step: f32) -> V {
     t.mul_add(V::splat(1.0 / step), V::splat(ROUND))
 }
 
-/// `c[0] r + c[1] r^2 + ...` beyond `start`, with the coefficients that `u` picks.
-///
-/// The first product is not rounded, since most of the sum is in it. Even and odd powers of the
-/// others are apart: half the latency of Horner's rule.
+/// `c[0] + c[1] r + ...` with the coefficients that `u` picks.
 #[inline(always)]
-fn sum<V: Lanes32>(u: V, r: V, c: &[Row], start: Option<V>) -> V {
-    let r2 = r * r;
-    let n = c.len();
-    let mut i = (n - 2) | 1;
-    let mut even = u.lookup(&c[i].0);
-    while i > 1 {
-        i -= 2;
-        even = even.mul_add(r2, u.lookup(&c[i].0));
+fn horner<V: Lanes32>(u: V, r: V, c: &[Row]) -> V {
+    let mut i = c.len() - 1;
+    let mut y = u.lookup(&c[i].0);
+    while i > 0 {
+        i -= 1;
+        y = y.mul_add(r, u.lookup(&c[i].0));
     }
-    i = (n - 1) & !1;
-    let mut odd = u.lookup(&c[i].0);
-    while i > 2 {
-        i -= 2;
-        odd = odd.mul_add(r2, u.lookup(&c[i].0));
-    }
-    let rest = odd.mul_add(r, even);
-    let rest = match start {
-        Some(start) => r2.mul_add(rest, start),
-        None => r2 * rest,
-    };
-    r.mul_add(u.lookup(&c[0].0), rest)
+    y
 }
 
 impl<const N: usize> Table<N> {
@@ -74,8 +69,7 @@ impl<const N: usize> Table<N> {
         let u = piece(t, self.step);
         let k = u - V::splat(ROUND);
         let r = k.mul_add(V::splat(-self.step), t); // exact
-        let (base, start) = (u.lookup(&self.base.0), u.lookup(&self.rest[0].0));
-        (base, sum(u, r, &self.rest[1..], Some(start)))
+        (u.lookup(&self.base.0), horner(u, r, &self.rest))
     }
 }
 
@@ -85,6 +79,25 @@ impl<const N: usize> Centred<N> {
     pub(crate) fn at<V: Lanes32>(&self, t: V) -> (V, V) {
         let u = piece(t, self.step);
         let r = t - u.lookup(&self.centre.0);
-        (u.lookup(&self.base.0), sum(u, r, &self.rest, None))
+        (u.lookup(&self.base.0), r * horner(u, r, &self.rest))
+    }
+
+    /// The same with the largest part of the rest rounded once: for wide pieces.
+    #[inline(always)]
+    pub(crate) fn exact<V: Lanes32>(&self, t: V) -> (V, V) {
+        let u = piece(t, self.step);
+        let r = t - u.lookup(&self.centre.0);
+        let rest = r * horner(u, r, &self.rest[1..]);
+        (u.lookup(&self.base.0), r.mul_add(u.lookup(&self.rest[0].0), r * rest))
+    }
+}
+
+impl<const N: usize> Octaves<N> {
+    /// Base and rest at `t`, which must lie within the table; NaN for NaN.
+    #[inline(always)]
+    pub(crate) fn at<V: Lanes32>(&self, t: V) -> (V, V) {
+        let u = (t + V::splat(1.0)).octave();
+        let r = t - u.lookup(&self.centre.0);
+        (u.lookup(&self.base.0), horner(u, r, &self.rest))
     }
 }

@@ -44,6 +44,26 @@ impl<V: Lanes32> Real for Paired<V> {
         paired::at(self.0, p)
     }
     #[inline(always)]
+    fn exp_m1(self) -> Self {
+        Paired(paired::exp_m1(self.0))
+    }
+    /// Written so that the compiler knows the result where it knows the number.
+    #[inline(always)]
+    fn sign(self) -> Self {
+        Paired(V::splat(1.0).copysign(self.0 + V::splat(0.0)))
+    }
+    /// The first of 12 bits, so that sums and products with it leave room.
+    #[inline(always)]
+    fn constant_parts(self, c: (f64, f64)) -> (Self, Self) {
+        let short = f32::from_bits((c.0 as f32).to_bits() & !0xFFF);
+        (Paired(V::splat(short)), self.lit(c.0 - f64::from(short) + c.1))
+    }
+    #[inline(always)]
+    fn two_mul_add(self, a: Self, b: Self) -> (Self, Self) {
+        let s = self.0.mul_add(a.0, b.0);
+        (Paired(s), Paired(self.0.mul_add(a.0, b.0 - s)))
+    }
+    #[inline(always)]
     fn two_prod(self, o: Self) -> (Self, Self) {
         let (p, e) = paired::two_prod(self.0, o.0);
         (Paired(p), Paired(e))

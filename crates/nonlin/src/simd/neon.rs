@@ -10,6 +10,7 @@ pub struct Neon;
 impl Simd for Neon {
     type F64 = F64x2;
     type F32 = F32x4;
+    type Block32 = F32x4;
 }
 
 /// One register type: its name, intrinsic types, element, lanes and intrinsics.
@@ -171,12 +172,26 @@ impl Lanes32 for F32x4 {
         })
     }
     #[inline(always)]
+    fn lookup_short(self, row: &[f32; 16]) -> Self {
+        // SAFETY: every aarch64 processor has NEON; the read lies within the row.
+        Self(unsafe {
+            let i = vandq_u32(vreinterpretq_u32_f32(self.0), vdupq_n_u32(15));
+            let b = vreinterpretq_u8_u32(vmlaq_n_u32(vdupq_n_u32(0x0302_0100), i, 0x0404_0404));
+            vreinterpretq_f32_u8(vqtbl4q_u8(vld1q_u8_x4(row.as_ptr().cast()), b))
+        })
+    }
+    #[inline(always)]
+    fn octave(self) -> Self {
+        // SAFETY: every aarch64 processor has NEON.
+        Self(unsafe { vreinterpretq_f32_u32(vshrq_n_u32::<20>(vreinterpretq_u32_f32(self.0))) })
+    }
+    #[inline(always)]
     fn add_shifted(self, t: Self) -> Self {
         // SAFETY: every aarch64 processor has NEON.
         Self(unsafe {
             vreinterpretq_f32_u32(vaddq_u32(
                 vreinterpretq_u32_f32(self.0),
-                vshlq_n_u32::<18>(vreinterpretq_u32_f32(t.0)),
+                vshlq_n_u32::<19>(vreinterpretq_u32_f32(t.0)),
             ))
         })
     }

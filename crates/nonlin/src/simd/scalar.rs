@@ -9,6 +9,7 @@ pub struct Scalar;
 impl Simd for Scalar {
     type F64 = f64;
     type F32 = F32x2;
+    type Block32 = F32x2;
 }
 
 impl Lanes for f64 {
@@ -200,7 +201,15 @@ impl Lanes32 for F32x2 {
     }
     #[inline(always)]
     fn add_shifted(self, t: Self) -> Self {
-        self.zip(t, |v, t| f32::from_bits(v.to_bits().wrapping_add(t.to_bits() << 18)))
+        self.zip(t, |v, t| f32::from_bits(v.to_bits().wrapping_add(t.to_bits() << 19)))
+    }
+    #[inline(always)]
+    fn lookup_short(self, row: &[f32; 16]) -> Self {
+        F32x2(self.0.map(|v| row[(v.to_bits() & 15) as usize]))
+    }
+    #[inline(always)]
+    fn octave(self) -> Self {
+        F32x2(self.0.map(|v| f32::from_bits(v.to_bits() >> 20)))
     }
     #[inline(always)]
     fn narrow(lo: f64, hi: f64) -> Self {

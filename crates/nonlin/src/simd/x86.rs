@@ -1,4 +1,5 @@
 //! SSE2 (every x86-64 processor), AVX2 with FMA, and AVX-512 (F, DQ, VL, BW).
+use super::twice::Twice;
 use super::{Lanes, Lanes32, Lanes64, Simd, operators};
 use core::arch::x86_64::*;
 use core::ops::Neg;
@@ -13,10 +14,12 @@ pub struct Avx512;
 impl Simd for Sse2 {
     type F64 = F64x2;
     type F32 = F32x4;
+    type Block32 = F32x4;
 }
 impl Simd for Avx2 {
     type F64 = F64x4;
     type F32 = F32x8;
+    type Block32 = F32x8;
     #[cfg(feature = "half")]
     #[inline(always)]
     unsafe fn widen_f16(from: *const half::f16, to: *mut f32, n: usize) {
@@ -33,6 +36,7 @@ impl Simd for Avx2 {
 impl Simd for Avx512 {
     type F64 = F64x8;
     type F32 = F32x16;
+    type Block32 = Twice<F32x16>;
     #[cfg(feature = "half")]
     #[inline(always)]
     unsafe fn widen_f16(from: *const half::f16, to: *mut f32, n: usize) {
@@ -299,7 +303,8 @@ register64!(F64x8,
 /// The two halves of an f32 register.
 macro_rules! register32 {
     ($t:ident, $wide:ident, widen: |$wv:ident| $widen:expr, narrow: |$nl:ident, $nh:ident| $narrow:expr,
-     lookup: |$lv:ident, $lt:ident| $lookup:expr, shifted: |$sv:ident, $st:ident| $shifted:expr) => {
+     lookup: |$lv:ident, $lt:ident| $lookup:expr, short: |$hv:ident, $ht:ident| $short:expr,
+     octave: |$ov:ident| $octave:expr, shifted: |$sv:ident, $st:ident| $shifted:expr) => {
         impl Lanes32 for $t {
             type Wide = $wide;
             #[inline(always)]
@@ -315,6 +320,19 @@ macro_rules! register32 {
                 let ($lv, $lt) = (self.0, row.as_ptr());
                 // SAFETY: as in `register!`; all reads lie within the row.
                 Self(unsafe { $lookup })
+            }
+            #[inline(always)]
+            #[allow(unused_unsafe, reason = "SSE2 has no such instruction")]
+            fn lookup_short(self, row: &[f32; 16]) -> Self {
+                let ($hv, $ht) = (self.0, row.as_ptr());
+                // SAFETY: as in `register!`; all reads lie within the row.
+                Self(unsafe { $short })
+            }
+            #[inline(always)]
+            fn octave(self) -> Self {
+                let $ov = self.0;
+                // SAFETY: as in `register!`.
+                Self(unsafe { $octave })
             }
             #[inline(always)]
             fn add_shifted(self, t: Self) -> Self {
@@ -340,8 +358,14 @@ register32!(F32x4, F64x2,
         *t.add((_mm_cvtsi128_si32(_mm_shuffle_epi32::<2>(_mm_castps_si128(v))) & 31) as usize),
         *t.add((_mm_cvtsi128_si32(_mm_shuffle_epi32::<1>(_mm_castps_si128(v))) & 31) as usize),
         *t.add((_mm_cvtsi128_si32(_mm_castps_si128(v)) & 31) as usize)),
+    short: |v, t| _mm_set_ps(
+        *t.add((_mm_cvtsi128_si32(_mm_shuffle_epi32::<3>(_mm_castps_si128(v))) & 15) as usize),
+        *t.add((_mm_cvtsi128_si32(_mm_shuffle_epi32::<2>(_mm_castps_si128(v))) & 15) as usize),
+        *t.add((_mm_cvtsi128_si32(_mm_shuffle_epi32::<1>(_mm_castps_si128(v))) & 15) as usize),
+        *t.add((_mm_cvtsi128_si32(_mm_castps_si128(v)) & 15) as usize)),
+    octave: |v| _mm_castsi128_ps(_mm_srli_epi32::<20>(_mm_castps_si128(v))),
     shifted: |v, t| _mm_castsi128_ps(_mm_add_epi32(
-        _mm_castps_si128(v), _mm_slli_epi32::<18>(_mm_castps_si128(t)))));
+        _mm_castps_si128(v), _mm_slli_epi32::<19>(_mm_castps_si128(t)))));
 register32!(F32x8, F64x4,
     widen: |v| (_mm256_cvtps_pd(_mm256_castps256_ps128(v)), _mm256_cvtps_pd(_mm256_extractf128_ps::<1>(v))),
     narrow: |lo, hi| _mm256_insertf128_ps::<1>(_mm256_castps128_ps256(_mm256_cvtpd_ps(lo)), _mm256_cvtpd_ps(hi)),
@@ -358,12 +382,22 @@ register32!(F32x8, F64x4,
                 _mm256_permutevar8x32_ps(_mm256_loadu_ps(t.add(24)), i), bit3),
             bit4)
     },
+    short: |v, t| {
+        let i = _mm256_castps_si256(v);
+        let bit3 = _mm256_castsi256_ps(_mm256_slli_epi32::<28>(i));
+        _mm256_blendv_ps(
+            _mm256_permutevar8x32_ps(_mm256_loadu_ps(t), i),
+            _mm256_permutevar8x32_ps(_mm256_loadu_ps(t.add(8)), i), bit3)
+    },
+    octave: |v| _mm256_castsi256_ps(_mm256_srli_epi32::<20>(_mm256_castps_si256(v))),
     shifted: |v, t| _mm256_castsi256_ps(_mm256_add_epi32(
-        _mm256_castps_si256(v), _mm256_slli_epi32::<18>(_mm256_castps_si256(t)))));
+        _mm256_castps_si256(v), _mm256_slli_epi32::<19>(_mm256_castps_si256(t)))));
 register32!(F32x16, F64x8,
     widen: |v| (_mm512_cvtps_pd(_mm512_castps512_ps256(v)), _mm512_cvtps_pd(_mm512_extractf32x8_ps::<1>(v))),
     narrow: |lo, hi| _mm512_insertf32x8::<1>(_mm512_castps256_ps512(_mm512_cvtpd_ps(lo)), _mm512_cvtpd_ps(hi)),
     lookup: |v, t| _mm512_permutex2var_ps(
         _mm512_loadu_ps(t), _mm512_castps_si512(v), _mm512_loadu_ps(t.add(16))),
+    short: |v, t| _mm512_permutexvar_ps(_mm512_castps_si512(v), _mm512_loadu_ps(t)),
+    octave: |v| _mm512_castsi512_ps(_mm512_srli_epi32::<20>(_mm512_castps_si512(v))),
     shifted: |v, t| _mm512_castsi512_ps(_mm512_add_epi32(
-        _mm512_castps_si512(v), _mm512_slli_epi32::<18>(_mm512_castps_si512(t)))));
+        _mm512_castps_si512(v), _mm512_slli_epi32::<19>(_mm512_castps_si512(t)))));
