@@ -101,14 +101,8 @@ const FULL: Extent = Extent {
     few_rounds: 3,
     slice: 1e6,
 };
-const QUICK: Extent = Extent {
-    quick: true,
-    large: 1 << 22,
-    longest: 1 << 23,
-    rounds: 3,
-    few_rounds: 3,
-    slice: 3e5,
-};
+const QUICK: Extent =
+    Extent { quick: true, large: 1 << 22, longest: 1 << 23, rounds: 3, few_rounds: 3, slice: 3e5 };
 
 /// The largest error that a library may have, relative to the exact result or to 1.
 ///
@@ -285,12 +279,8 @@ fn measure(extent: &Extent) -> Result<()> {
         serde_json::from_str(&output(command(&python).args(["-B", script, "machine"]))?)?;
 
     let plan = plan(extent);
-    let mut session = Session {
-        folder: folder.clone(),
-        rows: Vec::new(),
-        wrong: Vec::new(),
-        failed: Vec::new(),
-    };
+    let mut session =
+        Session { folder: folder.clone(), rows: Vec::new(), wrong: Vec::new(), failed: Vec::new() };
     let mut versions = BTreeMap::new();
     for threads in [1, 2] {
         let mut rivals = BTreeMap::new();
@@ -393,8 +383,7 @@ impl Session {
             let Some(rival) = rivals.get_mut(process) else { continue };
             let start = Instant::now();
             let opened = rival.open(who, cell, extent.slice).and_then(|there| {
-                let errors =
-                    if there { self.check(rival, who, cell)? } else { Checked::Unknown };
+                let errors = if there { self.check(rival, who, cell)? } else { Checked::Unknown };
                 Ok((there, errors))
             });
             let errors = match opened {
@@ -551,8 +540,7 @@ mod tests {
 
     #[test]
     fn ratios_are_of_as_many_bytes() {
-        let cell =
-            Cell { what: "backward", function: "relu", dtype: "f32", n: 1000, threads: 1 };
+        let cell = Cell { what: "backward", function: "relu", dtype: "f32", n: 1000, threads: 1 };
         let entrant = |who, times: &[f64]| Entrant {
             who,
             process: "rivals",

@@ -119,7 +119,8 @@ impl Data<'_> {
 
     /// The fastest of the others that satisfies `which`.
     fn best(&self, v: View, function: &str, which: impl Fn(&Row) -> bool) -> Option<(&str, f64)> {
-        let others = LIBRARIES.iter().map(|l| l.0).filter(|w| !w.starts_with("nonlin") && *w != "memcpy");
+        let others =
+            LIBRARIES.iter().map(|l| l.0).filter(|w| !w.starts_with("nonlin") && *w != "memcpy");
         others
             .filter(|who| self.row(v, function, who).is_some_and(&which))
             .filter_map(|who| Some((who, self.time(v, function, who)?.work)))
@@ -132,7 +133,8 @@ impl Data<'_> {
         writeln!(out, "\n| function | memcpy | {} | best other |", titles.join(" | "))?;
         writeln!(out, "|---|--:|{}--:|", "--:|".repeat(whos.len()))?;
         for function in self.functions(v) {
-            let copy = self.time(v, function, "memcpy").map_or_else(|| "–".into(), |t| short(t.work));
+            let copy =
+                self.time(v, function, "memcpy").map_or_else(|| "–".into(), |t| short(t.work));
             write!(out, "| `{function}` | {copy} |")?;
             let times: Vec<_> = whos.iter().map(|w| self.time(v, function, w)).collect();
             let least = times.iter().flatten().map(|t| t.work).fold(f64::INFINITY, f64::min);
@@ -141,7 +143,9 @@ impl Data<'_> {
                     write!(out, " – |")?;
                     continue;
                 };
-                let copies = self.copies(v, function, who).map_or_else(String::new, |c| format!(" ({c:.1})"));
+                let copies = self
+                    .copies(v, function, who)
+                    .map_or_else(String::new, |c| format!(" ({c:.1})"));
                 let bold = if time.work == least { "**" } else { "" };
                 write!(out, " {bold}{}{bold}{copies} |", short(time.work))?;
             }
@@ -414,7 +418,10 @@ impl Data<'_> {
         if wrong.is_empty() {
             writeln!(out, "\nNobody was.")?;
         } else {
-            writeln!(out, "\n| wrong | | function | type | elements | error |\n|---|---|---|---|--:|--:|")?;
+            writeln!(
+                out,
+                "\n| wrong | | function | type | elements | error |\n|---|---|---|---|--:|--:|"
+            )?;
             for w in wrong {
                 writeln!(
                     out,
@@ -550,7 +557,8 @@ impl Data<'_> {
                     })
                     .collect();
                 bars.sort_by(|a, b| (a.work + a.call).total_cmp(&(b.work + b.call)));
-                let mark = self.time(v, function, "memcpy").map(|t| t.work * traffic(v.what, function));
+                let mark =
+                    self.time(v, function, "memcpy").map(|t| t.work * traffic(v.what, function));
                 Panel { title: function.into(), mark, bars }
             })
             .collect()
@@ -558,7 +566,8 @@ impl Data<'_> {
 
     fn figures(&self) -> Vec<(String, String)> {
         let mut figures = Vec::new();
-        let place = |n: usize| if n == CACHED { "in the second cache" } else { "out of the caches" };
+        let place =
+            |n: usize| if n == CACHED { "in the second cache" } else { "out of the caches" };
         for (name, what, n) in [
             ("forward-in-cache", "forward", CACHED),
             ("backward-in-cache", "backward", CACHED),
@@ -583,7 +592,7 @@ impl Data<'_> {
                     .iter()
                     .filter(|r| {
                         (r.what.as_str(), r.function.as_str(), r.dtype.as_str(), r.who.as_str())
-                            == ("forward", function, "f32", **who)
+                            == ("forward", function, "f32", *who)
                             && r.threads == 1
                             && r.n >= 256
                     })
@@ -593,7 +602,8 @@ impl Data<'_> {
                 points.sort_by(|a, b| a.0.total_cmp(&b.0));
                 Curve { label: title(who).into(), points }
             };
-            let curves: Vec<Curve> = whos.iter().map(curve).filter(|c| !c.points.is_empty()).collect();
+            let curves: Vec<Curve> =
+                whos.iter().map(curve).filter(|c| !c.points.is_empty()).collect();
             panels.push((function.to_owned(), curves));
         }
         let subtitle = format!(
@@ -601,8 +611,12 @@ impl Data<'_> {
             word(&self.machine["cpu"]),
             word(&self.machine["date"]),
         );
-        let sizes =
-            figure::curves("GB/s read and written over the size of the array", &subtitle, &self.marks(), &panels);
+        let sizes = figure::curves(
+            "GB/s read and written over the size of the array",
+            &subtitle,
+            &self.marks(),
+            &panels,
+        );
         figures.push(("sizes".to_owned(), sizes));
         figures
     }

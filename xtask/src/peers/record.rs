@@ -154,7 +154,8 @@ pub mod tests {
     #[test]
     fn wrong_lines_are_named() {
         let good = row("forward", "gelu", 16384, "torch", 0.375).line();
-        for bad in [format!("{good},1"), good.replace("0.37500", "fast"), good.replace("16384", "-1")]
+        for bad in
+            [format!("{good},1"), good.replace("0.37500", "fast"), good.replace("16384", "-1")]
         {
             let error = format!("{:#}", parse(&format!("{HEADER}\n{good}\n{bad}\n")).unwrap_err());
             assert!(error.starts_with("line 3: "), "{error}");

@@ -144,8 +144,7 @@ pub fn numbers(file: &Path) -> Result<Vec<f64>> {
 mod tests {
     use super::*;
 
-    const CELL: Cell =
-        Cell { what: "forward", function: "relu", dtype: "f32", n: 16, threads: 1 };
+    const CELL: Cell = Cell { what: "forward", function: "relu", dtype: "f32", n: 16, threads: 1 };
 
     fn shell(script: &str) -> Result<Rival> {
         Rival::start(Command::new("sh").args(["-c", script]))

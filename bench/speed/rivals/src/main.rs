@@ -127,7 +127,10 @@ struct Case {
 
 impl Case {
     /// A call that writes to the common output.
-    fn new<T: Number>(arrays: &Arrays<T>, mut call: impl FnMut(&[T], &[T], &mut [T]) + 'static) -> Self {
+    fn new<T: Number>(
+        arrays: &Arrays<T>,
+        mut call: impl FnMut(&[T], &[T], &mut [T]) + 'static,
+    ) -> Self {
         let (a, y) = (arrays.clone(), arrays.y.clone());
         Case {
             call: Box::new(move || {
@@ -150,7 +153,11 @@ struct Shelf {
     brain: Option<(usize, Arrays<bf16>)>,
 }
 
-fn fetch<T: Number>(slot: &mut Option<(usize, Arrays<T>)>, folder: &Path, n: usize) -> Result<Arrays<T>> {
+fn fetch<T: Number>(
+    slot: &mut Option<(usize, Arrays<T>)>,
+    folder: &Path,
+    n: usize,
+) -> Result<Arrays<T>> {
     if slot.as_ref().is_none_or(|(held, _)| *held != n) {
         *slot = None;
         *slot = Some((n, Arrays::new(folder, n)?));
@@ -176,7 +183,11 @@ impl Shelf {
             }
             "f64" => {
                 let arrays = fetch(&mut self.double, folder, cell.n)?;
-                if who == "std" { Ok(scalar::case(cell, &arrays)) } else { common(who, cell, &arrays) }
+                if who == "std" {
+                    Ok(scalar::case(cell, &arrays))
+                } else {
+                    common(who, cell, &arrays)
+                }
             }
             "bf16" => common(who, cell, &fetch(&mut self.brain, folder, cell.n)?),
             other => bail!("no type {other}"),
@@ -229,7 +240,8 @@ fn serve(folder: &Path, threads: usize) -> Result<()> {
                 let most: usize = most.parse()?;
                 let result = (case.result)(most);
                 let bytes = result.iter().flat_map(|v| v.to_le_bytes());
-                std::fs::write(file, bytes.collect::<Vec<u8>>()).with_context(|| file.to_owned())?;
+                std::fs::write(file, bytes.collect::<Vec<u8>>())
+                    .with_context(|| file.to_owned())?;
                 "ok".into()
             }
             ["time", who] => {
@@ -253,7 +265,8 @@ fn serve(folder: &Path, threads: usize) -> Result<()> {
 /// The version of a dependency.
 fn locked(name: &str) -> &'static str {
     let mut lines = include_str!("../Cargo.lock").lines();
-    let found = lines.find(|line| line.strip_prefix("name = ").is_some_and(|n| n.trim_matches('"') == name));
+    let found = lines
+        .find(|line| line.strip_prefix("name = ").is_some_and(|n| n.trim_matches('"') == name));
     let version = found.and_then(|_| lines.next()).and_then(|line| line.split('"').nth(1));
     version.unwrap_or("unknown")
 }

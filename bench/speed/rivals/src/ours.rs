@@ -19,7 +19,9 @@ pub fn case<T: Number>(who: &str, cell: &Cell, arrays: &Arrays<T>) -> Result<Opt
         let part = n.div_ceil(cell.threads);
         return Ok(Some(Case::new(arrays, move |x, _, y| {
             if parallel {
-                y.par_chunks_mut(part).zip(x.par_chunks(part)).for_each(|(y, x)| y.copy_from_slice(x));
+                y.par_chunks_mut(part)
+                    .zip(x.par_chunks(part))
+                    .for_each(|(y, x)| y.copy_from_slice(x));
             } else {
                 y.copy_from_slice(x);
             }
@@ -58,7 +60,9 @@ pub fn case<T: Number>(who: &str, cell: &Cell, arrays: &Arrays<T>) -> Result<Opt
     }
     if let Ok(f) = nonlin::gated(&cell.function) {
         let forward = cell.what == "forward";
-        return Ok(forward.then(|| Case::new(arrays, move |x, g, y| f.forward_with(&exec, x, g, y))));
+        return Ok(
+            forward.then(|| Case::new(arrays, move |x, g, y| f.forward_with(&exec, x, g, y)))
+        );
     }
     let f = nonlin::get(&cell.function)?;
     Ok(match cell.what.as_str() {

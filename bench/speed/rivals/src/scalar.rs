@@ -26,20 +26,18 @@ macro_rules! float {
                     "leaky_relu" => each(a, |x: T| if x > 0.0 { x } else { 0.01 * x }),
                     "prelu" => each(a, |x: T| if x > 0.0 { x } else { 0.25 * x }),
                     "elu" | "celu" => each(a, |x: T| if x > 0.0 { x } else { x.exp_m1() }),
-                    "selu" => each(a, |x: T| {
-                        if x > 0.0 { SCALE * x } else { SCALE * ALPHA * x.exp_m1() }
-                    }),
+                    "selu" => {
+                        each(a, |x: T| if x > 0.0 { SCALE * x } else { SCALE * ALPHA * x.exp_m1() })
+                    }
                     "sigmoid" => each(a, |x: T| 1.0 / (1.0 + (-x).exp())),
                     "log_sigmoid" => each(a, |x: T| x.min(0.0) - (-x.abs()).exp().ln_1p()),
                     "tanh" => each(a, |x: T| x.tanh()),
                     "softplus" => each(a, |x: T| x.max(0.0) + (-x.abs()).exp().ln_1p()),
                     "silu" => each(a, |x: T| x / (1.0 + (-x).exp())),
-                    "mish" => {
-                        each(a, |x: T| x * (x.max(0.0) + (-x.abs()).exp().ln_1p()).tanh())
+                    "mish" => each(a, |x: T| x * (x.max(0.0) + (-x.abs()).exp().ln_1p()).tanh()),
+                    "gelu_tanh" => {
+                        each(a, |x: T| 0.5 * x * (1.0 + (ROOT * (x + 0.044715 * x * x * x)).tanh()))
                     }
-                    "gelu_tanh" => each(a, |x: T| {
-                        0.5 * x * (1.0 + (ROOT * (x + 0.044715 * x * x * x)).tanh())
-                    }),
                     "hard_sigmoid" => each(a, |x: T| (x / 6.0 + 0.5).clamp(0.0, 1.0)),
                     "hard_swish" => each(a, |x: T| x * (x / 6.0 + 0.5).clamp(0.0, 1.0)),
                     _ => return None,
