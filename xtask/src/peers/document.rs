@@ -42,11 +42,31 @@ fn list(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
 }
 
+fn accurate(row: &Row) -> bool {
+    row.relative.is_some_and(|e| e <= ACCURATE)
+}
+
 /// Nanoseconds an element of a row: without what a call costs, and that.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Time {
     work: f64,
     call: f64,
+}
+
+impl Time {
+    fn all(self) -> f64 {
+        self.work + self.call
+    }
+
+    /// Whether the work can be told: a small difference of two large times is noise.
+    fn told(self) -> bool {
+        self.work >= self.call / 4.0
+    }
+
+    /// The work, or the whole as its upper end.
+    fn text(self) -> String {
+        if self.told() { short(self.work) } else { format!("≤ {}", short(self.all())) }
+    }
 }
 
 /// What a table or a figure shows.
@@ -123,7 +143,7 @@ impl Data<'_> {
             LIBRARIES.iter().map(|l| l.0).filter(|w| !w.starts_with("nonlin") && *w != "memcpy");
         others
             .filter(|who| self.row(v, function, who).is_some_and(&which))
-            .filter_map(|who| Some((who, self.time(v, function, who)?.work)))
+            .filter_map(|who| Some((who, self.time(v, function, who).filter(|t| t.told())?.work)))
             .min_by(|a, b| a.1.total_cmp(&b.1))
     }
 
@@ -137,7 +157,8 @@ impl Data<'_> {
                 self.time(v, function, "memcpy").map_or_else(|| "–".into(), |t| short(t.work));
             write!(out, "| `{function}` | {copy} |")?;
             let times: Vec<_> = whos.iter().map(|w| self.time(v, function, w)).collect();
-            let least = times.iter().flatten().map(|t| t.work).fold(f64::INFINITY, f64::min);
+            let told = times.iter().flatten().filter(|t| t.told());
+            let least = told.map(|t| t.work).fold(f64::INFINITY, f64::min);
             for (who, time) in whos.iter().zip(&times) {
                 let Some(time) = time else {
                     write!(out, " – |")?;
@@ -146,8 +167,9 @@ impl Data<'_> {
                 let copies = self
                     .copies(v, function, who)
                     .map_or_else(String::new, |c| format!(" ({c:.1})"));
+                let copies = if time.told() { copies } else { String::new() };
                 let bold = if time.work == least { "**" } else { "" };
-                write!(out, " {bold}{}{bold}{copies} |", short(time.work))?;
+                write!(out, " {bold}{}{bold}{copies} |", time.text())?;
             }
             let ours = self.time(v, function, "nonlin").map(|t| t.work);
             match (self.best(v, function, |_| true), ours) {
@@ -162,16 +184,16 @@ impl Data<'_> {
 
     /// In how many functions nonlin is ahead of everyone, and of everyone who is accurate.
     fn ahead(&self, v: View) -> (usize, usize, usize) {
-        let (mut all, mut any, mut accurate) = (0, 0, 0);
+        let (mut all, mut any, mut exact) = (0, 0, 0);
         for function in self.functions(v) {
             let Some(ours) = self.time(v, function, "nonlin").map(|t| t.work) else { continue };
             let Some((_, best)) = self.best(v, function, |_| true) else { continue };
             all += 1;
             any += usize::from(ours <= best);
-            let best = self.best(v, function, |r| r.relative.is_some_and(|e| e <= ACCURATE));
-            accurate += usize::from(best.is_none_or(|(_, best)| ours <= best));
+            let best = self.best(v, function, accurate);
+            exact += usize::from(best.is_none_or(|(_, best)| ours <= best));
         }
-        (all, any, accurate)
+        (all, any, exact)
     }
 
     fn forward(&self) -> View {
@@ -235,8 +257,9 @@ impl Data<'_> {
             "\n## In the second cache: {CACHED} f32, one thread\n\n\
              ![nanoseconds an element, forward](performance/forward-in-cache.svg)\n\n\
              Nanoseconds an element, without what a call costs ([below](#what-a-call-costs)); in\n\
-             brackets as a multiple of memcpy of as many bytes. The fastest is bold. The last column:\n\
-             how many times longer than nonlin the fastest other library takes.\n\n\
+             brackets as a multiple of memcpy of as many bytes. The fastest is bold. ≤: the call\n\
+             included, where it costs so much more than the work that the difference is noise; not\n\
+             compared. The last column: how many times longer than nonlin the fastest other takes.\n\n\
              ### Forward\n"
         )?;
         self.table(out, v)?;
@@ -552,8 +575,16 @@ impl Data<'_> {
                     .whos(v)
                     .into_iter()
                     .filter_map(|who| {
-                        let Time { work, call } = self.time(v, function, who)?;
-                        Some(Bar { label: title(who).into(), ours: who == "nonlin", work, call })
+                        let time = self.time(v, function, who)?;
+                        let work = if time.told() { time.work } else { 0.0 };
+                        let row = self.row(v, function, who)?;
+                        let star = if accurate(row) { "" } else { " *" };
+                        Some(Bar {
+                            label: format!("{}{star}", title(who)),
+                            ours: who == "nonlin",
+                            work,
+                            call: time.all() - work,
+                        })
                     })
                     .collect();
                 bars.sort_by(|a, b| (a.work + a.call).total_cmp(&(b.work + b.call)));
@@ -577,7 +608,8 @@ impl Data<'_> {
             let title = format!("{what} of {n} f32 ({}), one thread: ns per element", place(n));
             let calls = if n == CACHED { " · light: what the call costs" } else { "" };
             let subtitle = format!(
-                "{}, {} · dashed: memcpy of as many bytes{calls} · bars of more than six times ours are cut",
+                "{}, {} · dashed: memcpy of as many bytes{calls} · bars of more than six times ours are cut \
+                 · *: errors above {ACCURATE:.1e}",
                 word(&self.machine["cpu"]),
                 word(&self.machine["date"]),
             );
@@ -600,7 +632,7 @@ impl Data<'_> {
                     .map(|r| (4.0 * r.n as f64, 8.0 / r.median))
                     .collect();
                 points.sort_by(|a, b| a.0.total_cmp(&b.0));
-                Curve { label: title(who).into(), points }
+                Curve { label: title(who).into(), points, yardstick: *who == "memcpy" }
             };
             let curves: Vec<Curve> =
                 whos.iter().map(curve).filter(|c| !c.points.is_empty()).collect();
@@ -685,6 +717,21 @@ mod tests {
             assert!(files[0].1.contains(part), "{part}\n{}", files[0].1);
         }
         assert!(!files[0].1.contains("quick run**"));
+    }
+
+    #[test]
+    fn what_drowns_in_the_call_is_not_compared() {
+        let (mut rows, machine) = (rows(), machine());
+        // 16 elements take nearly as long as 16384.
+        rows.push(row("forward", "gelu", CACHED, "jax", 1.0));
+        rows.push(row("forward", "gelu", SHORT, "jax", 1000.0));
+        let d = Data { rows: &rows, machine: &machine, large: 1 << 20 };
+        assert!(!d.time(d.forward(), "gelu", "jax").unwrap().told());
+        let best = d.best(d.forward(), "gelu", |_| true);
+        assert_eq!(best.map(|b| b.0), Some("torch"));
+        let text = d.text().unwrap();
+        let line = "| `gelu` | 0.125 | **0.500** (4.0) | 0.938 (7.5) | ≤ 1.00 | 1.88×, PyTorch |";
+        assert!(text.contains(line), "{text}");
     }
 
     #[test]

@@ -102,6 +102,7 @@ pub fn bars(title: &str, subtitle: &str, panels: &[Panel]) -> String {
             let at = |v: f64| left + LABEL + length * (v / end).min(1.0);
             let foot = top + 20.0 + STEP * panel.bars.len() as f64;
             body += &line((at(0.0), top + 19.0), (at(0.0), foot), GRID, "");
+            let mut words = String::new();
             for (i, bar) in panel.bars.iter().enumerate() {
                 let y = top + 20.0 + STEP * i as f64;
                 let (solid, light) = if bar.ours { OURS } else { OTHER };
@@ -117,12 +118,13 @@ pub fn bars(title: &str, subtitle: &str, panels: &[Panel]) -> String {
                     body +=
                         &line((cut, y + STEP), (cut + 5.0, y), "#ffffff", "stroke-width=\"2.5\"");
                 }
-                body += &text(all + 4.0, y + 11.0, 10.0, "start", ink, &short(total(bar)));
+                words += &text(all + 4.0, y + 11.0, 10.0, "start", ink, &short(total(bar)));
             }
             if let Some(mark) = panel.mark.filter(|m| *m < end) {
                 let dashes = "stroke-width=\"1.2\" stroke-dasharray=\"3 2\"";
                 body += &line((at(mark), top + 18.0), (at(mark), foot + 2.0), COLORS[1], dashes);
             }
+            body += &words; // Above the line.
         }
         top += 20.0 + STEP * most as f64 + 16.0;
     }
@@ -136,6 +138,8 @@ pub struct Curve {
     pub label: String,
     /// Both positive.
     pub points: Vec<(f64, f64)>,
+    /// Something to compare with.
+    pub yardstick: bool,
 }
 
 /// Curves in panels side by side with logarithmic axes: bytes to the right, GB/s upwards.
@@ -160,7 +164,7 @@ pub fn curves(
     body += &text(20.0, 45.0, 11.0, "start", PALE, subtitle);
     let mut at = 20.0;
     for (i, curve) in panels.first().map_or(&[][..], |p| &p.1).iter().enumerate() {
-        body += &line((at, 58.0), (at + 22.0, 58.0), COLORS[i % COLORS.len()], &stroke(i));
+        body += &line((at, 58.0), (at + 22.0, 58.0), color(i, curve), &stroke(i, curve));
         body += &text(at + 27.0, 62.0, 11.0, "start", INK, &curve.label);
         at += 60.0 + 6.6 * curve.label.chars().count() as f64;
     }
@@ -198,8 +202,8 @@ pub fn curves(
                 body,
                 "<polyline points=\"{}\" fill=\"none\" stroke=\"{}\" {}/>",
                 points.trim_end(),
-                COLORS[j % COLORS.len()],
-                stroke(j)
+                color(j, curve),
+                stroke(j, curve)
             );
         }
         body += &text((left + right) / 2.0, foot + 34.0, 11.0, "middle", INK, "bytes of the input");
@@ -207,9 +211,15 @@ pub fn curves(
     document(WIDTH, HEIGHT, &body)
 }
 
+fn color(i: usize, curve: &Curve) -> &'static str {
+    if curve.yardstick { INK } else { COLORS[i % COLORS.len()] }
+}
+
 /// The first curve is the one to look at.
-fn stroke(i: usize) -> String {
-    format!("stroke-width=\"{}\" stroke-linejoin=\"round\"", if i == 0 { 2.6 } else { 1.5 })
+fn stroke(i: usize, curve: &Curve) -> String {
+    let width = if i == 0 { 2.6 } else { 1.5 };
+    let dashes = if curve.yardstick { " stroke-dasharray=\"5 3\"" } else { "" };
+    format!("stroke-width=\"{width}\" stroke-linejoin=\"round\"{dashes}")
 }
 
 /// A size in binary units.
@@ -245,6 +255,7 @@ mod tests {
         let curve = |label: &str| Curve {
             label: label.into(),
             points: vec![(1024.0, 50.0), (1_048_576.0, 5.0)],
+            yardstick: label == "them",
         };
         let panels = [("relu".to_owned(), vec![curve("us"), curve("them")])];
         let marks = [(49152.0, "L1".to_owned()), (1e12, "far".to_owned())];
@@ -252,6 +263,8 @@ mod tests {
         for part in [">relu<", ">us<", ">them<", ">L1<", ">1 KiB<", ">256 KiB<"] {
             assert!(svg.contains(part), "{part}\n{svg}");
         }
+        // The curve and its line in the legend.
+        assert_eq!(svg.matches("dasharray=\"5 3\"").count(), 2);
         assert!(!svg.contains("far") && svg.matches("<polyline").count() == 2);
     }
 

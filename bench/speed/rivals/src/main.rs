@@ -27,45 +27,21 @@ struct Cell {
     threads: usize,
 }
 
-/// A number type of the measurements.
+/// A number type of the measurements. Both of its traits convert to and from f64, hence the names.
 pub trait Number: nonlin::Element + candle_core::WithDType {
-    /// Its name in the lines.
-    const NAME: &'static str;
     /// Rounded; the files hold numbers of the type.
-    fn from(v: f64) -> Self;
+    fn rounded(v: f64) -> Self {
+        <Self as nonlin::Element>::from_f64(v)
+    }
     /// Exact.
-    fn to(self) -> f64;
-}
-
-impl Number for f32 {
-    const NAME: &'static str = "f32";
-    fn from(v: f64) -> Self {
-        v as f32
-    }
-    fn to(self) -> f64 {
-        f64::from(self)
+    fn exact(self) -> f64 {
+        <Self as nonlin::Element>::to_f64(self)
     }
 }
 
-impl Number for f64 {
-    const NAME: &'static str = "f64";
-    fn from(v: f64) -> Self {
-        v
-    }
-    fn to(self) -> f64 {
-        self
-    }
-}
-
-impl Number for bf16 {
-    const NAME: &'static str = "bf16";
-    fn from(v: f64) -> Self {
-        bf16::from_f64(v)
-    }
-    fn to(self) -> f64 {
-        self.to_f64()
-    }
-}
+impl Number for f32 {}
+impl Number for f64 {}
+impl Number for bf16 {}
 
 /// Numbers that begin at a multiple of 64 bytes, as the tensors of the other libraries do.
 struct Aligned<T> {
@@ -83,7 +59,7 @@ impl<T: Number> Aligned<T> {
         let mut all: Vec<T> = Vec::with_capacity(n + 2 * PAGE / size);
         let from = all.as_ptr().addr();
         let start = (from.next_multiple_of(PAGE) + place * (1024 + 64) - from) / size;
-        all.extend(std::iter::repeat_n(T::from(0.0), start));
+        all.extend(std::iter::repeat_n(T::rounded(0.0), start));
         all.extend(numbers.take(n));
         Aligned { all, start, n }
     }
@@ -108,13 +84,13 @@ struct Arrays<T> {
 impl<T: Number> Arrays<T> {
     fn new(folder: &Path, n: usize) -> Result<Self> {
         let read = |name: &str, place| -> Result<Rc<Aligned<T>>> {
-            let path = folder.join(format!("{name}.{}", T::NAME));
+            let path = folder.join(format!("{name}.{}", <T as nonlin::Element>::NAME));
             let bytes = std::fs::read(&path).with_context(|| path.display().to_string())?;
             let (words, _) = bytes.as_chunks::<8>();
-            let base: Vec<T> = words.iter().map(|b| T::from(f64::from_le_bytes(*b))).collect();
+            let base: Vec<T> = words.iter().map(|b| T::rounded(f64::from_le_bytes(*b))).collect();
             Ok(Rc::new(Aligned::new(n, place, base.iter().cycle().copied())))
         };
-        let y = Aligned::new(n, 2, std::iter::repeat(T::from(0.0)));
+        let y = Aligned::new(n, 2, std::iter::repeat(T::rounded(0.0)));
         Ok(Arrays { x: read("x", 0)?, g: read("g", 1)?, y: Rc::new(RefCell::new(y)) })
     }
 }
@@ -139,7 +115,7 @@ impl Case {
             }),
             result: Box::new(move |most| {
                 let y = y.borrow();
-                y.get().iter().take(most).map(|v| v.to()).collect()
+                y.get().iter().take(most).map(|v| v.exact()).collect()
             }),
         }
     }
