@@ -394,7 +394,7 @@ impl Session {
                     continue;
                 }
             };
-            // Of what opening took, most was compiling; it was called twice.
+            // Of what opening took, most may have been compiling.
             let spent = start.elapsed().as_secs_f64().min(BUDGET / 2.0);
             entrants.push(Entrant { who, process, times: Vec::new(), spent, errors });
         }

@@ -514,8 +514,9 @@ impl Data<'_> {
              System: {system}. The run took {minutes} minutes.\n\n\
              Each library waits in a process of its own while others run. A cell is a function, a\n\
              direction, a type, a size and a number of threads. All libraries that have it are opened,\n\
-             called twice and checked; then they take turns, nobody always after the same one, {rounds}\n\
-             rounds ({few} out of the caches) of slices of {slice} ms, or one call if that is longer.\n\
+             called and checked; then they take turns, nobody always after the same one, {rounds}\n\
+             rounds ({few} out of the caches) of slices of {slice} ms, or one call if that is longer. A\n\
+             slice of many calls begins with a quarter of them that are not timed.\n\
              Out of the caches, who has used up a second gets no more turns after the second. The\n\
              median round counts; memcpy takes its turns in every cell, and ratios are to it. memcpy\n\
              and nonlin run in one process on the same arrays. {pinned}\n\n\
@@ -525,7 +526,7 @@ impl Data<'_> {
              the defaults, `prelu` has the weight 0.25.\n\n\
              Calls are made as users make them: PyTorch's functions, which allocate the result, in\n\
              inference mode, and for gradients the operators that its autograd calls; JAX's functions\n\
-             jitted and waited for; an ONNX Runtime session with bound input and output; NumPy's ufuncs\n\
+             jitted, dispatched synchronously and waited for; an ONNX Runtime session with bound input and output; NumPy's ufuncs\n\
              with an output where one call does it all; Candle's tensors; tract-linalg's kernels, which\n\
              work in place, on blocks just copied into the output. The memory allocator is told to keep\n\
              what is freed, so that a result is written to pages that were used before. torch.compile is\n\

@@ -5,7 +5,7 @@
 //!
 //! | line | answer |
 //! |---|---|
-//! | `open WHO WHAT FUNCTION DTYPE N NS` | `ok`: it has run twice, and is timed in slices of about `NS` nanoseconds; `no`: there is no such function; `failed` and why |
+//! | `open WHO WHAT FUNCTION DTYPE N NS` | `ok`: it has run, and is timed in slices of about `NS` nanoseconds; `no`: there is no such function; `failed` and why |
 //! | `check WHO FILE MOST` | `ok`: the first elements of the result are in `FILE` as f64 |
 //! | `time WHO` | nanoseconds a call, over one slice |
 //! | `close` | `ok`: nothing is open any more |

@@ -18,9 +18,9 @@ macro_rules! float {
         impl Float for $type {
             fn formula(function: &str, a: &Arrays<$type>) -> Option<Case> {
                 type T = $type;
-                const SCALE: T = 1.0507009873554804934193349852946_f64 as T;
-                const ALPHA: T = 1.6732632423543772848170429916717_f64 as T;
-                const ROOT: T = 0.79788456080286535587989211986876_f64 as T;
+                const SCALE: T = 1.050_700_987_355_480_5_f64 as T;
+                const ALPHA: T = 1.673_263_242_354_377_3_f64 as T;
+                const ROOT: T = 0.797_884_560_802_865_4_f64 as T;
                 Some(match function {
                     "relu" => each(a, |x: T| x.max(0.0)),
                     "leaky_relu" => each(a, |x: T| if x > 0.0 { x } else { 0.01 * x }),
