@@ -77,6 +77,16 @@ class Torch:
             "swiglu": lambda a, b: F.silu(a) * b, "geglu": lambda a, b: F.gelu(a) * b,
         }.get(function)  # fmt: skip
 
+    def own(self, function):
+        """The function with a code object of its own, by which compiled code is looked up."""
+        f = self.forward(function)
+
+        def call(*operands):
+            return f(*operands)
+
+        call.__code__ = call.__code__.replace(co_name=function)
+        return call
+
     def backward(self, function, x, g):
         a = self.torch.ops.aten
         if function == "log_sigmoid":
@@ -128,7 +138,7 @@ class Torch:
                 return None
             if function not in self.compiled:
                 # Of any length: one compilation for all.
-                self.compiled[function] = torch.compile(self.forward(function), dynamic=True)
+                self.compiled[function] = torch.compile(self.own(function), dynamic=True)
             f = self.compiled[function]
             return (lambda: f(x, g)) if function in GATED else (lambda: f(x))
         if what == "backward":

@@ -107,15 +107,21 @@ const QUICK: Extent =
 /// The largest error that a library may have, relative to the exact result or to 1.
 ///
 /// Ours: 4.5 units of the last place, as the contract says of gradients. Others: what shows that
-/// the function is the right one; some are clamped, and some round half types at each step.
+/// the function is the right one. ONNX Runtime's `log_sigmoid` is a logarithm of a sigmoid, its
+/// `gelu_tanh` and PyTorch's `hard_sigmoid` have f32 constants in f64, and JAX rounds half types at
+/// each step, which moves corners.
 fn tolerance(who: &str, dtype: &str) -> f64 {
     match (who, dtype) {
         ("nonlin", "f32") => 4.5 * 2f64.powi(-23),
         ("nonlin", "f64") => 4.5 * 2f64.powi(-52),
         ("nonlin", "bf16") => 4.5 * 2f64.powi(-7),
-        (_, "f64") => 1e-13,
+        ("onnxruntime", "f32") => 1e-3,
+        ("onnxruntime", "f64") => 1e-8,
+        ("torch", "f64") => 1e-7,
+        ("jax", "bf16") => 0.5,
+        (_, "f64") => 1e-12,
         (_, "bf16") => 2f64.powi(-4),
-        _ => 2e-6,
+        _ => 1e-5,
     }
 }
 

@@ -458,16 +458,14 @@ impl Data<'_> {
                 )?;
             }
         }
-        for f in list(&machine["failed"]) {
-            writeln!(
-                out,
-                "\n{} failed in {} `{}`, {} x {}.",
-                title(word(&f["who"])),
-                word(&f["what"]).replace('_', " "),
-                word(&f["function"]),
-                f["n"],
-                word(&f["dtype"])
-            )?;
+        let failed = list(&machine["failed"]).iter().map(|f| {
+            let name = title(word(&f["who"]));
+            let what = word(&f["what"]).replace('_', " ");
+            format!("{name} failed in {what} `{}` of {}.", word(&f["function"]), word(&f["dtype"]))
+        });
+        // Once for all sizes.
+        for line in failed.collect::<std::collections::BTreeSet<_>>() {
+            writeln!(out, "\n{line}")?;
         }
         let v = self.forward();
         let whos = self.whos(v);
@@ -670,7 +668,8 @@ mod tests {
             "versions": {"torch": {"torch": "9.9"}},
             "wrong": [{"who": "tract", "what": "forward", "function": "gelu_tanh", "dtype": "f32",
                        "n": 16384, "error": "3.0e-1", "tolerance": "2.0e-6"}],
-            "failed": [],
+            "failed": [{"who": "candle", "what": "forward", "function": "selu", "dtype": "f64", "n": 16},
+                       {"who": "candle", "what": "forward", "function": "selu", "dtype": "f64", "n": 32}],
         })
     }
 
@@ -713,10 +712,12 @@ mod tests {
             "| tract-linalg | forward | `gelu_tanh` | f32 | 16384 | 3.0e-1 |",
             "Date: 2030-01-02. Processor: Abacus 9 (beads), 2 cores, caches L1 48 KiB.",
             "L1 at 24 KiB",
+            "Candle failed in forward `selu` of f64.",
             "torch 9.9",
         ] {
             assert!(files[0].1.contains(part), "{part}\n{}", files[0].1);
         }
+        assert_eq!(files[0].1.matches("Candle failed").count(), 1);
         assert!(!files[0].1.contains("quick run**"));
     }
 
