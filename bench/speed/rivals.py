@@ -36,9 +36,9 @@ class Absent(Exception):
 
 
 def read(folder, name, dtype, n):
-    """n inputs as f64; the numbers are of the type already."""
+    """n inputs; they are numbers of the type, those of bf16 as f32."""
     base = np.fromfile(folder / f"{name}.{dtype}", np.float64)
-    return np.resize(base, n)
+    return np.resize(base.astype(np.float64 if dtype == "f64" else np.float32), n)
 
 
 class Torch:
@@ -368,7 +368,13 @@ class Case:
 
     def __init__(self, call, slice_ns):
         self.call, self.calls = call, 1
-        self.y = call()
+        # Until the pages are there that results go to in turns; if calls are long, once will do.
+        start = time.perf_counter()
+        for _ in range(4):
+            self.y = None
+            self.y = call()
+            if time.perf_counter() - start > 0.3:
+                break
         # The second estimate is of warm calls.
         for _ in range(2):
             self.calls = max(1, min(1_000_000, int(float(slice_ns) / self.time())))
