@@ -130,7 +130,7 @@ class Torch:
 
     def call(self, who, what, function, dtype, x, g):
         torch = self.torch
-        if what == "yardstick":
+        if what == "yardstick" and who == "torch":
             y = torch.empty_like(x)
             return lambda: y.copy_(x)
         if who == "torch_compile":

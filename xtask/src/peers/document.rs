@@ -543,6 +543,28 @@ impl Data<'_> {
             slice = m["slice_ms"],
             inputs = m["inputs"],
         )?;
+        let copies: Vec<String> = [CACHED, self.large]
+            .into_iter()
+            .filter_map(|n| {
+                let v = View { what: "yardstick", n, ..self.forward() };
+                let own = self.time(v, "memcpy", "memcpy")?.text();
+                let others = self.whos(v).into_iter().filter_map(|who| {
+                    Some(format!(
+                        ", {} in the process of {}",
+                        self.time(v, "memcpy", who)?.text(),
+                        title(who)
+                    ))
+                });
+                Some(format!("{n} f32 {own} ns an element{}", others.collect::<String>()))
+            })
+            .collect();
+        if !copies.is_empty() {
+            writeln!(
+                out,
+                "What plain copies take, as a check of the yardstick: {}.\n",
+                copies.join("; ")
+            )?;
+        }
         let processes = m["versions"].as_object().into_iter().flat_map(Map::iter);
         let versions: Vec<String> = processes
             .flat_map(|(_, v)| v.as_object().into_iter().flat_map(Map::iter))
@@ -686,6 +708,8 @@ mod tests {
             rows.push(row("forward", function, 1 << 20, "torch", 0.5));
             rows.push(Row { threads: 2, ..row("forward", function, 1 << 20, "nonlin", 0.5) });
         }
+        rows.push(row("yardstick", "memcpy", CACHED, "memcpy", 0.125));
+        rows.push(row("yardstick", "memcpy", CACHED, "torch", 0.25));
         rows
     }
 
@@ -714,6 +738,7 @@ mod tests {
             "L1 at 24 KiB",
             "Candle failed in forward `selu` of f64.",
             "torch 9.9",
+            "16384 f32 0.125 ns an element, 0.250 in the process of PyTorch.",
         ] {
             assert!(files[0].1.contains(part), "{part}\n{}", files[0].1);
         }
