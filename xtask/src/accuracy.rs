@@ -5,14 +5,13 @@
 //! document comes from them.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
 use std::process::Stdio;
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value, json};
 
 use crate::exhaustive::RECORD as EXHAUSTIVE;
-use crate::system::{cache, cargo, command, find, line, nonlin, root, run};
+use crate::system::{cache, cargo, command, line, nonlin, python_with_peers, root, run};
 
 const DOCUMENT: &str = "docs/accuracy.md";
 const PEERS: &str = "bench/accuracy/record.json";
@@ -69,16 +68,7 @@ fn measure() -> Result<()> {
 
 /// Writes `bench/accuracy/record.json`.
 fn peers() -> Result<()> {
-    let environment = cache("peers")?;
-    let python = ["bin/python", "Scripts/python.exe"].map(|p| environment.join(p));
-    let python = || python.iter().find(|p| p.exists()).cloned();
-    if python().is_none() {
-        let any = ["python3", "python"].into_iter().find_map(find).context("no python3")?;
-        run(command(any).args(["-m", "venv"]).arg(&environment))?;
-    }
-    let python: PathBuf = python().context("the virtual environment has no python")?;
-    let list = "bench/accuracy/requirements.txt";
-    run(command(&python).args(["-m", "pip", "install", "--quiet", "-r", list]))?;
+    let python = python_with_peers()?;
     let target = cache("candle")?;
     let manifest = "bench/accuracy/candle/Cargo.toml";
     run(cargo(["build", "--release", "--locked", "--manifest-path", manifest])

@@ -5,6 +5,7 @@ mod cross;
 mod exhaustive;
 mod generate;
 mod index;
+mod peers;
 mod readme;
 mod scaffold;
 mod stages;
@@ -26,6 +27,8 @@ Usage: cargo xtask <task>
                         if any of them is stale
   new NAME [--gated]    lay down crates/nonlin/src/functions/NAME.rs and run gen
   accuracy [--verify] [--peers] [--check]   docs/accuracy.md from its records, measured anew if asked
+  bench-peers [--quick] other libraries and nonlin timed in turns, into bench/speed and
+                        docs/performance.md; --document: only the latter, --check: is it stale
   exhaustive [NAME ...] errors over all 2^32 inputs of f32, into proof/f32.csv: of the functions
                         named, or of those that it lacks; can be interrupted and taken up again
   test [STAGE ...]      run the tests, all of them or the stages named
@@ -39,6 +42,7 @@ pub fn run(args: &[String]) -> ExitCode {
         ["gen"] => generate::write(),
         ["gen", "--check"] => generate::check(),
         ["accuracy", ref args @ ..] => accuracy::main(args),
+        ["bench-peers", ref args @ ..] => peers::main(args),
         ["exhaustive", ref names @ ..] => exhaustive::main(names),
         ["new", name] => scaffold::new(name, scaffold::Kind::Elementwise),
         ["new", name, "--gated"] | ["new", "--gated", name] => {

@@ -10,6 +10,7 @@ use crate::accuracy;
 use crate::cross::Compiler;
 use crate::exhaustive::RECORD;
 use crate::generate;
+use crate::peers;
 use crate::system::{
     build_binary, cache, cargo, command, features, find, metadata, nonlin, output, root, run,
 };
@@ -132,6 +133,7 @@ fn version(text: &str) -> Result<(u32, u32)> {
 fn gen_check() -> Result<Outcome> {
     generate::check()?;
     accuracy::main(&["--check"])?;
+    peers::main(&["--check"])?;
     passed("")
 }
 

@@ -58,6 +58,25 @@ pub fn line(command: &Command) -> String {
     quoted.collect::<Vec<_>>().join(" ")
 }
 
+/// A Python with the libraries of `bench/accuracy/requirements.txt`, in an environment of its own.
+///
+/// # Errors
+/// There is no Python, or they cannot be installed.
+pub fn python_with_peers() -> Result<PathBuf> {
+    let environment = cache("peers")?;
+    let python = ["bin/python", "Scripts/python.exe"].map(|p| environment.join(p));
+    let python = || python.iter().find(|p| p.exists()).cloned();
+    if python().is_none() {
+        let any = ["python3", "python"].into_iter().find_map(find).context("no python3")?;
+        run(command(any).args(["-m", "venv"]).arg(&environment))?;
+    }
+    let python = python().context("the virtual environment has no python")?;
+    let list = "bench/accuracy/requirements.txt";
+    let pip = ["-m", "pip", "--disable-pip-version-check", "install", "--quiet", "-r", list];
+    run(command(&python).args(pip))?;
+    Ok(python)
+}
+
 /// Runs a command that writes to the terminal.
 ///
 /// # Errors

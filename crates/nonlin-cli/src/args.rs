@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args as Group, Parser, Subcommand};
 
+use crate::bench::Inputs;
+
 /// Neural-network activation functions: list, show, plot and apply them.
 #[derive(Debug, Parser)]
 #[command(
@@ -118,9 +120,10 @@ Examples:
   nonlin bench
   nonlin bench gelu silu softmax
   nonlin bench sigmoid --dtype bf16 --size 33554432 --threads 2
+  nonlin bench tanh --inputs saturated --layouts
   nonlin bench swiglu --level avx2 --json
 
-Inputs are normally distributed with deviation 3, seeded. All calls take turns, and the median
+Inputs are seeded. All calls take turns, and the median
 round counts. Softmax runs over rows of 1024.")]
 pub struct Bench {
     /// Functions of any kind; all of them if absent
@@ -131,6 +134,13 @@ pub struct Bench {
     /// Elements of an array: 16384 f32 stay in the second cache, 33554432 in none
     #[arg(long, value_name = "N", default_value_t = 16384, value_parser = clap::value_parser!(u64).range(1..=1 << 32))]
     pub size: u64,
+    /// What is in the arrays: normal (deviation 3), uniform (-8 to 8), wide (exponents from -14 to
+    /// 14), saturated (20 to 60), nan, subnormal, or tails (whose exponentials are subnormal)
+    #[arg(long, value_name = "KIND", default_value = "normal", value_parser = Inputs::parse)]
+    pub inputs: Inputs,
+    /// Also time arrays of odd length, and such that begin beside a multiple of 64 bytes
+    #[arg(long)]
+    pub layouts: bool,
     /// Threads to compute with
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = threads)]
     pub threads: usize,

@@ -39,6 +39,10 @@ fn each_mistake_is_named() {
     let dir = workplace();
     for (text, part) in [
         ("apply gellu x.npy -o old", "did you mean `gelu`"),
+        ("bench gellu", "did you mean `gelu`"),
+        ("bench gelu --inputs gauss", "one of normal, uniform"),
+        ("bench gelu --dtype f8", "one of f32"),
+        ("bench softmax --size 512", "a row of 1024"),
         ("show gellu", "did you mean `gelu`"),
         ("plot gellu -o a.svg", "did you mean `gelu`"),
         ("apply elu x.npy -o old --param alpha=nan", "`alpha` of `elu` is NaN"),

@@ -17,6 +17,7 @@ fn every_command_has_examples() {
     for words in [
         &["--help"][..],
         &["apply", "--help"],
+        &["bench", "--help"],
         &["list", "--help"],
         &["show", "--help"],
         &["plot", "--help"],
@@ -83,6 +84,18 @@ fn show_as_data() {
     assert_eq!(json["properties"]["searched"], true);
     assert_eq!(json["properties"]["limits"][0], -0.5);
     assert_eq!(json["properties"]["kinks"][0]["x"], 0.0);
+}
+
+#[test]
+fn times_as_data() {
+    let words = ["bench", "tanh", "--size", "256", "--inputs", "tails", "--layouts", "--json"];
+    let json: Value = serde_json::from_str(&here(&words)).unwrap();
+    assert_eq!((&json["inputs"], &json["size"]), (&"tails".into(), &256.into()));
+    let rows = json["rows"].as_array().unwrap();
+    assert!(rows.iter().all(|r| r["ns_per_element"].as_f64().is_some_and(|v| v > 0.0)));
+    for (name, what) in [("memcpy", "yardstick"), ("tanh", "in place"), ("tanh", "unaligned")] {
+        assert!(rows.iter().any(|r| r["name"] == name && r["what"] == what), "{name} {what}");
+    }
 }
 
 #[test]

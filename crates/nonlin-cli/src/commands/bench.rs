@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::print;
 use crate::args::Bench;
-use crate::bench::{self, ROW, Timing};
+use crate::bench::{self, ROW, Setup, Timing};
 use crate::chosen::Chosen;
 
 /// Times functions next to yardsticks.
@@ -29,12 +29,13 @@ pub fn run(args: &Bench) -> Result<()> {
     if n < ROW && chosen.iter().any(|f| matches!(f, Chosen::Rows(_))) {
         bail!("--size {n} is less than a row of {ROW} elements, which row-wise functions need");
     }
+    let setup = Setup { n, inputs: args.inputs, layouts: args.layouts };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(args.threads).build()?;
     let timings = pool.install(|| match args.dtype.as_str() {
-        "f32" => Ok(bench::run::<f32>(&chosen, &exec, n)),
-        "f64" => Ok(bench::run::<f64>(&chosen, &exec, n)),
-        "f16" => Ok(bench::run::<f16>(&chosen, &exec, n)),
-        "bf16" => Ok(bench::run::<bf16>(&chosen, &exec, n)),
+        "f32" => Ok(bench::run::<f32>(&chosen, &exec, &setup)),
+        "f64" => Ok(bench::run::<f64>(&chosen, &exec, &setup)),
+        "f16" => Ok(bench::run::<f16>(&chosen, &exec, &setup)),
+        "bf16" => Ok(bench::run::<bf16>(&chosen, &exec, &setup)),
         other => bail!("unknown dtype `{other}`; it must be one of f32, f64, f16, bf16"),
     })?;
     if args.json {
@@ -42,6 +43,7 @@ pub fn run(args: &Bench) -> Result<()> {
         let all = json!({
             "dtype": args.dtype,
             "size": n,
+            "inputs": args.inputs.name(),
             "threads": args.threads,
             "level": level.name(),
             "rows": rows,
@@ -66,9 +68,11 @@ fn table(timings: &[Timing], args: &Bench, level: Level) -> Result<String> {
     let mut text = String::new();
     writeln!(
         text,
-        "{} x {}, level {level}, {} thread{}; copies: time as a multiple of memcpy of as many bytes",
+        "{} x {}, {} inputs, level {level}, {} thread{}; copies: time as a multiple of memcpy of \
+         as many bytes",
         args.size,
         args.dtype,
+        args.inputs.name(),
         args.threads,
         if args.threads == 1 { "" } else { "s" },
     )?;
