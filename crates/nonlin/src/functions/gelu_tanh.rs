@@ -55,6 +55,8 @@ impl Elementwise for GeluTanh {
         let (p, p_lo) = (two * t).two_prod(c);
         let (w, w_lo) = m.two_sum(p);
         let w_lo = w_lo + (m_lo + p_lo + (three * z_lo + two * t * c_lo));
+        // `z_lo` may be larger than what rounding loses.
+        let (w, w_lo) = w.two_sum(w_lo);
         w.gated_slope(Jet { v_lo: j.v_lo + w_lo * j.d, ..j })
     }
 }
