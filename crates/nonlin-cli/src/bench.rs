@@ -16,7 +16,7 @@ use crate::input::Cell;
 pub struct Timing {
     /// Name of the function or yardstick.
     pub name: String,
-    /// `forward`, `backward`, `in place` or `yardstick`.
+    /// `forward`, `backward`, `from output`, `in place` or `yardstick`.
     pub what: &'static str,
     /// Nanoseconds an element: the median round.
     pub nanoseconds: f64,
@@ -161,7 +161,7 @@ fn entries<'a, T: Cell>(
     };
     let exec = *exec;
     match *f {
-        Chosen::Elementwise(f) => vec![
+        Chosen::Elementwise(f) => [
             entrant(
                 "forward",
                 2,
@@ -177,7 +177,23 @@ fn entries<'a, T: Cell>(
                     exec.backward(&f, black_box(x), g, black_box(&mut out.y.borrow_mut()));
                 }),
             ),
-        ],
+        ]
+        .into_iter()
+        .chain(f.claims().from_output.map(|_| {
+            let mut y = vec![T::default(); x.len()];
+            exec.forward(&f, x, &mut y);
+            let call = move || {
+                // The function has it, so this cannot fail.
+                let _ = exec.backward_from_output(
+                    &f,
+                    black_box(&y),
+                    g,
+                    black_box(&mut out.y.borrow_mut()),
+                );
+            };
+            entrant("from output", 3, Box::new(call))
+        }))
+        .collect(),
         Chosen::Gated(f) => vec![
             entrant(
                 "forward",

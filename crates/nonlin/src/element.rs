@@ -27,6 +27,8 @@ pub trait Element:
     fn from_f64(v: f64) -> Self;
     /// To f64, exactly.
     fn to_f64(self) -> f64;
+    /// Half the distance from 1 to the next number: the largest relative error of a rounding.
+    const ROUNDOFF: f64;
 
     /// Whether parameters are rounded to f32 first.
     #[doc(hidden)]
@@ -47,6 +49,17 @@ pub trait Element:
         l: Level,
         p: &[f64; MAX_PARAMS],
         x: *const Self,
+        g: *const Self,
+        dx: *mut Self,
+        n: usize,
+    );
+    /// `e` has the kernels.
+    #[doc(hidden)]
+    unsafe fn back_from_output(
+        e: &Entry,
+        l: Level,
+        p: &[f64; MAX_PARAMS],
+        y: *const Self,
         g: *const Self,
         dx: *mut Self,
         n: usize,
@@ -118,6 +131,7 @@ macro_rules! native {
         impl sealed::Sealed for $t {}
         impl Element for $t {
             const NAME: &'static str = $name;
+            const ROUNDOFF: f64 = $t::EPSILON as f64 / 2.0;
             const F32_PARAMS: bool = $f32_params;
             fn from_f64(v: f64) -> Self {
                 v as $t
@@ -160,6 +174,19 @@ macro_rules! native {
                     unsafe { back(x.add(i), ONES.as_ptr(), dx.add(i), m, p) }
                     i += m;
                 }
+            }
+            unsafe fn back_from_output(
+                e: &Entry,
+                l: Level,
+                p: &[f64; MAX_PARAMS],
+                y: *const Self,
+                g: *const Self,
+                dx: *mut Self,
+                n: usize,
+            ) {
+                let back = e.$t.from_output.expect("checked by `Exec`").get(l);
+                // SAFETY: as above.
+                unsafe { back(y, g, dx, n, p) }
             }
             #[cfg(feature = "alloc")]
             unsafe fn each(l: Level, x: *const Self, w: *const Self, y: *mut Self, n: usize) {
@@ -253,7 +280,7 @@ mod half_types {
 
     /// f32 blocks on the stack: read, run, write.
     macro_rules! through_f32 {
-        ($t:ident, $name:literal) => {
+        ($t:ident, $name:literal, $roundoff:expr) => {
             impl sealed::Sealed for $t {}
 
             impl Block<$t> {
@@ -273,6 +300,7 @@ mod half_types {
 
             impl Element for $t {
                 const NAME: &'static str = $name;
+                const ROUNDOFF: f64 = $roundoff;
                 const F32_PARAMS: bool = true;
                 fn from_f64(v: f64) -> Self {
                     $t::from_f64(v)
@@ -316,6 +344,26 @@ mod half_types {
                             let x = a.read(l, x.add(i), m);
                             let g = b.read(l, if g.is_null() { g } else { g.add(i) }, m);
                             f32::back(e, l, p, x, g, x.cast_mut(), m);
+                            a.write(l, dx.add(i), m);
+                        }
+                    }
+                }
+                unsafe fn back_from_output(
+                    e: &Entry,
+                    l: Level,
+                    p: &[f64; MAX_PARAMS],
+                    y: *const Self,
+                    g: *const Self,
+                    dx: *mut Self,
+                    n: usize,
+                ) {
+                    let (mut a, mut b) = (Block::<$t>::new(), Block::<$t>::new());
+                    for (i, m) in blocks(n) {
+                        // SAFETY: as above.
+                        unsafe {
+                            let y = a.read(l, y.add(i), m);
+                            let g = b.read(l, g.add(i), m);
+                            f32::back_from_output(e, l, p, y, g, y.cast_mut(), m);
                             a.write(l, dx.add(i), m);
                         }
                     }
@@ -443,6 +491,6 @@ mod half_types {
         (0..n).step_by(BLOCK).map(move |i| (i, BLOCK.min(n - i)))
     }
 
-    through_f32!(f16, "f16");
-    through_f32!(bf16, "bf16");
+    through_f32!(f16, "f16", 1.0 / 2048.0);
+    through_f32!(bf16, "bf16", 1.0 / 256.0);
 }

@@ -169,6 +169,8 @@ unsafe fn run<R: Io, const I: usize, const O: usize>(
 struct Value<A, R>(Params<R>, PhantomData<A>);
 /// grad f'(x).
 struct Backward<A, R>(Params<R>, PhantomData<A>);
+/// grad f'(x) from y = f(x).
+struct FromOutput<A, R>(Params<R>, PhantomData<A>);
 /// f(x) with the first parameter given per element.
 struct EachValue<A, R>(Params<R>, PhantomData<A>);
 /// grad f'(x), and grad times the derivative by the first parameter, given per element.
@@ -189,7 +191,7 @@ macro_rules! copy {
         impl<$($g: Copy),*> Copy for $t<$($g),*> {}
     )*};
 }
-copy!(Value<A, R>, Backward<A, R>, EachValue<A, R>, EachBackward<A, R>, GatedValue<G>, GatedBackward<G>);
+copy!(Value<A, R>, Backward<A, R>, FromOutput<A, R>, EachValue<A, R>, EachBackward<A, R>, GatedValue<G>, GatedBackward<G>);
 
 impl<A: Elementwise, R: Real> Step<R, 1, 1> for Value<A, R> {
     #[inline(always)]
@@ -201,6 +203,12 @@ impl<A: Elementwise, R: Real> Step<R, 2, 1> for Backward<A, R> {
     #[inline(always)]
     fn step(self, [x, g]: [R; 2]) -> [R; 1] {
         [g * A::slope(x, self.0)]
+    }
+}
+impl<A: Elementwise, R: Real> Step<R, 2, 1> for FromOutput<A, R> {
+    #[inline(always)]
+    fn step(self, [y, g]: [R; 2]) -> [R; 1] {
+        [g * A::slope_from_output(y, self.0)]
     }
 }
 impl<A: Elementwise, R: Real> Step<R, 2, 1> for EachValue<A, R> {
@@ -381,6 +389,32 @@ unsafe fn backward_f64<S: Simd, A: Elementwise>(
 }
 
 #[inline(always)]
+unsafe fn from_output_f32<S: Simd, A: Elementwise>(
+    y: *const f32,
+    g: *const f32,
+    dx: *mut f32,
+    n: usize,
+    p: P<'_>,
+) {
+    let step = FromOutput::<A, Single<S::F32>>(spread(p), PhantomData);
+    // SAFETY: the caller's promise.
+    unsafe { run::<Single<S::F32>, 2, 1>([y, g], [dx], n, step) }
+}
+
+#[inline(always)]
+unsafe fn from_output_f64<S: Simd, A: Elementwise>(
+    y: *const f64,
+    g: *const f64,
+    dx: *mut f64,
+    n: usize,
+    p: P<'_>,
+) {
+    let step = FromOutput::<A, Full<S::F64>>(spread(p), PhantomData);
+    // SAFETY: the caller's promise.
+    unsafe { run::<Full<S::F64>, 2, 1>([y, g], [dx], n, step) }
+}
+
+#[inline(always)]
 unsafe fn each_f32<S: Simd, A: Elementwise>(
     x: *const f32,
     w: *const f32,
@@ -512,6 +546,8 @@ per_level!(fn map_32<A: Elementwise>(x: *const f32, y: *mut f32, n: usize, p: P<
 per_level!(fn map_64<A: Elementwise>(x: *const f64, y: *mut f64, n: usize, p: P<'_>) = forward_f64);
 per_level!(fn back_32<A: Elementwise>(x: *const f32, g: *const f32, dx: *mut f32, n: usize, p: P<'_>) = backward_f32);
 per_level!(fn back_64<A: Elementwise>(x: *const f64, g: *const f64, dx: *mut f64, n: usize, p: P<'_>) = backward_f64);
+per_level!(fn from_output_32<A: Elementwise>(y: *const f32, g: *const f32, dx: *mut f32, n: usize, p: P<'_>) = from_output_f32);
+per_level!(fn from_output_64<A: Elementwise>(y: *const f64, g: *const f64, dx: *mut f64, n: usize, p: P<'_>) = from_output_f64);
 per_level!(fn each_map_32<A: Elementwise>(x: *const f32, w: *const f32, y: *mut f32, n: usize, p: P<'_>) = each_f32);
 per_level!(fn each_map_64<A: Elementwise>(x: *const f64, w: *const f64, y: *mut f64, n: usize, p: P<'_>) = each_f64);
 per_level!(fn each_back_32<A: Elementwise>(x: *const f32, w: *const f32, g: *const f32, dx: *mut f32, dw: *mut f32, n: usize, p: P<'_>) = each_backward_f32);
@@ -537,6 +573,8 @@ pub(crate) type GatedBack<T> = unsafe fn(*const T, *const T, *const T, *mut T, *
 pub(crate) struct Kernels<T: 'static> {
     pub(crate) map: PerLevel<Map<T>>,
     pub(crate) back: PerLevel<Back<T>>,
+    /// `back` from the output, where the definition has it.
+    pub(crate) from_output: Option<PerLevel<Back<T>>>,
 }
 
 /// The kernels of a function whose first parameter may be given per element, for one type.
