@@ -1,4 +1,4 @@
-//! The types that arrays can have: f32 and f64 with kernels of their own, f16 and bf16 by way of f32.
+//! The types that arrays can have: f32, f64, and f16 and bf16, which are computed in f32.
 
 #![allow(unsafe_code)]
 
@@ -278,7 +278,8 @@ mod half_types {
     use crate::halves::{from_f32, to_f32};
     use half::{bf16, f16};
 
-    /// f32 blocks on the stack: read, run, write.
+    /// Kernels of their own where those are faster (see `kernel::half_kernels`), and else f32 blocks
+    /// on the stack: read, run, write.
     macro_rules! through_f32 {
         ($t:ident, $name:literal, $roundoff:expr) => {
             impl sealed::Sealed for $t {}
@@ -318,6 +319,10 @@ mod half_types {
                     y: *mut Self,
                     n: usize,
                 ) {
+                    if let Some(map) = e.$t.map.filter(|_| direct(e, l, p)) {
+                        // SAFETY: as above.
+                        return unsafe { map.get(l)(x, y, n, p, e.f32.map.get(l)) };
+                    }
                     let mut a = Block::<$t>::new();
                     for (i, m) in blocks(n) {
                         // SAFETY: as above.
@@ -337,6 +342,19 @@ mod half_types {
                     dx: *mut Self,
                     n: usize,
                 ) {
+                    if let Some(back) = e.$t.back.filter(|_| direct(e, l, p)) {
+                        static ONES: [$t; BLOCK] = [$t::ONE; BLOCK];
+                        let (back, wide) = (back.get(l), e.f32.back.get(l));
+                        if !g.is_null() {
+                            // SAFETY: as above.
+                            return unsafe { back(x, g, dx, n, p, wide) };
+                        }
+                        for (i, m) in blocks(n) {
+                            // SAFETY: as above; `ONES` has `m` elements.
+                            unsafe { back(x.add(i), ONES.as_ptr(), dx.add(i), m, p, wide) }
+                        }
+                        return;
+                    }
                     let (mut a, mut b) = (Block::<$t>::new(), Block::<$t>::new());
                     for (i, m) in blocks(n) {
                         // SAFETY: as above.
@@ -357,6 +375,10 @@ mod half_types {
                     dx: *mut Self,
                     n: usize,
                 ) {
+                    if let Some(back) = e.$t.from_output.filter(|_| l.fused()) {
+                        // SAFETY: as above.
+                        return unsafe { back.get(l)(y, g, dx, n, p) };
+                    }
                     let (mut a, mut b) = (Block::<$t>::new(), Block::<$t>::new());
                     for (i, m) in blocks(n) {
                         // SAFETY: as above.
@@ -413,6 +435,10 @@ mod half_types {
                     y: *mut Self,
                     n: usize,
                 ) {
+                    if let Some(gated) = e.$t.map.filter(|_| l.fused()) {
+                        // SAFETY: as above.
+                        return unsafe { gated.get(l)(a, b, y, n, e.f32.map.get(l)) };
+                    }
                     let (mut s, mut t) = (Block::<$t>::new(), Block::<$t>::new());
                     for (i, m) in blocks(n) {
                         // SAFETY: as above.
@@ -434,6 +460,10 @@ mod half_types {
                     db: *mut Self,
                     n: usize,
                 ) {
+                    if let Some(back) = e.$t.back.filter(|_| l.fused()) {
+                        // SAFETY: as above.
+                        return unsafe { back.get(l)(a, b, g, da, db, n, e.f32.back.get(l)) };
+                    }
                     let (mut s, mut t, mut u) =
                         (Block::<$t>::new(), Block::<$t>::new(), Block::<$t>::new());
                     for (i, m) in blocks(n) {
@@ -476,6 +506,11 @@ mod half_types {
                 }
             }
         };
+    }
+
+    /// Whether kernels of half types serve these parameters at this level.
+    fn direct(e: &Entry, l: Level, p: &[f64; MAX_PARAMS]) -> bool {
+        l.fused() && (e.cheap || (e.is_default)(p))
     }
 
     struct Block<T>([f32; BLOCK], core::marker::PhantomData<T>);

@@ -8,6 +8,8 @@ use crate::kernel::{Kernels, back_32, back_64, from_output_32, from_output_64, m
 use crate::real::{Dd, Dual, Interval, Real};
 use core::mem::MaybeUninit;
 
+#[cfg(feature = "half")]
+use crate::kernel::{HalfKernels, is_default};
 #[cfg(feature = "core-math")]
 use crate::real::Cm;
 #[cfg(feature = "alloc")]
@@ -23,6 +25,13 @@ pub struct Entry {
     pub(crate) cheap: bool,
     pub(crate) f32: Kernels<f32>,
     pub(crate) f64: Kernels<f64>,
+    #[cfg(feature = "half")]
+    pub(crate) f16: HalfKernels<half::f16>,
+    #[cfg(feature = "half")]
+    pub(crate) bf16: HalfKernels<half::bf16>,
+    /// Whether parameters are the default ones, rounded to f32.
+    #[cfg(feature = "half")]
+    pub(crate) is_default: fn(&[f64; MAX_PARAMS]) -> bool,
     curvature: fn(f64, Params<f64>) -> f64,
     gradient: fn(f64, Params<f64>) -> [f64; MAX_PARAMS],
     interval: fn(Interval, Params<Interval>) -> (Interval, Interval),
@@ -60,6 +69,12 @@ impl<A: Elementwise> Of<A> {
                 None
             },
         },
+        #[cfg(feature = "half")]
+        f16: HalfKernels::of::<A>(),
+        #[cfg(feature = "half")]
+        bf16: HalfKernels::of::<A>(),
+        #[cfg(feature = "half")]
+        is_default: is_default::<A>,
         curvature: |x, p| A::slope(Dual::variable(x), p.map(Dual::fixed)).d,
         gradient: |x, p| {
             let mut seed = 0;
