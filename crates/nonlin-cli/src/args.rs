@@ -59,6 +59,7 @@ Examples:
   nonlin apply elu x.npy -o y.npy --param alpha=0.5 --threads 8
   nonlin apply silu x.npy -o slope.npy --derivative
   nonlin apply silu x.npy -o dx.npy --backward dy.npy
+  nonlin apply tanh y.npy -o dx.npy --backward-from-output dy.npy
   nonlin apply softmax logits.npy -o p.npy --axis 1
   nonlin apply swiglu gate.npy value.npy -o y.npy
   nonlin apply swiglu packed.npy -o y.npy --split-axis -1
@@ -87,6 +88,10 @@ pub struct Apply {
     /// Compute the gradient by the input from this one by the output
     #[arg(long, value_name = "GRADIENT")]
     pub backward: Option<PathBuf>,
+    /// The same where INPUT is the saved output of the function: sigmoid, tanh, the relu and elu
+    /// families, softplus, softmax
+    #[arg(long, value_name = "GRADIENT", conflicts_with_all = ["backward", "derivative"])]
+    pub backward_from_output: Option<PathBuf>,
     /// Axis of a row-wise function; negative counts from the end
     #[arg(long, value_name = "AXIS", allow_negative_numbers = true)]
     pub axis: Option<isize>,

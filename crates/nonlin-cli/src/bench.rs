@@ -17,7 +17,7 @@ use crate::input::Cell;
 pub struct Timing {
     /// Name of the function or yardstick.
     pub name: String,
-    /// `forward`, `backward`, `in place`, `odd`, `unaligned` or `yardstick`.
+    /// `forward`, `backward`, `from output`, `in place`, `odd`, `unaligned` or `yardstick`.
     pub what: &'static str,
     /// Nanoseconds an element: the median round.
     pub nanoseconds: f64,
@@ -349,8 +349,18 @@ fn entries<'a, T: Cell>(
                         exec.backward(&f, black_box(x), g, black_box(y.get_mut()));
                     }),
                 ),
-                // The gradient from a saved output goes here.
             ];
+            if f.claims().from_output.is_some() {
+                let mut y = vec![T::default(); x.len()];
+                exec.forward(&f, x, &mut y);
+                let call = move || {
+                    let mut to = out.y.borrow_mut();
+                    // The function has it, so this cannot fail.
+                    let _ =
+                        exec.backward_from_output(&f, black_box(&y), g, black_box(to.get_mut()));
+                };
+                all.push(entrant("from output", 3, Box::new(call)));
+            }
             if setup.layouts && x.len() > 2 {
                 all.push(part("odd", 0, (x.len() - 1) | 1));
                 all.push(part("unaligned", 1, x.len()));

@@ -251,7 +251,22 @@ impl Rows {
         // The library takes the gradient from the output.
         let mut y = vec![T::default(); x.len()];
         self.forward(exec, x, shape, &mut y)?;
-        self.softmax.backward_with(exec, &y, grad, shape, axis(shape), dx)
+        self.backward_from_output(exec, &y, grad, shape, dx)
+    }
+
+    /// The gradient by `x`, from the output `y`.
+    ///
+    /// # Errors
+    /// If `shape` does not fit.
+    pub fn backward_from_output<T: Cell>(
+        &self,
+        exec: &Exec,
+        y: &[T],
+        grad: &[T],
+        shape: &[usize],
+        dx: &mut [T],
+    ) -> Result<(), Error> {
+        self.softmax.backward_with(exec, y, grad, shape, axis(shape), dx)
     }
 }
 

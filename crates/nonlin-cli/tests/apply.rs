@@ -102,6 +102,10 @@ np.save('pf.npy', np.asfortranarray(np.load('p.npy')))
     let run = |words: &str| good(dir.path(), &words.split(' ').collect::<Vec<_>>());
     run("apply tanh x.npy --backward g.npy -o dx.npy");
     run("apply tanh xf.npy --backward g.npy -o dxf.npy");
+    run("apply tanh x.npy -o t.npy");
+    run("apply tanh t.npy --backward-from-output g.npy -o dxo.npy --threads 2");
+    run("apply softmax x.npy -o p0.npy --axis 0");
+    run("apply softmax p0.npy --backward-from-output g.npy -o dso0.npy --axis 0");
     run("apply glu x.npy g.npy -o y.npy");
     run("apply glu x.npy g.npy -o pa.npy --derivative=a");
     run("apply glu x.npy g.npy -o pb.npy --derivative=b");
@@ -135,6 +139,8 @@ x, g, p = load('x'), load('g'), load('p')
 same('dx', g * (1 - np.tanh(x) ** 2))
 xf = load('xf').astype(float)
 assert same('dxf', g * (1 - np.tanh(xf) ** 2)).flags.f_contiguous
+same('dxo', g * (1 - np.tanh(x) ** 2))
+same('dso0', load('ds0'))
 same('y', x * s(g))
 same('pa', s(g))
 same('pb', x * s(g) * (1 - s(g)))

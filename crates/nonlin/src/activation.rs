@@ -160,6 +160,10 @@ pub struct Claims {
     pub kinks: &'static [Kink],
     /// Largest errors.
     pub bounds: Bounds,
+    /// If [`Elementwise::slope_from_output`] is written: its largest absolute error against
+    /// f′(x), with y = f(x) rounded to the type of the array, in units of that type's
+    /// [`ROUNDOFF`](crate::Element::ROUNDOFF): (f32, f16 and bf16; f64).
+    pub from_output: Option<(f64, f64)>,
 }
 
 impl Claims {
@@ -179,6 +183,7 @@ impl Claims {
             slope_zeros: &[],
             kinks: &[],
             bounds: Bounds::ROUNDED_ONCE,
+            from_output: None,
         }
     }
 }
@@ -220,6 +225,14 @@ pub trait Elementwise: Copy + 'static {
     #[inline(always)]
     fn slope<T: Real>(x: T, p: Params<T>) -> T {
         dual_slope::<Self, T>(x, p)
+    }
+
+    /// f′(x) as a function of y = f(x), in few operations: it is evaluated in the arithmetic of
+    /// the array and waits for memory. Parameters are not negative. Write it where y determines
+    /// f′(x), and declare its error as [`Claims::from_output`].
+    #[inline(always)]
+    fn slope_from_output<T: Real>(y: T, _: Params<T>) -> T {
+        y.lit(f64::NAN)
     }
 }
 

@@ -1,4 +1,4 @@
-//! The types that arrays can have: f32 and f64 with kernels of their own, f16 and bf16 by way of f32.
+//! The types that arrays can have: f32, f64, and f16 and bf16, which are computed in f32.
 
 #![allow(unsafe_code)]
 
@@ -27,6 +27,8 @@ pub trait Element:
     fn from_f64(v: f64) -> Self;
     /// To f64, exactly.
     fn to_f64(self) -> f64;
+    /// Half the distance from 1 to the next number: the largest relative error of a rounding.
+    const ROUNDOFF: f64;
 
     /// Whether parameters are rounded to f32 first.
     #[doc(hidden)]
@@ -47,6 +49,17 @@ pub trait Element:
         l: Level,
         p: &[f64; MAX_PARAMS],
         x: *const Self,
+        g: *const Self,
+        dx: *mut Self,
+        n: usize,
+    );
+    /// `e` has the kernels.
+    #[doc(hidden)]
+    unsafe fn back_from_output(
+        e: &Entry,
+        l: Level,
+        p: &[f64; MAX_PARAMS],
+        y: *const Self,
         g: *const Self,
         dx: *mut Self,
         n: usize,
@@ -118,6 +131,7 @@ macro_rules! native {
         impl sealed::Sealed for $t {}
         impl Element for $t {
             const NAME: &'static str = $name;
+            const ROUNDOFF: f64 = $t::EPSILON as f64 / 2.0;
             const F32_PARAMS: bool = $f32_params;
             fn from_f64(v: f64) -> Self {
                 v as $t
@@ -160,6 +174,19 @@ macro_rules! native {
                     unsafe { back(x.add(i), ONES.as_ptr(), dx.add(i), m, p) }
                     i += m;
                 }
+            }
+            unsafe fn back_from_output(
+                e: &Entry,
+                l: Level,
+                p: &[f64; MAX_PARAMS],
+                y: *const Self,
+                g: *const Self,
+                dx: *mut Self,
+                n: usize,
+            ) {
+                let back = e.$t.from_output.expect("checked by `Exec`").get(l);
+                // SAFETY: as above.
+                unsafe { back(y, g, dx, n, p) }
             }
             #[cfg(feature = "alloc")]
             unsafe fn each(l: Level, x: *const Self, w: *const Self, y: *mut Self, n: usize) {
@@ -251,9 +278,10 @@ mod half_types {
     use crate::halves::{from_f32, to_f32};
     use half::{bf16, f16};
 
-    /// f32 blocks on the stack: read, run, write.
+    /// Kernels of their own where those are faster (see `kernel::half_kernels`), and else f32 blocks
+    /// on the stack: read, run, write.
     macro_rules! through_f32 {
-        ($t:ident, $name:literal) => {
+        ($t:ident, $name:literal, $roundoff:expr) => {
             impl sealed::Sealed for $t {}
 
             impl Block<$t> {
@@ -273,6 +301,7 @@ mod half_types {
 
             impl Element for $t {
                 const NAME: &'static str = $name;
+                const ROUNDOFF: f64 = $roundoff;
                 const F32_PARAMS: bool = true;
                 fn from_f64(v: f64) -> Self {
                     $t::from_f64(v)
@@ -290,6 +319,10 @@ mod half_types {
                     y: *mut Self,
                     n: usize,
                 ) {
+                    if let Some(map) = e.$t.map.filter(|_| direct(e, l, p)) {
+                        // SAFETY: as above.
+                        return unsafe { map.get(l)(x, y, n, p, e.f32.map.get(l)) };
+                    }
                     let mut a = Block::<$t>::new();
                     for (i, m) in blocks(n) {
                         // SAFETY: as above.
@@ -309,6 +342,19 @@ mod half_types {
                     dx: *mut Self,
                     n: usize,
                 ) {
+                    if let Some(back) = e.$t.back.filter(|_| direct(e, l, p)) {
+                        static ONES: [$t; BLOCK] = [$t::ONE; BLOCK];
+                        let (back, wide) = (back.get(l), e.f32.back.get(l));
+                        if !g.is_null() {
+                            // SAFETY: as above.
+                            return unsafe { back(x, g, dx, n, p, wide) };
+                        }
+                        for (i, m) in blocks(n) {
+                            // SAFETY: as above; `ONES` has `m` elements.
+                            unsafe { back(x.add(i), ONES.as_ptr(), dx.add(i), m, p, wide) }
+                        }
+                        return;
+                    }
                     let (mut a, mut b) = (Block::<$t>::new(), Block::<$t>::new());
                     for (i, m) in blocks(n) {
                         // SAFETY: as above.
@@ -316,6 +362,30 @@ mod half_types {
                             let x = a.read(l, x.add(i), m);
                             let g = b.read(l, if g.is_null() { g } else { g.add(i) }, m);
                             f32::back(e, l, p, x, g, x.cast_mut(), m);
+                            a.write(l, dx.add(i), m);
+                        }
+                    }
+                }
+                unsafe fn back_from_output(
+                    e: &Entry,
+                    l: Level,
+                    p: &[f64; MAX_PARAMS],
+                    y: *const Self,
+                    g: *const Self,
+                    dx: *mut Self,
+                    n: usize,
+                ) {
+                    if let Some(back) = e.$t.from_output.filter(|_| l.fused()) {
+                        // SAFETY: as above.
+                        return unsafe { back.get(l)(y, g, dx, n, p) };
+                    }
+                    let (mut a, mut b) = (Block::<$t>::new(), Block::<$t>::new());
+                    for (i, m) in blocks(n) {
+                        // SAFETY: as above.
+                        unsafe {
+                            let y = a.read(l, y.add(i), m);
+                            let g = b.read(l, g.add(i), m);
+                            f32::back_from_output(e, l, p, y, g, y.cast_mut(), m);
                             a.write(l, dx.add(i), m);
                         }
                     }
@@ -365,6 +435,10 @@ mod half_types {
                     y: *mut Self,
                     n: usize,
                 ) {
+                    if let Some(gated) = e.$t.map.filter(|_| l.fused()) {
+                        // SAFETY: as above.
+                        return unsafe { gated.get(l)(a, b, y, n, e.f32.map.get(l)) };
+                    }
                     let (mut s, mut t) = (Block::<$t>::new(), Block::<$t>::new());
                     for (i, m) in blocks(n) {
                         // SAFETY: as above.
@@ -386,6 +460,10 @@ mod half_types {
                     db: *mut Self,
                     n: usize,
                 ) {
+                    if let Some(back) = e.$t.back.filter(|_| l.fused()) {
+                        // SAFETY: as above.
+                        return unsafe { back.get(l)(a, b, g, da, db, n, e.f32.back.get(l)) };
+                    }
                     let (mut s, mut t, mut u) =
                         (Block::<$t>::new(), Block::<$t>::new(), Block::<$t>::new());
                     for (i, m) in blocks(n) {
@@ -430,6 +508,11 @@ mod half_types {
         };
     }
 
+    /// Whether kernels of half types serve these parameters at this level.
+    fn direct(e: &Entry, l: Level, p: &[f64; MAX_PARAMS]) -> bool {
+        l.fused() && (e.cheap || (e.is_default)(p))
+    }
+
     struct Block<T>([f32; BLOCK], core::marker::PhantomData<T>);
 
     impl<T> Block<T> {
@@ -443,6 +526,6 @@ mod half_types {
         (0..n).step_by(BLOCK).map(move |i| (i, BLOCK.min(n - i)))
     }
 
-    through_f32!(f16, "f16");
-    through_f32!(bf16, "bf16");
+    through_f32!(f16, "f16", 1.0 / 2048.0);
+    through_f32!(bf16, "bf16", 1.0 / 256.0);
 }

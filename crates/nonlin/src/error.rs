@@ -42,6 +42,20 @@ pub enum Error {
         /// Greatest value allowed.
         high: f64,
     },
+    /// The function has no gradient from its output.
+    NotFromOutput {
+        /// The function.
+        function: &'static str,
+    },
+    /// A negative parameter, with which the output does not tell the input's sign.
+    NegativeFromOutput {
+        /// The function.
+        function: &'static str,
+        /// The parameter.
+        name: &'static str,
+        /// The value given.
+        value: f64,
+    },
     /// A level that does not exist or that this processor lacks.
     #[cfg(feature = "alloc")]
     Level {
@@ -91,6 +105,14 @@ impl fmt::Display for Error {
                     (false, false) => write!(f, "between {low} and {high}"),
                 }
             }
+            Error::NotFromOutput { function } => write!(
+                f,
+                "the output of `{function}` does not determine its slope; run backward from the input"
+            ),
+            Error::NegativeFromOutput { function, name, value } => write!(
+                f,
+                "`{name}` of `{function}` is {value}; backward from the output needs at least 0: run it from the input"
+            ),
             #[cfg(feature = "alloc")]
             Error::Level { name, best } => write!(
                 f,

@@ -5,7 +5,7 @@
 use crate::activation::MAX_PARAMS;
 use crate::element::Element;
 use crate::error::Error;
-use crate::function::Function;
+use crate::function::{Entry, Function};
 use crate::level::Level;
 use core::mem::MaybeUninit;
 
@@ -55,6 +55,10 @@ impl<T> Shared<T> {
         unsafe { self.0.add(i) }
     }
 }
+
+/// [`Element::back`] or [`Element::back_from_output`].
+type BackKernel<T> =
+    unsafe fn(&Entry, Level, &[f64; MAX_PARAMS], *const T, *const T, *mut T, usize);
 
 #[cold]
 #[inline(never)]
@@ -181,9 +185,13 @@ impl Exec {
         self.blocks(n, |i, m| unsafe { T::map(f.entry, self.level, &p, x.at(i), y.at(i), m) });
     }
 
+    #[allow(clippy::too_many_arguments, reason = "pointers, not slices: inputs may be outputs")]
+    /// `x` is the input, or the output for `T::back_from_output`.
     fn back<T: Element>(
         &self,
         f: &Function,
+        kernel: BackKernel<T>,
+        cheap: bool,
         x: *const T,
         g: Option<*const T>,
         dx: *mut T,
@@ -191,14 +199,14 @@ impl Exec {
     ) {
         let p: [f64; MAX_PARAMS] = f.rounded::<T>();
         let apart = !core::ptr::eq(x, dx) && g.is_none_or(|g| !core::ptr::eq(g, dx));
-        let streams = self.streams::<T>(n, false) && apart;
+        let streams = self.streams::<T>(n, cheap) && apart;
         let (x, dx) = (Shared(x.cast_mut()), Shared(dx));
         let g = g.map(|g| Shared(g.cast_mut()));
         let block = |i: usize, m: usize, to: *mut T| {
             // SAFETY: callers pass `n` valid elements; the level was checked when it was set.
             unsafe {
                 let g = g.map_or(core::ptr::null_mut(), |g| g.at(i));
-                T::back(f.entry, self.level, &p, x.at(i), g, to, m);
+                kernel(f.entry, self.level, &p, x.at(i), g, to, m);
             }
         };
         self.blocks(n, |i, m| {
@@ -254,13 +262,13 @@ impl Exec {
     #[track_caller]
     pub fn derivative<T: Element>(&self, f: &Function, x: &[T], dy: &mut [T]) {
         same_length("x", x.len(), "dy", dy.len());
-        self.back(f, x.as_ptr(), None, dy.as_mut_ptr(), x.len());
+        self.back(f, T::back, false, x.as_ptr(), None, dy.as_mut_ptr(), x.len());
     }
 
     /// See [`Activation::derivative_in_place`](crate::Activation::derivative_in_place).
     pub fn derivative_in_place<T: Element>(&self, f: &Function, x: &mut [T]) {
         let p = x.as_mut_ptr();
-        self.back(f, p, None, p, x.len());
+        self.back(f, T::back, false, p, None, p, x.len());
     }
 
     /// See [`Activation::second_derivative`](crate::Activation::second_derivative).
@@ -295,7 +303,7 @@ impl Exec {
     pub fn backward<T: Element>(&self, f: &Function, x: &[T], grad: &[T], dx: &mut [T]) {
         same_length("grad", grad.len(), "x", x.len());
         same_length("dx", dx.len(), "x", x.len());
-        self.back(f, x.as_ptr(), Some(grad.as_ptr()), dx.as_mut_ptr(), x.len());
+        self.back(f, T::back, false, x.as_ptr(), Some(grad.as_ptr()), dx.as_mut_ptr(), x.len());
     }
 
     /// See [`Activation::backward_in_place`](crate::Activation::backward_in_place).
@@ -306,6 +314,50 @@ impl Exec {
     pub fn backward_in_place<T: Element>(&self, f: &Function, x: &[T], grad: &mut [T]) {
         same_length("grad", grad.len(), "x", x.len());
         let g = grad.as_mut_ptr();
-        self.back(f, x.as_ptr(), Some(g), g, x.len());
+        self.back(f, T::back, false, x.as_ptr(), Some(g), g, x.len());
+    }
+
+    /// See [`Activation::backward_from_output`](crate::Activation::backward_from_output).
+    ///
+    /// # Errors
+    /// If the function has no such form, or a parameter forbids it.
+    ///
+    /// # Panics
+    /// If the lengths differ.
+    #[track_caller]
+    pub fn backward_from_output<T: Element>(
+        &self,
+        f: &Function,
+        y: &[T],
+        grad: &[T],
+        dx: &mut [T],
+    ) -> Result<(), Error> {
+        same_length("grad", grad.len(), "y", y.len());
+        same_length("dx", dx.len(), "y", y.len());
+        f.check_from_output()?;
+        let (y, g, n) = (y.as_ptr(), grad.as_ptr(), y.len());
+        self.back(f, T::back_from_output, true, y, Some(g), dx.as_mut_ptr(), n);
+        Ok(())
+    }
+
+    /// See [`Activation::backward_from_output_in_place`](crate::Activation::backward_from_output_in_place).
+    ///
+    /// # Errors
+    /// As of [`backward_from_output`](Self::backward_from_output); `grad` is as it was.
+    ///
+    /// # Panics
+    /// If the lengths differ.
+    #[track_caller]
+    pub fn backward_from_output_in_place<T: Element>(
+        &self,
+        f: &Function,
+        y: &[T],
+        grad: &mut [T],
+    ) -> Result<(), Error> {
+        same_length("grad", grad.len(), "y", y.len());
+        f.check_from_output()?;
+        let g = grad.as_mut_ptr();
+        self.back(f, T::back_from_output, true, y.as_ptr(), Some(g), g, y.len());
+        Ok(())
     }
 }

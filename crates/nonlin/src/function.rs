@@ -4,10 +4,12 @@ use crate::activation::{Claims, Elementwise, MAX_PARAMS, Meta, Param, Params, Ro
 use crate::element::Element;
 use crate::error::Error;
 use crate::exec::Exec;
-use crate::kernel::{Kernels, back_32, back_64, map_32, map_64};
+use crate::kernel::{Kernels, back_32, back_64, from_output_32, from_output_64, map_32, map_64};
 use crate::real::{Dd, Dual, Interval, Real};
 use core::mem::MaybeUninit;
 
+#[cfg(feature = "half")]
+use crate::kernel::{HalfKernels, is_default};
 #[cfg(feature = "core-math")]
 use crate::real::Cm;
 #[cfg(feature = "alloc")]
@@ -23,6 +25,13 @@ pub struct Entry {
     pub(crate) cheap: bool,
     pub(crate) f32: Kernels<f32>,
     pub(crate) f64: Kernels<f64>,
+    #[cfg(feature = "half")]
+    pub(crate) f16: HalfKernels<half::f16>,
+    #[cfg(feature = "half")]
+    pub(crate) bf16: HalfKernels<half::bf16>,
+    /// Whether parameters are the default ones, rounded to f32.
+    #[cfg(feature = "half")]
+    pub(crate) is_default: fn(&[f64; MAX_PARAMS]) -> bool,
     curvature: fn(f64, Params<f64>) -> f64,
     gradient: fn(f64, Params<f64>) -> [f64; MAX_PARAMS],
     interval: fn(Interval, Params<Interval>) -> (Interval, Interval),
@@ -42,8 +51,30 @@ impl<A: Elementwise> Of<A> {
         params: A::PARAMS,
         claims: A::CLAIMS,
         cheap: matches!(A::ROUTE, Route::Single),
-        f32: Kernels { map: map_32::<A>(), back: back_32::<A>() },
-        f64: Kernels { map: map_64::<A>(), back: back_64::<A>() },
+        f32: Kernels {
+            map: map_32::<A>(),
+            back: back_32::<A>(),
+            from_output: if A::CLAIMS.from_output.is_some() {
+                Some(from_output_32::<A>())
+            } else {
+                None
+            },
+        },
+        f64: Kernels {
+            map: map_64::<A>(),
+            back: back_64::<A>(),
+            from_output: if A::CLAIMS.from_output.is_some() {
+                Some(from_output_64::<A>())
+            } else {
+                None
+            },
+        },
+        #[cfg(feature = "half")]
+        f16: HalfKernels::of::<A>(),
+        #[cfg(feature = "half")]
+        bf16: HalfKernels::of::<A>(),
+        #[cfg(feature = "half")]
+        is_default: is_default::<A>,
         curvature: |x, p| A::slope(Dual::variable(x), p.map(Dual::fixed)).d,
         gradient: |x, p| {
             let mut seed = 0;
@@ -190,6 +221,42 @@ impl Function {
         let mut y = [x];
         Exec::new().derivative_in_place(self, &mut y);
         y[0]
+    }
+
+    /// The largest absolute error of the slope that [`Activation::backward_from_output`]
+    /// multiplies by, against f′(x) at the x that gave the output; `None` if the function has no
+    /// such form.
+    ///
+    /// The output is rounded, and steep where it is near its limit: there the slope is small and
+    /// its relative error large. The bound is [`Claims::from_output`] times `T::ROUNDOFF` at
+    /// default parameters; at others 1.5 units more, times the largest of them if that is above 1.
+    /// It holds where f(x) is finite.
+    ///
+    /// ```
+    /// use nonlin::{Activation, Element, Gelu, Sigmoid};
+    /// assert!(Sigmoid.function().from_output_error::<f32>().unwrap() <= 2.0 * f32::ROUNDOFF);
+    /// assert_eq!(Gelu.function().from_output_error::<f32>(), None);
+    /// ```
+    #[must_use]
+    pub fn from_output_error<T: Element>(&self) -> Option<f64> {
+        let (single, double) = self.entry.claims.from_output?;
+        let params = &self.params[..self.entry.params.len()];
+        let others = params.iter().zip(self.entry.params).any(|(v, p)| *v != p.default);
+        let units = if T::F32_PARAMS { single } else { double } + if others { 1.5 } else { 0.0 };
+        Some(params.iter().fold(1.0, |a: f64, b| a.max(*b)) * units * T::ROUNDOFF)
+    }
+
+    /// Whether the gradient can be had from the output, and if not, why.
+    pub(crate) fn check_from_output(&self) -> Result<(), Error> {
+        if self.entry.claims.from_output.is_none() {
+            return Err(Error::NotFromOutput { function: self.name() });
+        }
+        match self.params().find(|(_, v)| *v < 0.0) {
+            None => Ok(()),
+            Some((p, value)) => {
+                Err(Error::NegativeFromOutput { function: self.name(), name: p.name, value })
+            }
+        }
     }
 
     /// f″(x), computed in f64 and rounded once.
@@ -346,6 +413,55 @@ pub trait Activation {
     #[track_caller]
     fn backward_in_place<T: Element>(&self, x: &[T], grad: &mut [T]) {
         Exec::new().backward_in_place(&self.function(), x, grad);
+    }
+
+    /// `dx[i] = grad[i] f'(x[i])`, from the saved output `y[i] = f(x[i])`: a training step that
+    /// keeps y for the next layer need not keep x.
+    ///
+    /// Functions have it if y determines f′(x) in a few operations: those whose
+    /// [`Claims::from_output`] is not `None`, which is also the bound of the absolute error (see
+    /// [`Function::from_output_error`]). Where x is at hand, [`backward`](Self::backward) is more
+    /// exact.
+    ///
+    /// ```
+    /// use nonlin::{Activation, Tanh};
+    /// let (y, grad) = ([-0.5f32, 0.0, 0.5], [4.0, 1.0, -4.0]);
+    /// let mut dx = [0.0; 3];
+    /// Tanh.backward_from_output(&y, &grad, &mut dx)?;
+    /// assert_eq!(dx, [3.0, 1.0, -3.0]); // grad (1 - y^2)
+    /// # Ok::<(), nonlin::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If the function has no such form (gelu, silu, mish: two inputs have one output), or has a
+    /// negative parameter.
+    ///
+    /// # Panics
+    /// If the lengths differ.
+    #[track_caller]
+    fn backward_from_output<T: Element>(
+        &self,
+        y: &[T],
+        grad: &[T],
+        dx: &mut [T],
+    ) -> Result<(), Error> {
+        Exec::new().backward_from_output(&self.function(), y, grad, dx)
+    }
+
+    /// `grad[i] = grad[i] f'(x[i])`, from the saved output `y[i] = f(x[i])`.
+    ///
+    /// # Errors
+    /// As of [`backward_from_output`](Self::backward_from_output); `grad` is as it was.
+    ///
+    /// # Panics
+    /// If the lengths differ.
+    #[track_caller]
+    fn backward_from_output_in_place<T: Element>(
+        &self,
+        y: &[T],
+        grad: &mut [T],
+    ) -> Result<(), Error> {
+        Exec::new().backward_from_output_in_place(&self.function(), y, grad)
     }
 }
 

@@ -5,6 +5,8 @@
 use crate::activation::{Gate, Gated, Meta, Route};
 use crate::element::Element;
 use crate::exec::{Exec, Shared, same_length};
+#[cfg(feature = "half")]
+use crate::kernel::HalfGatedKernels;
 use crate::kernel::{GatedKernels, gated_back_32, gated_back_64, gated_map_32, gated_map_64};
 use crate::real::Dd;
 
@@ -16,6 +18,10 @@ pub struct GatedEntry {
     pub(crate) cheap: bool,
     pub(crate) f32: GatedKernels<f32>,
     pub(crate) f64: GatedKernels<f64>,
+    #[cfg(feature = "half")]
+    pub(crate) f16: HalfGatedKernels<half::f16>,
+    #[cfg(feature = "half")]
+    pub(crate) bf16: HalfGatedKernels<half::bf16>,
     dd: fn(Dd, Dd) -> (Dd, Dd, Dd),
 }
 
@@ -27,6 +33,10 @@ impl<G: Gated> Of<G> {
         cheap: matches!(G::ROUTE, Route::Single),
         f32: GatedKernels { map: gated_map_32::<G>(), back: gated_back_32::<G>() },
         f64: GatedKernels { map: gated_map_64::<G>(), back: gated_back_64::<G>() },
+        #[cfg(feature = "half")]
+        f16: HalfGatedKernels::of::<G>(),
+        #[cfg(feature = "half")]
+        bf16: HalfGatedKernels::of::<G>(),
         dd: |a, b| {
             let (pa, pb) = G::partials(a, b);
             (G::value(a, b), pa, pb)

@@ -3,11 +3,17 @@
 #![allow(unsafe_code)]
 
 use crate::level::{Level, PerLevel, per_level};
-use crate::simd::Simd;
+use crate::simd::{Lanes32, Simd};
 use half::{bf16, f16};
 
 /// A half type: how its numbers become f32 and back, rounding to nearest even.
-pub(crate) trait Half: Copy + 'static {
+pub(crate) trait Half: Copy + Default + 'static {
+    /// # Safety
+    /// As of [`Lanes32::load_bf16`].
+    unsafe fn load<V: Lanes32>(p: *const Self) -> [V; 2];
+    /// # Safety
+    /// As of [`Lanes32::store_bf16`].
+    unsafe fn store<V: Lanes32>(v: [V; 2], p: *mut Self);
     /// # Safety
     /// `n` elements behind each pointer.
     unsafe fn widen<S: Simd>(from: *const Self, to: *mut f32, n: usize);
@@ -17,6 +23,16 @@ pub(crate) trait Half: Copy + 'static {
 }
 
 impl Half for f16 {
+    #[inline(always)]
+    unsafe fn load<V: Lanes32>(p: *const f16) -> [V; 2] {
+        // SAFETY: the caller's promise.
+        unsafe { V::load_f16(p) }
+    }
+    #[inline(always)]
+    unsafe fn store<V: Lanes32>(v: [V; 2], p: *mut f16) {
+        // SAFETY: the caller's promise.
+        unsafe { V::store_f16(v, p) }
+    }
     #[inline(always)]
     unsafe fn widen<S: Simd>(from: *const f16, to: *mut f32, n: usize) {
         // SAFETY: the caller's promise.
@@ -29,9 +45,30 @@ impl Half for f16 {
     }
 }
 
+/// To nearest even, without a branch.
+#[inline(always)]
+pub(crate) fn round_bf16(v: f32) -> bf16 {
+    let bits = v.to_bits();
+    let odd = (bits >> 16) & 1;
+    let rounded = bits.wrapping_add(0x7FFF + odd) >> 16;
+    let nan = (bits >> 16) | 0x40;
+    let is_nan = bits & 0x7FFF_FFFF > 0x7F80_0000;
+    bf16::from_bits(if is_nan { nan } else { rounded } as u16)
+}
+
 // Integer arithmetic: the processor's own conversion flushes subnormal numbers. Plain loops, which
 // the compiler turns into registers of the level.
 impl Half for bf16 {
+    #[inline(always)]
+    unsafe fn load<V: Lanes32>(p: *const bf16) -> [V; 2] {
+        // SAFETY: the caller's promise.
+        unsafe { V::load_bf16(p) }
+    }
+    #[inline(always)]
+    unsafe fn store<V: Lanes32>(v: [V; 2], p: *mut bf16) {
+        // SAFETY: the caller's promise.
+        unsafe { V::store_bf16(v, p) }
+    }
     #[inline(always)]
     unsafe fn widen<S: Simd>(from: *const bf16, to: *mut f32, n: usize) {
         for i in 0..n {
@@ -45,15 +82,7 @@ impl Half for bf16 {
     unsafe fn narrow<S: Simd>(from: *const f32, to: *mut bf16, n: usize) {
         for i in 0..n {
             // SAFETY: the caller's promise.
-            let bits = unsafe { *from.add(i) }.to_bits();
-            let odd = (bits >> 16) & 1;
-            let rounded = bits.wrapping_add(0x7FFF + odd) >> 16;
-            let nan = (bits >> 16) | 0x40;
-            let is_nan = bits & 0x7FFF_FFFF > 0x7F80_0000;
-            // SAFETY: the caller's promise.
-            unsafe {
-                to.add(i).write(bf16::from_bits(if is_nan { nan } else { rounded } as u16));
-            }
+            unsafe { to.add(i).write(round_bf16(*from.add(i))) }
         }
     }
 }
@@ -99,6 +128,7 @@ pub(crate) unsafe fn from_f32<H: Half>(level: Level, from: *const f32, to: *mut 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::simd::Lanes;
 
     /// Floats around every number of a half type and every midpoint, and some NaN.
     fn floats(bits: impl Fn(u16) -> f32) -> impl Iterator<Item = f32> {
@@ -131,6 +161,83 @@ mod tests {
                 assert!(y == round(x) || is_nan(y) && x.is_nan(), "{level} {x:e}: {y:?}");
             }
         }
+    }
+
+    /// Registers in and out, as the kernels do it.
+    #[inline(always)]
+    unsafe fn copy<S: Simd, H: Half>(x: *const H, y: *mut H, n: usize) {
+        let lanes = 2 * <S::F32 as Lanes>::N;
+        for i in (0..n).step_by(lanes) {
+            // SAFETY: the callers' lengths are multiples of 32.
+            unsafe { H::store(H::load::<S::F32>(x.add(i)), y.add(i)) }
+        }
+    }
+
+    /// f32 in the order of the registers of `H`: the numbers of `order` tell where each belongs.
+    #[inline(always)]
+    unsafe fn round_registers<S: Simd, H: Half>(
+        x: *const f32,
+        y: *mut H,
+        order: *const H,
+        n: usize,
+    ) {
+        let lanes = <S::F32 as Lanes>::N;
+        for i in (0..n).step_by(2 * lanes) {
+            let mut at = [0.0f32; 32];
+            let mut source = [0.0f32; 32];
+            // SAFETY: the callers' lengths are multiples of 32; `order` has as many numbers as a
+            // pair of registers.
+            unsafe {
+                let [a, b] = H::load::<S::F32>(order);
+                a.store(at.as_mut_ptr());
+                b.store(at.as_mut_ptr().add(lanes));
+                for k in 0..2 * lanes {
+                    source[k] = *x.add(i + at[k] as usize);
+                }
+                let a = <S::F32 as Lanes>::load(source.as_ptr());
+                let b = <S::F32 as Lanes>::load(source.as_ptr().add(lanes));
+                H::store([a, b], y.add(i));
+            }
+        }
+    }
+
+    per_level!(fn copy_at<H: Half>(x: *const H, y: *mut H, n: usize) = copy);
+    per_level!(fn round_at<H: Half>(x: *const f32, y: *mut H, order: *const H, n: usize) = round_registers);
+
+    fn check_registers<H: Half + PartialEq + core::fmt::Debug>(
+        bits: fn(u16) -> H,
+        wide: fn(H) -> f32,
+        round: fn(f32) -> H,
+        is_nan: fn(H) -> bool,
+    ) {
+        let all: alloc::vec::Vec<H> = (0..=u16::MAX).map(bits).collect();
+        let order: alloc::vec::Vec<H> = (0..32u8).map(|i| round(f32::from(i))).collect();
+        // No operation on bf16 numbers gives a NaN whose upper half alone is all ones.
+        let x: alloc::vec::Vec<f32> = floats(|b| wide(bits(b)))
+            .map(|x| if x.is_nan() { f32::from_bits(x.to_bits() & 0xFFFF_0000) } else { x })
+            .collect();
+        for level in Level::ALL.into_iter().filter(|l| l.available()) {
+            let mut y = alloc::vec![bits(0); all.len()];
+            // SAFETY: as many elements; a multiple of 32; the level is available.
+            unsafe { copy_at::<H>().get(level)(all.as_ptr(), y.as_mut_ptr(), all.len()) }
+            for (x, y) in all.iter().zip(&y) {
+                assert!(x == y || is_nan(*x) && is_nan(*y), "{level} {x:?}: {y:?}");
+            }
+            let mut y = alloc::vec![bits(0); x.len()];
+            // SAFETY: as above; `order` has 32 elements.
+            unsafe {
+                round_at::<H>().get(level)(x.as_ptr(), y.as_mut_ptr(), order.as_ptr(), x.len());
+            }
+            for (x, y) in x.iter().zip(y) {
+                assert!(y == round(*x) || is_nan(y) && x.is_nan(), "{level} {x:e}: {y:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn registers_as_the_crate_half_converts() {
+        check_registers::<f16>(f16::from_bits, f16::to_f32, f16::from_f32, f16::is_nan);
+        check_registers::<bf16>(bf16::from_bits, bf16::to_f32, bf16::from_f32, bf16::is_nan);
     }
 
     #[test]

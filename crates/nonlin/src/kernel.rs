@@ -7,6 +7,8 @@
 #![allow(unsafe_code)]
 
 use crate::activation::{Elementwise, Gated, MAX_PARAMS, Params, Route};
+#[cfg(feature = "half")]
+use crate::halves::Half;
 use crate::level::{PerLevel, per_level};
 use crate::real::{Dual, Full, Narrow, Paired, Real, Single};
 use crate::simd::{Lanes, Lanes32, Lanes64, Simd};
@@ -14,18 +16,39 @@ use core::marker::PhantomData;
 
 type P<'a> = &'a [f64; MAX_PARAMS];
 
-/// What a step of a loop reads: a register of f32 widened, of f32, or of f64.
-trait Io: Copy {
-    type Elem: Copy + Default;
+/// What a step of a loop reads from arrays of `T`: a register of f32 widened, of f32, or of f64.
+trait Io<T>: Register {
+    unsafe fn read(p: *const T) -> Self;
+    unsafe fn write(self, p: *mut T);
+    /// Copies the first `0 < n < N` elements of a register into a buffer.
+    #[inline(always)]
+    unsafe fn copy_in(from: *const T, to: *mut T, n: usize) {
+        // SAFETY: the caller's promise.
+        unsafe { core::ptr::copy_nonoverlapping(from, to, n) }
+    }
+    /// Copies them out of one.
+    #[inline(always)]
+    unsafe fn copy_out(from: *const T, to: *mut T, n: usize) {
+        // SAFETY: the caller's promise.
+        unsafe { core::ptr::copy_nonoverlapping(from, to, n) }
+    }
+}
+
+/// A register with one number in every lane.
+trait Register: Copy {
     const N: usize;
-    unsafe fn read(p: *const Self::Elem) -> Self;
-    unsafe fn write(self, p: *mut Self::Elem);
     fn set(v: f64) -> Self;
 }
 
-impl<V: Lanes64> Io for Narrow<V> {
-    type Elem = f32;
+impl<V: Lanes64> Register for Narrow<V> {
     const N: usize = V::N;
+    #[inline(always)]
+    fn set(v: f64) -> Self {
+        Narrow(V::splat(v))
+    }
+}
+
+impl<V: Lanes64> Io<f32> for Narrow<V> {
     #[inline(always)]
     unsafe fn read(p: *const f32) -> Self {
         // SAFETY: the caller's promise.
@@ -36,15 +59,17 @@ impl<V: Lanes64> Io for Narrow<V> {
         // SAFETY: the caller's promise.
         unsafe { self.0.store_f32(p) }
     }
+}
+
+impl<V: Lanes64> Register for Full<V> {
+    const N: usize = V::N;
     #[inline(always)]
     fn set(v: f64) -> Self {
-        Narrow(V::splat(v))
+        Full(V::splat(v))
     }
 }
 
-impl<V: Lanes64> Io for Full<V> {
-    type Elem = f64;
-    const N: usize = V::N;
+impl<V: Lanes64> Io<f64> for Full<V> {
     #[inline(always)]
     unsafe fn read(p: *const f64) -> Self {
         // SAFETY: the caller's promise.
@@ -55,17 +80,19 @@ impl<V: Lanes64> Io for Full<V> {
         // SAFETY: the caller's promise.
         unsafe { self.0.store(p) }
     }
-    #[inline(always)]
-    fn set(v: f64) -> Self {
-        Full(V::splat(v))
-    }
 }
 
 macro_rules! io32 {
     ($t:ident) => {
-        impl<V: Lanes32> Io for $t<V> {
-            type Elem = f32;
+        impl<V: Lanes32> Register for $t<V> {
             const N: usize = V::N;
+            #[inline(always)]
+            fn set(v: f64) -> Self {
+                $t(V::splat(v as f32))
+            }
+        }
+
+        impl<V: Lanes32> Io<f32> for $t<V> {
             #[inline(always)]
             unsafe fn read(p: *const f32) -> Self {
                 // SAFETY: the caller's promise.
@@ -76,9 +103,33 @@ macro_rules! io32 {
                 // SAFETY: the caller's promise.
                 unsafe { self.0.store(p) }
             }
+        }
+
+        #[cfg(feature = "half")]
+        impl<V: Lanes32, H: Half> Io<H> for Two<$t<V>> {
             #[inline(always)]
-            fn set(v: f64) -> Self {
-                $t(V::splat(v as f32))
+            unsafe fn read(p: *const H) -> Self {
+                // SAFETY: the caller's promise.
+                let [a, b] = unsafe { H::load(p) };
+                Two([$t(a), $t(b)])
+            }
+            #[inline(always)]
+            unsafe fn write(self, p: *mut H) {
+                let [a, b] = self.0;
+                // SAFETY: the caller's promise.
+                unsafe { H::store([a.0, b.0], p) }
+            }
+            #[inline(always)]
+            unsafe fn copy_in(from: *const H, to: *mut H, n: usize) {
+                const { assert!(size_of::<H>() == 2) };
+                // SAFETY: the caller's promise; the buffer has room for a register.
+                unsafe { V::copy_in(from.cast(), to.cast(), n) }
+            }
+            #[inline(always)]
+            unsafe fn copy_out(from: *const H, to: *mut H, n: usize) {
+                const { assert!(size_of::<H>() == 2) };
+                // SAFETY: the caller's promise; the buffer has room for a register.
+                unsafe { V::copy_out(from.cast(), to.cast(), n) }
             }
         }
     };
@@ -88,6 +139,24 @@ io32!(Paired);
 
 /// The widest register: the room a tail needs.
 const WIDEST: usize = 32;
+
+/// Two registers of f32, as many numbers of a half type as fill one.
+#[cfg(feature = "half")]
+#[derive(Clone, Copy)]
+struct Two<R>([R; 2]);
+
+#[cfg(feature = "half")]
+impl<R: Register> Register for Two<R> {
+    const N: usize = 2 * R::N;
+    #[inline(always)]
+    fn set(v: f64) -> Self {
+        Two([R::set(v); 2])
+    }
+}
+
+/// A register in memory within one line of the cache.
+#[repr(align(64))]
+struct Aligned<T>(T);
 
 /// One step of a loop: `I` registers in, `O` out.
 ///
@@ -103,15 +172,16 @@ trait Step<R, const I: usize, const O: usize>: Copy {
 /// The inputs must be valid for reading `n` elements, the outputs for writing them; an
 /// output may be one of the inputs, but may not overlap one in another way.
 #[inline(always)]
-unsafe fn run<R: Io, const I: usize, const O: usize>(
-    mut inputs: [*const R::Elem; I],
-    mut outputs: [*mut R::Elem; O],
+unsafe fn run<R: Io<T>, const I: usize, const O: usize, const ROOM: usize, T: Copy + Default>(
+    mut inputs: [*const T; I],
+    mut outputs: [*mut T; O],
     n: usize,
     f: impl Step<R, I, O>,
 ) {
+    const { assert!(R::N <= ROOM) };
     let whole = n - n % R::N;
-    let mut source = [[R::Elem::default(); WIDEST]; I];
-    let mut target = [[R::Elem::default(); WIDEST]; O];
+    let mut source = Aligned([[T::default(); ROOM]; I]);
+    let mut target = Aligned([[T::default(); ROOM]; O]);
     let arrays = outputs;
     let mut end = whole;
     let mut rest = whole < n;
@@ -139,28 +209,18 @@ unsafe fn run<R: Io, const I: usize, const O: usize>(
             break;
         }
         rest = false;
-        for k in 0..I {
-            // SAFETY: `n - whole < R::N <= WIDEST` elements are left.
-            unsafe {
-                core::ptr::copy_nonoverlapping(
-                    inputs[k].add(whole),
-                    source[k].as_mut_ptr(),
-                    n - whole,
-                )
-            }
-            inputs[k] = source[k].as_ptr();
+        for (input, buffer) in inputs.iter_mut().zip(&mut source.0) {
+            // SAFETY: `0 < n - whole < R::N <= ROOM` elements are left.
+            unsafe { R::copy_in(input.add(whole), buffer.as_mut_ptr(), n - whole) }
+            *input = buffer.as_ptr();
         }
-        for k in 0..O {
-            outputs[k] = target[k].as_mut_ptr();
-        }
+        outputs = target.0.each_mut().map(|buffer| buffer.as_mut_ptr());
         end = R::N;
     }
     if whole < n {
-        for k in 0..O {
+        for (buffer, output) in target.0.iter().zip(arrays) {
             // SAFETY: as above.
-            unsafe {
-                core::ptr::copy_nonoverlapping(target[k].as_ptr(), arrays[k].add(whole), n - whole)
-            }
+            unsafe { R::copy_out(buffer.as_ptr(), output.add(whole), n - whole) }
         }
     }
 }
@@ -169,6 +229,8 @@ unsafe fn run<R: Io, const I: usize, const O: usize>(
 struct Value<A, R>(Params<R>, PhantomData<A>);
 /// grad f'(x).
 struct Backward<A, R>(Params<R>, PhantomData<A>);
+/// grad f'(x) from y = f(x).
+struct FromOutput<A, R>(Params<R>, PhantomData<A>);
 /// f(x) with the first parameter given per element.
 struct EachValue<A, R>(Params<R>, PhantomData<A>);
 /// grad f'(x), and grad times the derivative by the first parameter, given per element.
@@ -189,7 +251,7 @@ macro_rules! copy {
         impl<$($g: Copy),*> Copy for $t<$($g),*> {}
     )*};
 }
-copy!(Value<A, R>, Backward<A, R>, EachValue<A, R>, EachBackward<A, R>, GatedValue<G>, GatedBackward<G>);
+copy!(Value<A, R>, Backward<A, R>, FromOutput<A, R>, EachValue<A, R>, EachBackward<A, R>, GatedValue<G>, GatedBackward<G>);
 
 impl<A: Elementwise, R: Real> Step<R, 1, 1> for Value<A, R> {
     #[inline(always)]
@@ -201,6 +263,12 @@ impl<A: Elementwise, R: Real> Step<R, 2, 1> for Backward<A, R> {
     #[inline(always)]
     fn step(self, [x, g]: [R; 2]) -> [R; 1] {
         [g * A::slope(x, self.0)]
+    }
+}
+impl<A: Elementwise, R: Real> Step<R, 2, 1> for FromOutput<A, R> {
+    #[inline(always)]
+    fn step(self, [y, g]: [R; 2]) -> [R; 1] {
+        [g * A::slope_from_output(y, self.0)]
     }
 }
 impl<A: Elementwise, R: Real> Step<R, 2, 1> for EachValue<A, R> {
@@ -243,6 +311,19 @@ struct Within<F, W> {
     high: f32,
 }
 
+/// Where `x` is not between the bounds; one that is infinite costs nothing.
+#[inline(always)]
+fn outside<V: Lanes32>(x: V, low: f32, high: f32) -> Option<V::Mask> {
+    let below = V::splat(low).gt(x);
+    let above = x.gt(V::splat(high));
+    match (low > f32::NEG_INFINITY, high < f32::INFINITY) {
+        (false, false) => None,
+        (true, false) => Some(below),
+        (false, true) => Some(above),
+        (true, true) => Some(V::either(below, above)),
+    }
+}
+
 impl<V: Lanes32, F, W, const I: usize, const O: usize> Step<Paired<V>, I, O> for Within<F, W>
 where
     F: Step<Paired<V>, I, O>,
@@ -251,15 +332,7 @@ where
     #[inline(always)]
     fn step(self, x: [Paired<V>; I]) -> [Paired<V>; O] {
         let mut y = self.fast.step(x);
-        // A bound that is infinite costs nothing.
-        let below = V::splat(self.low).gt(x[0].0);
-        let above = x[0].0.gt(V::splat(self.high));
-        let outside = match (self.low > f32::NEG_INFINITY, self.high < f32::INFINITY) {
-            (false, false) => return y,
-            (true, false) => below,
-            (false, true) => above,
-            (true, true) => V::either(below, above),
-        };
+        let Some(outside) = outside(x[0].0, self.low, self.high) else { return y };
         if V::any(outside) {
             core::hint::cold_path();
             let mut lo = [Narrow(<V::Wide as Lanes>::splat(0.0)); I];
@@ -284,7 +357,7 @@ where
 
 /// The default parameters in every lane.
 #[inline(always)]
-fn defaults<A: Elementwise, R: Io>() -> Params<R> {
+fn defaults<A: Elementwise, R: Register>() -> Params<R> {
     let mut p = [R::set(0.0); MAX_PARAMS];
     let mut i = 0;
     while i < A::PARAMS.len() {
@@ -296,7 +369,7 @@ fn defaults<A: Elementwise, R: Io>() -> Params<R> {
 
 /// Whether `p` are the default parameters.
 #[inline(always)]
-fn is_default<A: Elementwise>(p: P<'_>) -> bool {
+pub(crate) fn is_default<A: Elementwise>(p: P<'_>) -> bool {
     let mut same = true;
     let mut i = 0;
     while i < A::PARAMS.len() {
@@ -310,7 +383,7 @@ fn is_default<A: Elementwise>(p: P<'_>) -> bool {
 
 /// The parameters in every lane.
 #[inline(always)]
-fn spread<R: Io>(p: P<'_>) -> Params<R> {
+fn spread<R: Register>(p: P<'_>) -> Params<R> {
     [R::set(p[0]), R::set(p[1]), R::set(p[2])]
 }
 
@@ -319,17 +392,35 @@ unsafe fn forward_f32<S: Simd, A: Elementwise>(x: *const f32, y: *mut f32, n: us
     match A::ROUTE {
         Route::Paired { value: (low, high), .. } if S::Block32::FUSED && is_default::<A>(p) => {
             let fast = Value::<A, Paired<S::Block32>>(defaults::<A, _>(), PhantomData);
-            let wide = Value::<A, Narrow<<S::Block32 as Lanes32>::Wide>>(defaults::<A, _>(), PhantomData);
+            let wide =
+                Value::<A, Narrow<<S::Block32 as Lanes32>::Wide>>(defaults::<A, _>(), PhantomData);
             // SAFETY: the caller's promise.
-            unsafe { run::<Paired<S::Block32>, 1, 1>([x], [y], n, Within { fast, wide, low, high }) }
+            unsafe {
+                run::<Paired<S::Block32>, 1, 1, WIDEST, _>(
+                    [x],
+                    [y],
+                    n,
+                    Within { fast, wide, low, high },
+                )
+            }
         }
         // SAFETY: the caller's promise.
         Route::Wide | Route::Paired { .. } => unsafe {
-            run::<Narrow<S::F64>, 1, 1>([x], [y], n, Value::<A, _>(spread(p), PhantomData))
+            run::<Narrow<S::F64>, 1, 1, WIDEST, _>(
+                [x],
+                [y],
+                n,
+                Value::<A, _>(spread(p), PhantomData),
+            )
         },
         // SAFETY: the caller's promise.
         Route::Single => unsafe {
-            run::<Single<S::F32>, 1, 1>([x], [y], n, Value::<A, _>(spread(p), PhantomData))
+            run::<Single<S::F32>, 1, 1, WIDEST, _>(
+                [x],
+                [y],
+                n,
+                Value::<A, _>(spread(p), PhantomData),
+            )
         },
     }
 }
@@ -337,7 +428,9 @@ unsafe fn forward_f32<S: Simd, A: Elementwise>(x: *const f32, y: *mut f32, n: us
 #[inline(always)]
 unsafe fn forward_f64<S: Simd, A: Elementwise>(x: *const f64, y: *mut f64, n: usize, p: P<'_>) {
     // SAFETY: the caller's promise.
-    unsafe { run::<Full<S::F64>, 1, 1>([x], [y], n, Value::<A, _>(spread(p), PhantomData)) }
+    unsafe {
+        run::<Full<S::F64>, 1, 1, WIDEST, _>([x], [y], n, Value::<A, _>(spread(p), PhantomData))
+    }
 }
 
 #[inline(always)]
@@ -351,19 +444,37 @@ unsafe fn backward_f32<S: Simd, A: Elementwise>(
     match A::ROUTE {
         Route::Paired { slope: (low, high), .. } if S::Block32::FUSED && is_default::<A>(p) => {
             let fast = Backward::<A, Paired<S::Block32>>(defaults::<A, _>(), PhantomData);
-            let wide = Backward::<A, Narrow<<S::Block32 as Lanes32>::Wide>>(defaults::<A, _>(), PhantomData);
+            let wide = Backward::<A, Narrow<<S::Block32 as Lanes32>::Wide>>(
+                defaults::<A, _>(),
+                PhantomData,
+            );
             // SAFETY: the caller's promise.
             unsafe {
-                run::<Paired<S::Block32>, 2, 1>([x, g], [dx], n, Within { fast, wide, low, high })
+                run::<Paired<S::Block32>, 2, 1, WIDEST, _>(
+                    [x, g],
+                    [dx],
+                    n,
+                    Within { fast, wide, low, high },
+                )
             }
         }
         // SAFETY: the caller's promise.
         Route::Wide | Route::Paired { .. } => unsafe {
-            run::<Narrow<S::F64>, 2, 1>([x, g], [dx], n, Backward::<A, _>(spread(p), PhantomData))
+            run::<Narrow<S::F64>, 2, 1, WIDEST, _>(
+                [x, g],
+                [dx],
+                n,
+                Backward::<A, _>(spread(p), PhantomData),
+            )
         },
         // SAFETY: the caller's promise.
         Route::Single => unsafe {
-            run::<Single<S::F32>, 2, 1>([x, g], [dx], n, Backward::<A, _>(spread(p), PhantomData))
+            run::<Single<S::F32>, 2, 1, WIDEST, _>(
+                [x, g],
+                [dx],
+                n,
+                Backward::<A, _>(spread(p), PhantomData),
+            )
         },
     }
 }
@@ -377,7 +488,40 @@ unsafe fn backward_f64<S: Simd, A: Elementwise>(
     p: P<'_>,
 ) {
     // SAFETY: the caller's promise.
-    unsafe { run::<Full<S::F64>, 2, 1>([x, g], [dx], n, Backward::<A, _>(spread(p), PhantomData)) }
+    unsafe {
+        run::<Full<S::F64>, 2, 1, WIDEST, _>(
+            [x, g],
+            [dx],
+            n,
+            Backward::<A, _>(spread(p), PhantomData),
+        )
+    }
+}
+
+#[inline(always)]
+unsafe fn from_output_f32<S: Simd, A: Elementwise>(
+    y: *const f32,
+    g: *const f32,
+    dx: *mut f32,
+    n: usize,
+    p: P<'_>,
+) {
+    let step = FromOutput::<A, Single<S::F32>>(spread(p), PhantomData);
+    // SAFETY: the caller's promise.
+    unsafe { run::<Single<S::F32>, 2, 1, WIDEST, _>([y, g], [dx], n, step) }
+}
+
+#[inline(always)]
+unsafe fn from_output_f64<S: Simd, A: Elementwise>(
+    y: *const f64,
+    g: *const f64,
+    dx: *mut f64,
+    n: usize,
+    p: P<'_>,
+) {
+    let step = FromOutput::<A, Full<S::F64>>(spread(p), PhantomData);
+    // SAFETY: the caller's promise.
+    unsafe { run::<Full<S::F64>, 2, 1, WIDEST, _>([y, g], [dx], n, step) }
 }
 
 #[inline(always)]
@@ -390,7 +534,12 @@ unsafe fn each_f32<S: Simd, A: Elementwise>(
 ) {
     // SAFETY: the caller's promise.
     unsafe {
-        run::<Narrow<S::F64>, 2, 1>([x, w], [y], n, EachValue::<A, _>(spread(p), PhantomData))
+        run::<Narrow<S::F64>, 2, 1, WIDEST, _>(
+            [x, w],
+            [y],
+            n,
+            EachValue::<A, _>(spread(p), PhantomData),
+        )
     }
 }
 
@@ -403,7 +552,14 @@ unsafe fn each_f64<S: Simd, A: Elementwise>(
     p: P<'_>,
 ) {
     // SAFETY: the caller's promise.
-    unsafe { run::<Full<S::F64>, 2, 1>([x, w], [y], n, EachValue::<A, _>(spread(p), PhantomData)) }
+    unsafe {
+        run::<Full<S::F64>, 2, 1, WIDEST, _>(
+            [x, w],
+            [y],
+            n,
+            EachValue::<A, _>(spread(p), PhantomData),
+        )
+    }
 }
 
 #[inline(always)]
@@ -419,7 +575,7 @@ unsafe fn each_backward_f32<S: Simd, A: Elementwise>(
 ) {
     // SAFETY: the caller's promise.
     unsafe {
-        run::<Narrow<S::F64>, 3, 2>(
+        run::<Narrow<S::F64>, 3, 2, WIDEST, _>(
             [x, w, g],
             [dx, dw],
             n,
@@ -441,7 +597,7 @@ unsafe fn each_backward_f64<S: Simd, A: Elementwise>(
 ) {
     // SAFETY: the caller's promise.
     unsafe {
-        run::<Full<S::F64>, 3, 2>(
+        run::<Full<S::F64>, 3, 2, WIDEST, _>(
             [x, w, g],
             [dx, dw],
             n,
@@ -457,19 +613,19 @@ unsafe fn gated_f32<S: Simd, G: Gated>(a: *const f32, b: *const f32, y: *mut f32
         Route::Paired { value: (low, high), .. } if S::Block32::FUSED => {
             let within = Within { fast: step, wide: step, low, high };
             // SAFETY: the caller's promise.
-            unsafe { run::<Paired<S::Block32>, 2, 1>([a, b], [y], n, within) }
+            unsafe { run::<Paired<S::Block32>, 2, 1, WIDEST, _>([a, b], [y], n, within) }
         }
         // SAFETY: the caller's promise.
-        Route::Single => unsafe { run::<Single<S::F32>, 2, 1>([a, b], [y], n, step) },
+        Route::Single => unsafe { run::<Single<S::F32>, 2, 1, WIDEST, _>([a, b], [y], n, step) },
         // SAFETY: the caller's promise.
-        _ => unsafe { run::<Narrow<S::F64>, 2, 1>([a, b], [y], n, step) },
+        _ => unsafe { run::<Narrow<S::F64>, 2, 1, WIDEST, _>([a, b], [y], n, step) },
     }
 }
 
 #[inline(always)]
 unsafe fn gated_f64<S: Simd, G: Gated>(a: *const f64, b: *const f64, y: *mut f64, n: usize) {
     // SAFETY: the caller's promise.
-    unsafe { run::<Full<S::F64>, 2, 1>([a, b], [y], n, GatedValue::<G>(PhantomData)) }
+    unsafe { run::<Full<S::F64>, 2, 1, WIDEST, _>([a, b], [y], n, GatedValue::<G>(PhantomData)) }
 }
 
 #[inline(always)]
@@ -486,12 +642,14 @@ unsafe fn gated_backward_f32<S: Simd, G: Gated>(
         Route::Paired { slope: (low, high), .. } if S::Block32::FUSED => {
             let within = Within { fast: step, wide: step, low, high };
             // SAFETY: the caller's promise.
-            unsafe { run::<Paired<S::Block32>, 3, 2>([a, b, g], [da, db], n, within) }
+            unsafe { run::<Paired<S::Block32>, 3, 2, WIDEST, _>([a, b, g], [da, db], n, within) }
         }
         // SAFETY: the caller's promise.
-        Route::Single => unsafe { run::<Single<S::F32>, 3, 2>([a, b, g], [da, db], n, step) },
+        Route::Single => unsafe {
+            run::<Single<S::F32>, 3, 2, WIDEST, _>([a, b, g], [da, db], n, step)
+        },
         // SAFETY: the caller's promise.
-        _ => unsafe { run::<Narrow<S::F64>, 3, 2>([a, b, g], [da, db], n, step) },
+        _ => unsafe { run::<Narrow<S::F64>, 3, 2, WIDEST, _>([a, b, g], [da, db], n, step) },
     }
 }
 
@@ -505,13 +663,333 @@ unsafe fn gated_backward_f64<S: Simd, G: Gated>(
     n: usize,
 ) {
     // SAFETY: the caller's promise.
-    unsafe { run::<Full<S::F64>, 3, 2>([a, b, g], [da, db], n, GatedBackward::<G>(PhantomData)) }
+    unsafe {
+        run::<Full<S::F64>, 3, 2, WIDEST, _>(
+            [a, b, g],
+            [da, db],
+            n,
+            GatedBackward::<G>(PhantomData),
+        )
+    }
 }
+
+/// Kernels of the half types, at levels with fused multiply-add.
+///
+/// Their registers are those of f32, read from and written to arrays of a half type. Only what is
+/// fast in f32 registers is here: functions of [`Route::Single`], and those of [`Route::Paired`]
+/// at default parameters. Elsewhere, and for registers with an input outside the bounds of
+/// `Paired`, the kernel for f32 is called, so that `Narrow` is not compiled once more.
+#[cfg(feature = "half")]
+mod half_kernels {
+    use super::*;
+
+    /// A kernel for f32 with all but its arrays.
+    pub(super) trait Call<const I: usize, const O: usize>: Copy {
+        /// # Safety
+        /// As of the kernel.
+        unsafe fn call(self, x: [*const f32; I], y: [*mut f32; O], n: usize);
+    }
+
+    impl Call<1, 1> for (Map<f32>, P<'_>) {
+        #[inline(always)]
+        unsafe fn call(self, [x]: [*const f32; 1], [y]: [*mut f32; 1], n: usize) {
+            // SAFETY: the caller's promise.
+            unsafe { self.0(x, y, n, self.1) }
+        }
+    }
+    impl Call<2, 1> for (Back<f32>, P<'_>) {
+        #[inline(always)]
+        unsafe fn call(self, [x, g]: [*const f32; 2], [dx]: [*mut f32; 1], n: usize) {
+            // SAFETY: the caller's promise.
+            unsafe { self.0(x, g, dx, n, self.1) }
+        }
+    }
+    impl Call<2, 1> for GatedMap<f32> {
+        #[inline(always)]
+        unsafe fn call(self, [a, b]: [*const f32; 2], [y]: [*mut f32; 1], n: usize) {
+            // SAFETY: the caller's promise.
+            unsafe { self(a, b, y, n) }
+        }
+    }
+    impl Call<3, 2> for GatedBack<f32> {
+        #[inline(always)]
+        unsafe fn call(self, [a, b, g]: [*const f32; 3], [da, db]: [*mut f32; 2], n: usize) {
+            // SAFETY: the caller's promise.
+            unsafe { self(a, b, g, da, db, n) }
+        }
+    }
+
+    /// A step for each of two registers.
+    #[derive(Clone, Copy)]
+    struct Twice<F>(F);
+
+    impl<R: Register, F, const I: usize, const O: usize> Step<Two<R>, I, O> for Twice<F>
+    where
+        F: Step<R, I, O>,
+    {
+        #[inline(always)]
+        fn step(self, x: [Two<R>; I]) -> [Two<R>; O] {
+            let mut y = [Two::set(0.0); O];
+            let mut half = 0;
+            while half < 2 {
+                let mut part = [R::set(0.0); I];
+                let mut k = 0;
+                while k < I {
+                    part[k] = x[k].0[half];
+                    k += 1;
+                }
+                let part = self.0.step(part);
+                k = 0;
+                while k < O {
+                    y[k].0[half] = part[k];
+                    k += 1;
+                }
+                half += 1;
+            }
+            y
+        }
+    }
+
+    /// `fast` if the register is between `low` and `high` (or NaN), else the kernel for f32.
+    #[derive(Clone, Copy)]
+    struct WithinOr<F, K> {
+        fast: F,
+        kernel: K,
+        low: f32,
+        high: f32,
+    }
+
+    impl<V: Lanes32, F, K, const I: usize, const O: usize> Step<Paired<V>, I, O> for WithinOr<F, K>
+    where
+        F: Step<Paired<V>, I, O>,
+        K: Call<I, O>,
+    {
+        #[inline(always)]
+        fn step(self, x: [Paired<V>; I]) -> [Paired<V>; O] {
+            let mut y = self.fast.step(x);
+            let Some(outside) = outside(x[0].0, self.low, self.high) else { return y };
+            if V::any(outside) {
+                core::hint::cold_path();
+                let mut from = [[0.0f32; WIDEST]; I];
+                let mut to = [[0.0f32; WIDEST]; O];
+                // SAFETY: a register has at most `WIDEST` lanes; the level is this one.
+                unsafe {
+                    for k in 0..I {
+                        x[k].0.store(from[k].as_mut_ptr());
+                    }
+                    let from = from.each_ref().map(|a| a.as_ptr());
+                    self.kernel.call(from, to.each_mut().map(|a| a.as_mut_ptr()), V::N);
+                    for k in 0..O {
+                        y[k] = Paired(V::load(to[k].as_ptr()));
+                    }
+                }
+            }
+            y
+        }
+    }
+
+    /// A definition and a half type.
+    pub(crate) trait Pair: 'static {
+        type A: Elementwise;
+        type H: Half;
+    }
+    impl<A: Elementwise, H: Half> Pair for (A, H) {
+        type A = A;
+        type H = H;
+    }
+
+    /// A gated definition and a half type.
+    pub(crate) trait GatedPair: 'static {
+        type G: Gated;
+        type H: Half;
+    }
+    impl<G: Gated, H: Half> GatedPair for (G, H) {
+        type G = G;
+        type H = H;
+    }
+
+    const fn is_single(route: Route) -> bool {
+        matches!(route, Route::Single)
+    }
+
+    const fn value_bounds(route: Route) -> (f32, f32) {
+        match route {
+            Route::Paired { value, .. } => value,
+            _ => (f32::NEG_INFINITY, f32::INFINITY),
+        }
+    }
+
+    const fn slope_bounds(route: Route) -> (f32, f32) {
+        match route {
+            Route::Paired { slope, .. } => slope,
+            _ => (f32::NEG_INFINITY, f32::INFINITY),
+        }
+    }
+
+    /// One body of a kernel: in `Single` registers, or in `Paired` ones within bounds.
+    macro_rules! loops {
+        ($S:ident, $H:ty, $route:expr, $bounds:ident, $i:literal, $o:literal, $x:expr, $y:expr, $n:expr,
+         single: $single:expr, paired: $paired:expr, kernel: $kernel:expr) => {
+            if const { !$S::F32::FUSED } {
+                unreachable!("the baseline has no kernels of half types")
+            } else if const { is_single($route) } {
+                // SAFETY: the caller's promise.
+                unsafe {
+                    run::<Two<Single<$S::F32>>, $i, $o, { 2 * WIDEST }, $H>(
+                        $x,
+                        $y,
+                        $n,
+                        Twice($single),
+                    )
+                }
+            } else {
+                let (low, high) = const { $bounds($route) };
+                let step = WithinOr { fast: $paired, kernel: $kernel, low, high };
+                // SAFETY: the caller's promise.
+                unsafe {
+                    run::<Two<Paired<$S::F32>>, $i, $o, { 2 * WIDEST }, $H>($x, $y, $n, Twice(step))
+                }
+            }
+        };
+    }
+
+    #[inline(always)]
+    unsafe fn forward<S: Simd, B: Pair>(
+        x: *const B::H,
+        y: *mut B::H,
+        n: usize,
+        p: P<'_>,
+        kernel: Map<f32>,
+    ) {
+        loops!(S, B::H, B::A::ROUTE, value_bounds, 1, 1, [x], [y], n,
+            single: Value::<B::A, _>(spread(p), PhantomData),
+            paired: Value::<B::A, _>(defaults::<B::A, _>(), PhantomData),
+            kernel: (kernel, p));
+    }
+
+    #[inline(always)]
+    unsafe fn backward<S: Simd, B: Pair>(
+        x: *const B::H,
+        g: *const B::H,
+        dx: *mut B::H,
+        n: usize,
+        p: P<'_>,
+        kernel: Back<f32>,
+    ) {
+        loops!(S, B::H, B::A::ROUTE, slope_bounds, 2, 1, [x, g], [dx], n,
+            single: Backward::<B::A, _>(spread(p), PhantomData),
+            paired: Backward::<B::A, _>(defaults::<B::A, _>(), PhantomData),
+            kernel: (kernel, p));
+    }
+
+    #[inline(always)]
+    unsafe fn from_output<S: Simd, B: Pair>(
+        y: *const B::H,
+        g: *const B::H,
+        dx: *mut B::H,
+        n: usize,
+        p: P<'_>,
+    ) {
+        let step = FromOutput::<B::A, Single<S::F32>>(spread(p), PhantomData);
+        if const { !S::F32::FUSED } {
+            unreachable!("the baseline has no kernels of half types");
+        }
+        // SAFETY: the caller's promise.
+        unsafe {
+            run::<Two<Single<S::F32>>, 2, 1, { 2 * WIDEST }, B::H>([y, g], [dx], n, Twice(step))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn gated<S: Simd, B: GatedPair>(
+        a: *const B::H,
+        b: *const B::H,
+        y: *mut B::H,
+        n: usize,
+        kernel: GatedMap<f32>,
+    ) {
+        let step = GatedValue::<B::G>(PhantomData);
+        loops!(S, B::H, B::G::ROUTE, value_bounds, 2, 1, [a, b], [y], n,
+            single: step, paired: step, kernel: kernel);
+    }
+
+    #[inline(always)]
+    #[allow(clippy::too_many_arguments)]
+    unsafe fn gated_backward<S: Simd, B: GatedPair>(
+        a: *const B::H,
+        b: *const B::H,
+        g: *const B::H,
+        da: *mut B::H,
+        db: *mut B::H,
+        n: usize,
+        kernel: GatedBack<f32>,
+    ) {
+        let step = GatedBackward::<B::G>(PhantomData);
+        loops!(S, B::H, B::G::ROUTE, slope_bounds, 3, 2, [a, b, g], [da, db], n,
+            single: step, paired: step, kernel: kernel);
+    }
+
+    per_level!(fn map_half<B: Pair>(x: *const B::H, y: *mut B::H, n: usize, p: P<'_>, kernel: Map<f32>) = forward);
+    per_level!(fn back_half<B: Pair>(x: *const B::H, g: *const B::H, dx: *mut B::H, n: usize, p: P<'_>, kernel: Back<f32>) = backward);
+    per_level!(fn from_output_half<B: Pair>(y: *const B::H, g: *const B::H, dx: *mut B::H, n: usize, p: P<'_>) = from_output);
+    per_level!(fn gated_map_half<B: GatedPair>(a: *const B::H, b: *const B::H, y: *mut B::H, n: usize, kernel: GatedMap<f32>) = gated);
+    per_level!(fn gated_back_half<B: GatedPair>(a: *const B::H, b: *const B::H, g: *const B::H, da: *mut B::H, db: *mut B::H, n: usize, kernel: GatedBack<f32>) = gated_backward);
+
+    type HalfMap<H> = unsafe fn(*const H, *mut H, usize, P<'_>, Map<f32>);
+    type HalfBack<H> = unsafe fn(*const H, *const H, *mut H, usize, P<'_>, Back<f32>);
+    type HalfGatedMap<H> = unsafe fn(*const H, *const H, *mut H, usize, GatedMap<f32>);
+    type HalfGatedBack<H> =
+        unsafe fn(*const H, *const H, *const H, *mut H, *mut H, usize, GatedBack<f32>);
+
+    /// The kernels of an elementwise function for a half type: value and slope unless it is wide.
+    #[derive(Clone, Copy)]
+    pub(crate) struct HalfKernels<H: 'static> {
+        pub(crate) map: Option<PerLevel<HalfMap<H>>>,
+        pub(crate) back: Option<PerLevel<HalfBack<H>>>,
+        pub(crate) from_output: Option<PerLevel<Back<H>>>,
+    }
+
+    impl<H: Half> HalfKernels<H> {
+        pub(crate) const fn of<A: Elementwise>() -> Self {
+            let wide = matches!(A::ROUTE, Route::Wide);
+            HalfKernels {
+                map: if wide { None } else { Some(map_half::<(A, H)>()) },
+                back: if wide { None } else { Some(back_half::<(A, H)>()) },
+                from_output: if A::CLAIMS.from_output.is_some() {
+                    Some(from_output_half::<(A, H)>())
+                } else {
+                    None
+                },
+            }
+        }
+    }
+
+    /// The kernels of a gated function for a half type, unless it is wide.
+    #[derive(Clone, Copy)]
+    pub(crate) struct HalfGatedKernels<H: 'static> {
+        pub(crate) map: Option<PerLevel<HalfGatedMap<H>>>,
+        pub(crate) back: Option<PerLevel<HalfGatedBack<H>>>,
+    }
+
+    impl<H: Half> HalfGatedKernels<H> {
+        pub(crate) const fn of<G: Gated>() -> Self {
+            let wide = matches!(G::ROUTE, Route::Wide);
+            HalfGatedKernels {
+                map: if wide { None } else { Some(gated_map_half::<(G, H)>()) },
+                back: if wide { None } else { Some(gated_back_half::<(G, H)>()) },
+            }
+        }
+    }
+}
+#[cfg(feature = "half")]
+pub(crate) use half_kernels::{HalfGatedKernels, HalfKernels};
 
 per_level!(fn map_32<A: Elementwise>(x: *const f32, y: *mut f32, n: usize, p: P<'_>) = forward_f32);
 per_level!(fn map_64<A: Elementwise>(x: *const f64, y: *mut f64, n: usize, p: P<'_>) = forward_f64);
 per_level!(fn back_32<A: Elementwise>(x: *const f32, g: *const f32, dx: *mut f32, n: usize, p: P<'_>) = backward_f32);
 per_level!(fn back_64<A: Elementwise>(x: *const f64, g: *const f64, dx: *mut f64, n: usize, p: P<'_>) = backward_f64);
+per_level!(fn from_output_32<A: Elementwise>(y: *const f32, g: *const f32, dx: *mut f32, n: usize, p: P<'_>) = from_output_f32);
+per_level!(fn from_output_64<A: Elementwise>(y: *const f64, g: *const f64, dx: *mut f64, n: usize, p: P<'_>) = from_output_f64);
 per_level!(fn each_map_32<A: Elementwise>(x: *const f32, w: *const f32, y: *mut f32, n: usize, p: P<'_>) = each_f32);
 per_level!(fn each_map_64<A: Elementwise>(x: *const f64, w: *const f64, y: *mut f64, n: usize, p: P<'_>) = each_f64);
 per_level!(fn each_back_32<A: Elementwise>(x: *const f32, w: *const f32, g: *const f32, dx: *mut f32, dw: *mut f32, n: usize, p: P<'_>) = each_backward_f32);
@@ -537,6 +1015,8 @@ pub(crate) type GatedBack<T> = unsafe fn(*const T, *const T, *const T, *mut T, *
 pub(crate) struct Kernels<T: 'static> {
     pub(crate) map: PerLevel<Map<T>>,
     pub(crate) back: PerLevel<Back<T>>,
+    /// `back` from the output, where the definition has it.
+    pub(crate) from_output: Option<PerLevel<Back<T>>>,
 }
 
 /// The kernels of a function whose first parameter may be given per element, for one type.

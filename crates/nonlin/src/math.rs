@@ -12,7 +12,12 @@ pub(crate) mod full;
 pub(crate) mod narrow;
 pub(crate) mod paired;
 pub(crate) mod table;
-#[allow(clippy::approx_constant, clippy::excessive_precision, clippy::unreadable_literal, reason = "generated")]
+#[allow(
+    clippy::approx_constant,
+    clippy::excessive_precision,
+    clippy::unreadable_literal,
+    reason = "generated"
+)]
 pub(crate) mod tables;
 
 use crate::simd::Lanes;

@@ -163,6 +163,48 @@ pub trait NdActivation: Activation {
         elementwise([x, grad], [dx], &|[x, grad], [dx]| self.backward(x, grad, dx));
         Ok(())
     }
+
+    /// `grad f'(x)` from the saved output y = f(x), for every element; the result has the memory
+    /// order of `y`. See [`Activation::backward_from_output`].
+    ///
+    /// ```
+    /// use ndarray::array;
+    /// use nonlin::{NdActivation, Tanh};
+    /// let dx = Tanh.backward_from_output_nd(&array![0.0f32, 0.5], &array![5.0, 4.0])?;
+    /// assert_eq!(dx, array![5.0, 3.0]);
+    /// # Ok::<(), nonlin::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If the shapes differ, or the function has no such form, or a parameter forbids it.
+    fn backward_from_output_nd<T: Element, D: Dimension>(
+        &self,
+        y: &ArrayRef<T, D>,
+        grad: &ArrayRef<T, D>,
+    ) -> Result<Array<T, D>, Error> {
+        let mut dx = like(y);
+        self.backward_from_output_nd_into(y, grad, &mut dx)?;
+        Ok(dx)
+    }
+
+    /// `grad f'(x)` from the saved output y = f(x), for every element, into `dx`.
+    ///
+    /// # Errors
+    /// As of [`backward_from_output_nd`](Self::backward_from_output_nd).
+    fn backward_from_output_nd_into<T: Element, D: Dimension>(
+        &self,
+        y: &ArrayRef<T, D>,
+        grad: &ArrayRef<T, D>,
+        dx: &mut ArrayRef<T, D>,
+    ) -> Result<(), Error> {
+        same_shape("grad", grad.shape(), "y", y.shape())?;
+        same_shape("dx", dx.shape(), "y", y.shape())?;
+        self.function().check_from_output()?;
+        elementwise([y, grad], [dx], &|[y, grad], [dx]| {
+            self.backward_from_output(y, grad, dx).expect("checked above");
+        });
+        Ok(())
+    }
 }
 
 impl<A: Activation + ?Sized> NdActivation for A {}

@@ -160,6 +160,105 @@ pub trait Lanes32: Lanes<Elem = f32> {
     fn add_shifted(self, t: Self) -> Self;
     /// The inverse of `widen`, rounding to nearest even.
     fn narrow(lo: Self::Wide, hi: Self::Wide) -> Self;
+    /// Reads `2 N` numbers into two registers. Which of them goes where is the level's choice,
+    /// and the same as of `store_bf16`.
+    ///
+    /// # Safety
+    /// `p` must be valid for reading `2 N` numbers; any alignment will do.
+    #[cfg(feature = "half")]
+    #[inline(always)]
+    unsafe fn load_bf16(p: *const half::bf16) -> [Self; 2] {
+        let wide = |v: half::bf16| f32::from_bits(u32::from(v.to_bits()) << 16);
+        // SAFETY: the caller's promise.
+        unsafe { load_one_by_one(p, wide) }
+    }
+    /// Rounds to nearest even, subnormal numbers included, and writes the `2 N` numbers of `v`.
+    /// A NaN stays one unless its upper half is all ones and its lower half is not 0, which no
+    /// operation makes of bf16 numbers.
+    ///
+    /// # Safety
+    /// `p` must be valid for writing `2 N` numbers; any alignment will do.
+    #[cfg(feature = "half")]
+    #[inline(always)]
+    unsafe fn store_bf16(v: [Self; 2], p: *mut half::bf16) {
+        // SAFETY: the caller's promise.
+        unsafe { store_one_by_one(v, p, crate::halves::round_bf16) }
+    }
+    /// Reads `2 N` numbers into two registers, as `load_bf16` does.
+    ///
+    /// # Safety
+    /// `p` must be valid for reading `2 N` numbers; any alignment will do.
+    #[cfg(feature = "half")]
+    #[inline(always)]
+    unsafe fn load_f16(p: *const half::f16) -> [Self; 2] {
+        // SAFETY: the caller's promise.
+        unsafe { load_one_by_one(p, half::f16::to_f32) }
+    }
+    /// Rounds to nearest even and writes the `2 N` numbers of `v`.
+    ///
+    /// # Safety
+    /// `p` must be valid for writing `2 N` numbers; any alignment will do.
+    #[cfg(feature = "half")]
+    #[inline(always)]
+    unsafe fn store_f16(v: [Self; 2], p: *mut half::f16) {
+        // SAFETY: the caller's promise.
+        unsafe { store_one_by_one(v, p, half::f16::from_f32) }
+    }
+    /// Copies `0 < n <= 2 N` words to the start of a buffer of `2 N`, for a load of all of them. What
+    /// was stored in parts is not forwarded to such a load, so a masked load pays.
+    ///
+    /// # Safety
+    /// `from` must be valid for reading `n` words, `to` for writing `2 N`.
+    #[cfg(feature = "half")]
+    #[inline(always)]
+    unsafe fn copy_in(from: *const u16, to: *mut u16, n: usize) {
+        // SAFETY: the caller's promise.
+        unsafe { core::ptr::copy_nonoverlapping(from, to, n) }
+    }
+    /// Copies the first `0 < n <= 2 N` words of a buffer of `2 N`.
+    ///
+    /// # Safety
+    /// `from` must be valid for reading `2 N` words, `to` for writing `n`.
+    #[cfg(feature = "half")]
+    #[inline(always)]
+    unsafe fn copy_out(from: *const u16, to: *mut u16, n: usize) {
+        // SAFETY: the caller's promise.
+        unsafe { core::ptr::copy_nonoverlapping(from, to, n) }
+    }
+}
+
+/// Two registers of numbers that are widened one by one.
+///
+/// # Safety
+/// `p` must be valid for reading `2 N` numbers.
+#[cfg(feature = "half")]
+#[inline(always)]
+unsafe fn load_one_by_one<V: Lanes32, H: Copy>(p: *const H, wide: impl Fn(H) -> f32) -> [V; 2] {
+    let mut a = [0.0f32; 32];
+    for (i, v) in a.iter_mut().enumerate().take(2 * V::N) {
+        // SAFETY: the caller's promise.
+        *v = wide(unsafe { p.add(i).read_unaligned() });
+    }
+    // SAFETY: a register has at most 16 lanes.
+    unsafe { [V::load(a.as_ptr()), V::load(a.as_ptr().add(V::N))] }
+}
+
+/// Writes the numbers of two registers, rounded one by one.
+///
+/// # Safety
+/// `p` must be valid for writing `2 N` numbers.
+#[cfg(feature = "half")]
+#[inline(always)]
+unsafe fn store_one_by_one<V: Lanes32, H>(v: [V; 2], p: *mut H, round: impl Fn(f32) -> H) {
+    let mut a = [0.0f32; 32];
+    // SAFETY: a register has at most 16 lanes; the caller's promise.
+    unsafe {
+        v[0].store(a.as_mut_ptr());
+        v[1].store(a.as_mut_ptr().add(V::N));
+        for (i, v) in a.iter().enumerate().take(2 * V::N) {
+            p.add(i).write_unaligned(round(*v));
+        }
+    }
 }
 
 /// A family of registers: what an instruction-set level provides.

@@ -1,6 +1,6 @@
 //! What callers are told: the exact words.
 
-use nonlin::{Activation, Exec, Gelu, Layout, Level, gated, get, get_approximate, rowwise};
+use nonlin::{Activation, Exec, Gelu, Layout, Level, Tanh, gated, get, get_approximate, rowwise};
 
 #[track_caller]
 fn says<T>(r: Result<T, nonlin::Error>, text: &str) {
@@ -55,6 +55,46 @@ fn parameters() {
     );
     assert_eq!(elu.with("Alpha", 0.5).unwrap(), elu.with_index(0, 0.5).unwrap());
     assert_ne!(elu.with("alpha", 0.5).unwrap(), elu);
+}
+
+#[test]
+fn backward_from_output() {
+    let exec = Exec::new();
+    let run = |name: &str, params: &[(&str, f64)]| {
+        let mut f = get(name).unwrap();
+        for (p, v) in params {
+            f = f.with(p, *v).unwrap();
+        }
+        let mut dx = [7.0f32];
+        let result = f.backward_from_output(&[0.5], &[2.0], &mut dx);
+        let mut grad = [7.0f32];
+        assert_eq!(exec.backward_from_output_in_place(&f, &[0.5], &mut grad), result);
+        if result.is_err() {
+            assert_eq!((dx, grad), ([7.0], [7.0]), "{name} has written");
+        }
+        result
+    };
+    says(
+        run("gelu", &[]),
+        "the output of `gelu` does not determine its slope; run backward from the input",
+    );
+    says(
+        run("leaky_relu", &[("negative_slope", -0.5)]),
+        "`negative_slope` of `leaky_relu` is -0.5; backward from the output needs at least 0: run it from the input",
+    );
+    says(
+        run("rrelu", &[("upper", -0.25)]),
+        "`upper` of `rrelu` is -0.25; backward from the output needs at least 0: run it from the input",
+    );
+    says(
+        run("elu", &[("alpha", -1.0)]),
+        "`alpha` of `elu` is -1; backward from the output needs at least 0: run it from the input",
+    );
+    for (name, params) in
+        [("elu", ("alpha", 0.0)), ("prelu", ("weight", -0.0)), ("celu", ("alpha", 0.5))]
+    {
+        assert_eq!(run(name, &[params]), Ok(()));
+    }
 }
 
 #[test]
@@ -119,6 +159,18 @@ fn lengths() {
     assert_eq!(
         panic_of(move || Gelu.backward_in_place(&x, &mut y)),
         "grad has 2 elements, x has 3: they must be equal"
+    );
+    assert_eq!(
+        panic_of(move || drop(Tanh.backward_from_output(&x, &y, &mut [0.0; 3]))),
+        "grad has 2 elements, y has 3: they must be equal"
+    );
+    assert_eq!(
+        panic_of(move || drop(Tanh.backward_from_output(&x, &x, &mut y))),
+        "dx has 2 elements, y has 3: they must be equal"
+    );
+    assert_eq!(
+        panic_of(move || drop(Tanh.backward_from_output_in_place(&x, &mut y))),
+        "grad has 2 elements, y has 3: they must be equal"
     );
     let glu = gated("glu").unwrap();
     assert_eq!(

@@ -35,6 +35,11 @@ fn reported<A: Elementwise>(wanted: &[&str]) -> Vec<&'static str> {
     run("f64", &mut |r| {
         check_accuracy(r, f, &x64, Bound { value: bound.f64.0, slope: bound.f64.1 })
     });
+    if f.claims().from_output.is_some() {
+        run("from output", &mut |r| {
+            check_from_output(r, f, &x32);
+        });
+    }
     run("formula", &mut |r| check_formula(r, f));
     run("nan", &mut |r| check_nan::<f32>(r, f));
     run("limits", &mut |r| check_limits::<f32>(r, f));
@@ -248,6 +253,40 @@ fault!(
     sign_of_zero: "tanh(x)", TANH, ["signed zero", "odd"],
     |x, _| x.tanh() + x.lit(0.0), slope |x, _| x.jet(Prim::Tanh).slope()
 );
+
+/// Backward from the output: `1 - y` for `1 - y^2`, a bound below the error, and a claim alone.
+#[test]
+fn from_output() {
+    macro_rules! broken {
+        ($name:ident, $bound:expr, |$y:ident| $slope:expr) => {
+            #[derive(Clone, Copy)]
+            struct $name;
+            impl Elementwise for $name {
+                const META: Meta = Meta::new("tanh", "tanh(x)");
+                const CLAIMS: Claims = Claims { from_output: Some(($bound, $bound)), ..TANH };
+                fn value<T: Real>(x: T, _: Params<T>) -> T {
+                    x.tanh()
+                }
+                fn slope_from_output<T: Real>($y: T, _: Params<T>) -> T {
+                    $slope
+                }
+            }
+            found::<$name>(&["from output"]);
+        };
+    }
+    broken!(WrongFormula, 3.0, |y| y.lit(1.0) - y);
+    broken!(BoundTooSmall, 0.5, |y| (y.lit(1.0) - y) * (y.lit(1.0) + y));
+    #[derive(Clone, Copy)]
+    struct ClaimAlone;
+    impl Elementwise for ClaimAlone {
+        const META: Meta = Meta::new("tanh", "tanh(x)");
+        const CLAIMS: Claims = Claims { from_output: Some((3.0, 3.0)), ..TANH };
+        fn value<T: Real>(x: T, _: Params<T>) -> T {
+            x.tanh()
+        }
+    }
+    found::<ClaimAlone>(&["from output"]);
+}
 
 /// A loop over a part of arrays.
 type Loop<'f> = &'f dyn Fn(&[f32], &mut [f32], core::ops::Range<usize>);

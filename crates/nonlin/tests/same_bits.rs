@@ -6,7 +6,7 @@ mod common;
 use common::*;
 use core::mem::MaybeUninit;
 use nonlin::{Activation, Exec, Function, bf16, f16, functions, gated_functions};
-use nonlin_testkit::samples::uniform;
+use nonlin_testkit::samples::{half_patterns, uniform};
 
 fn all(check: impl Fn(&mut Report, &Function)) {
     let mut r = Report::default();
@@ -144,7 +144,7 @@ fn lengths_and_alignments_f64() {
 
 #[test]
 fn lengths_and_alignments_of_halves() {
-    let some = |f: &&Function| ["gelu", "relu", "softplus"].contains(&f.name());
+    let some = |f: &&Function| ["gelu", "relu", "softplus", "hard_sigmoid"].contains(&f.name());
     let mut r = Report::default();
     for f in functions().iter().filter(some) {
         lengths::<f16>(&mut r, f);
@@ -160,6 +160,7 @@ fn lengths_and_alignments_of_gated_units() {
         gated_lengths::<f32>(&mut r, u);
         gated_lengths::<f64>(&mut r, u);
         gated_lengths::<f16>(&mut r, u);
+        gated_lengths::<bf16>(&mut r, u);
     }
     r.finish();
 }
@@ -195,6 +196,97 @@ fn gated_lengths<T: Number>(r: &mut Report, u: &nonlin::GatedFunction) {
             });
         }
     }
+}
+
+/// A half type's result is that of f32, rounded, though it has loops of its own.
+fn halves_agree<T: Number>(r: &mut Report, f: &Function, round: impl Fn(f32) -> T) {
+    let x: Vec<T> = half_patterns();
+    let g = uniform::<T>(-3.0, 3.0, x.len() as u64, 9);
+    let wide = |v: &[T]| -> Vec<f32> { v.iter().map(|v| v.wide() as f32).collect() };
+    let (x32, g32) = (wide(&x), wide(&g));
+    for level in levels() {
+        let exec = at(level);
+        let mut check = |what: &str, got: Vec<T>, want: Vec<f32>| {
+            let want: Vec<T> = want.into_iter().map(&round).collect();
+            let i = first_difference(&got, &want);
+            r.need(i.is_none(), || {
+                let i = i.unwrap();
+                format!(
+                    "{f:?} {} {level} {what} at {:?}: {:?}, by way of f32 {:?}",
+                    T::NAME_OF,
+                    x[i],
+                    got[i],
+                    want[i]
+                )
+            });
+        };
+        check("forward", forward(&exec, f, &x), forward(&exec, f, &x32));
+        check("derivative", derivative(&exec, f, &x), derivative(&exec, f, &x32));
+        let mut dx = (vec![T::default(); x.len()], vec![0.0f32; x.len()]);
+        exec.backward(f, &x, &g, &mut dx.0);
+        exec.backward(f, &x32, &g32, &mut dx.1);
+        check("backward", dx.0, dx.1);
+        if f.claims().from_output.is_some() {
+            let mut dx = (vec![T::default(); x.len()], vec![0.0f32; x.len()]);
+            let a = exec.backward_from_output(f, &x, &g, &mut dx.0);
+            let b = exec.backward_from_output(f, &x32, &g32, &mut dx.1);
+            assert_eq!(a, b);
+            check("from output", dx.0, dx.1);
+        }
+    }
+}
+
+#[test]
+fn halves_by_way_of_f32() {
+    let mut r = Report::default();
+    let others = [("elu", 0.5), ("leaky_relu", 0.3), ("silu", 1.702), ("hard_sigmoid", 0.2)];
+    let others = others.map(|(name, v)| nonlin::get(name).unwrap().with_index(0, v).unwrap());
+    for f in functions().iter().chain(&others) {
+        halves_agree::<f16>(&mut r, f, f16::from_f32);
+        halves_agree::<bf16>(&mut r, f, bf16::from_f32);
+    }
+    r.finish();
+}
+
+fn gated_halves_agree<T: Number>(
+    r: &mut Report,
+    u: &nonlin::GatedFunction,
+    round: impl Fn(f32) -> T,
+) {
+    let a: Vec<T> = half_patterns();
+    let n = a.len();
+    let (b, g) = (uniform::<T>(-9.0, 9.0, n as u64, 3), uniform::<T>(-3.0, 3.0, n as u64, 9));
+    let wide = |v: &[T]| -> Vec<f32> { v.iter().map(|v| v.wide() as f32).collect() };
+    let (a32, b32, g32) = (wide(&a), wide(&b), wide(&g));
+    for level in levels() {
+        let exec = at(level);
+        let mut got: [Vec<T>; 3] = core::array::from_fn(|_| vec![T::default(); n]);
+        let mut want: [Vec<f32>; 3] = core::array::from_fn(|_| vec![0.0; n]);
+        let [y, da, db] = &mut got;
+        u.forward_with(&exec, &a, &b, y);
+        u.backward_with(&exec, &a, &b, &g, da, db);
+        let [y, da, db] = &mut want;
+        u.forward_with(&exec, &a32, &b32, y);
+        u.backward_with(&exec, &a32, &b32, &g32, da, db);
+        for (what, (got, want)) in ["y", "da", "db"].iter().zip(got.iter().zip(want)) {
+            let want: Vec<T> = want.into_iter().map(&round).collect();
+            let i = first_difference(got, &want);
+            r.need(i.is_none(), || {
+                let i = i.unwrap();
+                format!("{} {} {level} {what} at {:?}, {:?}", u.name(), T::NAME_OF, a[i], b[i])
+            });
+        }
+    }
+}
+
+#[test]
+fn gated_halves_by_way_of_f32() {
+    let mut r = Report::default();
+    for u in gated_functions() {
+        gated_halves_agree::<f16>(&mut r, u, f16::from_f32);
+        gated_halves_agree::<bf16>(&mut r, u, bf16::from_f32);
+    }
+    r.finish();
 }
 
 /// Every way to carry a call out that must not show in the result.

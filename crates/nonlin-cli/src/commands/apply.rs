@@ -8,6 +8,7 @@ mod numbers;
 use std::path::Path;
 
 use anyhow::{Result, bail, ensure};
+use nonlin::Activation;
 
 use crate::args::Apply;
 use crate::chosen::Chosen;
@@ -47,6 +48,18 @@ fn mode(args: &Apply, function: &Chosen) -> Result<Mode> {
     ensure!(args.train || args.seed.is_none(), "--seed has an effect with --train only; add it");
     if args.backward.is_some() {
         return Ok(Mode::Backward);
+    }
+    if args.backward_from_output.is_some() {
+        match function {
+            // Nothing to compute: what is wrong with the function shows before files are opened.
+            Chosen::Elementwise(f) => f.backward_from_output::<f32>(&[], &[], &mut [])?,
+            Chosen::Rows(_) => {}
+            Chosen::Gated(_) => {
+                bail!("the output of `{name}` does not determine its slopes; use --backward")
+            }
+        }
+        ensure!(!args.train, "the slopes of --train are drawn per input; use --backward");
+        return Ok(Mode::BackwardFromOutput);
     }
     match (&args.derivative, function) {
         (None, _) => Ok(Mode::Forward),

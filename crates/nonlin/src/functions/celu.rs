@@ -26,6 +26,7 @@ impl Elementwise for Celu {
         monotone: true,
         zeros: &[0.0],
         bounds: Bounds::paired(1.0, 0.9),
+        from_output: Some((1.0, 1.0)),
         ..Claims::new((-1.0, f64::INFINITY), (0.0, 1.0))
     };
     const ROUTE: Route =
@@ -41,5 +42,12 @@ impl Elementwise for Celu {
     fn slope<T: Real>(x: T, [alpha, ..]: Params<T>) -> T {
         let s = x.split(0.0);
         s.join(x.lit(1.0), (s.lo * (x.lit(1.0) / alpha)).exp())
+    }
+
+    /// `e^(x / alpha)` is `y / alpha + 1`.
+    #[inline(always)]
+    fn slope_from_output<T: Real>(y: T, [alpha, ..]: Params<T>) -> T {
+        let s = y.split(0.0);
+        s.join(y.lit(1.0), s.lo * (y.lit(1.0) / alpha) + y.lit(1.0))
     }
 }

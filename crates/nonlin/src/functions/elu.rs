@@ -28,6 +28,7 @@ impl Elementwise for Elu {
         monotone: true,
         zeros: &[0.0],
         bounds: Bounds::paired(1.0, 0.9),
+        from_output: Some((1.0, 1.0)),
         ..Claims::new((-1.0, f64::INFINITY), (0.0, 1.0))
     };
     const ROUTE: Route =
@@ -43,5 +44,12 @@ impl Elementwise for Elu {
     fn slope<T: Real>(x: T, [alpha, ..]: Params<T>) -> T {
         let s = x.split(0.0);
         s.join(x.lit(1.0), s.lo.exp_times(alpha))
+    }
+
+    /// `alpha e^x` is `y + alpha`.
+    #[inline(always)]
+    fn slope_from_output<T: Real>(y: T, [alpha, ..]: Params<T>) -> T {
+        let s = y.split(0.0);
+        s.join(y.lit(1.0), s.lo + alpha)
     }
 }

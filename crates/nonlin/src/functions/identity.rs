@@ -25,6 +25,7 @@ impl Elementwise for Identity {
         idempotent: true,
         zeros: &[0.0],
         bounds: Bounds::EXACT,
+        from_output: Some((0.0, 0.0)),
         ..Claims::new((f64::NEG_INFINITY, f64::INFINITY), (1.0, 1.0))
     };
     const ROUTE: Route = Route::Single;
@@ -37,5 +38,11 @@ impl Elementwise for Identity {
     #[inline(always)]
     fn slope<T: Real>(x: T, _: Params<T>) -> T {
         x.split(0.0).join(x.lit(1.0), x.lit(1.0))
+    }
+
+    /// 1.
+    #[inline(always)]
+    fn slope_from_output<T: Real>(y: T, p: Params<T>) -> T {
+        Self::slope(y, p)
     }
 }

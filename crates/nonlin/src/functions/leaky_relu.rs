@@ -25,6 +25,7 @@ impl Elementwise for LeakyRelu {
         zeros: &[0.0],
         kinks: &[Kink { at: 0.0, left: 0.01, right: 1.0, chosen: 0.01 }],
         bounds: Bounds::EXACT_SLOPE,
+        from_output: Some((0.01, 0.01)),
         ..Claims::new((f64::NEG_INFINITY, f64::INFINITY), (0.01, 1.0))
     };
     const ROUTE: Route = Route::Single;
@@ -38,5 +39,11 @@ impl Elementwise for LeakyRelu {
     #[inline(always)]
     fn slope<T: Real>(x: T, [negative_slope, ..]: Params<T>) -> T {
         x.split(0.0).join(x.lit(1.0), negative_slope)
+    }
+
+    /// y is positive where x is, if no slope is negative.
+    #[inline(always)]
+    fn slope_from_output<T: Real>(y: T, p: Params<T>) -> T {
+        Self::slope(y, p)
     }
 }

@@ -23,6 +23,7 @@ impl Elementwise for LogSigmoid {
         lipschitz: 1.0,
         monotone: true,
         bounds: Bounds::paired(0.95, 0.85),
+        from_output: Some((1.0, 1.0)),
         ..Claims::new((f64::NEG_INFINITY, 0.0), (1.0, 0.0))
     };
     const ROUTE: Route =
@@ -36,5 +37,11 @@ impl Elementwise for LogSigmoid {
     #[inline(always)]
     fn slope<T: Real>(x: T, _: Params<T>) -> T {
         (-x).sigmoid()
+    }
+
+    /// `1 - e^y`.
+    #[inline(always)]
+    fn slope_from_output<T: Real>(y: T, _: Params<T>) -> T {
+        -y.exp_m1()
     }
 }

@@ -28,6 +28,7 @@ impl Elementwise for Prelu {
         zeros: &[0.0],
         kinks: &[Kink { at: 0.0, left: 0.25, right: 1.0, chosen: 0.25 }],
         bounds: Bounds::EXACT_SLOPE,
+        from_output: Some((0.0, 0.0)),
         ..Claims::new((f64::NEG_INFINITY, f64::INFINITY), (0.25, 1.0))
     };
     const ROUTE: Route = Route::Single;
@@ -41,5 +42,11 @@ impl Elementwise for Prelu {
     #[inline(always)]
     fn slope<T: Real>(x: T, [weight, ..]: Params<T>) -> T {
         x.split(0.0).join(x.lit(1.0), weight)
+    }
+
+    /// y is positive where x is, if no slope is negative.
+    #[inline(always)]
+    fn slope_from_output<T: Real>(y: T, p: Params<T>) -> T {
+        Self::slope(y, p)
     }
 }

@@ -29,6 +29,7 @@ impl Elementwise for Relu {
         zeros: &[0.0],
         kinks: &[Kink { at: 0.0, left: 0.0, right: 1.0, chosen: 0.0 }],
         bounds: Bounds::EXACT,
+        from_output: Some((0.0, 0.0)),
         ..Claims::new((0.0, f64::INFINITY), (0.0, 1.0))
     };
     const ROUTE: Route = Route::Single;
@@ -41,5 +42,11 @@ impl Elementwise for Relu {
     #[inline(always)]
     fn slope<T: Real>(x: T, _: Params<T>) -> T {
         x.split(0.0).join(x.lit(1.0), x.lit(0.0))
+    }
+
+    /// y is positive where x is.
+    #[inline(always)]
+    fn slope_from_output<T: Real>(y: T, p: Params<T>) -> T {
+        Self::slope(y, p)
     }
 }

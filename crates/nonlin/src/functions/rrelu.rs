@@ -28,6 +28,7 @@ impl Elementwise for Rrelu {
         zeros: &[0.0],
         kinks: &[Kink { at: 0.0, left: 11.0 / 48.0, right: 1.0, chosen: 11.0 / 48.0 }],
         bounds: Bounds::EXACT_SLOPE,
+        from_output: Some((0.1, 0.1)),
         ..Claims::new((f64::NEG_INFINITY, f64::INFINITY), (11.0 / 48.0, 1.0))
     };
 
@@ -40,5 +41,11 @@ impl Elementwise for Rrelu {
     #[inline(always)]
     fn slope<T: Real>(x: T, [lower, upper, _]: Params<T>) -> T {
         x.split(0.0).join(x.lit(1.0), (lower + upper) * x.lit(0.5))
+    }
+
+    /// y is positive where x is, if no slope is negative.
+    #[inline(always)]
+    fn slope_from_output<T: Real>(y: T, p: Params<T>) -> T {
+        Self::slope(y, p)
     }
 }

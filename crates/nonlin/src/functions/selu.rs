@@ -37,6 +37,7 @@ impl Elementwise for Selu {
             chosen: 1.758_099_340_847_376_9,
         }],
         bounds: Bounds::paired(1.0, 1.05),
+        from_output: Some((2.25, 2.5)),
         ..Claims::new((-1.758_099_340_847_376_9, f64::INFINITY), (0.0, 1.050_700_987_355_480_5))
     };
     const ROUTE: Route =
@@ -58,5 +59,12 @@ impl Elementwise for Selu {
     fn slope<T: Real>(x: T, _: Params<T>) -> T {
         let s = x.split(0.0);
         s.join(x.constant(SELU_LAMBDA), s.lo.exp_times(x.constant(SELU_LAMBDA_ALPHA)))
+    }
+
+    /// `lambda alpha e^x` is `y + lambda alpha`.
+    #[inline(always)]
+    fn slope_from_output<T: Real>(y: T, _: Params<T>) -> T {
+        let s = y.split(0.0);
+        s.join(y.constant(SELU_LAMBDA), s.lo + y.constant(SELU_LAMBDA_ALPHA))
     }
 }

@@ -26,6 +26,7 @@ impl Elementwise for Sigmoid {
         lipschitz: 0.25,
         monotone: true,
         bounds: Bounds::paired(0.85, 0.9),
+        from_output: Some((0.75, 0.75)),
         ..Claims::new((0.0, 1.0), (0.0, 0.0))
     };
     const ROUTE: Route = Route::Paired { value: (-87.3, f32::INFINITY), slope: (-87.3, 87.3) };
@@ -38,5 +39,11 @@ impl Elementwise for Sigmoid {
     #[inline(always)]
     fn slope<T: Real>(x: T, _: Params<T>) -> T {
         x.jet(Prim::Sigmoid).slope()
+    }
+
+    /// `y (1 - y)`.
+    #[inline(always)]
+    fn slope_from_output<T: Real>(y: T, _: Params<T>) -> T {
+        y * (y.lit(1.0) - y)
     }
 }

@@ -28,6 +28,7 @@ impl Elementwise for Softplus {
         lipschitz: 1.0,
         monotone: true,
         bounds: Bounds::paired(0.95, 0.85),
+        from_output: Some((1.0, 1.0)),
         ..Claims::new((0.0, f64::INFINITY), (0.0, 1.0))
     };
     const ROUTE: Route =
@@ -41,6 +42,12 @@ impl Elementwise for Softplus {
     #[inline(always)]
     fn slope<T: Real>(x: T, [beta, ..]: Params<T>) -> T {
         (beta * x).sigmoid()
+    }
+
+    /// `1 - e^(-beta y)`.
+    #[inline(always)]
+    fn slope_from_output<T: Real>(y: T, [beta, ..]: Params<T>) -> T {
+        -(-(beta * y)).exp_m1()
     }
 }
 

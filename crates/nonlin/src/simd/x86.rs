@@ -300,11 +300,32 @@ register64!(F64x8,
         _mm512_castpd_si512(v), _mm512_slli_epi64::<52>(_mm512_castpd_si512(t)))),
     recip: |v| _mm512_cvtps_pd(_mm256_div_ps(_mm256_set1_ps(1.0), _mm512_cvtpd_ps(v))));
 
-/// The two halves of an f32 register.
+/// The lower (0) or upper (1) words of the lanes of two registers, in turns.
+#[cfg(feature = "half")]
+const fn words(half: u16) -> [u16; 32] {
+    let mut index = [0; 32];
+    let mut i = 0;
+    while i < 16 {
+        index[2 * i] = 2 * i as u16 + half;
+        index[2 * i + 1] = 32 + 2 * i as u16 + half;
+        i += 1;
+    }
+    index
+}
+
+/// The two halves of an f32 register, and half types.
+///
+/// bf16 numbers lie in pairs in lanes of 32 bits: a register of the even ones and one of the odd
+/// ones need no shuffle. They are rounded in lanes of 16 bits, both registers at once: the upper
+/// half rounds up if the lower one is more than `0x8000`, or is that and the upper one is odd; so
+/// if `lower | (upper & 1)` is more than `0x8000`.
 macro_rules! register32 {
     ($t:ident, $wide:ident, widen: |$wv:ident| $widen:expr, narrow: |$nl:ident, $nh:ident| $narrow:expr,
      lookup: |$lv:ident, $lt:ident| $lookup:expr, short: |$hv:ident, $ht:ident| $short:expr,
-     octave: |$ov:ident| $octave:expr, shifted: |$sv:ident, $st:ident| $shifted:expr) => {
+     octave: |$ov:ident| $octave:expr, shifted: |$sv:ident, $st:ident| $shifted:expr
+     $(, load_bf16: |$lb:ident| $load_bf16:expr, store_bf16: |$pb:ident, $eb:ident, $ob:ident| $store_bf16:expr,
+     load_f16: |$lh:ident| $load_f16:expr, store_f16: |$ph:ident, $vh:ident| $store_f16:expr)?
+     $(, copy: |$fc:ident, $tc:ident, $nc:ident| $copy_in:expr, $copy_out:expr)?) => {
         impl Lanes32 for $t {
             type Wide = $wide;
             #[inline(always)]
@@ -346,6 +367,59 @@ macro_rules! register32 {
                 // SAFETY: as in `register!`.
                 Self(unsafe { $narrow })
             }
+            $(
+                #[cfg(feature = "half")]
+                #[inline(always)]
+                unsafe fn load_bf16(p: *const half::bf16) -> [Self; 2] {
+                    let $lb = p;
+                    // SAFETY: the caller's promise, and as in `register!`.
+                    let (even, odd) = unsafe { $load_bf16 };
+                    [Self(even), Self(odd)]
+                }
+                #[cfg(feature = "half")]
+                #[inline(always)]
+                unsafe fn store_bf16([even, odd]: [Self; 2], p: *mut half::bf16) {
+                    let ($pb, $eb, $ob) = (p, even.0, odd.0);
+                    // SAFETY: the caller's promise, and as in `register!`.
+                    unsafe { $store_bf16 }
+                }
+                #[cfg(feature = "half")]
+                #[inline(always)]
+                unsafe fn load_f16(p: *const half::f16) -> [Self; 2] {
+                    let $lh = p;
+                    // SAFETY: the caller's promise, and as in `register!`; both levels have F16C.
+                    let first = Self(unsafe { $load_f16 });
+                    let $lh = p.wrapping_add(Self::N);
+                    // SAFETY: as above.
+                    [first, Self(unsafe { $load_f16 })]
+                }
+                #[cfg(feature = "half")]
+                #[inline(always)]
+                unsafe fn store_f16(v: [Self; 2], p: *mut half::f16) {
+                    let ($ph, $vh) = (p, v[0].0);
+                    // SAFETY: the caller's promise, and as in `register!`; both levels have F16C.
+                    unsafe { $store_f16 }
+                    let ($ph, $vh) = (p.wrapping_add(Self::N), v[1].0);
+                    // SAFETY: as above.
+                    unsafe { $store_f16 }
+                }
+            )?
+            $(
+                #[cfg(feature = "half")]
+                #[inline(always)]
+                unsafe fn copy_in(from: *const u16, to: *mut u16, n: usize) {
+                    let ($fc, $tc, $nc) = (from, to, n);
+                    // SAFETY: the caller's promise, and as in `register!`.
+                    unsafe { $copy_in }
+                }
+                #[cfg(feature = "half")]
+                #[inline(always)]
+                unsafe fn copy_out(from: *const u16, to: *mut u16, n: usize) {
+                    let ($fc, $tc, $nc) = (from, to, n);
+                    // SAFETY: the caller's promise, and as in `register!`.
+                    unsafe { $copy_out }
+                }
+            )?
         }
     };
 }
@@ -391,7 +465,26 @@ register32!(F32x8, F64x4,
     },
     octave: |v| _mm256_castsi256_ps(_mm256_srli_epi32::<20>(_mm256_castps_si256(v))),
     shifted: |v, t| _mm256_castsi256_ps(_mm256_add_epi32(
-        _mm256_castps_si256(v), _mm256_slli_epi32::<19>(_mm256_castps_si256(t)))));
+        _mm256_castps_si256(v), _mm256_slli_epi32::<19>(_mm256_castps_si256(t)))),
+    load_bf16: |p| {
+        let both = _mm256_loadu_si256(p.cast());
+        let upper = _mm256_set1_epi32(0xFFFF_0000_u32.cast_signed());
+        (
+            _mm256_castsi256_ps(_mm256_slli_epi32::<16>(both)),
+            _mm256_castsi256_ps(_mm256_and_si256(both, upper)),
+        )
+    },
+    store_bf16: |p, even, odd| {
+        let (even, odd) = (_mm256_castps_si256(even), _mm256_castps_si256(odd));
+        let upper = _mm256_blend_epi16::<0b1010_1010>(_mm256_srli_epi32::<16>(even), odd);
+        let lower = _mm256_blend_epi16::<0b1010_1010>(even, _mm256_slli_epi32::<16>(odd));
+        let one = _mm256_set1_epi16(1);
+        let lower = _mm256_or_si256(lower, _mm256_and_si256(upper, one));
+        let carry = _mm256_srli_epi16::<15>(_mm256_subs_epu16(lower, one));
+        _mm256_storeu_si256(p.cast(), _mm256_add_epi16(upper, carry));
+    },
+    load_f16: |p| _mm256_cvtph_ps(_mm_loadu_si128(p.cast())),
+    store_f16: |p, v| _mm_storeu_si128(p.cast(), _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(v)));
 register32!(F32x16, F64x8,
     widen: |v| (_mm512_cvtps_pd(_mm512_castps512_ps256(v)), _mm512_cvtps_pd(_mm512_extractf32x8_ps::<1>(v))),
     narrow: |lo, hi| _mm512_insertf32x8::<1>(_mm512_castps256_ps512(_mm512_cvtpd_ps(lo)), _mm512_cvtpd_ps(hi)),
@@ -400,4 +493,38 @@ register32!(F32x16, F64x8,
     short: |v, t| _mm512_permutexvar_ps(_mm512_castps_si512(v), _mm512_loadu_ps(t)),
     octave: |v| _mm512_castsi512_ps(_mm512_srli_epi32::<20>(_mm512_castps_si512(v))),
     shifted: |v, t| _mm512_castsi512_ps(_mm512_add_epi32(
-        _mm512_castps_si512(v), _mm512_slli_epi32::<19>(_mm512_castps_si512(t)))));
+        _mm512_castps_si512(v), _mm512_slli_epi32::<19>(_mm512_castps_si512(t)))),
+    load_bf16: |p| {
+    let both = _mm512_loadu_si512(p.cast());
+    let upper = _mm512_set1_epi32(0xFFFF_0000_u32.cast_signed());
+    (
+        _mm512_castsi512_ps(_mm512_slli_epi32::<16>(both)),
+        _mm512_castsi512_ps(_mm512_and_si512(both, upper)),
+    )
+},
+store_bf16: |p, even, odd| {
+    let (even, odd) = (_mm512_castps_si512(even), _mm512_castps_si512(odd));
+    let (lower, upper) = (const { words(0) }, const { words(1) });
+    let lower = _mm512_loadu_si512(lower.as_ptr().cast());
+    let upper = _mm512_loadu_si512(upper.as_ptr().cast());
+    let lower = _mm512_permutex2var_epi16(even, lower, odd);
+    let upper = _mm512_permutex2var_epi16(even, upper, odd);
+    let one = _mm512_set1_epi16(1);
+    // `a & b | c` bit by bit is 0xEA.
+    let lower = _mm512_ternarylogic_epi32::<0xEA>(upper, one, lower);
+    let carry = _mm512_srli_epi16::<15>(_mm512_subs_epu16(lower, one));
+    _mm512_storeu_si512(p.cast(), _mm512_add_epi16(upper, carry));
+},
+load_f16: |p| _mm512_cvtph_ps(_mm256_loadu_si256(p.cast())),
+store_f16: |p, v| _mm256_storeu_si256(p.cast(), _mm512_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(v)),
+copy: |from, to, n| {
+    let all = _mm512_maskz_loadu_epi16(u32::MAX >> (32 - n), from.cast());
+    _mm512_storeu_si512(to.cast(), all);
+}, {
+    // By halves, as f16 was stored.
+    let mask = u32::MAX >> (32 - n);
+    let first = _mm256_loadu_si256(from.cast());
+    _mm256_mask_storeu_epi16(to.cast(), mask as u16, first);
+    let second = _mm256_loadu_si256(from.add(16).cast());
+    _mm256_mask_storeu_epi16(to.wrapping_add(16).cast(), (mask >> 16) as u16, second);
+});

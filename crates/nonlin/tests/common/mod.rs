@@ -218,6 +218,57 @@ pub fn check_accuracy<T: Number>(r: &mut Report, f: &Function, xs: &[T], bound: 
     }
 }
 
+/// `grad f'` from the rounded output, at every level.
+pub fn from_output<T: Number>(exec: &Exec, f: &Function, y: &[T], grad: &[T]) -> Vec<T> {
+    let mut dx = vec![T::default(); y.len()];
+    exec.backward_from_output(f, y, grad, &mut dx).expect("the function has it");
+    dx
+}
+
+/// Slopes from rounded outputs against the definition in double-double numbers, at every level;
+/// gives the largest error in units of roundoff.
+pub fn check_from_output<T: Number>(r: &mut Report, f: &Function, xs: &[T]) -> f64 {
+    let bound = f.from_output_error::<T>().expect("the function declares it");
+    let ones = vec![T::round(1.0); xs.len()];
+    let exact: Vec<Dd> = xs.iter().map(|&x| f.reference(x).1).collect();
+    let mut worst = (0.0, 0.0);
+    for level in levels() {
+        let exec = at(level);
+        let y = forward(&exec, f, xs);
+        let d = from_output(&exec, f, &y, &ones);
+        for (i, &x) in xs.iter().enumerate() {
+            // Where the value has overflowed it no longer tells x.
+            if Format::is_nan(x) || (!y[i].wide().is_finite() && x.wide().is_finite()) {
+                continue;
+            }
+            let error = (Dd::new(d[i].wide()) - exact[i]).hi.abs();
+            if error > worst.0 {
+                worst = (error, x.wide());
+            }
+            r.need(error <= bound, || {
+                format!(
+                    "{f:?} {} {level}: slope from the output {:e} at {:e} is {:e}, not {:e}: {} units, not {}",
+                    T::NAME_OF,
+                    y[i].wide(),
+                    x.wide(),
+                    d[i].wide(),
+                    exact[i].hi,
+                    error / T::ROUNDOFF,
+                    bound / T::ROUNDOFF
+                )
+            });
+        }
+    }
+    println!(
+        "{:13} {:4} slope from the output within {:.4} units at {:e}",
+        f.name(),
+        T::NAME_OF,
+        worst.0 / T::ROUNDOFF,
+        worst.1
+    );
+    worst.0 / T::ROUNDOFF
+}
+
 /// The type's name without the ambiguity of two traits that have one.
 pub trait Named {
     const NAME_OF: &'static str;

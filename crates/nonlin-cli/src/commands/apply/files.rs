@@ -45,7 +45,8 @@ enum Format {
 
 pub fn run(args: &Apply, inputs: &[PathBuf], call: &mut Call) -> Result<()> {
     let inputs = inputs.iter().map(|p| Input::open(p)).collect::<Result<Vec<_>>>()?;
-    let grad = args.backward.as_deref().map(Input::open).transpose()?;
+    let grad = args.backward.as_deref().or(args.backward_from_output.as_deref());
+    let grad = grad.map(Input::open).transpose()?;
     let formats = formats(args, &inputs[0], call)?;
 
     let names: Vec<&str> = match &inputs[0].contents {

@@ -29,6 +29,8 @@ pub enum Mode {
     Partial(Partial),
     /// The gradient by the input (gated: by both), from the last operand.
     Backward,
+    /// The gradient by the input, from the output and the last operand.
+    BackwardFromOutput,
 }
 
 /// A function, what of it is computed, and how.
@@ -77,6 +79,9 @@ impl Call {
             (Chosen::Elementwise(f), mode, [x, grad @ ..], [y, ..]) => {
                 match (self.seed, mode, grad) {
                     (None, Mode::Backward, [grad, ..]) => exec.backward(f, x, grad, y),
+                    (None, Mode::BackwardFromOutput, [grad, ..]) => {
+                        exec.backward_from_output(f, x, grad, y)?;
+                    }
                     (None, Mode::Derivative, _) => exec.derivative(f, x, y),
                     (None, ..) => exec.forward(f, x, y),
                     (Some(seed), mode, grad) => {
@@ -106,6 +111,9 @@ impl Call {
                 let shape = [outer, n, inner];
                 match (mode, grad) {
                     (Mode::Backward, [grad, ..]) => f.backward(exec, x, grad, &shape, y)?,
+                    (Mode::BackwardFromOutput, [grad, ..]) => {
+                        f.backward_from_output(exec, x, grad, &shape, y)?;
+                    }
                     _ => f.forward(exec, x, &shape, y)?,
                 }
             }

@@ -16,7 +16,10 @@ const ENOUGH: usize = 1 << 16;
 
 pub fn run(args: &Apply, call: &Call) -> Result<()> {
     let name = call.function.meta().name;
-    ensure!(call.mode != Mode::Backward, "--backward needs the input as a file, not as numbers");
+    ensure!(
+        !matches!(call.mode, Mode::Backward | Mode::BackwardFromOutput),
+        "--backward needs the input as a file, not as numbers"
+    );
     ensure!(args.tensors.is_empty(), "--tensor is for .safetensors files; none is given");
     let last = |axis: Option<isize>| matches!(axis, None | Some(-1 | 0));
     ensure!(
