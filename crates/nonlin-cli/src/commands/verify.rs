@@ -274,7 +274,8 @@ impl Row {
 
 fn table(rows: &[Row], exhaustive: bool) -> Result<String> {
     let mut text = String::new();
-    let reference = if exhaustive { verify::FAST_REFERENCE } else { "double-double arithmetic" };
+    let reference =
+        if exhaustive { verify::EXHAUSTIVE_REFERENCE } else { "double-double arithmetic" };
     writeln!(text, "errors in units of the last place; reference: {reference}")?;
     writeln!(
         text,
