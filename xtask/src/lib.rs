@@ -5,6 +5,7 @@ mod cross;
 mod exhaustive;
 mod generate;
 mod index;
+mod instructions;
 mod readme;
 mod scaffold;
 mod stages;
@@ -28,6 +29,8 @@ Usage: cargo xtask <task>
   accuracy [--verify] [--peers] [--check]   docs/accuracy.md from its records, measured anew if asked
   exhaustive [NAME ...] errors over all 2^32 inputs of f32, into proof/f32.csv: of the functions
                         named, or of those that it lacks; can be interrupted and taken up again
+  instructions [--accept]   count the instructions of the main kernels, against
+                        proof/instructions.csv; with --accept, write it
   test [STAGE ...]      run the tests, all of them or the stages named
   test --list           list the stages";
 
@@ -40,6 +43,7 @@ pub fn run(args: &[String]) -> ExitCode {
         ["gen", "--check"] => generate::check(),
         ["accuracy", ref args @ ..] => accuracy::main(args),
         ["exhaustive", ref names @ ..] => exhaustive::main(names),
+        ["instructions", ref args @ ..] => instructions::main(args),
         ["new", name] => scaffold::new(name, scaffold::Kind::Elementwise),
         ["new", name, "--gated"] | ["new", "--gated", name] => {
             scaffold::new(name, scaffold::Kind::Gated)
