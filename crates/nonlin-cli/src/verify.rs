@@ -7,7 +7,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use nonlin::real::Dd;
-use nonlin::{Exec, Function, Gate, GatedFunction, Level};
+use nonlin::{Exec, Function, Gate, GatedFunction, Level, Mask, Softmax};
 use rayon::prelude::*;
 
 use crate::input::Cell;
@@ -35,6 +35,12 @@ pub fn format_of(name: &str) -> Format {
 }
 
 impl Format {
+    /// The distance of numbers around `v`.
+    fn unit(self, v: f64) -> f64 {
+        let exponent = (v.abs().to_bits() >> 52) as i32 - 1023;
+        2f64.powi(exponent.max(self.least)) * 2f64.powi(1 - self.digits)
+    }
+
     /// The error of `got` in units of the last place of the exact value `hi + lo`.
     fn error(self, got: f64, hi: f64, lo: f64) -> f64 {
         if got == hi && lo == 0.0 {
@@ -379,6 +385,9 @@ fn delicate(f: &Function) -> Vec<f64> {
     let mut at =
         vec![0.0, 1.0, 40.0, 88.722_839, 103.972_08, 709.782_712_893_384, 745.133_219_101_941_1];
     at.extend([9.010_913, 14.173_3, 19.061_547, 37.519_38, 38.485_4, 127.0, 1023.0]);
+    // Where kernels may change over: whole numbers, and the ends of the pieces of e^x.
+    at.extend((1..=128).map(f64::from));
+    at.extend((0..128).map(|k| (f64::from(k) + 0.5) * std::f64::consts::LN_2));
     at.extend(claims.zeros);
     at.extend(claims.slope_zeros);
     at.extend(claims.kinks.iter().map(|k| k.at));
@@ -418,27 +427,99 @@ pub fn sample<T: Cell>(f: &Function, points: u64) -> Vec<T> {
     x
 }
 
-/// f and f′ over some inputs, against double-doubles.
+/// f, f′ and backward over some inputs, against double-doubles.
+///
+/// Gradients are 2^-8 to 2^8, of either sign.
 #[must_use]
-pub fn sampled<T: Cell>(f: &Function, exec: &Exec, x: &[T]) -> [Errors; 2] {
+pub fn sampled<T: Cell>(f: &Function, exec: &Exec, x: &[T]) -> [Errors; 3] {
     let format = format_of(T::NAME);
     let zeros = f.claims().slope_zeros;
     let one = |x: &[T]| {
         let (mut y, mut d) = (vec![T::default(); x.len()], vec![T::default(); x.len()]);
         exec.forward(f, x, &mut y);
         exec.derivative(f, x, &mut d);
-        let mut errors = [Errors::default(); 2];
-        for ((x, y), d) in x.iter().zip(y).zip(d) {
+        let mut errors = [Errors::default(); 3];
+        let gradient = |x: &T| {
+            let h = mix(x.to_f64().to_bits());
+            let size = (1.0 + (h >> 12) as f64 / 2f64.powi(52)) * 2f64.powi((h % 16) as i32 - 8);
+            T::from_f64(if h & 16 == 0 { size } else { -size })
+        };
+        let gradients: Vec<T> = x.iter().map(gradient).collect();
+        let mut back = gradients.clone();
+        exec.backward_in_place(f, x, &mut back);
+        for (i, ((x, y), d)) in x.iter().zip(y).zip(d).enumerate() {
             let (v, s) = f.reference(*x);
             let (at, got, steep) = (x.to_f64(), y.to_f64(), d.to_f64());
             let error = format.error(got, v.hi, v.lo);
             errors[0].note(error, at, 0.0, error > 0.5);
             let error = format.error(steep, s.hi, s.lo);
             note_slope(&mut errors[1], format, zeros, error, (steep - s.hi) - s.lo, at);
+            let (gradient, back) = (gradients[i].to_f64(), back[i].to_f64());
+            let exact = s * Dd::new(gradient);
+            let error = format.error(back, exact.hi, exact.lo);
+            let apart = ((back - exact.hi) - exact.lo) / gradient;
+            note_slope(&mut errors[2], format, zeros, error, apart, at);
         }
         errors
     };
-    x.par_chunks(1024).map(one).reduce(Default::default, join)
+    let all = x.par_chunks(1024).map(one);
+    all.reduce(Default::default, |a, b| std::array::from_fn(|k| a[k].join(b[k])))
+}
+
+/// The lengths that [`rows`] takes: each group has the bound of its longest.
+pub const LENGTHS: [&[usize]; 3] = [&[1, 2, 3, 16, 33, 64], &[100, 1000, 1024], &[100_000]];
+
+/// What an element of a row of `n` may be off.
+#[must_use]
+pub fn row_bound(n: usize) -> f64 {
+    2.0 + (n as f64 / 64.0).log2().max(0.0)
+}
+
+/// Softmax over rows that make trouble, against double-doubles. A row that does not sum to 1 up
+/// to the bound of its elements is counted as misplaced.
+#[must_use]
+pub fn rows<T: Cell>(f: &Softmax, exec: &Exec, lengths: &[usize]) -> Errors {
+    let format = format_of(T::NAME);
+    let greatest = (2.0 - 2f64.powi(1 - format.digits)) * 2f64.powi(format.most);
+    let random = |i: usize| (mix(i as u64) >> 11) as f64 / 2f64.powi(53) - 0.5;
+    // By number of the element and length of the row.
+    let kinds: [&(dyn Fn(usize, usize) -> f64 + Sync); 10] = [
+        &|i, _| random(i) * 20.0,
+        &|i, _| random(i) * 2000.0,
+        &|_, _| 0.75,
+        &|i, n| if i == n / 2 { 300.0 } else { random(i) },
+        &|i, n| if i == n / 3 { 12.0 } else { random(i) - 8.0 },
+        &|i, _| if i == 0 { 0.0 } else { random(i) - 40.0 },
+        &|i, _| greatest * (1.0 - random(i).abs() * 1e-3),
+        &|i, _| if i % 3 == 0 { greatest } else { -greatest },
+        &|i, _| if i % 4 == 1 { f64::NEG_INFINITY } else { random(i) * 9.0 },
+        &|i, _| -3.0 * i as f64,
+    ];
+    let one = |(n, kind): (usize, usize)| {
+        let x: Vec<T> = (0..n).map(|i| T::from_f64(kinds[kind](i, n))).collect();
+        let z: Vec<Dd> = x.iter().map(|v| Dd::new(v.to_f64()) * Dd::new(f.scale)).collect();
+        let exact = f.reference(&z);
+        let mut y = vec![T::default(); n];
+        // A row of its own shape cannot fail.
+        let _ = f.forward_with(exec, &x, &[n], 0, Mask::None, &mut y);
+        let mut errors = Errors::default();
+        let (mut sum, mut units) = (Dd::new(0.0), 0.0);
+        for ((x, y), exact) in x.iter().zip(&y).zip(exact) {
+            let y = y.to_f64();
+            // Where f64 itself is subnormal the second part is not exact.
+            let tiny = exact.hi.abs() < f64::MIN_POSITIVE * 4.0;
+            let error = format.error(y, exact.hi, if tiny { 0.0 } else { exact.lo });
+            errors.note(error, x.to_f64(), 0.0, error > 0.5);
+            sum = sum + Dd::new(y);
+            units += format.unit(y);
+        }
+        let off = (sum - Dd::new(1.0)).hi.abs();
+        errors.misplaced = u64::from(!f.log && !(off <= row_bound(n) * units));
+        errors
+    };
+    let all: Vec<(usize, usize)> =
+        lengths.iter().flat_map(|&n| (0..kinds.len()).map(move |kind| (n, kind))).collect();
+    all.into_par_iter().map(one).reduce(Errors::default, Errors::join)
 }
 
 /// A gated function over pairs of inputs, against double-doubles: value, and both partial derivatives.
@@ -530,6 +611,8 @@ mod tests {
         assert_eq!(f32.error(-1.0, 1.0, 0.0), 2f64.powi(24));
         let f64 = format_of("f64");
         assert_eq!(f64.error(1.0, 1.0, 2f64.powi(-54)), 0.25);
+        assert_eq!(f64.error(1.0, 1.0, -2f64.powi(-54)), 0.5);
+        assert_eq!(f64.error(-1.0, -1.0, 2f64.powi(-54)), 0.5);
         assert_eq!(f64.error(0.0, 5e-324, 0.0), 1.0);
         let f16 = format_of("f16");
         assert_eq!(f16.error(65504.0, 65519.0, 0.0), 15.0 / 32.0);
@@ -549,8 +632,71 @@ mod tests {
     fn sampled_errors_are_found() {
         let f = nonlin::get("gelu").unwrap();
         let x = sample::<f32>(&f, 4096);
-        let [v, d] = sampled(&f, &Exec::new(), &x);
-        assert!(v.worst > 0.49 && v.worst < 0.51 && d.worst < 0.51, "{v:?} {d:?}");
+        let [v, d, back] = sampled(&f, &Exec::new(), &x);
+        let declared = f.claims().bounds.f32;
+        assert!(v.worst > 0.49 && v.worst <= declared.0 && d.worst <= declared.1, "{v:?} {d:?}");
+        assert!(back.worst > 0.49 && back.worst <= 4.5, "{back:?}");
         assert_eq!(v.inputs, x.len() as u64);
+    }
+
+    /// A block where the reference is interpolated, one with a corner, one with infinities and
+    /// NaN: the same as number by number, against double-doubles.
+    #[test]
+    fn blocks_are_measured_as_samples_are() {
+        for (name, start) in
+            [("gelu", -1.1f32), ("tanh", 0.7), ("hard_swish", -3.0), ("relu", f32::INFINITY)]
+        {
+            let f = nonlin::get(name).unwrap();
+            let (exec, block) = (Exec::new(), start.to_bits() >> 16);
+            let [v, d] = exhaustive_block(&f, &exec, &mut Room::default(), block);
+            let x: Vec<f32> = (0..BLOCK).map(|i| f32::from_bits(block * BLOCK + i)).collect();
+            let [w, e, _] = sampled(&f, &exec, &x);
+            for (a, b) in [(v, w), (d, e)] {
+                assert!((a.worst - b.worst).abs() < 1e-4, "{name}: {a:?} {b:?}");
+                assert!((a.mean() - b.mean()).abs() < 1e-5, "{name}: {a:?} {b:?}");
+                assert_eq!((a.inputs, a.misrounded), (b.inputs, b.misrounded), "{name}");
+                assert_eq!(a.excused, b.excused, "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn faults_of_a_block_are_seen() {
+        let x: Vec<f32> = (0..=BLOCK).map(|i| f32::from_bits(0x3F80_0000 + i)).collect();
+        let exact: Vec<f64> = x.iter().map(|x| f64::from(*x)).collect();
+        let found = |got: &[f32]| {
+            let mut errors = Errors::default();
+            let n = BLOCK as usize;
+            account(&mut errors, &x[..n], &got[..n], &exact[..n], &[], |_, x| Dd::new(x.into()));
+            errors
+        };
+        assert_eq!((found(&x).worst, found(&x).misrounded), (0.0, 0));
+        assert_eq!(steps_back(&x, &x), (0, 0));
+        for (fault, worst) in [(x[777].next_down().next_down(), 2.0), (f32::NAN, f64::INFINITY)] {
+            let mut got = x.clone();
+            got[777] = fault;
+            let errors = found(&got);
+            assert_eq!((errors.worst, errors.misrounded), (worst, 1));
+            assert_eq!(errors.at, f64::from(x[777]));
+            assert!(!errors.hold(1.0));
+        }
+        let mut got = x.clone();
+        got[777] = x[774];
+        assert_eq!(steps_back(&x, &got), (1, 2));
+        let negative: Vec<f32> = x.iter().map(|x| -x).collect();
+        assert_eq!(steps_back(&negative, &negative), (0, 0));
+        assert_eq!(steps_back(&x, &negative).0, u64::from(BLOCK));
+        let back = Errors { worst_step: 2, ..Errors::default() };
+        let outside = Errors { misplaced: 1, ..Errors::default() };
+        assert!(!back.hold(1.0) && !outside.hold(1.0) && Errors::default().hold(0.0));
+    }
+
+    /// Only the neighbourhood of a zero of the gate's slope excuses, and only that slope.
+    #[test]
+    fn zeros_of_gates() {
+        let zeros = |name: &str| gate_zeros(&nonlin::gated(name).unwrap());
+        assert!((zeros("swiglu")[0] + 1.278).abs() < 0.02 && zeros("swiglu").len() == 1);
+        assert!((zeros("geglu")[0] + 0.752).abs() < 0.02 && zeros("geglu").len() == 1);
+        assert!(zeros("glu").is_empty() && zeros("bilinear").is_empty());
     }
 }
