@@ -200,7 +200,7 @@ fn every_second(profile: &str) -> Result<Vec<u64>> {
     let totals = profile.lines().filter_map(|l| l.strip_prefix("totals: "));
     let totals: Vec<u64> =
         totals.map(|t| t.trim().parse().context("totals")).collect::<Result<_>>()?;
-    if totals.len() % 2 == 0 {
+    if totals.len().is_multiple_of(2) {
         bail!("callgrind has written {} parts, which is not an odd number", totals.len());
     }
     Ok(totals.into_iter().skip(1).step_by(2).collect())

@@ -321,9 +321,7 @@ fn account(
                 let error = quick_error(got[i], exact[i]);
                 most[i] = if error > most[i] { error } else { most[i] };
                 sum[i] += error;
-                // Beyond the range, infinite, or NaN.
-                strange[i] |= u64::from(!(exact[i].abs() < f64::from(f32::MAX)));
-                strange[i] |= u64::from(!(error < 1e6));
+                strange[i] |= u64::from(is_strange(error, exact[i]));
             }
         }
         let worst = most.into_iter().fold(0.0, f64::max);
@@ -341,11 +339,7 @@ fn account(
             let mut error = quick_error(got, exact);
             let mut apart = f64::from(got) - exact;
             let ambiguous = (error - 0.5).abs() <= UNDECIDED;
-            if ambiguous
-                || !(exact.abs() < f64::from(f32::MAX))
-                || !(error < 1e6)
-                || error > to.worst
-            {
+            if ambiguous || is_strange(error, exact) || error > to.worst {
                 let exact = decide(got, x);
                 error = format.error(f64::from(got), exact.hi, exact.lo);
                 apart = (f64::from(got) - exact.hi) - exact.lo;
@@ -353,6 +347,12 @@ fn account(
             note_slope(to, format, zeros, error, apart, f64::from(x));
         }
     }
+}
+
+/// Whether a quick error may be wrong: an exact value or a result beyond the range, or NaN.
+#[inline(always)]
+fn is_strange(error: f64, exact: f64) -> bool {
+    exact.abs() >= f64::from(f32::MAX) || error >= 1e6 || error.is_nan()
 }
 
 /// The error of an f32 whose exact value is finite.
@@ -514,7 +514,7 @@ pub fn rows<T: Cell>(f: &Softmax, exec: &Exec, lengths: &[usize]) -> Errors {
             units += format.unit(y);
         }
         let off = (sum - Dd::new(1.0)).hi.abs();
-        errors.misplaced = u64::from(!f.log && !(off <= row_bound(n) * units));
+        errors.misplaced = u64::from(!f.log && (off.is_nan() || off > row_bound(n) * units));
         errors
     };
     let all: Vec<(usize, usize)> =
