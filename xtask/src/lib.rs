@@ -5,6 +5,7 @@ mod cross;
 mod exhaustive;
 mod generate;
 mod index;
+mod instructions;
 mod peers;
 mod readme;
 mod scaffold;
@@ -31,6 +32,8 @@ Usage: cargo xtask <task>
                         docs/performance.md; --document: only the latter, --check: is it stale
   exhaustive [NAME ...] errors over all 2^32 inputs of f32, into proof/f32.csv: of the functions
                         named, or of those that it lacks; can be interrupted and taken up again
+  instructions [--accept]   count the instructions of the main kernels, against
+                        proof/instructions.csv; with --accept, write it
   test [STAGE ...]      run the tests, all of them or the stages named
   test --list           list the stages";
 
@@ -44,6 +47,7 @@ pub fn run(args: &[String]) -> ExitCode {
         ["accuracy", ref args @ ..] => accuracy::main(args),
         ["bench-peers", ref args @ ..] => peers::main(args),
         ["exhaustive", ref names @ ..] => exhaustive::main(names),
+        ["instructions", ref args @ ..] => instructions::main(args),
         ["new", name] => scaffold::new(name, scaffold::Kind::Elementwise),
         ["new", name, "--gated"] | ["new", "--gated", name] => {
             scaffold::new(name, scaffold::Kind::Gated)

@@ -10,6 +10,7 @@ use crate::accuracy;
 use crate::cross::Compiler;
 use crate::exhaustive::RECORD;
 use crate::generate;
+use crate::instructions;
 use crate::peers;
 use crate::system::{
     build_binary, cache, cargo, command, features, find, metadata, nonlin, output, root, run,
@@ -28,7 +29,7 @@ pub struct Stage {
 }
 
 /// All of them, in the order in which they run.
-pub static STAGES: [Stage; 14] = [
+pub static STAGES: [Stage; 15] = [
     Stage { name: "fmt", about: "the code is formatted", run: fmt },
     Stage { name: "msrv", about: "the declared minimum version of Rust is enough", run: msrv },
     Stage {
@@ -52,6 +53,11 @@ pub static STAGES: [Stage; 14] = [
         about: "the results over all 2^32 inputs of f32 are those that were proved",
         run: digests,
     },
+    Stage {
+        name: "instructions",
+        about: "no main kernel takes more instructions than recorded",
+        run: instructions,
+    },
     Stage { name: "coefficients", about: "all coefficients are as derived", run: coefficients },
     Stage { name: "mpfr", about: "tests against multiple precision", run: mpfr },
     Stage { name: "neon", about: "64-bit Arm gives the same bits as this processor", run: neon },
@@ -59,6 +65,8 @@ pub static STAGES: [Stage; 14] = [
 
 /// The feature that builds GMP and MPFR.
 const MPFR: &str = "nonlin-testkit/mpfr";
+const SCRIPT: &str = "tools/coefficients.py";
+const COEFFICIENTS: &str = "crates/nonlin/src/math/coefficients.rs";
 /// The largest binary allowed, in bytes.
 const LARGEST: u64 = 20_000_000;
 const ARM: &str = "aarch64-unknown-linux-gnu";
@@ -291,14 +299,48 @@ fn digests() -> Result<Outcome> {
     passed("")
 }
 
+fn instructions() -> Result<Outcome> {
+    match instructions::missing() {
+        Some(why) => skipped(why),
+        None => passed(instructions::check()?),
+    }
+}
+
 fn coefficients() -> Result<Outcome> {
     match python()? {
         Ok(python) => {
-            run(command(python).args(["tools/coefficients.py", "--check"]))?;
+            run(command(&python).args([SCRIPT, "--check"]))?;
+            plant(&python)?;
             passed("")
         }
         Err(why) => skipped(why),
     }
+}
+
+/// Shows that a coefficient that is off by one unit in the last place is found.
+fn plant(python: &Path) -> Result<()> {
+    let dir = cache("planted")?;
+    for file in [SCRIPT, COEFFICIENTS] {
+        let copy = dir.join(file);
+        std::fs::create_dir_all(copy.parent().context(file)?).context(file)?;
+        let text = std::fs::read_to_string(root().join(file)).context(file)?;
+        let text = if file == COEFFICIENTS { one_unit_off(&text).context(file)? } else { text };
+        std::fs::write(copy, text).context(file)?;
+    }
+    let mut check = command(python);
+    match output(check.arg(dir.join(SCRIPT)).arg("--check")) {
+        Err(e) if format!("{e:#}").contains("differs") => Ok(()),
+        Err(e) => Err(e.context("a coefficient that is off")),
+        Ok(_) => bail!("{SCRIPT} --check does not see a coefficient that is off by one unit"),
+    }
+}
+
+/// The same with the first coefficient of the first polynomial replaced by its neighbour.
+fn one_unit_off(text: &str) -> Option<String> {
+    let line = text.lines().find(|l| l.starts_with("    ") && l.trim_end().ends_with(','))?;
+    let number = line.trim().trim_end_matches(',');
+    let next = number.parse::<f64>().ok()?.next_up();
+    Some(text.replacen(line, &format!("    {next:?},"), 1))
 }
 
 fn mpfr() -> Result<Outcome> {
@@ -356,6 +398,14 @@ fn neon() -> Result<Outcome> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_coefficient_is_moved_by_one_unit() {
+        let text = "const A: f64 = 1.5;\nconst B: [f64; 2] = [\n    0.5,\n    0.25,\n];\n";
+        let off = one_unit_off(text).unwrap();
+        assert_eq!(off, text.replace("    0.5,", "    0.5000000000000001,"));
+        assert_eq!(one_unit_off("const A: f64 = 1.5;\n"), None);
+    }
 
     #[test]
     fn versions() {

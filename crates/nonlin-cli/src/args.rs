@@ -196,17 +196,21 @@ Examples:
   nonlin verify tanh --exhaustive
   nonlin verify swiglu --level avx2 --json
 
-Exit status 1 says that a bound does not hold. Samples take every exponent of the type and the
-neighbourhood of delicate points; f16 and bf16 are tried in full; --exhaustive takes all 2^32
-inputs of f32, and calls a bound stale that is looser than the truth by more than 0.25.")]
+Exit status 1 says that the contract does not hold. Samples take every exponent of the type and
+the neighbourhood of delicate points; f16 and bf16 are tried in full; --exhaustive takes all 2^32
+inputs of f32, and calls a bound stale that is looser than the truth by more than 0.25. f' is the
+derivative, g f' the gradient by the input for gradients from 2^-8 to 2^8. Columns: steps, from a
+number to the next that lead back where f rises, of which none may be larger than one unit, and
+astray, results outside the range of f, that break its symmetry, or rows that do not sum to 1;
+--exhaustive counts them, of rows every run does.")]
 pub struct Verify {
-    /// Elementwise and gated functions; all of them if absent
+    /// Functions of any kind; all of them if absent
     pub names: Vec<String>,
     /// One type only: f32, f64, f16 or bf16
     #[arg(long, value_name = "TYPE")]
     pub dtype: Option<String>,
-    /// All 2^32 inputs of f32, elementwise functions
-    #[arg(long, conflicts_with = "dtype")]
+    /// All inputs of f32, or of f16 or bf16 if --dtype says so; elementwise functions
+    #[arg(long)]
     pub exhaustive: bool,
     /// Points of a sample
     #[arg(long, value_name = "N", default_value_t = 1 << 22, value_parser = clap::value_parser!(u64).range(1024..))]
@@ -218,7 +222,7 @@ pub struct Verify {
     #[arg(long, value_name = "FILE", requires = "exhaustive")]
     pub record: Option<PathBuf>,
     /// Only compute the digests of all results again, at every level, and compare them with a record
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["exhaustive", "dtype", "level", "names"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["exhaustive", "dtype", "level"])]
     pub digests: Option<PathBuf>,
     /// Write JSON
     #[arg(long)]

@@ -222,6 +222,12 @@ impl Chosen {
 }
 
 impl Rows {
+    /// The function itself.
+    #[must_use]
+    pub fn softmax(&self) -> &Softmax {
+        &self.softmax
+    }
+
     /// Along the last axis but those of `shape` behind `axis` 1, or the only one.
     ///
     /// # Errors

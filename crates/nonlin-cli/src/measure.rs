@@ -27,7 +27,7 @@ pub fn errors<T: Cell>(f: &Chosen) -> Option<Errors> {
     let exec = Exec::new();
     match f {
         Chosen::Elementwise(f) => {
-            let [value, slope] = verify::sampled(f, &exec, &verify::sample::<T>(f, POINTS));
+            let [value, slope, _] = verify::sampled(f, &exec, &verify::sample::<T>(f, POINTS));
             Some(Errors { value: value.worst, slope: slope.worst, inputs: value.inputs })
         }
         Chosen::Gated(g) => {

@@ -6,7 +6,7 @@ use nonlin::{Elementwise, functions, gated_functions};
 use nonlin_testkit::Float;
 use nonlin_testkit::formula::Formula;
 use nonlin_testkit::mpfr::Mpfr;
-use nonlin_testkit::samples::{mixed, uniform};
+use nonlin_testkit::samples::{mix, mixed, uniform};
 
 /// Whether `a` and `b` are the same to 90 bits, or both nothing to an f64.
 ///
@@ -79,6 +79,61 @@ fn definition<A: Elementwise>() {
             );
         }
         arena.clear();
+    }
+}
+
+/// The reference of exhaustive runs, 4096 neighbours at a time, against the formula: within
+/// 2^-16 units in the last place of an f32.
+#[test]
+fn neighbours() {
+    let random = |n: u64, below: u64| mix(77, n) % below;
+    for f in functions() {
+        let names: Vec<&str> = ["x"].into_iter().chain(f.params().map(|(p, _)| p.name)).collect();
+        let value = formula(f.meta().formula, &names);
+        let slope = value.derivative("x");
+        let parameters: Vec<f64> =
+            f.params().map(|(p, v)| if p.exact { v } else { f64::from(v as f32) }).collect();
+        let (mut v, mut s) = (vec![0.0; 4096], vec![0.0; 4096]);
+        let (mut worst, mut interpolated) = ([0.0f64; 2], 0);
+        // Every binade where functions bend, both signs, and what lies beyond.
+        for n in 0..2000u64 {
+            let exponent =
+                if n % 4 == 0 { random(3 * n, 255) } else { 127 - 20 + random(3 * n, 28) };
+            let bits = ((n & 1) << 31 | exponent << 23 | random(3 * n + 1, 1 << 11) << 12) as u32;
+            interpolated += f.neighbours(bits, &mut v, &mut s);
+            for k in 0..3 {
+                let i = random(7 * n + k, 4096) as usize;
+                let x = f32::from_bits(bits + i as u32);
+                let inputs: Vec<f64> =
+                    std::iter::once(f64::from(x)).chain(parameters.iter().copied()).collect();
+                for (which, (got, formula)) in
+                    [(v[i], &value), (s[i], &slope)].into_iter().enumerate()
+                {
+                    let kink = f.claims().kinks.iter().any(|k| k.at == f64::from(x));
+                    if which == 1 && kink {
+                        continue;
+                    }
+                    let exact = formula.exact(&inputs).unwrap();
+                    let size = exact.to_f64().abs().max(f64::from(f32::MIN_POSITIVE));
+                    let unit = 2f64.powi((size.to_bits() >> 52) as i32 - 1023 - 23);
+                    let off = (Float::with_val(200, &exact - got) / unit).to_f64().abs();
+                    // Next to a zero of the slope the absolute bound of the contract decides.
+                    let near = which == 1
+                        && f.claims().slope_zeros.iter().any(|z| (z - f64::from(x)).abs() < 0.01);
+                    if !near {
+                        worst[which] = worst[which].max(off);
+                    }
+                    assert!(
+                        off <= 1.0 / 65_536.0 || near && off * unit <= 1e-15,
+                        "{} ({which}) at {x:e}: {got:e} is {off:e} units off",
+                        f.name()
+                    );
+                }
+            }
+        }
+        let [v, s] = worst;
+        println!("{:13} {v:.1e} and {s:.1e} units, {interpolated} interpolated", f.name());
+        assert!(interpolated > 2000 * 4096, "{}: only {interpolated} interpolated", f.name());
     }
 }
 

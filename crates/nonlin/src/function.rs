@@ -201,12 +201,6 @@ impl Function {
         p
     }
 
-    /// The same function with its parameters rounded to f32, as f32 arrays see them.
-    #[must_use]
-    pub fn with_f32_parameters(self) -> Self {
-        Function { params: self.rounded::<f32>(), ..self }
-    }
-
     /// f(x), with the bits that `forward` gives.
     #[must_use]
     pub fn value<T: Element>(&self, x: T) -> T {
@@ -295,13 +289,13 @@ impl Function {
         (self.entry.dd)(Dd::new(x.to_f64()), p)
     }
 
-    /// f(x) and f′(x) to about 1e-15, from correctly rounded functions: the reference of
-    /// exhaustive runs over f32.
+    /// f(x) and f′(x) to about 1e-15, from correctly rounded functions.
     #[cfg(feature = "core-math")]
-    pub fn fast_reference(&self, x: &[f32]) -> impl Iterator<Item = (f64, f64)> {
+    #[must_use]
+    pub fn correct(&self, x: f32) -> (f64, f64) {
         let p = self.rounded::<f32>().map(Cm);
-        let correct = self.entry.correct;
-        x.iter().map(move |&x| correct(Cm(f64::from(x)), p)).map(|(v, d)| (v.0, d.0))
+        let (v, d) = (self.entry.correct)(Cm(f64::from(x)), p);
+        (v.0, d.0)
     }
 
     /// The formula that the definition computes, traced by evaluating it at a symbol.

@@ -57,6 +57,7 @@ mod math;
 #[cfg(feature = "ndarray")]
 mod nd;
 pub mod real;
+mod reference;
 #[cfg(feature = "serde")]
 mod serial;
 mod simd;

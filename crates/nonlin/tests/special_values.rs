@@ -5,7 +5,7 @@ mod common;
 use common::*;
 use nonlin::real::Dd;
 use nonlin::{Activation, Exec, Function, Sigmoid, Tanh, bf16, f16, functions, get};
-use nonlin_testkit::samples::{near, uniform};
+use nonlin_testkit::samples::{half_patterns, near, uniform};
 use nonlin_testkit::ulp::{Format, ulp_error};
 
 fn all(check: impl Fn(&mut Report, &Function)) {
@@ -64,10 +64,20 @@ fn subnormal_numbers() {
 }
 
 #[test]
+fn signs() {
+    all(|r, f| {
+        check_sign(r, f, &inputs::<f32>(f, 8, 2000));
+        check_sign(r, f, &inputs::<f64>(f, 1, 2000));
+    });
+}
+
+#[test]
 fn odd_to_the_bit() {
     all(|r, f| {
         check_odd(r, f, &inputs::<f32>(f, 16, 4000));
         check_odd(r, f, &inputs::<f64>(f, 4, 4000));
+        check_odd(r, f, &half_patterns::<f16>());
+        check_odd(r, f, &half_patterns::<bf16>());
     });
 }
 

@@ -7,18 +7,21 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
-use nonlin::{Exec, Function, Level};
+use nonlin::{Exec, Function, GatedFunction, Level};
 use serde_json::{Value, json};
 
 use super::print;
 use crate::args::Verify;
-use crate::chosen::Chosen;
+use crate::chosen::{Chosen, Rows};
 use crate::verify::{self, Errors};
 
 /// What a gated function may be off: value, both partial derivatives.
 const GATED: [f64; 3] = [2.5, 4.5, 4.5];
-/// What a half-precision result may be off.
+/// What a gradient by the input may be off.
+const BACKWARD: f64 = 4.5;
+/// What a half-precision result may be off, and one that is of two roundings.
 const HALF: f64 = 0.501;
+const HALF_TWICE: f64 = 0.502;
 /// A bound that is looser than the truth by more than this is stale (exhaustive runs only).
 const SLACK: f64 = 0.25;
 
@@ -41,11 +44,14 @@ pub fn run(args: &Verify) -> Result<()> {
     };
     let exec = Exec::new().level(level)?;
     if let Some(record) = &args.digests {
-        return digests(record);
+        return digests(record, &args.names);
     }
     let chosen = chosen(&args.names)?;
     let dtypes: Vec<&'static str> = match &args.dtype {
         Some(d) => match ["f32", "f64", "f16", "bf16"].into_iter().find(|n| n == d) {
+            Some("f64") if args.exhaustive => {
+                bail!("f64 has 2^64 inputs; --exhaustive takes f32, f16 and bf16")
+            }
             Some(d) => vec![d],
             None => bail!("unknown dtype `{d}`; it must be one of f32, f64, f16, bf16"),
         },
@@ -54,28 +60,19 @@ pub fn run(args: &Verify) -> Result<()> {
     };
     let mut rows = Vec::new();
     for f in &chosen {
-        match f {
-            Chosen::Elementwise(f) if args.exhaustive => {
-                exhaustive(f, &exec, args.record.as_deref(), &mut rows)?
-            }
-            Chosen::Elementwise(f) => {
-                for &dtype in &dtypes {
-                    sampled(f, dtype, &exec, args.points, &mut rows);
+        for &dtype in &dtypes {
+            match f {
+                // Samples of the half types are all of their numbers.
+                Chosen::Elementwise(f) if args.exhaustive && dtype == "f32" => {
+                    exhaustive(f, &exec, args.record.as_deref(), &mut rows)?;
                 }
-            }
-            Chosen::Gated(g) if !args.exhaustive => {
-                for &dtype in &dtypes {
-                    let errors = match dtype {
-                        "f32" => verify::gated::<f32>(g, &exec, args.points / 4),
-                        "f64" => verify::gated::<f64>(g, &exec, args.points / 4),
-                        _ => continue,
-                    };
-                    for (k, what) in ["f", "df/da", "df/db"].into_iter().enumerate() {
-                        rows.push(Row::new(g.name(), dtype, what, level, errors[k], GATED[k]));
-                    }
+                Chosen::Elementwise(f) => sampled(f, dtype, &exec, args.points, &mut rows),
+                Chosen::Gated(g) if !args.exhaustive => {
+                    gated(g, dtype, &exec, args.points / 4, &mut rows);
                 }
+                Chosen::Rows(f) if !args.exhaustive => row_wise(f, dtype, &exec, &mut rows),
+                Chosen::Gated(_) | Chosen::Rows(_) => {}
             }
-            Chosen::Gated(_) | Chosen::Rows(_) => {}
         }
     }
     let failed = rows.iter().filter(|r| r.verdict != "pass").count();
@@ -93,16 +90,38 @@ pub fn run(args: &Verify) -> Result<()> {
 
 fn chosen(names: &[String]) -> Result<Vec<Chosen>> {
     if names.is_empty() {
-        return Ok(Chosen::all().filter(|f| !matches!(f, Chosen::Rows(_))).collect());
+        return Ok(Chosen::all().collect());
     }
-    let all: Vec<Chosen> = names.iter().map(|n| Chosen::new(n, &[])).collect::<Result<_>>()?;
-    if let Some(f) = all.iter().find(|f| matches!(f, Chosen::Rows(_))) {
-        bail!(
-            "`{}` depends on whole rows; verify takes elementwise and gated functions",
-            f.meta().name
-        );
+    names.iter().map(|n| Chosen::new(n, &[])).collect()
+}
+
+fn gated(g: &GatedFunction, dtype: &'static str, exec: &Exec, points: u64, rows: &mut Vec<Row>) {
+    use half::{bf16, f16};
+    let (errors, bounds) = match dtype {
+        "f32" => (verify::gated::<f32>(g, exec, points), GATED),
+        "f64" => (verify::gated::<f64>(g, exec, points), GATED),
+        "f16" => (verify::gated::<f16>(g, exec, points), [HALF; 3]),
+        _ => (verify::gated::<bf16>(g, exec, points), [HALF; 3]),
+    };
+    for (k, what) in ["f", "df/da", "df/db"].into_iter().enumerate() {
+        rows.push(Row::new(g.name(), dtype, what, exec.current_level(), errors[k], bounds[k]));
     }
-    Ok(all)
+}
+
+fn row_wise(f: &Rows, dtype: &'static str, exec: &Exec, rows: &mut Vec<Row>) {
+    use half::{bf16, f16};
+    let name = if f.softmax().log { "log_softmax" } else { "softmax" };
+    for (lengths, what) in verify::LENGTHS.into_iter().zip(["n<=64", "n<=1k", "n=100k"]) {
+        let longest = lengths.iter().max().copied().unwrap_or(1);
+        let bound = verify::row_bound(longest);
+        let (errors, bound) = match dtype {
+            "f32" => (verify::rows::<f32>(f.softmax(), exec, lengths), bound),
+            "f64" => (verify::rows::<f64>(f.softmax(), exec, lengths), bound),
+            "f16" => (verify::rows::<f16>(f.softmax(), exec, lengths), HALF_TWICE),
+            _ => (verify::rows::<bf16>(f.softmax(), exec, lengths), HALF_TWICE),
+        };
+        rows.push(Row::new(name, dtype, what, exec.current_level(), errors, bound));
+    }
 }
 
 fn sampled(f: &Function, dtype: &'static str, exec: &Exec, points: u64, rows: &mut Vec<Row>) {
@@ -120,7 +139,10 @@ fn sampled(f: &Function, dtype: &'static str, exec: &Exec, points: u64, rows: &m
             (HALF, HALF),
         ),
     };
-    for (what, errors, bound) in [("f", errors[0], bound.0), ("f'", errors[1], bound.1)] {
+    let back = if matches!(dtype, "f32" | "f64") { BACKWARD } else { HALF_TWICE };
+    for (what, errors, bound) in
+        [("f", errors[0], bound.0), ("f'", errors[1], bound.1), ("g f'", errors[2], back)]
+    {
         rows.push(Row::new(f.name(), dtype, what, exec.current_level(), errors, bound));
     }
 }
@@ -205,12 +227,16 @@ fn recorded(path: &Path) -> Result<Vec<Recorded>> {
         .collect()
 }
 
-/// Computes the digests of every elementwise function again, at every level with fused
-/// multiply-add, and compares them with a record.
-fn digests(path: &Path) -> Result<()> {
+/// Computes the digests of elementwise functions again (all if none is named), at every level
+/// with fused multiply-add, and compares them with a record.
+fn digests(path: &Path, names: &[String]) -> Result<()> {
     let record = recorded(path)?;
     let (mut wrong, mut compared) = (0, 0);
-    for f in nonlin::functions() {
+    let named: Vec<Function> = match names {
+        [] => nonlin::functions().to_vec(),
+        names => names.iter().map(|n| Ok(nonlin::get(n)?)).collect::<Result<_>>()?,
+    };
+    for f in &named {
         for level in verify::levels().into_iter().filter(|l| l.fused()) {
             let (value, slope) = verify::digests(f, &Exec::new().level(level)?);
             for (what, digest) in [("f", value), ("f'", slope)] {
@@ -246,7 +272,7 @@ impl Row {
         errors: Errors,
         bound: f64,
     ) -> Self {
-        let verdict = if errors.worst <= bound { "pass" } else { "FAIL" };
+        let verdict = if errors.hold(bound) { "pass" } else { "FAIL" };
         Row { function, dtype, what, level, errors, bound, verdict }
     }
 
@@ -264,8 +290,11 @@ impl Row {
             "at_b": number(e.at_b),
             "mean_ulp": number(e.mean()),
             "misrounded": e.misrounded,
+            "misrounded_share": e.misrounded as f64 / e.inputs.max(1) as f64,
             "near_zero": e.excused,
             "wrong_steps": e.wrong_steps,
+            "worst_step_ulp": e.worst_step,
+            "misplaced": e.misplaced,
             "bound": self.bound,
             "verdict": self.verdict,
         })
@@ -274,11 +303,12 @@ impl Row {
 
 fn table(rows: &[Row], exhaustive: bool) -> Result<String> {
     let mut text = String::new();
-    let reference = if exhaustive { verify::FAST_REFERENCE } else { "double-double arithmetic" };
+    let reference =
+        if exhaustive { verify::EXHAUSTIVE_REFERENCE } else { "double-double arithmetic" };
     writeln!(text, "errors in units of the last place; reference: {reference}")?;
     writeln!(
         text,
-        "{:13} {:5} {:6} {:8} {:>10}  {:>24}  {:>8} {:>10} {:>6} {:>11} {:>6}",
+        "{:13} {:5} {:6} {:8} {:>10}  {:>24}  {:>8} {:>10} {:>9} {:>6} {:>6} {:>11} {:>6}",
         "function",
         "dtype",
         "what",
@@ -287,20 +317,22 @@ fn table(rows: &[Row], exhaustive: bool) -> Result<String> {
         "at",
         "mean",
         "misrounded",
+        "share",
         "steps",
+        "astray",
         "inputs",
         "bound"
     )?;
     for r in rows {
         let e = &r.errors;
-        let at = if matches!(r.what, "f" | "f'") {
+        let at = if !r.what.starts_with("df/") && (r.what != "f" || e.at_b == 0.0) {
             format!("{:e}", e.at)
         } else {
             format!("{:.4e}, {:.4e}", e.at, e.at_b)
         };
         writeln!(
             text,
-            "{:13} {:5} {:6} {:8} {:>10.4}  {at:>24}  {:>8.4} {:>10} {:>6} {:>11} {:>6} {}",
+            "{:13} {:5} {:6} {:8} {:>10.4}  {at:>24}  {:>8.4} {:>10} {:>7.4} % {:>6} {:>6} {:>11} {:>6.4} {}",
             r.function,
             r.dtype,
             r.what,
@@ -308,7 +340,9 @@ fn table(rows: &[Row], exhaustive: bool) -> Result<String> {
             e.worst,
             e.mean(),
             e.misrounded,
+            100.0 * e.misrounded as f64 / e.inputs.max(1) as f64,
             e.wrong_steps,
+            e.misplaced,
             e.inputs,
             r.bound,
             r.verdict

@@ -72,8 +72,17 @@ impl Dd {
         (sum, Dd::new(k))
     }
 
-    /// `ln(1 + self)` for `0 <= self <= 1`, by Newton's iteration on `e^y - 1`.
-    fn ln_1p(self) -> Self {
+    /// `ln(1 + self)` for `self >= 0`, by Newton's iteration on `e^y - 1`.
+    #[must_use]
+    pub fn ln_1p(self) -> Self {
+        if self.hi > 1.0 {
+            // 1 + self = 2^k (1 + rest)
+            let total = self + ONE;
+            let k = f64::from((total.hi.to_bits() >> 52) as i32 - 1023);
+            let rest = total.scale2(Dd::new(-k)) - ONE;
+            let part = |i: usize| Dd::new(k) * Dd::new(LN2[i]);
+            return part(0) + (part(1) + (part(2) + rest.ln_1p()));
+        }
         if self.hi < 1e-290 {
             return self;
         }

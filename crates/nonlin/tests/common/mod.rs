@@ -6,7 +6,7 @@
 
 #![allow(dead_code)]
 
-use nonlin::real::{Dd, Interval, Real};
+use nonlin::real::{Dd, Dual, Interval};
 use nonlin::{Activation, Element, Elementwise, Exec, Function, Level, bf16, f16};
 use nonlin_testkit::formula::Formula;
 use nonlin_testkit::samples::{mix_unit, mixed, uniform};
@@ -846,6 +846,58 @@ pub fn check_curvature(r: &mut Report, f: &Function, corners: &[f64]) {
     println!("{:13} second derivative within {:.1e} at {}", f.name(), worst.0, worst.1);
 }
 
+/// f″ in units of the last place of the largest |f″| there is, against dual numbers over
+/// double-doubles.
+pub fn check_second<A: Elementwise, T: Number>(r: &mut Report, xs: &[T], bound: f64) {
+    let f = Function::of::<A>();
+    let mut p = [Dd::new(0.0); nonlin::MAX_PARAMS];
+    for (v, d) in p.iter_mut().zip(A::PARAMS) {
+        *v = if d.exact { Dd { hi: d.default, lo: d.rest } } else { Dd::new(d.default) };
+        if T::F32_PARAMS && !d.exact {
+            *v = Dd::new(f64::from(d.default as f32));
+        }
+    }
+    let exact = |x: f64| A::slope(Dual::variable(Dd::new(x)), p.map(Dual::fixed)).d;
+    let scan = (-40 * 64..=40 * 64).map(|i| exact(f64::from(i) / 64.0).hi.abs());
+    let largest = T::nearest(scan.fold(0.0, f64::max));
+    let unit = largest.up().wide() - largest.wide();
+    let mut got = vec![T::default(); xs.len()];
+    f.second_derivative(xs, &mut got);
+    let mut worst = (0.0, 0.0);
+    for (x, got) in xs.iter().zip(got) {
+        let want = exact(x.wide());
+        let off = ((Dd::new(got.wide()) - want).hi / unit).abs();
+        if off > worst.0 {
+            worst = (off, x.wide());
+        }
+        r.need(off <= bound, || {
+            format!("{} {}: f'' at {x:?} is {got:?}, not {:e}", f.name(), T::NAME_OF, want.hi)
+        });
+    }
+    println!("{:13} {:4} f'' {:.4} units at {:e}", f.name(), T::NAME_OF, worst.0, worst.1);
+}
+
+/// Results that are not zero, and zeros of results that are not exactly zero, have the sign of
+/// the exact value.
+pub fn check_sign<T: Number>(r: &mut Report, f: &Function, xs: &[T]) {
+    for level in levels() {
+        let (y, d) = (forward(&at(level), f, xs), derivative(&at(level), f, xs));
+        for (i, &x) in xs.iter().enumerate() {
+            let (v, s) = f.reference(x);
+            for (what, got, want) in [("value", y[i], v.hi), ("slope", d[i], s.hi)] {
+                let negative = got.pattern() & T::SIGN_PATTERN != 0;
+                r.need(!(want < 0.0 && !negative || want > 0.0 && negative), || {
+                    format!(
+                        "{} {} {level}: {what} at {x:?} is {got:?}, exactly {want:e}",
+                        f.name(),
+                        T::NAME_OF
+                    )
+                });
+            }
+        }
+    }
+}
+
 /// The derivatives by the parameters against central differences.
 pub fn check_parameter_gradient(
     r: &mut Report,
@@ -910,12 +962,12 @@ pub fn check_backward<T: Number>(
                     });
                     continue;
                 }
-                if zeros.iter().any(|(z, reach)| (xs[i].wide() - z).abs() <= *reach) {
-                    continue;
-                }
                 let want = f.reference(xs[i]).1 * Dd::new(g.wide());
                 let e = ulp_error(dx[i], pair(want));
-                r.need(e <= bound, || {
+                let near = zeros.iter().any(|(z, reach)| (xs[i].wide() - z).abs() <= *reach);
+                let apart = (Dd::new(dx[i].wide()) - want).hi.abs();
+                let accepted = near && apart <= T::NEAR_ZERO * g.wide().abs();
+                r.need(e <= bound || accepted, || {
                     format!(
                         "{} {} {level}: backward of {g:?} at {:?} is {:?}, not {:e}: {e} ULP",
                         f.name(),
@@ -999,25 +1051,6 @@ pub fn check_lengths<T: Number>(
 /// The sum in double-double numbers.
 pub fn dd_sum(values: impl Iterator<Item = Dd>) -> Dd {
     values.fold(Dd::new(0.0), |a, b| a + b)
-}
-
-/// `ln(1 + rest)` for `rest >= 0`, to about 30 digits of the result.
-pub fn dd_ln_1p(rest: Dd) -> Dd {
-    if rest.hi < 1e-6 {
-        let mut term = rest;
-        let mut sum = rest;
-        for n in 2..8 {
-            term = -(term * rest);
-            sum = sum + term / Dd::new(f64::from(n));
-        }
-        return sum;
-    }
-    let total = Dd::new(1.0) + rest;
-    let mut y = Dd::new(rest.hi.ln_1p());
-    for _ in 0..2 {
-        y = y + (total * (-y).exp() - Dd::new(1.0));
-    }
-    y
 }
 
 /// Runs `check::<A>()` for every elementwise definition; a new one that is not listed fails.
