@@ -11,6 +11,9 @@ pub(crate) mod coefficients;
 pub(crate) mod full;
 pub(crate) mod narrow;
 pub(crate) mod paired;
+#[rustfmt::skip]
+#[allow(clippy::approx_constant, clippy::excessive_precision, reason = "generated")]
+pub(crate) mod tables_f64;
 
 use crate::simd::Lanes;
 

@@ -107,11 +107,15 @@ impl<V: Lanes64> Real for Full<V> {
     }
     #[inline(always)]
     fn jet_at(self, lo: Self, p: Prim) -> Jet<Self> {
-        full::jet(self.0, lo.0, p)
+        full::jet(self.0, Some(lo.0), p)
+    }
+    #[inline(always)]
+    fn jet(self, p: Prim) -> Jet<Self> {
+        full::jet(self.0, None, p)
     }
     #[inline(always)]
     fn scale2(self, k: Self) -> Self {
-        Full(full::scale2(self.0, k.0))
+        Full(full::finish(self.0, k.0))
     }
     #[inline(always)]
     fn two_prod(self, o: Self) -> (Self, Self) {
@@ -130,6 +134,13 @@ impl<V: Lanes64> Real for Full<V> {
     #[inline(always)]
     fn scaled(self, m: Self, m_lo: Self, k: Self) -> Self {
         Full(full::times_pair(self.0, m.0, m_lo.0)).scale2(k)
+    }
+    /// A gate is never negative; the sum of two zeros may have lost the sign.
+    #[inline(always)]
+    fn gated(self, gate: Jet<Self>) -> Self {
+        let x = self.max(self.lowest()).0;
+        let y = x.mul_add(gate.v.0, x.min(V::splat(f64::MAX)) * gate.v_lo.0);
+        Full(full::finish(y, gate.k.0).copysign(self.0))
     }
     #[inline(always)]
     fn scaled_product(self, value: Self, m: Self, m_lo: Self, k: Self) -> Self {
@@ -194,7 +205,7 @@ impl Real for f64 {
     }
     #[inline(always)]
     fn jet_at(self, lo: Self, p: Prim) -> Jet<Self> {
-        let j = full::jet(self, lo, p);
+        let j = full::jet(self, Some(lo), p);
         Jet { v: j.v.0, d: j.d.0, dd: j.dd.0, v_lo: j.v_lo.0, d_lo: j.d_lo.0, k: j.k.0 }
     }
     #[inline(always)]
@@ -216,6 +227,12 @@ impl Real for f64 {
     #[inline(always)]
     fn scaled(self, m: Self, m_lo: Self, k: Self) -> Self {
         Full(self).scaled(Full(m), Full(m_lo), Full(k)).0
+    }
+    #[inline(always)]
+    fn gated(self, gate: Jet<Self>) -> Self {
+        let Jet { v, d, dd, v_lo, d_lo, k } = gate;
+        let (v, v_lo) = (Full(v), Full(v_lo));
+        Full(self).gated(Jet { v, d: Full(d), dd: Full(dd), v_lo, d_lo: Full(d_lo), k: Full(k) }).0
     }
 }
 

@@ -247,7 +247,8 @@ register!(F32x16, __m512, f32, 16, __mmask16, fused: true,
 /// What f64 registers do beside `Lanes`: conversions, exponents, the seed of a reciprocal.
 macro_rules! register64 {
     ($t:ident, load: |$lp:ident| $load:expr, store: |$sp:ident, $sv:ident| $store:expr,
-     exponent: |$ev:ident, $et:ident| $exponent:expr, recip: |$rv:ident| $recip:expr) => {
+     exponent: |$ev:ident, $et:ident| $exponent:expr, recip: |$rv:ident| $recip:expr,
+     lookup: |$kt:ident, $ki:ident| $lookup:expr, sixteenths: |$av:ident, $at:ident| $sixteenths:expr) => {
         impl Lanes64 for $t {
             #[inline(always)]
             unsafe fn load_f32(p: *const f32) -> Self {
@@ -273,6 +274,18 @@ macro_rules! register64 {
                 // SAFETY: as in `register!`.
                 Self(unsafe { $recip })
             }
+            #[inline(always)]
+            fn lookup(table: &[f64; 16], t: Self) -> Self {
+                let ($kt, $ki) = (table, t.0);
+                // SAFETY: as in `register!`; an index of 4 bits is within the table.
+                Self(unsafe { $lookup })
+            }
+            #[inline(always)]
+            fn add_sixteenths(self, t: Self) -> Self {
+                let ($av, $at) = (self.0, t.0);
+                // SAFETY: as in `register!`.
+                Self(unsafe { $sixteenths })
+            }
         }
     };
 }
@@ -282,19 +295,34 @@ register64!(F64x2,
     store: |p, v| _mm_storel_epi64(p.cast(), _mm_castps_si128(_mm_cvtpd_ps(v))),
     exponent: |v, t| _mm_castsi128_pd(_mm_add_epi64(
         _mm_castpd_si128(v), _mm_slli_epi64::<52>(_mm_castpd_si128(t)))),
-    recip: |v| _mm_cvtps_pd(_mm_div_ps(_mm_set1_ps(1.0), _mm_movelh_ps(_mm_cvtpd_ps(v), _mm_set1_ps(1.0)))));
+    recip: |v| _mm_cvtps_pd(_mm_div_ps(_mm_set1_ps(1.0), _mm_movelh_ps(_mm_cvtpd_ps(v), _mm_set1_ps(1.0)))),
+    lookup: |table, t| {
+        let i = _mm_and_si128(_mm_castpd_si128(t), _mm_set1_epi64x(15));
+        let (lo, hi) = (_mm_cvtsi128_si64(i), _mm_cvtsi128_si64(_mm_unpackhi_epi64(i, i)));
+        _mm_set_pd(table[hi as usize & 15], table[lo as usize & 15])
+    },
+    sixteenths: |v, t| _mm_castsi128_pd(_mm_add_epi64(
+        _mm_castpd_si128(v), _mm_slli_epi64::<48>(_mm_castpd_si128(t)))));
 register64!(F64x4,
     load: |p| _mm256_cvtps_pd(_mm_loadu_ps(p)),
     store: |p, v| _mm_storeu_ps(p, _mm256_cvtpd_ps(v)),
     exponent: |v, t| _mm256_castsi256_pd(_mm256_add_epi64(
         _mm256_castpd_si256(v), _mm256_slli_epi64::<52>(_mm256_castpd_si256(t)))),
-    recip: |v| _mm256_cvtps_pd(_mm_div_ps(_mm_set1_ps(1.0), _mm256_cvtpd_ps(v))));
+    recip: |v| _mm256_cvtps_pd(_mm_div_ps(_mm_set1_ps(1.0), _mm256_cvtpd_ps(v))),
+    lookup: |table, t| _mm256_i64gather_pd::<8>(
+        table.as_ptr(), _mm256_and_si256(_mm256_castpd_si256(t), _mm256_set1_epi64x(15))),
+    sixteenths: |v, t| _mm256_castsi256_pd(_mm256_add_epi64(
+        _mm256_castpd_si256(v), _mm256_slli_epi64::<48>(_mm256_castpd_si256(t)))));
 register64!(F64x8,
     load: |p| _mm512_cvtps_pd(_mm256_loadu_ps(p)),
     store: |p, v| _mm256_storeu_ps(p, _mm512_cvtpd_ps(v)),
     exponent: |v, t| _mm512_castsi512_pd(_mm512_add_epi64(
         _mm512_castpd_si512(v), _mm512_slli_epi64::<52>(_mm512_castpd_si512(t)))),
-    recip: |v| _mm512_cvtps_pd(_mm256_div_ps(_mm256_set1_ps(1.0), _mm512_cvtpd_ps(v))));
+    recip: |v| _mm512_cvtps_pd(_mm256_div_ps(_mm256_set1_ps(1.0), _mm512_cvtpd_ps(v))),
+    lookup: |table, t| _mm512_permutex2var_pd(
+        _mm512_loadu_pd(table.as_ptr()), _mm512_castpd_si512(t), _mm512_loadu_pd(table.as_ptr().add(8))),
+    sixteenths: |v, t| _mm512_castsi512_pd(_mm512_add_epi64(
+        _mm512_castpd_si512(v), _mm512_slli_epi64::<48>(_mm512_castpd_si512(t)))));
 
 /// The two halves of an f32 register.
 macro_rules! register32 {
