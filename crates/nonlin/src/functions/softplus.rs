@@ -40,16 +40,20 @@ impl Elementwise for Softplus {
 
     #[inline(always)]
     fn slope<T: Real>(x: T, [beta, ..]: Params<T>) -> T {
-        (beta * x).sigmoid()
+        let (z, z_lo) = x.argument((beta, x.lit(-0.0)));
+        z.jet_at(z_lo, Prim::Sigmoid).value()
     }
 }
 
 /// `ln(1 + e^(beta x)) / beta` as `max(x, 0) + ln(1 + e^-|beta x|) / beta`, rounded once.
 #[inline(always)]
 pub(super) fn softplus<T: Real>(x: T, beta: T) -> T {
-    let j = (-(beta * x).abs()).jet(Prim::Softplus);
-    let width = x.lit(1.0) / beta;
-    let (v, v_lo) = (j.v.scale2(j.k) * width, j.v_lo.scale2(j.k) * width);
+    let (z, z_lo) = (-x.abs()).argument((beta, x.lit(-0.0)));
+    let j = z.softplus_neg(z_lo);
+    let (width, width_lo) = beta.reciprocal();
+    let (v, rest) = j.v.two_prod(width);
+    let v_lo = (rest + j.v * width_lo) + j.v_lo * width;
+    let (v, v_lo) = (v.scale2(j.k), v_lo.scale2(j.k));
     let top = x.max(x.lit(0.0));
     // Above 1e9 there is nothing beside x, which may be infinite.
     let (_, rest) = top.min(x.lit(1e9)).two_sum(v);

@@ -27,42 +27,66 @@ struct Exp<V> {
     far: bool,
 }
 
+/// `e^x` is scaled from `2^(NEAR / 16)` on.
+const NEAR: f64 = 15_000.0;
+/// `e^-END` times the largest f64 is 0.
+const END: f64 = 1460.0;
+
+/// `n + ROUND`, `n` and `p` with `e^(x + lo) = s (1 + p)` for `s = 2^(n/16)`, rounded.
+#[inline(always)]
+fn reduced<V: Lanes64, const FINE: bool>(x: V, lo: Option<V>) -> (V, V, V) {
+    let t = x.mul_add(V::splat(16.0 * LOG2_E), V::splat(ROUND));
+    let n = t - V::splat(ROUND);
+    let hi = n.mul_add(V::splat(-LN2_HI / 16.0), x); // exact: the product has at most 36 bits
+    let step = V::splat(-LN2_LO / 16.0);
+    let rest = match lo {
+        Some(lo) => n.mul_add(step, lo),
+        None => n * step,
+    };
+    // A factor 1 + d of `s` is as good as a summand d of the exponent.
+    let rest = rest + V::lookup(&ROOTS_REST, t);
+    let r = hi + rest;
+    let r2 = r * r;
+    if FINE {
+        let [low @ .., c4, c5] = EXP_SIXTEENTH_FINE;
+        let q = estrin(r, r2, low, V::splat(c5).mul_add(r, V::splat(c4)));
+        return (t, n, hi + r2.mul_add(q, rest));
+    }
+    let [low @ .., c4] = EXP_SIXTEENTH;
+    (t, n, r2.mul_add(estrin(r, r2, low, V::splat(c4)), r))
+}
+
+/// `c[0] + c[1] r + c[2] r^2 + c[3] r^3 + top r^4`, in half the latency of Horner's rule.
+#[inline(always)]
+fn estrin<V: Lanes64>(r: V, r2: V, c: [f64; 4], top: V) -> V {
+    let middle = V::splat(c[3]).mul_add(r, V::splat(c[2]));
+    r2.mul_add(r2.mul_add(top, middle), V::splat(c[1]).mul_add(r, V::splat(c[0])))
+}
+
 impl<V: Lanes64> Exp<V> {
-    /// For `|x| <= 1400`.
+    /// Good to 2^-55.
     #[inline(always)]
     fn new(x: V, lo: Option<V>) -> Self {
-        Self::reduced(x, lo, &EXP_SIXTEENTH)
+        Self::of::<false>(x, lo)
     }
 
     /// The same with `p` good enough to stand alone, as `e^x - 1` near 0.
     #[inline(always)]
     fn fine(x: V, lo: Option<V>) -> Self {
-        Self::reduced(x, lo, &EXP_SIXTEENTH_FINE)
+        Self::of::<true>(x, lo)
     }
 
     #[inline(always)]
-    fn reduced<const N: usize>(x: V, lo: Option<V>, c: &[f64; N]) -> Self {
-        let t = x.mul_add(V::splat(16.0 * LOG2_E), V::splat(ROUND));
-        let n = t - V::splat(ROUND);
-        let hi = n.mul_add(V::splat(-LN2_HI / 16.0), x); // exact: the product has at most 36 bits
-        let step = V::splat(-LN2_LO / 16.0);
-        let rest = match lo {
-            Some(lo) => n.mul_add(step, lo),
-            None => n * step,
-        };
-        let r = hi + rest;
-        let r2 = r * r;
-        // Estrin's scheme for 5 or 6 coefficients: half the latency of Horner's.
-        let top = V::splat(c[4]);
-        let top = if N > 5 { V::splat(c[N - 1]).mul_add(r, top) } else { top };
-        let middle = V::splat(c[3]).mul_add(r, V::splat(c[2]));
-        let q = r2.mul_add(r2.mul_add(top, middle), V::splat(c[1]).mul_add(r, V::splat(c[0])));
-        let p = hi + r2.mul_add(q, rest + V::lookup(&ROOTS_REST, t));
-        let outside = n.abs().gt(V::splat(15_000.0));
-        let (mut t, mut k) = (t, V::splat(0.0));
-        let far = V::any(outside);
+    fn of<const FINE: bool>(x: V, lo: Option<V>) -> Self {
+        let (mut t, mut n, mut p) = reduced::<V, FINE>(x, lo);
+        let mut k = V::splat(0.0);
+        let far = V::any(n.abs().gt(V::splat(NEAR)));
         if far {
             core::hint::cold_path();
+            // What is beyond these ends is 0 or infinite, whatever it is multiplied by.
+            let x = x.max(V::splat(-END)).min(V::splat(END));
+            (t, n, p) = reduced::<V, FINE>(x, lo);
+            let outside = n.abs().gt(V::splat(NEAR));
             let shift = V::select(outside, V::splat(24_000.0).copysign(n), k);
             t = t - shift;
             k = shift * V::splat(1.0 / 16.0);
@@ -82,13 +106,14 @@ impl<V: Lanes64> Exp<V> {
         self.s.mul_add(self.p, self.s - self.rounded())
     }
 
-    /// `f + f_lo` times `e^(x + lo) 2^-k`, as a sum of two numbers.
+    /// `f + f_lo + z` times `e^(x + lo) 2^-k`, as a sum of two numbers; `z` is less than `f`.
     #[inline(always)]
-    fn times(self, f: V, f_lo: V) -> (V, V) {
-        let a = f.mul_add(self.p, f_lo);
-        let (m, m_lo) = f.quick_two_sum(a);
-        let (p, e) = m.two_prod(self.s);
-        (p, self.s.mul_add(m_lo, e))
+    fn times(self, f: V, f_lo: V, z: V) -> (V, V) {
+        let w = self.rounded();
+        let (p, e) = w.two_prod(f);
+        let v = w.mul_add(z, p);
+        let rest = w.mul_add(z, p - v);
+        (v, rest + self.rest().mul_add(f + z, w.mul_add(f_lo, e)))
     }
 
     /// `2^k (d + d_lo)`, in one number where `k` is not 0.
@@ -173,7 +198,7 @@ pub(crate) fn ln_1p<V: Lanes64>(u: V, u_lo: V) -> (V, V) {
 /// What `1 / (d + d_lo)` is beyond `y = 1 / d`, in units of `y`.
 #[inline(always)]
 fn correction<V: Lanes64>(d: V, d_lo: V, y: V) -> V {
-    V::residual(V::splat(1.0), y, d) - y * d_lo
+    (-y).mul_add(d_lo, V::residual(V::splat(1.0), y, d))
 }
 
 /// The product of `a + a_lo` and `b (1 + c)`, as a sum of two numbers.
@@ -188,7 +213,11 @@ fn times<V: Lanes64>(a: V, a_lo: V, b: V, c: V) -> (V, V) {
 fn sigmoid<V: Lanes64>(x: V, lo: Option<V>) -> Jet<Full<V>> {
     let (one, zero) = (V::splat(1.0), V::splat(0.0));
     // w = e^-x, large or small: 1 / (1 + w) is good on both sides.
-    let e = Exp::new((-x).max(V::splat(-1400.0)).min(V::splat(1400.0)), lo.map(|lo| -lo));
+    let lo = match lo {
+        Some(lo) => Some(-lo),
+        None => None,
+    };
+    let e = Exp::new(-x, lo);
     let w = e.rounded();
     let (mut unit, mut k) = (one, zero);
     if e.far {
@@ -199,7 +228,8 @@ fn sigmoid<V: Lanes64>(x: V, lo: Option<V>) -> Jet<Full<V>> {
     }
     let u = e.unless_small(w);
     let d = unit + u;
-    let d_lo = (u.max(unit) - d) + u.min(unit);
+    // Exact where w is the larger; elsewhere an error of 2^-53 in d is none in 1 / d.
+    let d_lo = unit - (d - u);
     let y = one / d;
     let c = correction(d, d_lo, y);
     // The slope: w / (1 + w)^2.
@@ -227,12 +257,12 @@ pub(crate) fn jet<V: Lanes64>(x: V, lo: Option<V>, p: Prim) -> Jet<Full<V>> {
     let nothing = V::splat(-0.0);
     match p {
         Prim::Exp => {
-            let e = Exp::new(x.max(V::splat(-1400.0)).min(V::splat(1400.0)), lo);
+            let e = Exp::new(x, lo);
             let (w, w_lo) = (e.rounded(), e.rest());
             full(w, w_lo, w, w_lo, w, e.k)
         }
         Prim::ExpM1 => {
-            let e = Exp::fine(x.max(V::splat(-1400.0)).min(V::splat(1400.0)), lo);
+            let e = Exp::fine(x, lo);
             let (mut v, mut v_lo) = minus_one(e);
             let (mut d, mut d_lo) = (e.rounded(), e.rest());
             if e.far {
@@ -247,7 +277,7 @@ pub(crate) fn jet<V: Lanes64>(x: V, lo: Option<V>, p: Prim) -> Jet<Full<V>> {
         Prim::Tanh => {
             // With m = e^-2|x| - 1: -m / (2 + m).
             let a = x.abs();
-            let e = Exp::fine(-(a + a).min(V::splat(1400.0)), twice_away(x, lo));
+            let e = Exp::fine(-(a + a), twice_away(x, lo));
             let (m, m_lo) = minus_one(e);
             let (b, b_lo) = two.quick_two_sum(m);
             let b_lo = b_lo + m_lo;
@@ -268,19 +298,15 @@ pub(crate) fn jet<V: Lanes64>(x: V, lo: Option<V>, p: Prim) -> Jet<Full<V>> {
             full(v, nothing, d, d_lo, -(two * v * d), zero)
         }
         Prim::Softplus => {
-            // max(x, 0) + w H(w) with w = e^-|x| and H(w) = ln(1 + w) / w.
-            let e = Exp::new((-x.abs()).max(V::splat(-1400.0)), away(x, lo));
-            let q = e.unless_small(e.rounded()) - V::splat(0.5);
-            let (h, h_lo) = sum(q, &LOG_RATIO, LOG_RATIO_LO);
-            let (mut g, mut g_lo) = e.times(h, h_lo);
-            let mut k = zero;
+            // max(x, 0) + ln(1 + e^-|x|)
+            let j = softplus_neg(-x.abs(), away(x, lo));
+            let (mut g, mut g_lo, mut k) = (j.v.0, j.v_lo.0, j.k.0);
             let positive = x.gt(zero);
-            if e.far {
+            if V::any(k.abs().gt(zero)) {
                 core::hint::cold_path();
-                let gone = V::select(positive, e.k, zero);
-                let gone = zero.gt(gone);
+                let gone = zero.gt(V::select(positive, k, zero));
                 (g, g_lo) = (V::select(gone, zero, g), V::select(gone, zero, g_lo));
-                k = V::select(positive, zero, e.k);
+                k = V::select(positive, zero, k);
             }
             let top = x.max(zero);
             let v = top + g;
@@ -295,7 +321,7 @@ pub(crate) fn jet<V: Lanes64>(x: V, lo: Option<V>, p: Prim) -> Jet<Full<V>> {
             full(v, v_lo, d, d_lo, finish(s.d.0, s.k.0), k)
         }
         Prim::Cdf => {
-            let t = x.abs().min(V::splat(52.5));
+            let t = x.abs().min(V::splat(54.0));
             let t_lo = away(x, lo).map(|lo| -lo);
             let (h, h_lo) = t.two_prod(t);
             let minus_half = V::splat(-0.5);
@@ -315,9 +341,13 @@ pub(crate) fn jet<V: Lanes64>(x: V, lo: Option<V>, p: Prim) -> Jet<Full<V>> {
             let c = correction(d, d_lo, y);
             let q = n * y;
             let q_lo = (V::residual(n, q, d) + (-q).mul_add(d_lo, n_lo)) * y;
-            let (f, f_lo) = sum(q, &TAIL, TAIL_LO);
+            // The first two terms exactly, the others plainly.
+            let (c0, c1) = (V::splat(TAIL[0]), V::splat(TAIL[1]));
+            let (p, p_lo) = q.two_prod(c1);
+            let f = c0 + p;
+            let f_lo = (p - (f - c0)) + (p_lo + V::splat(TAIL_LO));
             let f_lo = q_lo.mul_add(poly(q, &TAIL_SLOPE), f_lo);
-            let (m, m_lo) = e.times(f, f_lo);
+            let (m, m_lo) = e.times(f, f_lo, estrin_from(2, q, &TAIL) * (q * q));
             let (tail, tail_lo) = times(m, m_lo, y, c);
             let positive = x.gt(zero);
             let near = e.unless_small(tail);
@@ -337,7 +367,7 @@ pub(crate) fn jet<V: Lanes64>(x: V, lo: Option<V>, p: Prim) -> Jet<Full<V>> {
         }
         Prim::TanhSoftplus => {
             // With w = e^-|x|: (1 + 2w) / (1 + 2w + 2w^2), or w (2 + w) / (2 + 2w + w^2).
-            let e = Exp::new((-x.abs()).max(V::splat(-1400.0)), away(x, lo));
+            let e = Exp::new(-x.abs(), away(x, lo));
             let positive = x.gt(zero);
             let w = e.rounded();
             let u = e.unless_small(w); // beside a number of ordinary size
@@ -377,6 +407,23 @@ pub(crate) fn jet<V: Lanes64>(x: V, lo: Option<V>, p: Prim) -> Jet<Full<V>> {
     }
 }
 
+/// `ln(1 + e^(x + lo))` for `x <= 0`, as `w H(w)` with `w = e^x` and `H(w) = ln(1 + w) / w`.
+#[inline(always)]
+pub(crate) fn softplus_neg<V: Lanes64>(x: V, lo: Option<V>) -> Jet<Full<V>> {
+    let e = Exp::new(x, lo);
+    let w = e.rounded();
+    let u = e.unless_small(w);
+    let q = u - V::splat(0.5);
+    let z = q * estrin_from(1, q, &LOG_RATIO);
+    let (v, v_lo) = e.times(V::splat(LOG_RATIO[0]), V::splat(LOG_RATIO_LO), z);
+    // The slope: w / (1 + w).
+    let (d, d_lo) = V::splat(1.0).quick_two_sum(u);
+    let y = V::splat(1.0) / d;
+    let c = correction(d, d_lo, y);
+    let (s, s_lo) = times(w, e.rest(), y, c);
+    full(v, v_lo, s, s_lo, s * y, e.k)
+}
+
 /// `lo` as a correction of `-|x|`.
 #[inline(always)]
 fn away<V: Lanes64>(x: V, lo: Option<V>) -> Option<V> {
@@ -405,29 +452,46 @@ fn minus_one<V: Lanes64>(e: Exp<V>) -> (V, V) {
     a.quick_two_sum(s.mul_add(e.p, a_lo))
 }
 
-/// `c[0] + c0_lo + q (c[1] + q (c[2] + ...))` as a sum of two numbers, the last step exact.
+/// `c[from] + q (c[from + 1] + ...)` by Estrin's scheme: a fifth of the latency of Horner's rule.
 #[inline(always)]
-fn sum<V: Lanes64, const N: usize>(q: V, c: &[f64; N], c0_lo: f64) -> (V, V) {
-    // Even and odd powers apart: half the latency of Horner's rule.
+fn estrin_from<V: Lanes64, const N: usize>(from: usize, q: V, c: &[f64; N]) -> V {
     let q2 = q * q;
-    let (mut even, mut odd) = (V::splat(c[N - 1]), V::splat(c[N - 2]));
-    let mut i = N - 2;
-    while i > 2 {
-        i -= 2;
-        even = even.mul_add(q2, V::splat(c[i + 1]));
-        odd = odd.mul_add(q2, V::splat(c[i]));
+    let q4 = q2 * q2;
+    let q8 = q4 * q4;
+    let mut i = (N - 1 - from) / 8 * 8 + from;
+    let mut y = eight(q, q2, q4, c, i, N);
+    while i > from {
+        i -= 8;
+        y = y.mul_add(q8, eight(q, q2, q4, c, i, i + 8));
     }
-    let p = odd.mul_add(q, even.mul_add(q2, V::splat(c[1])));
-    let (z, e) = q.two_prod(p);
-    let c0 = V::splat(c[0]);
-    let s = c0 + z;
-    (s, (z - (s - c0)) + (e + V::splat(c0_lo)))
+    y
+}
+
+/// `c[i] + c[i + 1] q + ...` up to `c[end - 1]`, at most eight of them.
+#[inline(always)]
+fn eight<V: Lanes64>(q: V, q2: V, q4: V, c: &[f64], i: usize, end: usize) -> V {
+    let low = four(q, q2, c, i, end);
+    if i + 4 < end { four(q, q2, c, i + 4, end).mul_add(q4, low) } else { low }
+}
+
+/// At most four of them.
+#[inline(always)]
+fn four<V: Lanes64>(q: V, q2: V, c: &[f64], i: usize, end: usize) -> V {
+    let low = pair(q, c, i, end);
+    if i + 2 < end { pair(q, c, i + 2, end).mul_add(q2, low) } else { low }
+}
+
+/// At most two of them.
+#[inline(always)]
+fn pair<V: Lanes64>(q: V, c: &[f64], i: usize, end: usize) -> V {
+    let low = V::splat(c[i]);
+    if i + 1 < end { V::splat(c[i + 1]).mul_add(q, low) } else { low }
 }
 
 /// `e^(x + lo)` for `x <= 0`, rounded once.
 #[inline(always)]
 pub(crate) fn exp_neg<V: Lanes64>(x: V, lo: V) -> V {
-    let e = Exp::new(x.max(V::splat(-1400.0)), Some(lo));
+    let e = Exp::new(x, Some(lo));
     finish(e.rounded(), e.k)
 }
 

@@ -150,6 +150,36 @@ impl<V: Lanes64> Real for Full<V> {
         Full((full::times_pair(x, m.0, m_lo.0) * half * value.0) * rest)
     }
     #[inline(always)]
+    fn reciprocal(self) -> (Self, Self) {
+        let q = V::splat(1.0) / self.0;
+        (Full(q), Full(V::residual(V::splat(1.0), q, self.0) * q))
+    }
+    #[inline(always)]
+    fn argument(self, (factor, rest): (Self, Self)) -> (Self, Self) {
+        // No primitive changes beyond 1500.
+        let end = (V::splat(2000.0) / factor.0.abs()).min(V::splat(f64::MAX));
+        let x = self.0.max(-end).min(end);
+        let (p, e) = x.two_prod(factor.0);
+        (Full(p), Full(x.mul_add(rest.0, e)))
+    }
+    #[inline(always)]
+    fn exp_m1_of_width(self, width: Self) -> Self {
+        let (z, z_lo) = self.argument(width.reciprocal());
+        let j = z.jet_at(z_lo, Prim::ExpM1);
+        let y = width.scaled(j.v, j.v_lo, j.k);
+        // Where e^z - 1 is z, z may be subnormal and have lost digits that x has.
+        Full(V::select(V::splat(1e-20).gt(z.0.abs()), self.0, y.0))
+    }
+    #[inline(always)]
+    fn softplus_neg(self, lo: Self) -> Jet<Self> {
+        full::softplus_neg(self.0, Some(lo.0))
+    }
+    #[inline(always)]
+    fn sign(self) -> Self {
+        // -0 plus 0 is 0.
+        Full(V::splat(1.0).copysign(self.0 + V::splat(0.0)))
+    }
+    #[inline(always)]
     fn slope_sum(self, gate: Jet<Self>) -> Self {
         let w = self.max(self.lit(-1e6)).min(self.lit(1e6)).0;
         let (p, e) = w.two_prod(gate.d.0);
@@ -227,6 +257,20 @@ impl Real for f64 {
     #[inline(always)]
     fn scaled(self, m: Self, m_lo: Self, k: Self) -> Self {
         Full(self).scaled(Full(m), Full(m_lo), Full(k)).0
+    }
+    #[inline(always)]
+    fn reciprocal(self) -> (Self, Self) {
+        let (q, rest) = Full(self).reciprocal();
+        (q.0, rest.0)
+    }
+    #[inline(always)]
+    fn argument(self, (factor, rest): (Self, Self)) -> (Self, Self) {
+        let (p, e) = Full(self).argument((Full(factor), Full(rest)));
+        (p.0, e.0)
+    }
+    #[inline(always)]
+    fn exp_m1_of_width(self, width: Self) -> Self {
+        Full(self).exp_m1_of_width(Full(width)).0
     }
     #[inline(always)]
     fn gated(self, gate: Jet<Self>) -> Self {
