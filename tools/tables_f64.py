@@ -111,8 +111,11 @@ def render():
         "//! Tables and polynomials of the f64 kernels, low degree first.",
         "",
     ]
-    lines += table("ROOTS", "2^(j/16), with j at bit 48 taken off its representation", [f"f64::from_bits({b:#018x})" for b in bits])
-    lines += table("ROOTS_REST", "What 2^(j/16) is beyond the nearest f64, in units of it", [repr(v) for v in rest])
+    lines += [
+        "/// 2^(j/16), with j at bit 48 taken off its representation, and what f64 has no room for, in units of it.",
+        "pub const ROOTS: [[f64; 2]; 16] = [",
+    ]
+    lines += [f"    [f64::from_bits({b:#018x}), {r!r}]," for b, r in zip(bits, rest)] + ["];"]
     lines += polynomial("EXP_SIXTEENTH", "(e^r - 1 - r) / r^2 on |r| <= ln2/32", exp_rest, -half, half, 4)
     lines += polynomial("EXP_SIXTEENTH_FINE", "The same, finer", exp_rest, -half, half, 5)
     lines += polynomial("LOG_RATIO", "ln(1 + u) / u in u - 1/2, 0 <= u <= 1", log_ratio, -mpf(1) / 2, mpf(1) / 2, 21, parts=2)

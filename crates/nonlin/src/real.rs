@@ -231,6 +231,15 @@ pub trait Real:
         let (p, e) = x.two_prod(factor);
         (p, e + x * rest)
     }
+    /// `self` plus the value of `j` divided by `divisor`, for `self >= 0` and `j >= 0`.
+    #[inline(always)]
+    fn plus_quotient(self, j: Jet<Self>, divisor: Self) -> Self {
+        let width = self.lit(1.0) / divisor;
+        let (v, v_lo) = (j.v.scale2(j.k) * width, j.v_lo.scale2(j.k) * width);
+        // Above 1e9 there is nothing beside it, and it may be infinite.
+        let (_, rest) = self.min(self.lit(1e9)).two_sum(v);
+        (self + v) + (rest + v_lo)
+    }
     /// `self + o` as a sum and the part of it that was rounded off.
     #[inline(always)]
     fn two_sum(self, o: Self) -> (Self, Self) {

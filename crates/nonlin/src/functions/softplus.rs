@@ -45,17 +45,9 @@ impl Elementwise for Softplus {
     }
 }
 
-/// `ln(1 + e^(beta x)) / beta` as `max(x, 0) + ln(1 + e^-|beta x|) / beta`, rounded once.
+/// `ln(1 + e^(beta x)) / beta` as `max(x, 0) + ln(1 + e^-|beta x|) / beta`.
 #[inline(always)]
 pub(super) fn softplus<T: Real>(x: T, beta: T) -> T {
     let (z, z_lo) = (-x.abs()).argument((beta, x.lit(-0.0)));
-    let j = z.softplus_neg(z_lo);
-    let (width, width_lo) = beta.reciprocal();
-    let (v, rest) = j.v.two_prod(width);
-    let v_lo = (rest + j.v * width_lo) + j.v_lo * width;
-    let (v, v_lo) = (v.scale2(j.k), v_lo.scale2(j.k));
-    let top = x.max(x.lit(0.0));
-    // Above 1e9 there is nothing beside x, which may be infinite.
-    let (_, rest) = top.min(x.lit(1e9)).two_sum(v);
-    (top + v) + (rest + v_lo)
+    x.max(x.lit(0.0)).plus_quotient(z.softplus_neg(z_lo), beta)
 }

@@ -10,7 +10,7 @@
 
 use super::coefficients::{INV_SQRT_2PI, LN2_HI, LN2_LO, LOG_FULL, LOG2_E};
 use super::tables_f64::{
-    EXP_SIXTEENTH, EXP_SIXTEENTH_FINE, LOG_RATIO, LOG_RATIO_LO, ROOTS, ROOTS_REST, TAIL, TAIL_LO, TAIL_SLOPE,
+    EXP_SIXTEENTH, EXP_SIXTEENTH_FINE, LOG_RATIO, LOG_RATIO_LO, ROOTS, TAIL, TAIL_LO, TAIL_SLOPE,
 };
 use super::{ROUND, poly};
 use crate::real::{Full, Jet, Prim};
@@ -32,9 +32,9 @@ const NEAR: f64 = 15_000.0;
 /// `e^-END` times the largest f64 is 0.
 const END: f64 = 1460.0;
 
-/// `n + ROUND`, `n` and `p` with `e^(x + lo) = s (1 + p)` for `s = 2^(n/16)`, rounded.
+/// `n + ROUND`, `n`, the root for it and `p` with `e^(x + lo) = s (1 + p)` for `s = 2^(n/16)`, rounded.
 #[inline(always)]
-fn reduced<V: Lanes64, const FINE: bool>(x: V, lo: Option<V>) -> (V, V, V) {
+fn reduced<V: Lanes64, const FINE: bool>(x: V, lo: Option<V>) -> (V, V, V, V) {
     let t = x.mul_add(V::splat(16.0 * LOG2_E), V::splat(ROUND));
     let n = t - V::splat(ROUND);
     let hi = n.mul_add(V::splat(-LN2_HI / 16.0), x); // exact: the product has at most 36 bits
@@ -44,16 +44,17 @@ fn reduced<V: Lanes64, const FINE: bool>(x: V, lo: Option<V>) -> (V, V, V) {
         None => n * step,
     };
     // A factor 1 + d of `s` is as good as a summand d of the exponent.
-    let rest = rest + V::lookup(&ROOTS_REST, t);
+    let (root, root_rest) = V::lookup(&ROOTS, t);
+    let rest = rest + root_rest;
     let r = hi + rest;
     let r2 = r * r;
     if FINE {
         let [low @ .., c4, c5] = EXP_SIXTEENTH_FINE;
         let q = estrin(r, r2, low, V::splat(c5).mul_add(r, V::splat(c4)));
-        return (t, n, hi + r2.mul_add(q, rest));
+        return (t, n, root, hi + r2.mul_add(q, rest));
     }
     let [low @ .., c4] = EXP_SIXTEENTH;
-    (t, n, r2.mul_add(estrin(r, r2, low, V::splat(c4)), r))
+    (t, n, root, r2.mul_add(estrin(r, r2, low, V::splat(c4)), r))
 }
 
 /// `c[0] + c[1] r + c[2] r^2 + c[3] r^3 + top r^4`, in half the latency of Horner's rule.
@@ -78,20 +79,20 @@ impl<V: Lanes64> Exp<V> {
 
     #[inline(always)]
     fn of<const FINE: bool>(x: V, lo: Option<V>) -> Self {
-        let (mut t, mut n, mut p) = reduced::<V, FINE>(x, lo);
+        let (mut t, mut n, mut root, mut p) = reduced::<V, FINE>(x, lo);
         let mut k = V::splat(0.0);
         let far = V::any(n.abs().gt(V::splat(NEAR)));
         if far {
             core::hint::cold_path();
             // What is beyond these ends is 0 or infinite, whatever it is multiplied by.
             let x = x.max(V::splat(-END)).min(V::splat(END));
-            (t, n, p) = reduced::<V, FINE>(x, lo);
+            (t, n, root, p) = reduced::<V, FINE>(x, lo);
             let outside = n.abs().gt(V::splat(NEAR));
             let shift = V::select(outside, V::splat(24_000.0).copysign(n), k);
             t = t - shift;
             k = shift * V::splat(1.0 / 16.0);
         }
-        Exp { s: V::lookup(&ROOTS, t).add_sixteenths(t), p, k, far }
+        Exp { s: root.add_sixteenths(t), p, k, far }
     }
 
     /// `e^(x + lo) 2^-k`, rounded once.

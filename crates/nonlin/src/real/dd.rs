@@ -196,6 +196,15 @@ impl Real for Dd {
     fn scale2(self, k: Self) -> Self {
         Dd { hi: scale2(self.hi, k.hi), lo: scale2(self.lo, k.hi) }
     }
+    fn exp_m1_of_width(self, width: Self) -> Self {
+        let z = self / width;
+        // There e^z - 1 is z, which may be subnormal and have lost digits that `self` has.
+        if z.hi.abs() < 1e-40 { self } else { width * z.exp_m1() }
+    }
+    /// The quotient before the power of two, which may make it subnormal.
+    fn plus_quotient(self, j: Jet<Self>, divisor: Self) -> Self {
+        self + (j.v / divisor).scale2(j.k)
+    }
     /// Half of the power of two before `value`, half after it, so that neither product leaves f64.
     fn scaled_product(self, value: Self, m: Self, _m_lo: Self, k: Self) -> Self {
         let half = Dd::new((k.hi * 0.5 + ROUND) - ROUND);
@@ -255,6 +264,10 @@ impl Real for Dd {
             }
             Prim::Softplus => {
                 let s = self.jet_at(lo, Prim::Sigmoid);
+                if negative && k.hi < -500.0 {
+                    // ln(1 + w) = w, which alone may be subnormal.
+                    return scaled(wm, s.v, s.d, k);
+                }
                 let v = if negative { w.ln_1p() } else { x + w.ln_1p() };
                 Jet::new(v, s.v.scale2(s.k), s.d.scale2(s.k))
             }

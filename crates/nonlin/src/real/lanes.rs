@@ -174,6 +174,11 @@ impl<V: Lanes64> Real for Full<V> {
     fn softplus_neg(self, lo: Self) -> Jet<Self> {
         full::softplus_neg(self.0, Some(lo.0))
     }
+    /// Rounds three times, by half a unit each: the budget has room for it.
+    #[inline(always)]
+    fn plus_quotient(self, j: Jet<Self>, divisor: Self) -> Self {
+        self + ((j.v + j.v_lo) / divisor).scale2(j.k)
+    }
     #[inline(always)]
     fn sign(self) -> Self {
         // -0 plus 0 is 0.
@@ -267,6 +272,10 @@ impl Real for f64 {
     fn argument(self, (factor, rest): (Self, Self)) -> (Self, Self) {
         let (p, e) = Full(self).argument((Full(factor), Full(rest)));
         (p.0, e.0)
+    }
+    #[inline(always)]
+    fn plus_quotient(self, j: Jet<Self>, divisor: Self) -> Self {
+        self + ((j.v + j.v_lo) / divisor).scale2(j.k)
     }
     #[inline(always)]
     fn exp_m1_of_width(self, width: Self) -> Self {

@@ -92,8 +92,9 @@ impl Lanes64 for f64 {
         f64::from(1.0 / self as f32)
     }
     #[inline(always)]
-    fn lookup(table: &[f64; 16], t: Self) -> Self {
-        table[(t.to_bits() & 15) as usize]
+    fn lookup(table: &[[f64; 2]; 16], t: Self) -> (Self, Self) {
+        let [a, b] = table[(t.to_bits() & 15) as usize];
+        (a, b)
     }
     #[inline(always)]
     fn add_sixteenths(self, t: Self) -> Self {
