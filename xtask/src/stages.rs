@@ -292,8 +292,16 @@ fn digests() -> Result<Outcome> {
 fn coefficients() -> Result<Outcome> {
     match python()? {
         Ok(python) => {
-            run(command(python).args(["tools/coefficients.py", "--check"]))?;
-            passed("")
+            let mut scripts: Vec<_> = std::fs::read_dir(root().join("tools"))
+                .context("tools")?
+                .map(|entry| Ok(entry.context("tools")?.path()))
+                .collect::<Result<_>>()?;
+            scripts.retain(|path| path.extension().is_some_and(|e| e == "py"));
+            scripts.sort();
+            for script in &scripts {
+                run(command(&python).arg(script).arg("--check"))?;
+            }
+            passed(format!("{} scripts", scripts.len()))
         }
         Err(why) => skipped(why),
     }

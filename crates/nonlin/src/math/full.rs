@@ -21,7 +21,7 @@ use crate::simd::Lanes64;
 struct Exp<V> {
     s: V,
     p: V,
-    /// 0, or 1500 where `s` would overflow and -1500 where it would be subnormal.
+    /// 0, or the exponent where `s` would otherwise come near the ends of f64.
     k: V,
     /// Whether `k` is not 0 in some lane.
     far: bool,
@@ -88,9 +88,11 @@ impl<V: Lanes64> Exp<V> {
             let x = x.max(V::splat(-END)).min(V::splat(END));
             (t, n, root, p) = reduced::<V, FINE>(x, lo);
             let outside = n.abs().gt(V::splat(NEAR));
-            let shift = V::select(outside, V::splat(24_000.0).copysign(n), k);
-            t = t - shift;
-            k = shift * V::splat(1.0 / 16.0);
+            let whole = n.mul_add(V::splat(1.0 / 16.0), V::splat(ROUND)) - V::splat(ROUND);
+            // `scale2` goes no further.
+            let whole = whole.max(V::splat(-2020.0)).min(V::splat(2020.0));
+            k = V::select(outside, whole, k);
+            t = t - k * V::splat(16.0);
         }
         Exp { s: root.add_sixteenths(t), p, k, far }
     }
@@ -223,7 +225,7 @@ fn sigmoid<V: Lanes64>(x: V, lo: Option<V>) -> Jet<Full<V>> {
     let (mut unit, mut k) = (one, zero);
     if e.far {
         core::hint::cold_path();
-        // Beside 2^520 one is nothing.
+        // Beside e^650 one is nothing.
         unit = V::select(e.k.gt(zero), zero, one);
         k = -e.k;
     }
@@ -355,8 +357,10 @@ pub(crate) fn jet<V: Lanes64>(x: V, lo: Option<V>, p: Prim) -> Jet<Full<V>> {
             let (u, u_lo) = one.quick_two_sum(-near);
             let v = V::select(positive, u, tail);
             let v_lo = V::select(positive, u_lo - e.unless_small(tail_lo), tail_lo);
-            let (mut d, mut d_lo) =
-                multiply((e.rounded(), e.rest()), (V::splat(INV_SQRT_2PI.0), V::splat(INV_SQRT_2PI.1)));
+            let (mut d, mut d_lo) = multiply(
+                (e.rounded(), e.rest()),
+                (V::splat(INV_SQRT_2PI.0), V::splat(INV_SQRT_2PI.1)),
+            );
             let mut k = zero;
             if e.far {
                 core::hint::cold_path();

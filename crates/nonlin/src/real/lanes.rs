@@ -156,8 +156,8 @@ impl<V: Lanes64> Real for Full<V> {
     }
     #[inline(always)]
     fn argument(self, (factor, rest): (Self, Self)) -> (Self, Self) {
-        // No primitive changes beyond 1500.
-        let end = (V::splat(2000.0) / factor.0.abs()).min(V::splat(f64::MAX));
+        // No primitive changes beyond 1500. (1e290: `two_prod` splits a number into halves.)
+        let end = (V::splat(2000.0) / factor.0.abs()).min(V::splat(1e290));
         let x = self.0.max(-end).min(end);
         let (p, e) = x.two_prod(factor.0);
         (Full(p), Full(x.mul_add(rest.0, e)))
