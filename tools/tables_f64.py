@@ -69,11 +69,11 @@ def mills(t):
 
 # The f64 results of e^(-t^2/2) end here: e^(-39^2/2) is below the least f64.
 END = mpf(39)
-MIDDLE = 4
+MIDDLE = 3
 
 
 def tail(q):
-    """(t + 4) Phi(-t) e^(t^2/2) at q = (t - 4) / (t + 4)"""
+    """(t + 3) Phi(-t) e^(t^2/2) at q = (t - 3) / (t + 3)"""
     t = MIDDLE * (1 + q) / (1 - q)
     return (t + MIDDLE) * mills(t)
 
@@ -120,7 +120,7 @@ def render():
     lines += polynomial("EXP_SIXTEENTH_FINE", "The same, finer", exp_rest, -half, half, 5)
     lines += polynomial("LOG_RATIO", "ln(1 + u) / u in u - 1/2, 0 <= u <= 1", log_ratio, -mpf(1) / 2, mpf(1) / 2, 21, parts=2)
     a, b = mpf(-1), (END - MIDDLE) / (END + MIDDLE)
-    lines += polynomial("TAIL", f"(t + {MIDDLE}) Phi(-t) e^(t^2/2) in (t - {MIDDLE}) / (t + {MIDDLE}), 0 <= t <= {int(END)}", tail, a, b, 23, parts=2)
+    lines += polynomial("TAIL", f"(t + {MIDDLE}) Phi(-t) e^(t^2/2) in (t - {MIDDLE}) / (t + {MIDDLE}), 0 <= t <= {int(END)}", tail, a, b, 25, parts=2)
     slope = lambda q: (tail(q + mpf("1e-20")) - tail(q - mpf("1e-20"))) / mpf("2e-20")
     lines += polynomial("TAIL_SLOPE", "The derivative of what [`TAIL`] stands for, roughly", slope, a, b, 3)
     return "\n".join(lines) + "\n"

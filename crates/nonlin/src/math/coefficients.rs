@@ -70,12 +70,8 @@ pub const EXP_SINGLE: [f32; 6] = [
     0.00012957246508449316,
 ];
 /// (atanh s - s) / s^3 in s^2, 0 <= s <= 1/3, of f32 numbers; relative error 2^-21.2.
-pub const LOG_SINGLE: [f32; 4] = [
-    0.33333319425582886,
-    0.2000393122434616,
-    0.1411396563053131,
-    0.13456134498119354,
-];
+pub const LOG_SINGLE: [f32; 4] =
+    [0.33333319425582886, 0.2000393122434616, 0.1411396563053131, 0.13456134498119354];
 /// Phi(-t) e^(t^2/2) as a quotient, 0 <= t <= 14.6: numerator; relative error 2^-33.5.
 pub const CDF_NARROW_NUM: [f64; 6] = [
     0.49999999995822864,

@@ -333,10 +333,10 @@ pub(crate) fn jet<V: Lanes64>(x: V, lo: Option<V>, p: Prim) -> Jet<Full<V>> {
                 None => h_lo,
             };
             let e = Exp::new(h * minus_half, Some(h_lo * minus_half));
-            // (t + 4) times what is left of the tail is a polynomial in q = (t - 4) / (t + 4).
-            let four = V::splat(4.0);
-            let (n, d) = (t - four, t + four);
-            let (mut n_lo, mut d_lo) = (t - (n + four), t - (d - four));
+            // (t + 3) times what is left of the tail is a polynomial in q = (t - 3) / (t + 3).
+            let middle = V::splat(3.0);
+            let (n, d) = (t - middle, t + middle);
+            let (mut n_lo, mut d_lo) = (t - (n + middle), t - (d - middle));
             if let Some(t_lo) = t_lo {
                 (n_lo, d_lo) = (n_lo + t_lo, d_lo + t_lo);
             }
