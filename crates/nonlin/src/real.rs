@@ -231,6 +231,11 @@ pub trait Real:
         let (p, e) = x.two_prod(factor);
         (p, e + x * rest)
     }
+    /// `(slope + rest) * self + offset`, exact where it passes through 0.
+    #[inline(always)]
+    fn line(self, slope: Self, _rest: Self, offset: Self) -> Self {
+        (self + offset / slope) * slope
+    }
     /// `self` plus the value of `j` divided by `divisor`, for `self >= 0` and `j >= 0`.
     #[inline(always)]
     fn plus_quotient(self, j: Jet<Self>, divisor: Self) -> Self {

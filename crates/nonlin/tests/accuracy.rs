@@ -4,7 +4,7 @@ mod common;
 
 use common::*;
 use nonlin::{Function, bf16, f16, functions};
-use nonlin_testkit::samples::half_patterns;
+use nonlin_testkit::samples::{half_patterns, uniform};
 
 const F32: Bound = Bound { value: 1.0, slope: 2.0 };
 const F64: Bound = Bound { value: 2.0, slope: 4.0 };
@@ -53,13 +53,27 @@ fn every_bf16() {
 fn grid(f: &Function) -> Vec<&'static [f64]> {
     match f.name() {
         "celu" => vec![&[1e-6], &[1e-3], &[0.1], &[0.5], &[2.0], &[10.0], &[1e6], &[1e20]],
-        "elu" => vec![&[-1.5], &[-1e-6], &[0.0], &[1e-20], &[1e-3], &[0.3], &[2.0], &[1e5], &[1e20]],
+        "elu" => {
+            vec![&[-1.5], &[-1e-6], &[0.0], &[1e-20], &[1e-3], &[0.3], &[2.0], &[1e5], &[1e20]]
+        }
         "hard_sigmoid" => {
             vec![&[0.2, 0.5], &[1.0, 0.0], &[1e-6, 0.5], &[10.0, -3.0], &[0.3, 0.75], &[1e6, 2.0]]
         }
         "leaky_relu" | "prelu" => vec![&[-0.5], &[0.0], &[1e-30], &[0.2], &[1.0], &[3.0], &[1e4]],
         "rrelu" => vec![&[0.0, 0.0], &[-0.5, 0.25], &[0.1, 0.1], &[0.5, 4.0]],
-        "silu" => vec![&[-2.0], &[0.0], &[1e-3], &[0.5], &[1.702], &[10.0], &[1e4], &[-1e-3], &[1e-6], &[-1e6], &[1e12]],
+        "silu" => vec![
+            &[-2.0],
+            &[0.0],
+            &[1e-3],
+            &[0.5],
+            &[1.702],
+            &[10.0],
+            &[1e4],
+            &[-1e-3],
+            &[1e-6],
+            &[-1e6],
+            &[1e12],
+        ],
         "softplus" => vec![&[1e-6], &[1e-3], &[0.1], &[0.5], &[2.0], &[20.0], &[1e4], &[1e12]],
         _ => vec![],
     }

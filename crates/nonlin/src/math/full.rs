@@ -160,10 +160,22 @@ pub(crate) fn pow2_halves<V: Lanes64>(k: V) -> (V, V) {
 }
 
 /// `x 2^k`, rounded once even where the result is subnormal.
+///
+/// Such a result is put together from integers: multiplications that underflow are slow.
 #[inline(always)]
 pub(crate) fn scale2<V: Lanes64>(x: V, k: V) -> V {
+    let (zero, round) = (V::splat(0.0), V::splat(ROUND));
+    // In units of the least number; below 2^52 of them the result is subnormal.
+    let unit = (k + V::splat(1074.0)).max(V::splat(-900.0)).min(V::splat(1000.0));
+    let units = x.abs() * V::splat(1.0).add_exponent(unit + round);
+    let least_normal = V::splat(4_503_599_627_370_496.0); // 2^52
+    let units = V::select(V::splat(-74.0).gt(k), units, least_normal);
+    let small = least_normal.gt(units);
+    // Their number, rounded, in the low bits; then the exponent is taken off.
+    let rounded = V::select(small, units, zero) + least_normal;
+    let subnormal = rounded.add_exponent(V::splat(ROUND - 1075.0)).copysign(x);
     let (half, rest) = pow2_halves(k);
-    (x * half) * rest
+    V::select(small, subnormal, (V::select(small, zero, x) * half) * rest)
 }
 
 /// `x (m + m_lo)`, rounded once; infinite where `x` is.

@@ -197,7 +197,7 @@ impl Real for Dd {
         Dd { hi: scale2(self.hi, k.hi), lo: scale2(self.lo, k.hi) }
     }
     fn exp_m1_of_width(self, width: Self) -> Self {
-        let z = self / width;
+        let z = self.finite() / width;
         // There e^z - 1 is z, which may be subnormal and have lost digits that `self` has.
         if z.hi.abs() < 1e-40 { self } else { width * z.exp_m1() }
     }

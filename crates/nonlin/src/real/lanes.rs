@@ -174,6 +174,13 @@ impl<V: Lanes64> Real for Full<V> {
     fn softplus_neg(self, lo: Self) -> Jet<Self> {
         full::softplus_neg(self.0, Some(lo.0))
     }
+    #[inline(always)]
+    fn line(self, slope: Self, rest: Self, offset: Self) -> Self {
+        let x = self.finite();
+        let (p, e) = x.two_prod(slope);
+        let (s, r) = p.two_sum(offset);
+        s + (r + (e + rest * x))
+    }
     /// Rounds three times, by half a unit each: the budget has room for it.
     #[inline(always)]
     fn plus_quotient(self, j: Jet<Self>, divisor: Self) -> Self {
@@ -276,6 +283,10 @@ impl Real for f64 {
     #[inline(always)]
     fn plus_quotient(self, j: Jet<Self>, divisor: Self) -> Self {
         self + ((j.v + j.v_lo) / divisor).scale2(j.k)
+    }
+    #[inline(always)]
+    fn line(self, slope: Self, rest: Self, offset: Self) -> Self {
+        Full(self).line(Full(slope), Full(rest), Full(offset)).0
     }
     #[inline(always)]
     fn exp_m1_of_width(self, width: Self) -> Self {
