@@ -67,8 +67,8 @@ def mills(t):
     return erfc(t / sqrt(mpf(2))) * exp(t * t / 2) / 2
 
 
-# The f64 results of e^(-t^2/2) end here: e^(-39^2/2) is below the least f64.
-END = mpf(39)
+# e^(-t^2/2) times the largest f64 is 0 from here on.
+END = mpf(54)
 MIDDLE = 3
 
 

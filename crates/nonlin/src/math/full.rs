@@ -166,7 +166,7 @@ pub(crate) fn pow2_halves<V: Lanes64>(k: V) -> (V, V) {
 pub(crate) fn scale2<V: Lanes64>(x: V, k: V) -> V {
     let (zero, round) = (V::splat(0.0), V::splat(ROUND));
     // In units of the least number; below 2^52 of them the result is subnormal.
-    let unit = (k + V::splat(1074.0)).max(V::splat(-900.0)).min(V::splat(1000.0));
+    let unit = (k + V::splat(1074.0)).max(V::splat(-1000.0)).min(V::splat(1000.0));
     let units = x.abs() * V::splat(1.0).add_exponent(unit + round);
     let least_normal = V::splat(4_503_599_627_370_496.0); // 2^52
     let units = V::select(V::splat(-74.0).gt(k), units, least_normal);

@@ -72,6 +72,16 @@ impl Dd {
         (sum, Dd::new(k))
     }
 
+    /// `w` and `k >= -2020` with `e^self = 2^k w`, which is 0 where it is 0 times the largest f64.
+    fn exp_scaled(self) -> (Self, Dd) {
+        if self.hi < -1460.0 {
+            return (Dd::new(0.0), Dd::new(-2020.0));
+        }
+        let (m, k) = self.clamp(-1460.0, 800.0).exp_parts();
+        let whole = k.hi.max(-2020.0);
+        ((m + ONE).scale2(Dd::new(k.hi - whole)), Dd::new(whole))
+    }
+
     /// `ln(1 + self)` for `0 <= self <= 1`, by Newton's iteration on `e^y - 1`.
     fn ln_1p(self) -> Self {
         if self.hi < 1e-290 {
@@ -217,14 +227,13 @@ impl Real for Dd {
         }
         let scaled = |v, d, dd, k| Jet { k, ..Jet::new(v, d, dd) };
         let negative = x.hi < 0.0;
-        // w = e^-|x| = 2^k (1 + m)
-        let (m, k) = (-x.abs()).clamp(-1400.0, 0.0).exp_parts();
-        let wm = ONE + m;
+        // w = e^-|x| = 2^k wm
+        let (wm, k) = (-x.abs()).exp_scaled();
         let w = wm.scale2(k);
         match p {
             Prim::Exp => {
-                let (m, k) = x.clamp(-1400.0, 800.0).exp_parts();
-                scaled(ONE + m, ONE + m, ONE + m, k)
+                let (e, k) = x.exp_scaled();
+                scaled(e, e, e, k)
             }
             Prim::ExpM1 => {
                 let (m, k) = x.clamp(-1400.0, 800.0).exp_parts();
@@ -272,10 +281,10 @@ impl Real for Dd {
                 Jet::new(v, s.v.scale2(s.k), s.d.scale2(s.k))
             }
             Prim::Cdf => {
-                let t = x.abs().clamp(0.0, 52.5);
-                let (m, k) = (t * t * Dd::new(-0.5)).exp_parts();
-                let tail = (ONE + m) * t.mills();
-                let density = (ONE + m) * DENSITY_0;
+                let t = x.abs().clamp(0.0, 54.0);
+                let (e, k) = (t * t * Dd::new(-0.5)).exp_scaled();
+                let tail = e * t.mills();
+                let density = e * DENSITY_0;
                 if negative {
                     scaled(tail, density, t * density, k)
                 } else {

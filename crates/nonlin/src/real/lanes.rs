@@ -144,10 +144,14 @@ impl<V: Lanes64> Real for Full<V> {
     }
     #[inline(always)]
     fn scaled_product(self, value: Self, m: Self, m_lo: Self, k: Self) -> Self {
-        let (half, rest) = full::pow2_halves(k.0);
         // Below -1e6 the gate is closed, and a huge value shall not open it.
-        let x = self.0.max(V::splat(-1e6));
-        Full((full::times_pair(x, m.0, m_lo.0) * half * value.0) * rest)
+        let y = full::times_pair(self.0.max(V::splat(-1e6)), m.0, m_lo.0);
+        if V::any(k.0.abs().gt(V::splat(0.0))) {
+            core::hint::cold_path();
+            let (half, rest) = full::pow2_halves(k.0);
+            return Full((y * half * value.0) * rest);
+        }
+        Full(y * value.0)
     }
     #[inline(always)]
     fn reciprocal(self) -> (Self, Self) {
