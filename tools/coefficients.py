@@ -148,19 +148,6 @@ def mills(t):
     return erfc(t / sqrt(mpf(2))) * exp(t * t / 2) / 2
 
 
-def cdf_centre(v):
-    """(Phi(x) - 1/2 - x phi(0)) / x^3 with v = x^2"""
-    if v < mpf("1e-12"):
-        return (-mpf(1) / 6 + v / 40) / sqrt(2 * pi)
-    x = sqrt(v)
-    return (erf(x / sqrt(mpf(2))) / 2 - x / sqrt(2 * pi)) / (x * v)
-
-
-def cdf_in_q(k):
-    """(1 + 2t) Phi(-t) e^(t^2/2) as a function of q = (t - k) / (t + k)"""
-    return lambda q: (lambda t: (1 + 2 * t) * mills(t))(k * (1 + q) / (1 - q))
-
-
 def single(x):
     """The nearest f32."""
     return struct.unpack("<f", struct.pack("<f", float(x)))[0]
@@ -186,9 +173,8 @@ def ln2_singles():
 def tables():
     out = []
     one = lambda x: mpf(1)
-    for name, degree in (("FULL", 10), ("NARROW", 6)):
-        c, e = fit(exp_rest, lambda r: 1 / exp_rest(r), -HALF, HALF, degree)
-        out.append((f"EXP_{name}", c, e, "(e^r - 1 - r) / r^2 on |r| <= ln2/2"))
+    c, e = fit(exp_rest, lambda r: 1 / exp_rest(r), -HALF, HALF, 6)
+    out.append(("EXP_NARROW", c, e, "(e^r - 1 - r) / r^2 on |r| <= ln2/2"))
     for name, degree in (("FULL", 11), ("NARROW", 6)):
         c, e = fit(log_rest, lambda v: 1 / log_rest(v), 0, mpf(1) / 9, degree)
         out.append((f"LOG_{name}", c, e, "(atanh s - s) / s^3 in s^2, 0 <= s <= 1/3"))
@@ -196,11 +182,6 @@ def tables():
     out.append(("EXP_SINGLE", c, e, "(e^r - 1 - r) / r^2 on |r| <= ln2/2, of f32 numbers"))
     c, e = fit(log_rest, lambda v: 1 / log_rest(v), 0, mpf(1) / 9, 3, rounded=single)
     out.append(("LOG_SINGLE", c, e, "(atanh s - s) / s^3 in s^2, 0 <= s <= 1/3, of f32 numbers"))
-    k, start, end = mpf(7), mpf(1), mpf(54)
-    c, e = remez(cdf_in_q(k), lambda q: 1 / cdf_in_q(k)(q), (start - k) / (start + k), (end - k) / (end + k), list(range(23)))
-    out.append(("CDF_FULL", [float(v) for v in c], e, "(1 + 2t) Phi(-t) e^(t^2/2) in (t - 7) / (t + 7), 1 <= t <= 54"))
-    c, e = fit(cdf_centre, lambda v: 1, 0, mpf("1.0001"), 12)
-    out.append(("CDF_CENTRE", c, e, "(Phi(x) - 1/2 - x / sqrt(2 pi)) / x^3 in x^2, |x| <= 1 (absolute error)"))
     num, den, e = remez_rational(mills, 5, 6, mpf("14.6"))
     out.append(("CDF_NARROW_NUM", [float(v) for v in num], e, "Phi(-t) e^(t^2/2) as a quotient, 0 <= t <= 14.6: numerator"))
     out.append(("CDF_NARROW_DEN", [float(v) for v in den], e, "Phi(-t) e^(t^2/2) as a quotient, 0 <= t <= 14.6: denominator"))

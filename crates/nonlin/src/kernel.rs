@@ -381,6 +381,19 @@ pub(crate) fn is_default<A: Elementwise>(p: P<'_>) -> bool {
     same
 }
 
+/// Whether `p`, not rounded to f32, are the default parameters, all of them 1. As constants they
+/// cost no multiplications.
+#[inline(always)]
+fn is_one<A: Elementwise>(p: P<'_>) -> bool {
+    let mut same = !A::PARAMS.is_empty();
+    let mut i = 0;
+    while i < A::PARAMS.len() {
+        same &= A::PARAMS[i].default == 1.0 && p[i] == 1.0;
+        i += 1;
+    }
+    same
+}
+
 /// The parameters in every lane.
 #[inline(always)]
 fn spread<R: Register>(p: P<'_>) -> Params<R> {
@@ -427,6 +440,11 @@ unsafe fn forward_f32<S: Simd, A: Elementwise>(x: *const f32, y: *mut f32, n: us
 
 #[inline(always)]
 unsafe fn forward_f64<S: Simd, A: Elementwise>(x: *const f64, y: *mut f64, n: usize, p: P<'_>) {
+    if is_one::<A>(p) {
+        let step = Value::<A, _>(defaults::<A, _>(), PhantomData);
+        // SAFETY: the caller's promise.
+        return unsafe { run::<Full<S::F64>, 1, 1, WIDEST, _>([x], [y], n, step) };
+    }
     // SAFETY: the caller's promise.
     unsafe {
         run::<Full<S::F64>, 1, 1, WIDEST, _>([x], [y], n, Value::<A, _>(spread(p), PhantomData))
@@ -487,6 +505,11 @@ unsafe fn backward_f64<S: Simd, A: Elementwise>(
     n: usize,
     p: P<'_>,
 ) {
+    if is_one::<A>(p) {
+        let step = Backward::<A, _>(defaults::<A, _>(), PhantomData);
+        // SAFETY: the caller's promise.
+        return unsafe { run::<Full<S::F64>, 2, 1, WIDEST, _>([x, g], [dx], n, step) };
+    }
     // SAFETY: the caller's promise.
     unsafe {
         run::<Full<S::F64>, 2, 1, WIDEST, _>(

@@ -2,9 +2,9 @@
 //!
 //! Three classes of accuracy. `narrow` serves results that are rounded to f32: about 2^-33
 //! relative, in plain f64 arithmetic, which leaves 0.002 ULP of f32 beside the final
-//! rounding. `full` serves f64 results: it carries what each step rounds off
-//! as a second number, to about 2^-57 before the final rounding. `paired` serves f32 results in
-//! f32 arithmetic the same way, to about 2^-27.
+//! rounding. `full` serves f64 results: it carries what a step rounds off as a second number
+//! where the budget of 2 ULP needs it. `paired` serves f32 results in f32 arithmetic that way,
+//! everywhere, to about 2^-27.
 
 #[allow(clippy::approx_constant, clippy::excessive_precision, reason = "generated")]
 pub(crate) mod coefficients;
@@ -19,6 +19,9 @@ pub(crate) mod table;
     reason = "generated"
 )]
 pub(crate) mod tables;
+#[rustfmt::skip]
+#[allow(clippy::approx_constant, clippy::excessive_precision, reason = "generated")]
+pub(crate) mod tables_f64;
 
 use crate::simd::Lanes;
 

@@ -218,6 +218,33 @@ pub trait Real:
     fn two_prod(self, o: Self) -> (Self, Self) {
         (self * o, self.lit(0.0))
     }
+    /// `1 / self` as a quotient and the part of it that was rounded off.
+    #[inline(always)]
+    fn reciprocal(self) -> (Self, Self) {
+        (self.lit(1.0) / self, self.lit(0.0))
+    }
+    /// `self * (factor + rest)` as the argument of a primitive and its correction: finite, and
+    /// no larger than it takes to reach the primitive's limits.
+    #[inline(always)]
+    fn argument(self, (factor, rest): (Self, Self)) -> (Self, Self) {
+        let x = self.finite();
+        let (p, e) = x.two_prod(factor);
+        (p, e + x * rest)
+    }
+    /// `(slope + rest) * self + offset`, exact where it passes through 0.
+    #[inline(always)]
+    fn line(self, slope: Self, _rest: Self, offset: Self) -> Self {
+        (self + offset / slope) * slope
+    }
+    /// `self` plus the value of `j` divided by `divisor`, for `self >= 0` and `j >= 0`.
+    #[inline(always)]
+    fn plus_quotient(self, j: Jet<Self>, divisor: Self) -> Self {
+        let width = self.lit(1.0) / divisor;
+        let (v, v_lo) = (j.v.scale2(j.k) * width, j.v_lo.scale2(j.k) * width);
+        // Above 1e9 there is nothing beside it, and it may be infinite.
+        let (_, rest) = self.min(self.lit(1e9)).two_sum(v);
+        (self + v) + (rest + v_lo)
+    }
     /// `self + o` as a sum and the part of it that was rounded off.
     #[inline(always)]
     fn two_sum(self, o: Self) -> (Self, Self) {
@@ -295,6 +322,16 @@ pub trait Real:
     fn jet(self, p: Prim) -> Jet<Self> {
         // -0 and not 0: added to -0 it leaves the sign.
         self.jet_at(self.lit(-0.0), p)
+    }
+    /// `ln(1 + e^x)` for `x <= 0`, where `lo` is a small correction of `x`.
+    #[inline(always)]
+    fn softplus_neg(self, lo: Self) -> Jet<Self> {
+        self.jet_at(lo, Prim::Softplus)
+    }
+    /// `width * (e^(x / width) - 1)`, exact near 0.
+    #[inline(always)]
+    fn exp_m1_of_width(self, width: Self) -> Self {
+        width * (self * (self.lit(1.0) / width)).exp_m1()
     }
     /// `e^x`.
     #[inline(always)]

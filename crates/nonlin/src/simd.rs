@@ -133,6 +133,13 @@ pub trait Lanes64: Lanes<Elem = f64> {
         let s = self + b;
         (s, b - (s - self))
     }
+
+    /// Both numbers of the entry of `table` whose number stands in the low 4 bits of `t`'s
+    /// representation.
+    fn lookup(table: &[[f64; 2]; 16], t: Self) -> (Self, Self);
+    /// Adds the low 16 bits of `t`'s representation to the high 16 of `self`'s: an exponent in
+    /// sixteenths, for an entry of `math::tables_f64::ROOTS`.
+    fn add_sixteenths(self, t: Self) -> Self;
 }
 
 /// The number as a sum of two with at most 26 significant bits each (Veltkamp, Dekker 1971).

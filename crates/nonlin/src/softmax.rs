@@ -487,6 +487,22 @@ fn term<T: Cell, V: Lanes64>(z: V, lo: V, max: V, max_lo: V) -> (V, V, V) {
     (full::exp_neg(s, e), s, e)
 }
 
+/// Writes the lanes of `v` to the elements from `i` on, but none from `end` on.
+#[inline(always)]
+unsafe fn put<T: Cell, V: Lanes64>(v: V, y: *mut T, i: usize, end: usize) {
+    if i + V::N <= end {
+        // SAFETY: the register lies within the row.
+        unsafe { T::store(v, y.add(i)) }
+    } else if i < end {
+        let mut b = [T::default(); SUMS];
+        // SAFETY: the buffer has `SUMS >= V::N` elements, of which `end - i` are copied.
+        unsafe {
+            T::store(v, b.as_mut_ptr());
+            core::ptr::copy_nonoverlapping(b.as_ptr(), y.add(i), end - i);
+        }
+    }
+}
+
 /// Writes `v` to the elements from `from` up to `to`.
 #[inline(always)]
 unsafe fn fill<T: Copy>(y: *mut T, v: T, from: usize, to: usize) {
@@ -747,6 +763,10 @@ unsafe fn row<S: Simd, T: Cell>(
     each!(|i, j, z, lo| {
         let k = j / lanes;
         let (e, d, d_lo) = term::<T, S::F64>(z, lo, m, m_lo);
+        if T::FULL && !job.log {
+            // SAFETY: the caller's promise of `visible` elements; these have been read.
+            unsafe { put::<T, S::F64>(e, y, i + j, visible) }
+        }
         let below = zero.gt(d + d_lo);
         count[k] = count[k] + Lanes::select(below, zero, S::F64::splat(1.0));
         let e = Lanes::select(below, e, zero);
@@ -780,6 +800,29 @@ unsafe fn row<S: Simd, T: Cell>(
     let inverse = 1.0 / total.0;
     let rest_of_inverse = (Lanes64::residual(1.0, inverse, total.0) - inverse * total.1) * inverse;
     let (inverse, inverse_lo) = (S::F64::splat(inverse), S::F64::splat(rest_of_inverse));
+    if T::FULL && !job.log {
+        // The terms are in `y` already.
+        let mut i = 0;
+        while i < visible {
+            let mut rest = [T::default(); SUMS];
+            let from = if i + lanes <= visible {
+                y.wrapping_add(i).cast_const()
+            } else {
+                // SAFETY: fewer than `lanes <= SUMS` elements are left.
+                unsafe {
+                    core::ptr::copy_nonoverlapping(y.add(i), rest.as_mut_ptr(), visible - i);
+                }
+                rest.as_ptr()
+            };
+            // SAFETY: the register lies within the row or within the buffer.
+            unsafe {
+                let r = full::times_pair(T::load(from), inverse, inverse_lo);
+                put::<T, S::F64>(r, y, i, visible);
+            }
+            i += lanes;
+        }
+        return fill(nothing, visible, n);
+    }
     let (l, l_lo) = if job.log { ln_total(largest, rest) } else { (0.0, 0.0) };
     let (l, l_lo) = (S::F64::splat(l), S::F64::splat(l_lo));
     each!(|i, j, z, lo| {
@@ -788,22 +831,11 @@ unsafe fn row<S: Simd, T: Cell>(
             let (s, r) = d.two_sum(-l);
             let finite = S::F64::splat(f64::INFINITY).gt(s.abs());
             s + Lanes::select(finite, r + (d_lo - l_lo), zero)
-        } else if T::FULL {
-            full::times_pair(e, inverse, inverse_lo)
         } else {
             e * inverse
         };
-        if i + j + lanes <= visible {
-            // SAFETY: the register lies within the row.
-            unsafe { T::store(r, y.add(i + j)) }
-        } else if i + j < visible {
-            let mut b = [T::default(); SUMS];
-            // SAFETY: the buffer has `SUMS >= lanes` elements, of which `visible - i - j` are copied.
-            unsafe {
-                T::store(r, b.as_mut_ptr());
-                core::ptr::copy_nonoverlapping(b.as_ptr(), y.add(i + j), visible - i - j);
-            }
-        }
+        // SAFETY: the caller's promise of `visible` elements.
+        unsafe { put::<T, S::F64>(r, y, i + j, visible) }
     });
     fill(nothing, visible, n);
 }

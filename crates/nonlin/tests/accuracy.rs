@@ -4,7 +4,7 @@ mod common;
 
 use common::*;
 use nonlin::{Function, bf16, f16, functions};
-use nonlin_testkit::samples::half_patterns;
+use nonlin_testkit::samples::{half_patterns, uniform};
 
 const F32: Bound = Bound { value: 1.0, slope: 2.0 };
 const F64: Bound = Bound { value: 2.0, slope: 4.0 };
@@ -56,17 +56,46 @@ fn every_bf16() {
 /// Parameters to test besides the default: small, large, negative where that is allowed.
 fn grid(f: &Function) -> Vec<&'static [f64]> {
     match f.name() {
-        "celu" => vec![&[1e-6], &[1e-3], &[0.1], &[0.5], &[2.0], &[10.0], &[1e6]],
-        "elu" => vec![&[-1.5], &[0.0], &[1e-3], &[0.3], &[2.0], &[1e5]],
+        "celu" => vec![&[1e-6], &[1e-3], &[0.1], &[0.5], &[2.0], &[10.0], &[1e6], &[1e20]],
+        "elu" => {
+            vec![&[-1.5], &[-1e-6], &[0.0], &[1e-20], &[1e-3], &[0.3], &[2.0], &[1e5], &[1e20]]
+        }
         "hard_sigmoid" => {
             vec![&[0.2, 0.5], &[1.0, 0.0], &[1e-6, 0.5], &[10.0, -3.0], &[0.3, 0.75], &[1e6, 2.0]]
         }
         "leaky_relu" | "prelu" => vec![&[-0.5], &[0.0], &[1e-30], &[0.2], &[1.0], &[3.0], &[1e4]],
         "rrelu" => vec![&[0.0, 0.0], &[-0.5, 0.25], &[0.1, 0.1], &[0.5, 4.0]],
-        "silu" => vec![&[-2.0], &[0.0], &[1e-3], &[0.5], &[1.702], &[10.0], &[1e4], &[-1e-3]],
-        "softplus" => vec![&[1e-6], &[1e-3], &[0.1], &[0.5], &[2.0], &[20.0], &[1e4]],
+        "silu" => vec![
+            &[-2.0],
+            &[0.0],
+            &[1e-3],
+            &[0.5],
+            &[1.702],
+            &[10.0],
+            &[1e4],
+            &[-1e-3],
+            &[1e-6],
+            &[-1e6],
+            &[1e12],
+        ],
+        "softplus" => vec![&[1e-6], &[1e-3], &[0.1], &[0.5], &[2.0], &[20.0], &[1e4], &[1e12]],
         _ => vec![],
     }
+}
+
+/// Inputs as for the defaults, and those that the parameters stretch to where the function bends,
+/// saturates and becomes subnormal.
+fn reaching<T: Number>(f: &Function, values: &[f64], per_exponent: u64) -> Vec<T> {
+    let mut out = inputs(f, per_exponent, 1200);
+    for &v in values.iter().filter(|v| **v != 0.0) {
+        for width in [v.abs(), 1.0 / v.abs()] {
+            for end in [3.0, 40.0, 110.0, 760.0] {
+                let end = (end * width).min(1e30);
+                out.extend(uniform::<T>(-end, end, 300, 7));
+            }
+        }
+    }
+    out
 }
 
 #[test]
@@ -81,7 +110,9 @@ fn other_parameters() {
                 g = g.with_index(i, *v).unwrap();
             }
             print!("{values:?} ");
-            check_accuracy::<f32>(&mut r, &g, &inputs(f, 6, 1200), OTHER);
+            check_accuracy::<f32>(&mut r, &g, &reaching(f, values, 6), OTHER);
+            print!("{values:?} ");
+            check_accuracy::<f64>(&mut r, &g, &reaching(f, values, 2), F64);
         }
     }
     r.finish();

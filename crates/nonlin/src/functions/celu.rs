@@ -35,13 +35,14 @@ impl Elementwise for Celu {
     #[inline(always)]
     fn value<T: Real>(x: T, [alpha, ..]: Params<T>) -> T {
         let s = x.split_at(0.0);
-        s.join(s.hi, alpha * (s.lo * (x.lit(1.0) / alpha)).exp_m1())
+        s.join(s.hi, s.lo.exp_m1_of_width(alpha))
     }
 
     #[inline(always)]
     fn slope<T: Real>(x: T, [alpha, ..]: Params<T>) -> T {
         let s = x.split(0.0);
-        s.join(x.lit(1.0), (s.lo * (x.lit(1.0) / alpha)).exp())
+        let (z, z_lo) = s.lo.argument(alpha.reciprocal());
+        s.join(x.lit(1.0), z.jet_at(z_lo, Prim::Exp).value())
     }
 
     /// `e^(x / alpha)` is `y / alpha + 1`.

@@ -53,8 +53,9 @@ impl Elementwise for HardSigmoid {
     }
 }
 
-/// `alpha x + beta` as `(x + beta / alpha) alpha`: exact at the lower corner.
+/// `alpha x + beta`, exact at the lower corner. The nearest f64 to 1/6 stands for 1/6.
 #[inline(always)]
 fn line<T: Real>(x: T, alpha: T, beta: T) -> T {
-    (x + beta / alpha) * alpha
+    let off = (alpha - x.lit(SIXTH.0)).abs().split(0.0);
+    x.line(alpha, off.join(x.lit(0.0), x.constant_rest(SIXTH)), beta)
 }

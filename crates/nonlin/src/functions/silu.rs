@@ -40,12 +40,14 @@ impl Elementwise for Silu {
     fn value<T: Real>(x: T, [beta, ..]: Params<T>) -> T {
         let s = beta.sign();
         let u = s * x;
-        s * u.gated((beta.abs() * u.finite()).jet(Prim::Sigmoid))
+        let (z, z_lo) = u.argument((beta.abs(), x.lit(-0.0)));
+        s * u.gated(z.jet_at(z_lo, Prim::Sigmoid))
     }
 
     #[inline(always)]
     fn slope<T: Real>(x: T, [beta, ..]: Params<T>) -> T {
-        let z = beta * x.finite();
-        z.gated_slope(z.jet(Prim::Sigmoid))
+        let (z, z_lo) = x.argument((beta, x.lit(-0.0)));
+        let j = z.jet_at(z_lo, Prim::Sigmoid);
+        z.gated_slope(Jet { v_lo: j.v_lo + z_lo * j.d, ..j })
     }
 }

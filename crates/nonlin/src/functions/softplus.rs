@@ -41,7 +41,8 @@ impl Elementwise for Softplus {
 
     #[inline(always)]
     fn slope<T: Real>(x: T, [beta, ..]: Params<T>) -> T {
-        (beta * x).sigmoid()
+        let (z, z_lo) = x.argument((beta, x.lit(-0.0)));
+        z.jet_at(z_lo, Prim::Sigmoid).value()
     }
 
     /// `1 - e^(-beta y)`.
@@ -51,14 +52,9 @@ impl Elementwise for Softplus {
     }
 }
 
-/// `ln(1 + e^(beta x)) / beta` as `max(x, 0) + ln(1 + e^-|beta x|) / beta`, rounded once.
+/// `ln(1 + e^(beta x)) / beta` as `max(x, 0) + ln(1 + e^-|beta x|) / beta`.
 #[inline(always)]
 pub(super) fn softplus<T: Real>(x: T, beta: T) -> T {
-    let j = (-(beta * x).abs()).jet(Prim::Softplus);
-    let width = x.lit(1.0) / beta;
-    let (v, v_lo) = (j.v.scale2(j.k) * width, j.v_lo.scale2(j.k) * width);
-    let top = x.max(x.lit(0.0));
-    // Above 1e9 there is nothing beside x, which may be infinite.
-    let (_, rest) = top.min(x.lit(1e9)).two_sum(v);
-    (top + v) + (rest + v_lo)
+    let (z, z_lo) = (-x.abs()).argument((beta, x.lit(-0.0)));
+    x.max(x.lit(0.0)).plus_quotient(z.softplus_neg(z_lo), beta)
 }

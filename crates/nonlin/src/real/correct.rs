@@ -183,6 +183,10 @@ impl Real for Cm {
         let p = self.0 * o.0;
         (Cm(p), Cm(self.0.mul_add(o.0, -p)))
     }
+    fn reciprocal(self) -> (Self, Self) {
+        let q = 1.0 / self.0;
+        (Cm(q), Cm((-q).mul_add(self.0, 1.0) * q))
+    }
     fn two_sum(self, o: Self) -> (Self, Self) {
         let s = self.0 + o.0;
         let part = s - self.0;

@@ -72,6 +72,16 @@ impl Dd {
         (sum, Dd::new(k))
     }
 
+    /// `w` and `k >= -2020` with `e^self = 2^k w`, which is 0 where it is 0 times the largest f64.
+    fn exp_scaled(self) -> (Self, Dd) {
+        if self.hi < -1460.0 {
+            return (Dd::new(0.0), Dd::new(-2020.0));
+        }
+        let (m, k) = self.clamp(-1460.0, 800.0).exp_parts();
+        let whole = k.hi.max(-2020.0);
+        ((m + ONE).scale2(Dd::new(k.hi - whole)), Dd::new(whole))
+    }
+
     /// `ln(1 + self)` for `self >= 0`, by Newton's iteration on `e^y - 1`.
     #[must_use]
     pub fn ln_1p(self) -> Self {
@@ -205,6 +215,15 @@ impl Real for Dd {
     fn scale2(self, k: Self) -> Self {
         Dd { hi: scale2(self.hi, k.hi), lo: scale2(self.lo, k.hi) }
     }
+    fn exp_m1_of_width(self, width: Self) -> Self {
+        let z = self.finite() / width;
+        // There e^z - 1 is z, which may be subnormal and have lost digits that `self` has.
+        if z.hi.abs() < 1e-40 { self } else { width * z.exp_m1() }
+    }
+    /// The quotient before the power of two, which may make it subnormal.
+    fn plus_quotient(self, j: Jet<Self>, divisor: Self) -> Self {
+        self + (j.v / divisor).scale2(j.k)
+    }
     /// Half of the power of two before `value`, half after it, so that neither product leaves f64.
     fn scaled_product(self, value: Self, m: Self, _m_lo: Self, k: Self) -> Self {
         let half = Dd::new((k.hi * 0.5 + ROUND) - ROUND);
@@ -217,14 +236,13 @@ impl Real for Dd {
         }
         let scaled = |v, d, dd, k| Jet { k, ..Jet::new(v, d, dd) };
         let negative = x.hi < 0.0;
-        // w = e^-|x| = 2^k (1 + m)
-        let (m, k) = (-x.abs()).clamp(-1400.0, 0.0).exp_parts();
-        let wm = ONE + m;
+        // w = e^-|x| = 2^k wm
+        let (wm, k) = (-x.abs()).exp_scaled();
         let w = wm.scale2(k);
         match p {
             Prim::Exp => {
-                let (m, k) = x.clamp(-1400.0, 800.0).exp_parts();
-                scaled(ONE + m, ONE + m, ONE + m, k)
+                let (e, k) = x.exp_scaled();
+                scaled(e, e, e, k)
             }
             Prim::ExpM1 => {
                 let (m, k) = x.clamp(-1400.0, 800.0).exp_parts();
@@ -264,14 +282,18 @@ impl Real for Dd {
             }
             Prim::Softplus => {
                 let s = self.jet_at(lo, Prim::Sigmoid);
+                if negative && k.hi < -500.0 {
+                    // ln(1 + w) = w, which alone may be subnormal.
+                    return scaled(wm, s.v, s.d, k);
+                }
                 let v = if negative { w.ln_1p() } else { x + w.ln_1p() };
                 Jet::new(v, s.v.scale2(s.k), s.d.scale2(s.k))
             }
             Prim::Cdf => {
-                let t = x.abs().clamp(0.0, 52.5);
-                let (m, k) = (t * t * Dd::new(-0.5)).exp_parts();
-                let tail = (ONE + m) * t.mills();
-                let density = (ONE + m) * DENSITY_0;
+                let t = x.abs().clamp(0.0, 54.0);
+                let (e, k) = (t * t * Dd::new(-0.5)).exp_scaled();
+                let tail = e * t.mills();
+                let density = e * DENSITY_0;
                 if negative {
                     scaled(tail, density, t * density, k)
                 } else {

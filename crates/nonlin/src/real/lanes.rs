@@ -107,11 +107,15 @@ impl<V: Lanes64> Real for Full<V> {
     }
     #[inline(always)]
     fn jet_at(self, lo: Self, p: Prim) -> Jet<Self> {
-        full::jet(self.0, lo.0, p)
+        full::jet(self.0, Some(lo.0), p)
+    }
+    #[inline(always)]
+    fn jet(self, p: Prim) -> Jet<Self> {
+        full::jet(self.0, None, p)
     }
     #[inline(always)]
     fn scale2(self, k: Self) -> Self {
-        Full(full::scale2(self.0, k.0))
+        Full(full::finish(self.0, k.0))
     }
     #[inline(always)]
     fn two_prod(self, o: Self) -> (Self, Self) {
@@ -131,12 +135,65 @@ impl<V: Lanes64> Real for Full<V> {
     fn scaled(self, m: Self, m_lo: Self, k: Self) -> Self {
         Full(full::times_pair(self.0, m.0, m_lo.0)).scale2(k)
     }
+    /// A gate is never negative; the sum of two zeros may have lost the sign.
+    #[inline(always)]
+    fn gated(self, gate: Jet<Self>) -> Self {
+        let x = self.max(self.lowest()).0;
+        let y = x.mul_add(gate.v.0, x.min(V::splat(f64::MAX)) * gate.v_lo.0);
+        Full(full::finish(y, gate.k.0).copysign(self.0))
+    }
     #[inline(always)]
     fn scaled_product(self, value: Self, m: Self, m_lo: Self, k: Self) -> Self {
-        let (half, rest) = full::pow2_halves(k.0);
         // Below -1e6 the gate is closed, and a huge value shall not open it.
-        let x = self.0.max(V::splat(-1e6));
-        Full((full::times_pair(x, m.0, m_lo.0) * half * value.0) * rest)
+        let y = full::times_pair(self.0.max(V::splat(-1e6)), m.0, m_lo.0);
+        if V::any(k.0.abs().gt(V::splat(0.0))) {
+            core::hint::cold_path();
+            let (half, rest) = full::pow2_halves(k.0);
+            return Full((y * half * value.0) * rest);
+        }
+        Full(y * value.0)
+    }
+    #[inline(always)]
+    fn reciprocal(self) -> (Self, Self) {
+        let q = V::splat(1.0) / self.0;
+        (Full(q), Full(V::residual(V::splat(1.0), q, self.0) * q))
+    }
+    #[inline(always)]
+    fn argument(self, (factor, rest): (Self, Self)) -> (Self, Self) {
+        // No primitive changes beyond 1500. (1e290: `two_prod` splits a number into halves.)
+        let end = (V::splat(2000.0) / factor.0.abs()).min(V::splat(1e290));
+        let x = self.0.max(-end).min(end);
+        let (p, e) = x.two_prod(factor.0);
+        (Full(p), Full(x.mul_add(rest.0, e)))
+    }
+    #[inline(always)]
+    fn exp_m1_of_width(self, width: Self) -> Self {
+        let (z, z_lo) = self.argument(width.reciprocal());
+        let j = z.jet_at(z_lo, Prim::ExpM1);
+        let y = width.scaled(j.v, j.v_lo, j.k);
+        // Where e^z - 1 is z, z may be subnormal and have lost digits that x has.
+        Full(V::select(V::splat(1e-20).gt(z.0.abs()), self.0, y.0))
+    }
+    #[inline(always)]
+    fn softplus_neg(self, lo: Self) -> Jet<Self> {
+        full::softplus_neg(self.0, Some(lo.0))
+    }
+    #[inline(always)]
+    fn line(self, slope: Self, rest: Self, offset: Self) -> Self {
+        let x = self.finite();
+        let (p, e) = x.two_prod(slope);
+        let (s, r) = p.two_sum(offset);
+        s + (r + (e + rest * x))
+    }
+    /// Rounds three times, by half a unit each: the budget has room for it.
+    #[inline(always)]
+    fn plus_quotient(self, j: Jet<Self>, divisor: Self) -> Self {
+        self + ((j.v + j.v_lo) / divisor).scale2(j.k)
+    }
+    #[inline(always)]
+    fn sign(self) -> Self {
+        // -0 plus 0 is 0.
+        Full(V::splat(1.0).copysign(self.0 + V::splat(0.0)))
     }
     #[inline(always)]
     fn slope_sum(self, gate: Jet<Self>) -> Self {
@@ -194,7 +251,7 @@ impl Real for f64 {
     }
     #[inline(always)]
     fn jet_at(self, lo: Self, p: Prim) -> Jet<Self> {
-        let j = full::jet(self, lo, p);
+        let j = full::jet(self, Some(lo), p);
         Jet { v: j.v.0, d: j.d.0, dd: j.dd.0, v_lo: j.v_lo.0, d_lo: j.d_lo.0, k: j.k.0 }
     }
     #[inline(always)]
@@ -216,6 +273,34 @@ impl Real for f64 {
     #[inline(always)]
     fn scaled(self, m: Self, m_lo: Self, k: Self) -> Self {
         Full(self).scaled(Full(m), Full(m_lo), Full(k)).0
+    }
+    #[inline(always)]
+    fn reciprocal(self) -> (Self, Self) {
+        let (q, rest) = Full(self).reciprocal();
+        (q.0, rest.0)
+    }
+    #[inline(always)]
+    fn argument(self, (factor, rest): (Self, Self)) -> (Self, Self) {
+        let (p, e) = Full(self).argument((Full(factor), Full(rest)));
+        (p.0, e.0)
+    }
+    #[inline(always)]
+    fn plus_quotient(self, j: Jet<Self>, divisor: Self) -> Self {
+        self + ((j.v + j.v_lo) / divisor).scale2(j.k)
+    }
+    #[inline(always)]
+    fn line(self, slope: Self, rest: Self, offset: Self) -> Self {
+        Full(self).line(Full(slope), Full(rest), Full(offset)).0
+    }
+    #[inline(always)]
+    fn exp_m1_of_width(self, width: Self) -> Self {
+        Full(self).exp_m1_of_width(Full(width)).0
+    }
+    #[inline(always)]
+    fn gated(self, gate: Jet<Self>) -> Self {
+        let Jet { v, d, dd, v_lo, d_lo, k } = gate;
+        let (v, v_lo) = (Full(v), Full(v_lo));
+        Full(self).gated(Jet { v, d: Full(d), dd: Full(dd), v_lo, d_lo: Full(d_lo), k: Full(k) }).0
     }
 }
 

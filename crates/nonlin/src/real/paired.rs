@@ -68,6 +68,11 @@ impl<V: Lanes32> Real for Paired<V> {
         let (p, e) = paired::two_prod(self.0, o.0);
         (Paired(p), Paired(e))
     }
+    /// Parameters are the defaults here, and their products exact.
+    #[inline(always)]
+    fn argument(self, (factor, _rest): (Self, Self)) -> (Self, Self) {
+        (self * factor, self.lit(-0.0))
+    }
     #[inline(always)]
     fn two_sum(self, o: Self) -> (Self, Self) {
         let (s, e) = paired::two_sum(self.0, o.0);

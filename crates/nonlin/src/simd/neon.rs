@@ -148,6 +148,26 @@ impl Lanes64 for F64x2 {
         // SAFETY: every aarch64 processor has NEON.
         Self(unsafe { vcvt_f64_f32(vdiv_f32(vdup_n_f32(1.0), vcvt_f32_f64(self.0))) })
     }
+    #[inline(always)]
+    fn lookup(table: &[[f64; 2]; 16], t: Self) -> (Self, Self) {
+        // SAFETY: every aarch64 processor has NEON; an entry has two numbers.
+        unsafe {
+            let t = vreinterpretq_u64_f64(t.0);
+            let a = vld1q_f64(table[(vgetq_lane_u64::<0>(t) & 15) as usize].as_ptr());
+            let b = vld1q_f64(table[(vgetq_lane_u64::<1>(t) & 15) as usize].as_ptr());
+            (Self(vzip1q_f64(a, b)), Self(vzip2q_f64(a, b)))
+        }
+    }
+    #[inline(always)]
+    fn add_sixteenths(self, t: Self) -> Self {
+        // SAFETY: every aarch64 processor has NEON.
+        Self(unsafe {
+            vreinterpretq_f64_u64(vaddq_u64(
+                vreinterpretq_u64_f64(self.0),
+                vshlq_n_u64::<48>(vreinterpretq_u64_f64(t.0)),
+            ))
+        })
+    }
 }
 
 impl Lanes32 for F32x4 {

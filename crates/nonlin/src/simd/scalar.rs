@@ -92,6 +92,15 @@ impl Lanes64 for f64 {
     fn recip_f32(self) -> Self {
         f64::from(1.0 / self as f32)
     }
+    #[inline(always)]
+    fn lookup(table: &[[f64; 2]; 16], t: Self) -> (Self, Self) {
+        let [a, b] = table[(t.to_bits() & 15) as usize];
+        (a, b)
+    }
+    #[inline(always)]
+    fn add_sixteenths(self, t: Self) -> Self {
+        f64::from_bits(self.to_bits().wrapping_add(t.to_bits() << 48))
+    }
 }
 
 /// Two f32, so that a register of f32 is as wide as one f64 twice.

@@ -118,6 +118,15 @@ impl<V: Lanes64> Lanes64 for Twice<V> {
     fn recip_f32(self) -> Self {
         Twice(self.0.recip_f32(), self.1.recip_f32())
     }
+    #[inline(always)]
+    fn lookup(table: &[[f64; 2]; 16], t: Self) -> (Self, Self) {
+        let ((a, b), (c, d)) = (V::lookup(table, t.0), V::lookup(table, t.1));
+        (Twice(a, c), Twice(b, d))
+    }
+    #[inline(always)]
+    fn add_sixteenths(self, t: Self) -> Self {
+        Twice(self.0.add_sixteenths(t.0), self.1.add_sixteenths(t.1))
+    }
 }
 
 impl<V: Lanes32> Lanes32 for Twice<V> {

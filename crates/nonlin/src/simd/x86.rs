@@ -251,7 +251,8 @@ register!(F32x16, __m512, f32, 16, __mmask16, fused: true,
 /// What f64 registers do beside `Lanes`: conversions, exponents, the seed of a reciprocal.
 macro_rules! register64 {
     ($t:ident, load: |$lp:ident| $load:expr, store: |$sp:ident, $sv:ident| $store:expr,
-     exponent: |$ev:ident, $et:ident| $exponent:expr, recip: |$rv:ident| $recip:expr) => {
+     exponent: |$ev:ident, $et:ident| $exponent:expr, recip: |$rv:ident| $recip:expr,
+     lookup: |$kt:ident, $ki:ident| $lookup:expr, sixteenths: |$av:ident, $at:ident| $sixteenths:expr) => {
         impl Lanes64 for $t {
             #[inline(always)]
             unsafe fn load_f32(p: *const f32) -> Self {
@@ -277,6 +278,19 @@ macro_rules! register64 {
                 // SAFETY: as in `register!`.
                 Self(unsafe { $recip })
             }
+            #[inline(always)]
+            fn lookup(table: &[[f64; 2]; 16], t: Self) -> (Self, Self) {
+                let ($kt, $ki) = (table, t.0);
+                // SAFETY: as in `register!`; loads stay within the table.
+                let (a, b) = unsafe { $lookup };
+                (Self(a), Self(b))
+            }
+            #[inline(always)]
+            fn add_sixteenths(self, t: Self) -> Self {
+                let ($av, $at) = (self.0, t.0);
+                // SAFETY: as in `register!`.
+                Self(unsafe { $sixteenths })
+            }
         }
     };
 }
@@ -286,19 +300,54 @@ register64!(F64x2,
     store: |p, v| _mm_storel_epi64(p.cast(), _mm_castps_si128(_mm_cvtpd_ps(v))),
     exponent: |v, t| _mm_castsi128_pd(_mm_add_epi64(
         _mm_castpd_si128(v), _mm_slli_epi64::<52>(_mm_castpd_si128(t)))),
-    recip: |v| _mm_cvtps_pd(_mm_div_ps(_mm_set1_ps(1.0), _mm_movelh_ps(_mm_cvtpd_ps(v), _mm_set1_ps(1.0)))));
+    recip: |v| _mm_cvtps_pd(_mm_div_ps(_mm_set1_ps(1.0), _mm_movelh_ps(_mm_cvtpd_ps(v), _mm_set1_ps(1.0)))),
+    lookup: |table, t| {
+        let i = _mm_castpd_si128(t);
+        let a = _mm_loadu_pd(table[_mm_cvtsi128_si64(i) as usize & 15].as_ptr());
+        let b = _mm_loadu_pd(table[_mm_cvtsi128_si64(_mm_unpackhi_epi64(i, i)) as usize & 15].as_ptr());
+        (_mm_unpacklo_pd(a, b), _mm_unpackhi_pd(a, b))
+    },
+    sixteenths: |v, t| _mm_castsi128_pd(_mm_add_epi64(
+        _mm_castpd_si128(v), _mm_slli_epi64::<48>(_mm_castpd_si128(t)))));
 register64!(F64x4,
     load: |p| _mm256_cvtps_pd(_mm_loadu_ps(p)),
     store: |p, v| _mm_storeu_ps(p, _mm256_cvtpd_ps(v)),
     exponent: |v, t| _mm256_castsi256_pd(_mm256_add_epi64(
         _mm256_castpd_si256(v), _mm256_slli_epi64::<52>(_mm256_castpd_si256(t)))),
-    recip: |v| _mm256_cvtps_pd(_mm_div_ps(_mm_set1_ps(1.0), _mm256_cvtpd_ps(v))));
+    recip: |v| _mm256_cvtps_pd(_mm_div_ps(_mm_set1_ps(1.0), _mm256_cvtpd_ps(v))),
+    lookup: |table, t| {
+        // Four loads of both numbers cost less than two gathers.
+        let i = _mm256_castpd_si256(t);
+        let (lo, hi) = (_mm256_castsi256_si128(i), _mm256_extracti128_si256::<1>(i));
+        let a = _mm_loadu_pd(table[_mm_cvtsi128_si64(lo) as usize & 15].as_ptr());
+        let b = _mm_loadu_pd(table[_mm_extract_epi64::<1>(lo) as usize & 15].as_ptr());
+        let c = _mm_loadu_pd(table[_mm_cvtsi128_si64(hi) as usize & 15].as_ptr());
+        let d = _mm_loadu_pd(table[_mm_extract_epi64::<1>(hi) as usize & 15].as_ptr());
+        let (ac, bd) = (_mm256_set_m128d(c, a), _mm256_set_m128d(d, b));
+        (_mm256_unpacklo_pd(ac, bd), _mm256_unpackhi_pd(ac, bd))
+    },
+    sixteenths: |v, t| _mm256_castsi256_pd(_mm256_add_epi64(
+        _mm256_castpd_si256(v), _mm256_slli_epi64::<48>(_mm256_castpd_si256(t)))));
 register64!(F64x8,
     load: |p| _mm512_cvtps_pd(_mm256_loadu_ps(p)),
     store: |p, v| _mm256_storeu_ps(p, _mm512_cvtpd_ps(v)),
     exponent: |v, t| _mm512_castsi512_pd(_mm512_add_epi64(
         _mm512_castpd_si512(v), _mm512_slli_epi64::<52>(_mm512_castpd_si512(t)))),
-    recip: |v| _mm512_cvtps_pd(_mm256_div_ps(_mm256_set1_ps(1.0), _mm512_cvtpd_ps(v))));
+    recip: |v| _mm512_cvtps_pd(_mm256_div_ps(_mm256_set1_ps(1.0), _mm512_cvtpd_ps(v))),
+    lookup: |table, t| {
+        // First and second numbers apart: loads and shuffles that leave the loop.
+        let p: *const f64 = table.as_ptr().cast();
+        let (a, b) = (_mm512_loadu_pd(p), _mm512_loadu_pd(p.add(8)));
+        let (c, d) = (_mm512_loadu_pd(p.add(16)), _mm512_loadu_pd(p.add(24)));
+        let first = _mm512_setr_epi64(0, 2, 4, 6, 8, 10, 12, 14);
+        let second = _mm512_setr_epi64(1, 3, 5, 7, 9, 11, 13, 15);
+        let (a1, c1) = (_mm512_permutex2var_pd(a, first, b), _mm512_permutex2var_pd(c, first, d));
+        let (a2, c2) = (_mm512_permutex2var_pd(a, second, b), _mm512_permutex2var_pd(c, second, d));
+        let i = _mm512_castpd_si512(t);
+        (_mm512_permutex2var_pd(a1, i, c1), _mm512_permutex2var_pd(a2, i, c2))
+    },
+    sixteenths: |v, t| _mm512_castsi512_pd(_mm512_add_epi64(
+        _mm512_castpd_si512(v), _mm512_slli_epi64::<48>(_mm512_castpd_si512(t)))));
 
 /// The lower (0) or upper (1) words of the lanes of two registers, in turns.
 #[cfg(feature = "half")]
