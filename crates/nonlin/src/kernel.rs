@@ -443,11 +443,11 @@ unsafe fn forward_f64<S: Simd, A: Elementwise>(x: *const f64, y: *mut f64, n: us
     if is_one::<A>(p) {
         let step = Value::<A, _>(defaults::<A, _>(), PhantomData);
         // SAFETY: the caller's promise.
-        return unsafe { run::<Full<S::F64>, 1, 1, WIDEST, _>([x], [y], n, step) };
+        return unsafe { run::<Full<S::Block64>, 1, 1, WIDEST, _>([x], [y], n, step) };
     }
     // SAFETY: the caller's promise.
     unsafe {
-        run::<Full<S::F64>, 1, 1, WIDEST, _>([x], [y], n, Value::<A, _>(spread(p), PhantomData))
+        run::<Full<S::Block64>, 1, 1, WIDEST, _>([x], [y], n, Value::<A, _>(spread(p), PhantomData))
     }
 }
 
@@ -508,11 +508,11 @@ unsafe fn backward_f64<S: Simd, A: Elementwise>(
     if is_one::<A>(p) {
         let step = Backward::<A, _>(defaults::<A, _>(), PhantomData);
         // SAFETY: the caller's promise.
-        return unsafe { run::<Full<S::F64>, 2, 1, WIDEST, _>([x, g], [dx], n, step) };
+        return unsafe { run::<Full<S::Block64>, 2, 1, WIDEST, _>([x, g], [dx], n, step) };
     }
     // SAFETY: the caller's promise.
     unsafe {
-        run::<Full<S::F64>, 2, 1, WIDEST, _>(
+        run::<Full<S::Block64>, 2, 1, WIDEST, _>(
             [x, g],
             [dx],
             n,
@@ -542,9 +542,9 @@ unsafe fn from_output_f64<S: Simd, A: Elementwise>(
     n: usize,
     p: P<'_>,
 ) {
-    let step = FromOutput::<A, Full<S::F64>>(spread(p), PhantomData);
+    let step = FromOutput::<A, Full<S::Block64>>(spread(p), PhantomData);
     // SAFETY: the caller's promise.
-    unsafe { run::<Full<S::F64>, 2, 1, WIDEST, _>([y, g], [dx], n, step) }
+    unsafe { run::<Full<S::Block64>, 2, 1, WIDEST, _>([y, g], [dx], n, step) }
 }
 
 #[inline(always)]
@@ -576,7 +576,7 @@ unsafe fn each_f64<S: Simd, A: Elementwise>(
 ) {
     // SAFETY: the caller's promise.
     unsafe {
-        run::<Full<S::F64>, 2, 1, WIDEST, _>(
+        run::<Full<S::Block64>, 2, 1, WIDEST, _>(
             [x, w],
             [y],
             n,
@@ -620,7 +620,7 @@ unsafe fn each_backward_f64<S: Simd, A: Elementwise>(
 ) {
     // SAFETY: the caller's promise.
     unsafe {
-        run::<Full<S::F64>, 3, 2, WIDEST, _>(
+        run::<Full<S::Block64>, 3, 2, WIDEST, _>(
             [x, w, g],
             [dx, dw],
             n,
@@ -648,7 +648,9 @@ unsafe fn gated_f32<S: Simd, G: Gated>(a: *const f32, b: *const f32, y: *mut f32
 #[inline(always)]
 unsafe fn gated_f64<S: Simd, G: Gated>(a: *const f64, b: *const f64, y: *mut f64, n: usize) {
     // SAFETY: the caller's promise.
-    unsafe { run::<Full<S::F64>, 2, 1, WIDEST, _>([a, b], [y], n, GatedValue::<G>(PhantomData)) }
+    unsafe {
+        run::<Full<S::Block64>, 2, 1, WIDEST, _>([a, b], [y], n, GatedValue::<G>(PhantomData))
+    }
 }
 
 #[inline(always)]
@@ -687,7 +689,7 @@ unsafe fn gated_backward_f64<S: Simd, G: Gated>(
 ) {
     // SAFETY: the caller's promise.
     unsafe {
-        run::<Full<S::F64>, 3, 2, WIDEST, _>(
+        run::<Full<S::Block64>, 3, 2, WIDEST, _>(
             [a, b, g],
             [da, db],
             n,

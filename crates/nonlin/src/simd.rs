@@ -277,6 +277,8 @@ pub trait Simd: 'static {
     /// What loops over the longer primitives of f32 take at a time: as many registers as keep the
     /// processor busy.
     type Block32: Lanes32;
+    /// The same for f64.
+    type Block64: Lanes64;
     /// Widens `n` numbers.
     ///
     /// # Safety

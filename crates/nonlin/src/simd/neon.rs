@@ -11,6 +11,7 @@ impl Simd for Neon {
     type F64 = F64x2;
     type F32 = F32x4;
     type Block32 = F32x4;
+    type Block64 = F64x2;
 }
 
 /// One register type: its name, intrinsic types, element, lanes and intrinsics.

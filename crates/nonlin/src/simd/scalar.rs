@@ -10,6 +10,7 @@ impl Simd for Scalar {
     type F64 = f64;
     type F32 = F32x2;
     type Block32 = F32x2;
+    type Block64 = f64;
 }
 
 impl Lanes for f64 {

@@ -15,11 +15,13 @@ impl Simd for Sse2 {
     type F64 = F64x2;
     type F32 = F32x4;
     type Block32 = F32x4;
+    type Block64 = F64x2;
 }
 impl Simd for Avx2 {
     type F64 = F64x4;
     type F32 = F32x8;
     type Block32 = F32x8;
+    type Block64 = F64x4;
     #[cfg(feature = "half")]
     #[inline(always)]
     unsafe fn widen_f16(from: *const half::f16, to: *mut f32, n: usize) {
@@ -37,6 +39,7 @@ impl Simd for Avx512 {
     type F64 = F64x8;
     type F32 = F32x16;
     type Block32 = Twice<F32x16>;
+    type Block64 = Twice<F64x8>;
     #[cfg(feature = "half")]
     #[inline(always)]
     unsafe fn widen_f16(from: *const half::f16, to: *mut f32, n: usize) {
