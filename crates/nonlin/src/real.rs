@@ -223,8 +223,8 @@ pub trait Real:
     fn reciprocal(self) -> (Self, Self) {
         (self.lit(1.0) / self, self.lit(0.0))
     }
-    /// `self * (factor + rest)` as the argument of a primitive and its correction: finite, and
-    /// no larger than it takes to reach the primitive's limits.
+    /// `self * (factor + rest)` as the argument of a primitive and its correction, which is a number
+    /// even where the argument is infinite.
     #[inline(always)]
     fn argument(self, (factor, rest): (Self, Self)) -> (Self, Self) {
         let x = self.finite();

@@ -160,11 +160,16 @@ impl<V: Lanes64> Real for Full<V> {
     }
     #[inline(always)]
     fn argument(self, (factor, rest): (Self, Self)) -> (Self, Self) {
-        // No primitive changes beyond 1500. (1e290: `two_prod` splits a number into halves.)
-        let end = (V::splat(2000.0) / factor.0.abs()).min(V::splat(1e290));
-        let x = self.0.max(-end).min(end);
-        let (p, e) = x.two_prod(factor.0);
-        (Full(p), Full(x.mul_add(rest.0, e)))
+        let (mut x, factor) = (self.0, factor.0);
+        if V::any(V::splat(1e-280).gt(factor.abs())) {
+            core::hint::cold_path();
+            // An infinity must not meet a 0.
+            x = x.max(V::splat(-1e290)).min(V::splat(1e290));
+        }
+        let (p, e) = x.two_prod(factor);
+        // Where a correction is NaN or large, the primitive has long reached its limit.
+        let e = V::splat(-1.0).max(x.mul_add(rest.0, e)).min(V::splat(1.0));
+        (Full(p), Full(e))
     }
     #[inline(always)]
     fn exp_m1_of_width(self, width: Self) -> Self {
