@@ -144,6 +144,12 @@ pub struct Split<T> {
 }
 
 impl<T: Real> Split<T> {
+    /// The number itself on the upper piece, to which the point belongs, `lo` on the lower one.
+    #[inline(always)]
+    pub fn join_own(self, lo: T) -> T {
+        debug_assert!(self.upper, "the point belongs to the upper piece: use split_at");
+        self.x.pick_own(self.c, lo)
+    }
     /// `hi` on the upper piece, `lo` on the lower one; NaN for NaN.
     #[inline(always)]
     pub fn join(self, hi: T, lo: T) -> T {
@@ -197,6 +203,11 @@ pub trait Real:
     fn pick_at_least(self, c: f64, hi: Self, lo: Self) -> Self {
         (-self).pick_above(-c, lo, hi)
     }
+    /// `self` where `self >= c`, else `lo`. Use it through [`Split::join_own`].
+    #[inline(always)]
+    fn pick_own(self, c: f64, lo: Self) -> Self {
+        self.pick_at_least(c, self.part_above(c), lo)
+    }
     /// Two pieces that meet at `c`, which belongs to the lower one:
     /// `let s = x.split(0.0); s.join(s.hi, s.lo.exp_m1())`.
     #[inline(always)]
@@ -249,6 +260,11 @@ pub trait Real:
     #[inline(always)]
     fn two_sum(self, o: Self) -> (Self, Self) {
         (self + o, self.lit(0.0))
+    }
+    /// The same where `|self| >= |o|`, or `self` is 0.
+    #[inline(always)]
+    fn quick_two_sum(self, o: Self) -> (Self, Self) {
+        self.two_sum(o)
     }
     /// `self * a + b` as a sum and the part of it that was rounded off; where the difference of the
     /// sum and `b` is not a number of this type, that part is not exact.
@@ -317,6 +333,11 @@ pub trait Real:
         factor.scaled(j.v, j.v_lo, j.k)
     }
 
+    /// The sigmoid at `self + lo`, where `self` often lies far out in the tail.
+    #[inline(always)]
+    fn steep_sigmoid(self, lo: Self) -> Jet<Self> {
+        self.jet_at(lo, Prim::Sigmoid)
+    }
     /// The primitive `p` with its derivatives.
     #[inline(always)]
     fn jet(self, p: Prim) -> Jet<Self> {

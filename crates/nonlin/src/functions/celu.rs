@@ -35,7 +35,7 @@ impl Elementwise for Celu {
     #[inline(always)]
     fn value<T: Real>(x: T, [alpha, ..]: Params<T>) -> T {
         let s = x.split_at(0.0);
-        s.join(s.hi, s.lo.exp_m1_of_width(alpha))
+        s.join_own(s.lo.exp_m1_of_width(alpha))
     }
 
     #[inline(always)]

@@ -37,7 +37,7 @@ impl Elementwise for Elu {
     #[inline(always)]
     fn value<T: Real>(x: T, [alpha, ..]: Params<T>) -> T {
         let s = x.split_at(0.0);
-        s.join(s.hi, alpha * s.lo.exp_m1())
+        s.join_own(alpha * s.lo.exp_m1())
     }
 
     #[inline(always)]

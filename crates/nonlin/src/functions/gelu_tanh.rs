@@ -40,14 +40,14 @@ impl Elementwise for GeluTanh {
     #[inline(always)]
     fn value<T: Real>(x: T, _: Params<T>) -> T {
         let (z, z_lo) = cubic(x.max(x.lit(-FAR)).min(x.lit(FAR)));
-        x.gated(z.jet_at(z_lo, Prim::Sigmoid))
+        x.gated(z.steep_sigmoid(z_lo))
     }
 
     #[inline(always)]
     fn slope<T: Real>(x: T, _: Params<T>) -> T {
         let t = x.max(x.lit(-FAR)).min(x.lit(FAR));
         let (z, z_lo) = cubic(t);
-        let j = z.jet_at(z_lo, Prim::Sigmoid);
+        let j = z.steep_sigmoid(z_lo);
         // x z'(x) = 3 z - 2 c x, where c is the coefficient of x in z.
         let (c, c_lo) = (t.constant(GELU_TANH_1), t.constant_rest(GELU_TANH_1));
         let (three, two) = (t.lit(3.0), t.lit(-2.0));

@@ -39,6 +39,11 @@ impl Elementwise for HardSigmoid {
         ..Claims::new((0.0, 1.0), (0.0, 0.0))
     };
 
+    const ROUTE: Route = Route::Paired {
+        value: (f32::NEG_INFINITY, f32::INFINITY),
+        slope: (f32::NEG_INFINITY, f32::INFINITY),
+    };
+
     #[inline(always)]
     fn value<T: Real>(x: T, [alpha, beta, _]: Params<T>) -> T {
         line(x, alpha, beta).max(x.lit(0.0)).min(x.lit(1.0))

@@ -35,19 +35,20 @@ impl Elementwise for HardSwish {
         bounds: Bounds::paired(0.51, 0.51),
         ..Claims::new((0.0, f64::INFINITY), (0.0, 1.0))
     };
-    const ROUTE: Route =
-        Route::Paired { value: (f32::MIN, f32::INFINITY), slope: (f32::MIN, f32::INFINITY) };
+    const ROUTE: Route = Route::Paired {
+        value: (f32::NEG_INFINITY, f32::INFINITY),
+        slope: (f32::NEG_INFINITY, f32::INFINITY),
+    };
 
     #[inline(always)]
     fn value<T: Real>(x: T, _: Params<T>) -> T {
         let top = x.split_at(3.0);
-        let s = top.lo.split(-3.0);
-        let (t, t_lo) = s.hi.two_sum(x.lit(3.0));
+        let c = top.lo.max(x.lit(-3.0));
+        let (t, t_lo) = x.lit(3.0).quick_two_sum(c);
         let sixth = x.constant(SIXTH);
         let (m, m_lo) = t.two_prod(sixth);
         let m_lo = m_lo + (t * x.constant_rest(SIXTH) + t_lo * sixth);
-        let curve = s.hi.scaled(m, m_lo, x.lit(0.0));
-        top.join(top.hi, s.join(curve, x.lit(-0.0)))
+        top.join_own(c.gated(Jet { v_lo: m_lo, ..Jet::new(m, m, m) }))
     }
 
     #[inline(always)]

@@ -269,17 +269,3 @@ pub(crate) fn sigmoid<V: Lanes32>(x: V, lo: V) -> Jet<Paired<V>> {
     let d_lo = d_lo + tail.0.mul_add(s_lo, tail.1 * (s + s_lo));
     jet(v, (d, d_lo), d * (one - (v.0 + v.0)))
 }
-
-/// The primitive `p` at `x + lo`.
-#[inline(always)]
-pub(crate) fn near<V: Lanes32>(x: V, lo: V, p: Prim) -> Jet<Paired<V>> {
-    if matches!(p, Prim::Sigmoid) {
-        return sigmoid(x, lo);
-    }
-    let j = at(x, p);
-    Jet {
-        v_lo: Paired(lo.mul_add(j.d.0, j.v_lo.0)),
-        d_lo: Paired(lo.mul_add(j.dd.0, j.d_lo.0)),
-        ..j
-    }
-}

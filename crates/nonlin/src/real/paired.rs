@@ -35,13 +35,31 @@ impl<V: Lanes32> Real for Paired<V> {
     fn finite(self) -> Self {
         self
     }
+    /// Without the correction: at default parameters an argument is a number of this type, and where
+    /// it is not, [`Real::steep_sigmoid`] is.
     #[inline(always)]
-    fn jet_at(self, lo: Self, p: Prim) -> Jet<Self> {
-        paired::near(self.0, lo.0, p)
+    fn jet_at(self, _lo: Self, p: Prim) -> Jet<Self> {
+        paired::at(self.0, p)
     }
     #[inline(always)]
-    fn jet(self, p: Prim) -> Jet<Self> {
-        paired::at(self.0, p)
+    fn steep_sigmoid(self, lo: Self) -> Jet<Self> {
+        paired::sigmoid(self.0, lo.0)
+    }
+    /// From the distance to where it passes through 0, which is exact nearby.
+    #[inline(always)]
+    fn line(self, slope: Self, rest: Self, offset: Self) -> Self {
+        let x = Paired(self.0.max(V::splat(f32::MIN)).min(V::splat(f32::MAX)));
+        let (t, t_lo) = (offset / slope).quick_two_sum(x);
+        Paired(t.0.mul_add(slope.0, t.0.mul_add(rest.0, t_lo.0 * slope.0)))
+    }
+    #[inline(always)]
+    fn quick_two_sum(self, o: Self) -> (Self, Self) {
+        let s = self.0 + o.0;
+        (Paired(s), Paired(o.0 - (s - self.0)))
+    }
+    #[inline(always)]
+    fn pick_own(self, c: f64, lo: Self) -> Self {
+        Paired(V::select(V::splat(c as f32).gt(self.0), lo.0, self.0))
     }
     #[inline(always)]
     fn exp_m1(self) -> Self {
