@@ -88,7 +88,9 @@ impl<V: Lanes64> Exp<V> {
             let x = x.max(V::splat(-END)).min(V::splat(END));
             (t, n, root, p) = reduced::<V, FINE>(x, lo);
             let outside = n.abs().gt(V::splat(NEAR));
-            let whole = n.mul_add(V::splat(1.0 / 16.0), V::splat(ROUND)) - V::splat(ROUND);
+            // Towards 0, so that `s` does not overflow what it is multiplied by.
+            let less = n.mul_add(V::splat(1.0 / 16.0), V::splat(-0.6).copysign(-n));
+            let whole = (less + V::splat(ROUND)) - V::splat(ROUND);
             // `scale2` goes no further.
             let whole = whole.max(V::splat(-2020.0)).min(V::splat(2020.0));
             k = V::select(outside, whole, k);
