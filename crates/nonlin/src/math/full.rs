@@ -8,6 +8,8 @@
 //! Results that can underflow come with a power of two ([`Jet::k`]) that is applied last. It is 0
 //! unless `e^x` is outside 2^-937 .. 2^937, which is a cold branch here and in [`finish`].
 
+#![allow(clippy::manual_map, reason = "a closure loses the instructions of its level")]
+
 use super::coefficients::{INV_SQRT_2PI, LN2_HI, LN2_LO, LOG_FULL, LOG2_E};
 use super::tables_f64::{
     EXP_SIXTEENTH, EXP_SIXTEENTH_FINE, LOG_RATIO, LOG_RATIO_LO, ROOTS, TAIL, TAIL_LO, TAIL_SLOPE,
