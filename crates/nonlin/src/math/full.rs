@@ -8,6 +8,8 @@
 //! Results that can underflow come with a power of two ([`Jet::k`]) that is applied last. It is 0
 //! unless `e^x` is outside 2^-937 .. 2^937, which is a cold branch here and in [`finish`].
 
+#![allow(clippy::manual_map, reason = "a closure loses the instructions of its level")]
+
 use super::coefficients::{INV_SQRT_2PI, LN2_HI, LN2_LO, LOG_FULL, LOG2_E};
 use super::tables_f64::{
     EXP_SIXTEENTH, EXP_SIXTEENTH_FINE, LOG_RATIO, LOG_RATIO_LO, ROOTS, TAIL, TAIL_LO, TAIL_SLOPE,
@@ -88,7 +90,9 @@ impl<V: Lanes64> Exp<V> {
             let x = x.max(V::splat(-END)).min(V::splat(END));
             (t, n, root, p) = reduced::<V, FINE>(x, lo);
             let outside = n.abs().gt(V::splat(NEAR));
-            let whole = n.mul_add(V::splat(1.0 / 16.0), V::splat(ROUND)) - V::splat(ROUND);
+            // Towards 0, so that `s` does not overflow what it is multiplied by.
+            let less = n.mul_add(V::splat(1.0 / 16.0), V::splat(-0.6).copysign(-n));
+            let whole = (less + V::splat(ROUND)) - V::splat(ROUND);
             // `scale2` goes no further.
             let whole = whole.max(V::splat(-2020.0)).min(V::splat(2020.0));
             k = V::select(outside, whole, k);
