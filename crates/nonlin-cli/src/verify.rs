@@ -456,7 +456,12 @@ pub fn sampled<T: Cell>(f: &Function, exec: &Exec, x: &[T]) -> [Errors; 3] {
             note_slope(&mut errors[1], format, zeros, error, (steep - s.hi) - s.lo, at);
             let (gradient, back) = (gradients[i].to_f64(), back[i].to_f64());
             let exact = s * Dd::new(gradient);
-            let error = format.error(back, exact.hi, exact.lo);
+            let mut error = format.error(back, exact.hi, exact.lo);
+            // A slope that is subnormal in f64 has been rounded before the gradient multiplies it.
+            if s.hi.abs() < f64::MIN_POSITIVE && T::NAME == "f64" {
+                let lost = ((back - exact.hi) - exact.lo).abs() / gradient.abs();
+                error = if lost <= 1e-323 { 0.0 } else { error };
+            }
             let apart = ((back - exact.hi) - exact.lo) / gradient;
             note_slope(&mut errors[2], format, zeros, error, apart, at);
         }

@@ -108,11 +108,7 @@ fn second_derivatives_in_units() {
 fn backward_is_gradient_times_slope() {
     let gradients = [1.0, -2.5, 0.3, 1e-30, 3e30, 0.0];
     all(|r, f| {
-        let (x32, mut x64) = (inputs::<f32>(f, 2, 400), inputs::<f64>(f, 1, 400));
-        if f.name() == "tanh" {
-            // Open: where f' is subnormal in f64 it is rounded before the gradient multiplies it.
-            x64.retain(|x| x.is_infinite() || !(350.0..380.0).contains(&x.abs()));
-        }
+        let (x32, x64) = (inputs::<f32>(f, 2, 400), inputs::<f64>(f, 1, 400));
         // The units of the product may be half as large as those of the slope.
         check_backward(r, f, &x32, &gradients, 4.5);
         check_backward(r, f, &x64, &gradients, 4.5);

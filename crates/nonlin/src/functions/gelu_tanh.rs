@@ -39,32 +39,28 @@ impl Elementwise for GeluTanh {
 
     #[inline(always)]
     fn value<T: Real>(x: T, _: Params<T>) -> T {
-        let (z, z_lo) = cubic(x.max(x.lit(-FAR)).min(x.lit(FAR)));
+        let (z, z_lo) = cubic(x.max(x.lit(-FAR)).min(x.lit(FAR)), 1.0);
         x.gated(z.steep_sigmoid(z_lo))
     }
 
     #[inline(always)]
     fn slope<T: Real>(x: T, _: Params<T>) -> T {
         let t = x.max(x.lit(-FAR)).min(x.lit(FAR));
-        let (z, z_lo) = cubic(t);
+        let (z, z_lo) = cubic(t, 1.0);
         let j = z.steep_sigmoid(z_lo);
-        // x z'(x) = 3 z - 2 c x, where c is the coefficient of x in z.
-        let (c, c_lo) = (t.constant(GELU_TANH_1), t.constant_rest(GELU_TANH_1));
-        let (three, two) = (t.lit(3.0), t.lit(-2.0));
-        let (m, m_lo) = three.two_prod(z);
-        let (p, p_lo) = (two * t).two_prod(c);
-        let (w, w_lo) = m.two_sum(p);
-        let w_lo = w_lo + (m_lo + p_lo + (three * z_lo + two * t * c_lo));
-        // `z_lo` may be larger than what rounding loses.
+        // x z'(x)
+        let (w, w_lo) = cubic(t, 3.0);
+        // The second may be larger than what rounding loses.
         let (w, w_lo) = w.two_sum(w_lo);
         w.gated_slope(Jet { v_lo: j.v_lo + w_lo * j.d, ..j })
     }
 }
 
-/// `z = 2 sqrt(2/pi) (t + 0.044715 t^3)`, and what `z` rounds off.
+/// `2 sqrt(2/pi) (t + factor 0.044715 t^3)` as a sum of two numbers.
 #[inline(always)]
-fn cubic<T: Real>(t: T) -> (T, T) {
+fn cubic<T: Real>(t: T, factor: f64) -> (T, T) {
     let ((c1, c1_lo), (c3, c3_lo)) = (t.constant_parts(GELU_TANH_1), t.constant_parts(GELU_TANH_3));
+    let (c3, c3_lo) = (c3 * t.lit(factor), c3_lo * t.lit(factor));
     let (q, q_lo) = t.two_prod(t);
     let (w, w_lo) = q.two_mul_add(c3, c1);
     let w_lo = w_lo + (c1_lo + q * c3_lo + c3 * q_lo);

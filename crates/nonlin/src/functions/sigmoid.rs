@@ -26,7 +26,7 @@ impl Elementwise for Sigmoid {
         lipschitz: 0.25,
         monotone: true,
         bounds: Bounds::paired(0.85, 0.95),
-        from_output: Some((0.75, 0.75)),
+        from_output: Some((0.75, 1.5)),
         ..Claims::new((0.0, 1.0), (0.0, 0.0))
     };
     const ROUTE: Route = Route::Paired { value: (-87.3, f32::INFINITY), slope: (-87.3, 87.3) };

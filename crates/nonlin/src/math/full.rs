@@ -259,7 +259,8 @@ fn sigmoid<V: Lanes64>(x: V, lo: Option<V>) -> Jet<Full<V>> {
         (s, s_lo) = Exp::settle(e.k.min(zero), s, s_lo);
         k = k.min(zero);
     }
-    full(y, y * c, s, s_lo, s * (z - y), k)
+    let y_lo = y * c;
+    full(y, y_lo, s, s_lo, (s + s_lo) * ((z - y) + (z_lo - y_lo)), k)
 }
 
 #[inline(always)]

@@ -108,11 +108,13 @@ impl<T: Real> Real for Dual<T> {
     fn jet_at(self, lo: Self, p: Prim) -> Jet<Self> {
         let j = self.v.jet_at(lo.v, p);
         let dx = self.d;
+        // In one number, since products of dual numbers leave low parts out.
+        let d = j.d + j.d_lo;
         Jet {
-            v: Dual { v: j.v, d: j.d * dx },
-            v_lo: Dual { v: j.v_lo, d: j.d_lo * dx },
-            d: Dual { v: j.d, d: j.dd * dx },
-            d_lo: Dual::fixed(j.d_lo),
+            v: Dual { v: j.v, d: d * dx },
+            v_lo: Dual::fixed(j.v_lo),
+            d: Dual { v: d, d: j.dd * dx },
+            d_lo: Dual::fixed(d.lit(-0.0)),
             // A third derivative is not known: whoever asks for it sees NaN.
             dd: Dual { v: j.dd, d: j.dd.lit(f64::NAN) },
             k: Dual::fixed(j.k),

@@ -18,6 +18,8 @@ pub trait Number: Element + Format {
     const BEND: f64;
     /// The absolute error that is accepted near a zero of the slope.
     const NEAR_ZERO: f64;
+    /// What a slope may lose where it is subnormal, if it is rounded to this type on the way.
+    const LEAST_SLOPE: f64;
     /// Exactly, as f64.
     fn wide(self) -> f64 {
         Element::to_f64(self)
@@ -30,18 +32,22 @@ pub trait Number: Element + Format {
 impl Number for f32 {
     const BEND: f64 = 120.0;
     const NEAR_ZERO: f64 = 5.960_464_477_539_063e-8;
+    const LEAST_SLOPE: f64 = 0.0;
 }
 impl Number for f64 {
     const BEND: f64 = 760.0;
     const NEAR_ZERO: f64 = 1.110_223_024_625_156_5e-16;
+    const LEAST_SLOPE: f64 = 1e-323; // two units
 }
 impl Number for f16 {
     const BEND: f64 = 20.0;
     const NEAR_ZERO: f64 = 5.960_464_477_539_063e-8;
+    const LEAST_SLOPE: f64 = 0.0;
 }
 impl Number for bf16 {
     const BEND: f64 = 120.0;
     const NEAR_ZERO: f64 = 5.960_464_477_539_063e-8;
+    const LEAST_SLOPE: f64 = 0.0;
 }
 
 /// The same bits, or both NaN.
@@ -966,7 +972,9 @@ pub fn check_backward<T: Number>(
                 let e = ulp_error(dx[i], pair(want));
                 let near = zeros.iter().any(|(z, reach)| (xs[i].wide() - z).abs() <= *reach);
                 let apart = (Dd::new(dx[i].wide()) - want).hi.abs();
-                let accepted = near && apart <= T::NEAR_ZERO * g.wide().abs();
+                // A slope that is subnormal has been rounded before the gradient multiplies it.
+                let unit = T::LEAST_SLOPE * g.wide().abs();
+                let accepted = near && apart <= T::NEAR_ZERO * g.wide().abs() || apart <= unit;
                 r.need(e <= bound || accepted, || {
                     format!(
                         "{} {} {level}: backward of {g:?} at {:?} is {:?}, not {:e}: {e} ULP",
