@@ -167,7 +167,8 @@ pub(crate) fn at<V: Lanes32>(x: V, p: Prim) -> Jet<Paired<V>> {
             let end = V::splat(9.02);
             let c = x.min(end).max(-end);
             let (h, l) = TANH.at(c.abs());
-            let v = c.mul_add(h, c * l);
+            // The sum of two zeros may have lost the sign.
+            let v = c.mul_add(h, c * l).copysign(c);
             let t = x.abs();
             let edge = V::splat(9.3);
             let (mut d, mut d_lo) = TANH_SLOPE.at(t.min(edge));
