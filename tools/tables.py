@@ -21,10 +21,13 @@ from pathlib import Path
 
 from mpmath import mp, mpf, cos, erfc, exp, expm1, fabs, floor, frexp, log, log1p, lu_solve, matrix, pi, sqrt, tanh
 
-from coefficients import single
-
 mp.dps = 40
 OUT = Path(__file__).resolve().parent.parent / "crates/nonlin/src/math/tables.rs"
+
+
+def single(x):
+    """The nearest f32."""
+    return struct.unpack("<f", struct.pack("<f", float(x)))[0]
 
 
 def tanh_ratio(t):

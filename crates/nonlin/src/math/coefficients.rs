@@ -9,10 +9,6 @@ pub const LN2_HI: f64 = 0.6931467056274414;
 pub const LN2_LO: f64 = 4.7493250390316726e-07;
 /// ln 2.
 pub const LN2: f64 = 0.6931471805599453;
-/// ln 2 in 16 bits, so that k times it is exact in f32 for |k| < 2^8.
-pub const LN2_HI_SINGLE: f32 = 0.693145751953125;
-/// ln 2 minus `LN2_HI_SINGLE`.
-pub const LN2_LO_SINGLE: f32 = 1.428606765330187e-06;
 /// 1/sqrt(2 pi), the standard normal density at 0: (nearest f64, the rest).
 pub const INV_SQRT_2PI: (f64, f64) = (0.3989422804014327, -2.49232720227773e-17);
 /// 2 sqrt(2/pi), the coefficient of x inside tanh-GELU's sigmoid: (nearest f64, the rest).
@@ -60,18 +56,6 @@ pub const LOG_NARROW: [f64; 7] = [
     0.07221566184000983,
     0.09537358692020498,
 ];
-/// (e^r - 1 - r) / r^2 on |r| <= ln2/2, of f32 numbers; relative error 2^-24.3.
-pub const EXP_SINGLE: [f32; 6] = [
-    0.5,
-    0.16666632890701294,
-    0.04166655242443085,
-    0.008344138041138649,
-    0.001392658450640738,
-    0.00012957246508449316,
-];
-/// (atanh s - s) / s^3 in s^2, 0 <= s <= 1/3, of f32 numbers; relative error 2^-21.2.
-pub const LOG_SINGLE: [f32; 4] =
-    [0.33333319425582886, 0.2000393122434616, 0.1411396563053131, 0.13456134498119354];
 /// Phi(-t) e^(t^2/2) as a quotient, 0 <= t <= 14.6: numerator; relative error 2^-33.5.
 pub const CDF_NARROW_NUM: [f64; 6] = [
     0.49999999995822864,
