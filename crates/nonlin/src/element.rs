@@ -5,6 +5,7 @@
 use crate::activation::MAX_PARAMS;
 use crate::function::Entry;
 use crate::gated::GatedEntry;
+use crate::kernel::Call;
 use crate::level::Level;
 #[cfg(feature = "alloc")]
 use crate::softmax::RowJob;
@@ -34,20 +35,13 @@ pub trait Element:
     #[doc(hidden)]
     const F32_PARAMS: bool;
     #[doc(hidden)]
-    unsafe fn map(
-        e: &Entry,
-        l: Level,
-        p: &[f64; MAX_PARAMS],
-        x: *const Self,
-        y: *mut Self,
-        n: usize,
-    );
+    unsafe fn map(e: &Entry, l: Level, p: &Call, x: *const Self, y: *mut Self, n: usize);
     /// A null `g` means a gradient of ones.
     #[doc(hidden)]
     unsafe fn back(
         e: &Entry,
         l: Level,
-        p: &[f64; MAX_PARAMS],
+        p: &Call,
         x: *const Self,
         g: *const Self,
         dx: *mut Self,
@@ -58,7 +52,7 @@ pub trait Element:
     unsafe fn back_from_output(
         e: &Entry,
         l: Level,
-        p: &[f64; MAX_PARAMS],
+        p: &Call,
         y: *const Self,
         g: *const Self,
         dx: *mut Self,
@@ -86,6 +80,7 @@ pub trait Element:
         b: *const Self,
         y: *mut Self,
         n: usize,
+        past: bool,
     );
     #[doc(hidden)]
     #[allow(clippy::too_many_arguments, reason = "pointers, not slices: see the trait")]
@@ -141,21 +136,14 @@ macro_rules! native {
             }
             // SAFETY (every block below): the caller's promise, and `l` is available (see `Exec`).
             #[inline]
-            unsafe fn map(
-                e: &Entry,
-                l: Level,
-                p: &[f64; MAX_PARAMS],
-                x: *const Self,
-                y: *mut Self,
-                n: usize,
-            ) {
+            unsafe fn map(e: &Entry, l: Level, p: &Call, x: *const Self, y: *mut Self, n: usize) {
                 // SAFETY: as above.
                 unsafe { e.$t.map.get(l)(x, y, n, p) }
             }
             unsafe fn back(
                 e: &Entry,
                 l: Level,
-                p: &[f64; MAX_PARAMS],
+                p: &Call,
                 x: *const Self,
                 g: *const Self,
                 dx: *mut Self,
@@ -178,7 +166,7 @@ macro_rules! native {
             unsafe fn back_from_output(
                 e: &Entry,
                 l: Level,
-                p: &[f64; MAX_PARAMS],
+                p: &Call,
                 y: *const Self,
                 g: *const Self,
                 dx: *mut Self,
@@ -191,7 +179,15 @@ macro_rules! native {
             #[cfg(feature = "alloc")]
             unsafe fn each(l: Level, x: *const Self, w: *const Self, y: *mut Self, n: usize) {
                 // SAFETY: as above.
-                unsafe { crate::channel::KERNELS.$each.map.get(l)(x, w, y, n, &[0.0; MAX_PARAMS]) }
+                unsafe {
+                    crate::channel::KERNELS.$each.map.get(l)(
+                        x,
+                        w,
+                        y,
+                        n,
+                        &Call::new([0.0; MAX_PARAMS]),
+                    )
+                }
             }
             #[cfg(feature = "alloc")]
             unsafe fn each_back(
@@ -212,7 +208,7 @@ macro_rules! native {
                         dx,
                         dw,
                         n,
-                        &[0.0; MAX_PARAMS],
+                        &Call::new([0.0; MAX_PARAMS]),
                     )
                 }
             }
@@ -223,9 +219,10 @@ macro_rules! native {
                 b: *const Self,
                 y: *mut Self,
                 n: usize,
+                past: bool,
             ) {
                 // SAFETY: as above.
-                unsafe { e.$t.map.get(l)(a, b, y, n) }
+                unsafe { e.$t.map.get(l)(a, b, y, n, past) }
             }
             unsafe fn gated_back(
                 e: &GatedEntry,
@@ -314,7 +311,7 @@ mod half_types {
                 unsafe fn map(
                     e: &Entry,
                     l: Level,
-                    p: &[f64; MAX_PARAMS],
+                    p: &Call,
                     x: *const Self,
                     y: *mut Self,
                     n: usize,
@@ -336,7 +333,7 @@ mod half_types {
                 unsafe fn back(
                     e: &Entry,
                     l: Level,
-                    p: &[f64; MAX_PARAMS],
+                    p: &Call,
                     x: *const Self,
                     g: *const Self,
                     dx: *mut Self,
@@ -369,7 +366,7 @@ mod half_types {
                 unsafe fn back_from_output(
                     e: &Entry,
                     l: Level,
-                    p: &[f64; MAX_PARAMS],
+                    p: &Call,
                     y: *const Self,
                     g: *const Self,
                     dx: *mut Self,
@@ -434,6 +431,7 @@ mod half_types {
                     b: *const Self,
                     y: *mut Self,
                     n: usize,
+                    _past: bool,
                 ) {
                     if let Some(gated) = e.$t.map.filter(|_| l.fused()) {
                         // SAFETY: as above.
@@ -445,7 +443,7 @@ mod half_types {
                         unsafe {
                             let a = s.read(l, a.add(i), m);
                             let b = t.read(l, b.add(i), m);
-                            f32::gated(e, l, a, b, a.cast_mut(), m);
+                            f32::gated(e, l, a, b, a.cast_mut(), m, false);
                             s.write(l, y.add(i), m);
                         }
                     }
@@ -509,7 +507,7 @@ mod half_types {
     }
 
     /// Whether kernels of half types serve these parameters at this level.
-    fn direct(e: &Entry, l: Level, p: &[f64; MAX_PARAMS]) -> bool {
+    fn direct(e: &Entry, l: Level, p: &Call) -> bool {
         l.fused() && (e.cheap || (e.is_default)(p))
     }
 

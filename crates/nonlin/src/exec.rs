@@ -2,18 +2,21 @@
 
 #![allow(unsafe_code)]
 
-use crate::activation::MAX_PARAMS;
 use crate::element::Element;
 use crate::error::Error;
 use crate::function::{Entry, Function};
+use crate::kernel::Call;
 use crate::level::Level;
 use core::mem::MaybeUninit;
 
 /// Elements per block unless set: 64 KiB of f32, so that input and output stay in a 256 KiB cache.
 pub const DEFAULT_BLOCK: usize = 16 * 1024;
 
-/// Bytes of output from which on stores go past the caches unless set.
+/// Bytes of output from which on stores go past the caches unless set, where that is faster.
 pub const DEFAULT_STREAM: usize = 64 << 20;
+
+/// Bytes of a line of the cache.
+const LINE: usize = 64;
 
 /// How a call is carried out. The results never depend on it, except that the baseline
 /// level, which has no fused multiply-add, may differ from the others in the last bit.
@@ -28,7 +31,7 @@ pub const DEFAULT_STREAM: usize = 64 << 20;
 pub struct Exec {
     level: Level,
     block: usize,
-    stream: usize,
+    stream: Option<usize>,
     parallel: bool,
 }
 
@@ -57,8 +60,7 @@ impl<T> Shared<T> {
 }
 
 /// [`Element::back`] or [`Element::back_from_output`].
-type BackKernel<T> =
-    unsafe fn(&Entry, Level, &[f64; MAX_PARAMS], *const T, *const T, *mut T, usize);
+type BackKernel<T> = unsafe fn(&Entry, Level, &Call, *const T, *const T, *mut T, usize);
 
 #[cold]
 #[inline(never)]
@@ -80,7 +82,7 @@ impl Exec {
     #[must_use]
     #[inline]
     pub fn new() -> Self {
-        Exec { level: Level::best(), block: DEFAULT_BLOCK, stream: DEFAULT_STREAM, parallel: false }
+        Exec { level: Level::best(), block: DEFAULT_BLOCK, stream: None, parallel: false }
     }
 
     /// The same at another level.
@@ -102,10 +104,11 @@ impl Exec {
     }
 
     /// The same with stores past the caches for outputs of at least `bytes`
-    /// ([`DEFAULT_STREAM`] unless set; `usize::MAX`: never). In-place calls never use them.
+    /// (`usize::MAX`: never). Unless set it is [`DEFAULT_STREAM`], for functions and processors that
+    /// are faster with them. In-place calls and half types never use them.
     #[must_use]
     pub fn stream_from(self, bytes: usize) -> Self {
-        Exec { stream: bytes, ..self }
+        Exec { stream: Some(bytes), ..self }
     }
 
     /// The same on all cores, or on the threads of the rayon pool that the caller has installed.
@@ -159,30 +162,40 @@ impl Exec {
     }
 
     /// Whether an output of `n` elements goes past the caches. `cheap` says that the function
-    /// computes next to nothing: at the narrower levels others wait for arithmetic and not for
-    /// memory, and the copy would cost more than it saves.
+    /// computes next to nothing.
     #[inline]
     pub(crate) fn streams<T>(&self, n: usize, cheap: bool) -> bool {
-        crate::stream::AVAILABLE
-            && n >= self.stream / size_of::<T>()
-            && (cheap || self.level == Level::Avx512)
+        let bytes = n.saturating_mul(size_of::<T>());
+        match self.stream {
+            Some(least) => bytes >= least,
+            None => bytes >= DEFAULT_STREAM && (cheap || crate::stream::pays()),
+        }
+    }
+
+    /// [`blocks`](Self::blocks), which if `past` begin at a line of the cache where `y` does not.
+    #[inline]
+    pub(crate) fn lines<T>(
+        &self,
+        y: *mut T,
+        n: usize,
+        past: bool,
+        f: impl Fn(usize, usize) + Sync,
+    ) {
+        let lead = if past { (y.align_offset(LINE) % (LINE / size_of::<T>())).min(n) } else { 0 };
+        if lead > 0 {
+            f(0, lead);
+        }
+        self.blocks(n - lead, |i, m| f(lead + i, m));
     }
 
     #[inline]
     fn map<T: Element>(&self, f: &Function, x: *const T, y: *mut T, n: usize) {
-        let p: [f64; MAX_PARAMS] = f.rounded::<T>();
-        let streams = self.streams::<T>(n, f.entry.cheap) && !core::ptr::eq(x, y);
+        let past = self.streams::<T>(n, f.entry.cheap) && !core::ptr::eq(x, y);
+        let call = Call { past, ..Call::new(f.rounded::<T>()) };
         let (x, y) = (Shared(x.cast_mut()), Shared(y));
-        if streams {
-            // SAFETY: as below; the output is apart from the input.
-            return self.blocks(n, |i, m| unsafe {
-                crate::stream::through(y.at(i), m, |j, m, to| {
-                    T::map(f.entry, self.level, &p, x.at(i + j), to, m);
-                });
-            });
-        }
         // SAFETY: callers pass `n` valid elements; the level was checked when it was set.
-        self.blocks(n, |i, m| unsafe { T::map(f.entry, self.level, &p, x.at(i), y.at(i), m) });
+        let block = |i, m| unsafe { T::map(f.entry, self.level, &call, x.at(i), y.at(i), m) };
+        self.lines(y.0, n, past, block);
     }
 
     #[allow(clippy::too_many_arguments, reason = "pointers, not slices: inputs may be outputs")]
@@ -191,34 +204,22 @@ impl Exec {
         &self,
         f: &Function,
         kernel: BackKernel<T>,
-        cheap: bool,
         x: *const T,
         g: Option<*const T>,
         dx: *mut T,
         n: usize,
     ) {
-        let p: [f64; MAX_PARAMS] = f.rounded::<T>();
         let apart = !core::ptr::eq(x, dx) && g.is_none_or(|g| !core::ptr::eq(g, dx));
-        let streams = self.streams::<T>(n, cheap) && apart;
+        let past = self.streams::<T>(n, f.entry.cheap) && apart;
+        let call = Call { past, ..Call::new(f.rounded::<T>()) };
         let (x, dx) = (Shared(x.cast_mut()), Shared(dx));
         let g = g.map(|g| Shared(g.cast_mut()));
-        let block = |i: usize, m: usize, to: *mut T| {
-            // SAFETY: callers pass `n` valid elements; the level was checked when it was set.
-            unsafe {
-                let g = g.map_or(core::ptr::null_mut(), |g| g.at(i));
-                kernel(f.entry, self.level, &p, x.at(i), g, to, m);
-            }
+        // SAFETY: callers pass `n` valid elements; the level was checked when it was set.
+        let block = |i, m| unsafe {
+            let g = g.map_or(core::ptr::null_mut(), |g| g.at(i));
+            kernel(f.entry, self.level, &call, x.at(i), g, dx.at(i), m);
         };
-        self.blocks(n, |i, m| {
-            // SAFETY: the block lies within the output, which is apart from the inputs if it streams.
-            unsafe {
-                if streams {
-                    crate::stream::through(dx.at(i), m, |j, m, to| block(i + j, m, to));
-                } else {
-                    block(i, m, dx.at(i));
-                }
-            }
-        });
+        self.lines(dx.0, n, past, block);
     }
 
     /// See [`Activation::forward`](crate::Activation::forward).
@@ -262,13 +263,13 @@ impl Exec {
     #[track_caller]
     pub fn derivative<T: Element>(&self, f: &Function, x: &[T], dy: &mut [T]) {
         same_length("x", x.len(), "dy", dy.len());
-        self.back(f, T::back, false, x.as_ptr(), None, dy.as_mut_ptr(), x.len());
+        self.back(f, T::back, x.as_ptr(), None, dy.as_mut_ptr(), x.len());
     }
 
     /// See [`Activation::derivative_in_place`](crate::Activation::derivative_in_place).
     pub fn derivative_in_place<T: Element>(&self, f: &Function, x: &mut [T]) {
         let p = x.as_mut_ptr();
-        self.back(f, T::back, false, p, None, p, x.len());
+        self.back(f, T::back, p, None, p, x.len());
     }
 
     /// See [`Activation::second_derivative`](crate::Activation::second_derivative).
@@ -303,7 +304,7 @@ impl Exec {
     pub fn backward<T: Element>(&self, f: &Function, x: &[T], grad: &[T], dx: &mut [T]) {
         same_length("grad", grad.len(), "x", x.len());
         same_length("dx", dx.len(), "x", x.len());
-        self.back(f, T::back, false, x.as_ptr(), Some(grad.as_ptr()), dx.as_mut_ptr(), x.len());
+        self.back(f, T::back, x.as_ptr(), Some(grad.as_ptr()), dx.as_mut_ptr(), x.len());
     }
 
     /// See [`Activation::backward_in_place`](crate::Activation::backward_in_place).
@@ -314,7 +315,7 @@ impl Exec {
     pub fn backward_in_place<T: Element>(&self, f: &Function, x: &[T], grad: &mut [T]) {
         same_length("grad", grad.len(), "x", x.len());
         let g = grad.as_mut_ptr();
-        self.back(f, T::back, false, x.as_ptr(), Some(g), g, x.len());
+        self.back(f, T::back, x.as_ptr(), Some(g), g, x.len());
     }
 
     /// See [`Activation::backward_from_output`](crate::Activation::backward_from_output).
@@ -336,7 +337,7 @@ impl Exec {
         same_length("dx", dx.len(), "y", y.len());
         f.check_from_output()?;
         let (y, g, n) = (y.as_ptr(), grad.as_ptr(), y.len());
-        self.back(f, T::back_from_output, true, y, Some(g), dx.as_mut_ptr(), n);
+        self.back(f, T::back_from_output, y, Some(g), dx.as_mut_ptr(), n);
         Ok(())
     }
 
@@ -357,7 +358,7 @@ impl Exec {
         same_length("grad", grad.len(), "y", y.len());
         f.check_from_output()?;
         let g = grad.as_mut_ptr();
-        self.back(f, T::back_from_output, true, y.as_ptr(), Some(g), g, y.len());
+        self.back(f, T::back_from_output, y.as_ptr(), Some(g), g, y.len());
         Ok(())
     }
 }

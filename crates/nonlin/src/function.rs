@@ -4,7 +4,9 @@ use crate::activation::{Claims, Elementwise, MAX_PARAMS, Meta, Param, Params, Ro
 use crate::element::Element;
 use crate::error::Error;
 use crate::exec::Exec;
-use crate::kernel::{Kernels, back_32, back_64, from_output_32, from_output_64, map_32, map_64};
+use crate::kernel::{
+    Call, Kernels, back_32, back_64, from_output_32, from_output_64, map_32, map_64,
+};
 use crate::real::{Dd, Dual, Interval, Real};
 use core::mem::MaybeUninit;
 
@@ -31,7 +33,7 @@ pub struct Entry {
     pub(crate) bf16: HalfKernels<half::bf16>,
     /// Whether parameters are the default ones, rounded to f32.
     #[cfg(feature = "half")]
-    pub(crate) is_default: fn(&[f64; MAX_PARAMS]) -> bool,
+    pub(crate) is_default: fn(&Call) -> bool,
     curvature: fn(f64, Params<f64>) -> f64,
     gradient: fn(f64, Params<f64>) -> [f64; MAX_PARAMS],
     interval: fn(Interval, Params<Interval>) -> (Interval, Interval),

@@ -130,27 +130,19 @@ impl GatedFunction {
         same_length("b", b.len(), "a", a.len());
         same_length("y", y.len(), "a", a.len());
         let to = Shared(y.as_mut_ptr());
-        let streams = exec.streams::<T>(a.len(), self.entry.cheap);
-        exec.blocks(a.len(), |i, m| {
-            let one = |j: usize, m: usize, to: *mut T| {
-                // SAFETY: the block lies within all three slices.
-                unsafe { self.block(exec, &a[i + j..i + j + m], &b[i + j..i + j + m], to) }
-            };
-            // SAFETY: as above.
-            unsafe {
-                if streams {
-                    crate::stream::through(to.at(i), m, one);
-                } else {
-                    one(0, m, to.at(i));
-                }
-            }
+        let past = exec.streams::<T>(a.len(), self.entry.cheap);
+        exec.lines(to.0, a.len(), past, |i, m| {
+            // SAFETY: the block lies within all three slices.
+            unsafe { self.block(exec, &a[i..i + m], &b[i..i + m], to.at(i), past) }
         });
     }
 
-    unsafe fn block<T: Element>(&self, exec: &Exec, a: &[T], b: &[T], y: *mut T) {
+    unsafe fn block<T: Element>(&self, exec: &Exec, a: &[T], b: &[T], y: *mut T, past: bool) {
         let (g, v) = if self.gate == Gate::First { (a, b) } else { (b, a) };
         // SAFETY: the caller's promise for `y`; the level was checked when it was set.
-        unsafe { T::gated(self.entry, exec.current_level(), g.as_ptr(), v.as_ptr(), y, a.len()) }
+        unsafe {
+            T::gated(self.entry, exec.current_level(), g.as_ptr(), v.as_ptr(), y, a.len(), past)
+        }
     }
 
     unsafe fn block_back<T: Element>(

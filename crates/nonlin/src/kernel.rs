@@ -14,12 +14,34 @@ use crate::real::{Dual, Full, Narrow, Paired, Real, Single};
 use crate::simd::{Lanes, Lanes32, Lanes64, Simd};
 use core::marker::PhantomData;
 
-type P<'a> = &'a [f64; MAX_PARAMS];
+type P<'a> = &'a Call;
+
+/// What a call hands to its kernels beside arrays.
+#[derive(Clone, Copy)]
+pub struct Call {
+    /// The parameters, rounded to the type of the arrays.
+    pub(crate) params: [f64; MAX_PARAMS],
+    /// Whether outputs go past the caches.
+    pub(crate) past: bool,
+}
+
+impl Call {
+    /// With ordinary stores.
+    pub(crate) const fn new(params: [f64; MAX_PARAMS]) -> Self {
+        Call { params, past: false }
+    }
+}
 
 /// What a step of a loop reads from arrays of `T`: a register of f32 widened, of f32, or of f64.
 trait Io<T>: Register {
     unsafe fn read(p: *const T) -> Self;
     unsafe fn write(self, p: *mut T);
+    /// Writes past the caches, if the level can; `p` is aligned to 64 bytes.
+    #[inline(always)]
+    unsafe fn write_past(self, p: *mut T) {
+        // SAFETY: the caller's promise.
+        unsafe { self.write(p) }
+    }
     /// Copies the first `0 < n < N` elements of a register into a buffer.
     #[inline(always)]
     unsafe fn copy_in(from: *const T, to: *mut T, n: usize) {
@@ -80,6 +102,11 @@ impl<V: Lanes64> Io<f64> for Full<V> {
         // SAFETY: the caller's promise.
         unsafe { self.0.store(p) }
     }
+    #[inline(always)]
+    unsafe fn write_past(self, p: *mut f64) {
+        // SAFETY: the caller's promise.
+        unsafe { self.0.store_past(p) }
+    }
 }
 
 macro_rules! io32 {
@@ -102,6 +129,11 @@ macro_rules! io32 {
             unsafe fn write(self, p: *mut f32) {
                 // SAFETY: the caller's promise.
                 unsafe { self.0.store(p) }
+            }
+            #[inline(always)]
+            unsafe fn write_past(self, p: *mut f32) {
+                // SAFETY: the caller's promise.
+                unsafe { self.0.store_past(p) }
             }
         }
 
@@ -177,8 +209,10 @@ unsafe fn run<R: Io<T>, const I: usize, const O: usize, const ROOM: usize, T: Co
     mut outputs: [*mut T; O],
     n: usize,
     f: impl Step<R, I, O>,
+    past: bool,
 ) {
     const { assert!(R::N <= ROOM) };
+    let mut past = past && outputs.iter().all(|p| p.addr().is_multiple_of(64));
     let whole = n - n % R::N;
     let mut source = Aligned([[T::default(); ROOM]; I]);
     let mut target = Aligned([[T::default(); ROOM]; O]);
@@ -199,11 +233,18 @@ unsafe fn run<R: Io<T>, const I: usize, const O: usize, const ROOM: usize, T: Co
             let y = f.step(x);
             k = 0;
             while k < O {
-                // SAFETY: as above.
-                unsafe { y[k].write(outputs[k].add(i)) }
+                // SAFETY: as above; a register is a multiple of 64 bytes, or not stored past the caches.
+                unsafe {
+                    let to = outputs[k].add(i);
+                    if past { y[k].write_past(to) } else { y[k].write(to) }
+                }
                 k += 1;
             }
             i += R::N;
+        }
+        if past {
+            crate::stream::fence();
+            past = false;
         }
         if !rest {
             break;
@@ -375,7 +416,7 @@ pub(crate) fn is_default<A: Elementwise>(p: P<'_>) -> bool {
     while i < A::PARAMS.len() {
         let default = &A::PARAMS[i];
         let exact = default.exact;
-        same &= p[i] == if exact { default.default } else { default.default as f32 as f64 };
+        same &= p.params[i] == if exact { default.default } else { default.default as f32 as f64 };
         i += 1;
     }
     same
@@ -388,7 +429,7 @@ fn is_one<A: Elementwise>(p: P<'_>) -> bool {
     let mut same = !A::PARAMS.is_empty();
     let mut i = 0;
     while i < A::PARAMS.len() {
-        same &= A::PARAMS[i].default == 1.0 && p[i] == 1.0;
+        same &= A::PARAMS[i].default == 1.0 && p.params[i] == 1.0;
         i += 1;
     }
     same
@@ -397,7 +438,7 @@ fn is_one<A: Elementwise>(p: P<'_>) -> bool {
 /// The parameters in every lane.
 #[inline(always)]
 fn spread<R: Register>(p: P<'_>) -> Params<R> {
-    [R::set(p[0]), R::set(p[1]), R::set(p[2])]
+    p.params.map(R::set)
 }
 
 #[inline(always)]
@@ -414,6 +455,7 @@ unsafe fn forward_f32<S: Simd, A: Elementwise>(x: *const f32, y: *mut f32, n: us
                     [y],
                     n,
                     Within { fast, wide, low, high },
+                    p.past,
                 )
             }
         }
@@ -424,6 +466,7 @@ unsafe fn forward_f32<S: Simd, A: Elementwise>(x: *const f32, y: *mut f32, n: us
                 [y],
                 n,
                 Value::<A, _>(spread(p), PhantomData),
+                p.past,
             )
         },
         // SAFETY: the caller's promise.
@@ -433,6 +476,7 @@ unsafe fn forward_f32<S: Simd, A: Elementwise>(x: *const f32, y: *mut f32, n: us
                 [y],
                 n,
                 Value::<A, _>(spread(p), PhantomData),
+                p.past,
             )
         },
     }
@@ -443,11 +487,17 @@ unsafe fn forward_f64<S: Simd, A: Elementwise>(x: *const f64, y: *mut f64, n: us
     if is_one::<A>(p) {
         let step = Value::<A, _>(defaults::<A, _>(), PhantomData);
         // SAFETY: the caller's promise.
-        return unsafe { run::<Full<S::Block64>, 1, 1, WIDEST, _>([x], [y], n, step) };
+        return unsafe { run::<Full<S::Block64>, 1, 1, WIDEST, _>([x], [y], n, step, p.past) };
     }
     // SAFETY: the caller's promise.
     unsafe {
-        run::<Full<S::Block64>, 1, 1, WIDEST, _>([x], [y], n, Value::<A, _>(spread(p), PhantomData))
+        run::<Full<S::Block64>, 1, 1, WIDEST, _>(
+            [x],
+            [y],
+            n,
+            Value::<A, _>(spread(p), PhantomData),
+            p.past,
+        )
     }
 }
 
@@ -473,6 +523,7 @@ unsafe fn backward_f32<S: Simd, A: Elementwise>(
                     [dx],
                     n,
                     Within { fast, wide, low, high },
+                    p.past,
                 )
             }
         }
@@ -483,6 +534,7 @@ unsafe fn backward_f32<S: Simd, A: Elementwise>(
                 [dx],
                 n,
                 Backward::<A, _>(spread(p), PhantomData),
+                p.past,
             )
         },
         // SAFETY: the caller's promise.
@@ -492,6 +544,7 @@ unsafe fn backward_f32<S: Simd, A: Elementwise>(
                 [dx],
                 n,
                 Backward::<A, _>(spread(p), PhantomData),
+                p.past,
             )
         },
     }
@@ -508,7 +561,7 @@ unsafe fn backward_f64<S: Simd, A: Elementwise>(
     if is_one::<A>(p) {
         let step = Backward::<A, _>(defaults::<A, _>(), PhantomData);
         // SAFETY: the caller's promise.
-        return unsafe { run::<Full<S::Block64>, 2, 1, WIDEST, _>([x, g], [dx], n, step) };
+        return unsafe { run::<Full<S::Block64>, 2, 1, WIDEST, _>([x, g], [dx], n, step, p.past) };
     }
     // SAFETY: the caller's promise.
     unsafe {
@@ -517,6 +570,7 @@ unsafe fn backward_f64<S: Simd, A: Elementwise>(
             [dx],
             n,
             Backward::<A, _>(spread(p), PhantomData),
+            p.past,
         )
     }
 }
@@ -531,7 +585,7 @@ unsafe fn from_output_f32<S: Simd, A: Elementwise>(
 ) {
     let step = FromOutput::<A, Single<S::F32>>(spread(p), PhantomData);
     // SAFETY: the caller's promise.
-    unsafe { run::<Single<S::F32>, 2, 1, WIDEST, _>([y, g], [dx], n, step) }
+    unsafe { run::<Single<S::F32>, 2, 1, WIDEST, _>([y, g], [dx], n, step, false) }
 }
 
 #[inline(always)]
@@ -544,7 +598,7 @@ unsafe fn from_output_f64<S: Simd, A: Elementwise>(
 ) {
     let step = FromOutput::<A, Full<S::Block64>>(spread(p), PhantomData);
     // SAFETY: the caller's promise.
-    unsafe { run::<Full<S::Block64>, 2, 1, WIDEST, _>([y, g], [dx], n, step) }
+    unsafe { run::<Full<S::Block64>, 2, 1, WIDEST, _>([y, g], [dx], n, step, false) }
 }
 
 #[inline(always)]
@@ -562,6 +616,7 @@ unsafe fn each_f32<S: Simd, A: Elementwise>(
             [y],
             n,
             EachValue::<A, _>(spread(p), PhantomData),
+            false,
         )
     }
 }
@@ -581,6 +636,7 @@ unsafe fn each_f64<S: Simd, A: Elementwise>(
             [y],
             n,
             EachValue::<A, _>(spread(p), PhantomData),
+            false,
         )
     }
 }
@@ -603,6 +659,7 @@ unsafe fn each_backward_f32<S: Simd, A: Elementwise>(
             [dx, dw],
             n,
             EachBackward::<A, _>(spread(p), PhantomData),
+            false,
         )
     }
 }
@@ -625,31 +682,46 @@ unsafe fn each_backward_f64<S: Simd, A: Elementwise>(
             [dx, dw],
             n,
             EachBackward::<A, _>(spread(p), PhantomData),
+            false,
         )
     }
 }
 
 #[inline(always)]
-unsafe fn gated_f32<S: Simd, G: Gated>(a: *const f32, b: *const f32, y: *mut f32, n: usize) {
+unsafe fn gated_f32<S: Simd, G: Gated>(
+    a: *const f32,
+    b: *const f32,
+    y: *mut f32,
+    n: usize,
+    past: bool,
+) {
     let step = GatedValue::<G>(PhantomData);
     match G::ROUTE {
         Route::Paired { value: (low, high), .. } if S::Block32::FUSED => {
             let within = Within { fast: step, wide: step, low, high };
             // SAFETY: the caller's promise.
-            unsafe { run::<Paired<S::Block32>, 2, 1, WIDEST, _>([a, b], [y], n, within) }
+            unsafe { run::<Paired<S::Block32>, 2, 1, WIDEST, _>([a, b], [y], n, within, past) }
         }
         // SAFETY: the caller's promise.
-        Route::Single => unsafe { run::<Single<S::F32>, 2, 1, WIDEST, _>([a, b], [y], n, step) },
+        Route::Single => unsafe {
+            run::<Single<S::F32>, 2, 1, WIDEST, _>([a, b], [y], n, step, past)
+        },
         // SAFETY: the caller's promise.
-        _ => unsafe { run::<Narrow<S::F64>, 2, 1, WIDEST, _>([a, b], [y], n, step) },
+        _ => unsafe { run::<Narrow<S::F64>, 2, 1, WIDEST, _>([a, b], [y], n, step, past) },
     }
 }
 
 #[inline(always)]
-unsafe fn gated_f64<S: Simd, G: Gated>(a: *const f64, b: *const f64, y: *mut f64, n: usize) {
+unsafe fn gated_f64<S: Simd, G: Gated>(
+    a: *const f64,
+    b: *const f64,
+    y: *mut f64,
+    n: usize,
+    past: bool,
+) {
     // SAFETY: the caller's promise.
     unsafe {
-        run::<Full<S::Block64>, 2, 1, WIDEST, _>([a, b], [y], n, GatedValue::<G>(PhantomData))
+        run::<Full<S::Block64>, 2, 1, WIDEST, _>([a, b], [y], n, GatedValue::<G>(PhantomData), past)
     }
 }
 
@@ -667,14 +739,16 @@ unsafe fn gated_backward_f32<S: Simd, G: Gated>(
         Route::Paired { slope: (low, high), .. } if S::Block32::FUSED => {
             let within = Within { fast: step, wide: step, low, high };
             // SAFETY: the caller's promise.
-            unsafe { run::<Paired<S::Block32>, 3, 2, WIDEST, _>([a, b, g], [da, db], n, within) }
+            unsafe {
+                run::<Paired<S::Block32>, 3, 2, WIDEST, _>([a, b, g], [da, db], n, within, false)
+            }
         }
         // SAFETY: the caller's promise.
         Route::Single => unsafe {
-            run::<Single<S::F32>, 3, 2, WIDEST, _>([a, b, g], [da, db], n, step)
+            run::<Single<S::F32>, 3, 2, WIDEST, _>([a, b, g], [da, db], n, step, false)
         },
         // SAFETY: the caller's promise.
-        _ => unsafe { run::<Narrow<S::F64>, 3, 2, WIDEST, _>([a, b, g], [da, db], n, step) },
+        _ => unsafe { run::<Narrow<S::F64>, 3, 2, WIDEST, _>([a, b, g], [da, db], n, step, false) },
     }
 }
 
@@ -694,6 +768,7 @@ unsafe fn gated_backward_f64<S: Simd, G: Gated>(
             [da, db],
             n,
             GatedBackward::<G>(PhantomData),
+            false,
         )
     }
 }
@@ -733,7 +808,7 @@ mod half_kernels {
         #[inline(always)]
         unsafe fn call(self, [a, b]: [*const f32; 2], [y]: [*mut f32; 1], n: usize) {
             // SAFETY: the caller's promise.
-            unsafe { self(a, b, y, n) }
+            unsafe { self(a, b, y, n, false) }
         }
     }
     impl Call<3, 2> for GatedBack<f32> {
@@ -865,6 +940,7 @@ mod half_kernels {
                         $y,
                         $n,
                         Twice($single),
+                        false,
                     )
                 }
             } else {
@@ -872,7 +948,13 @@ mod half_kernels {
                 let step = WithinOr { fast: $paired, kernel: $kernel, low, high };
                 // SAFETY: the caller's promise.
                 unsafe {
-                    run::<Two<Paired<$S::F32>>, $i, $o, { 2 * WIDEST }, $H>($x, $y, $n, Twice(step))
+                    run::<Two<Paired<$S::F32>>, $i, $o, { 2 * WIDEST }, $H>(
+                        $x,
+                        $y,
+                        $n,
+                        Twice(step),
+                        false,
+                    )
                 }
             }
         };
@@ -921,7 +1003,13 @@ mod half_kernels {
         }
         // SAFETY: the caller's promise.
         unsafe {
-            run::<Two<Single<S::F32>>, 2, 1, { 2 * WIDEST }, B::H>([y, g], [dx], n, Twice(step))
+            run::<Two<Single<S::F32>>, 2, 1, { 2 * WIDEST }, B::H>(
+                [y, g],
+                [dx],
+                n,
+                Twice(step),
+                false,
+            )
         }
     }
 
@@ -1019,8 +1107,8 @@ per_level!(fn each_map_32<A: Elementwise>(x: *const f32, w: *const f32, y: *mut 
 per_level!(fn each_map_64<A: Elementwise>(x: *const f64, w: *const f64, y: *mut f64, n: usize, p: P<'_>) = each_f64);
 per_level!(fn each_back_32<A: Elementwise>(x: *const f32, w: *const f32, g: *const f32, dx: *mut f32, dw: *mut f32, n: usize, p: P<'_>) = each_backward_f32);
 per_level!(fn each_back_64<A: Elementwise>(x: *const f64, w: *const f64, g: *const f64, dx: *mut f64, dw: *mut f64, n: usize, p: P<'_>) = each_backward_f64);
-per_level!(fn gated_map_32<G: Gated>(a: *const f32, b: *const f32, y: *mut f32, n: usize) = gated_f32);
-per_level!(fn gated_map_64<G: Gated>(a: *const f64, b: *const f64, y: *mut f64, n: usize) = gated_f64);
+per_level!(fn gated_map_32<G: Gated>(a: *const f32, b: *const f32, y: *mut f32, n: usize, past: bool) = gated_f32);
+per_level!(fn gated_map_64<G: Gated>(a: *const f64, b: *const f64, y: *mut f64, n: usize, past: bool) = gated_f64);
 per_level!(fn gated_back_32<G: Gated>(a: *const f32, b: *const f32, g: *const f32, da: *mut f32, db: *mut f32, n: usize) = gated_backward_f32);
 per_level!(fn gated_back_64<G: Gated>(a: *const f64, b: *const f64, g: *const f64, da: *mut f64, db: *mut f64, n: usize) = gated_backward_f64);
 
@@ -1031,7 +1119,7 @@ pub(crate) type Back<T> = unsafe fn(*const T, *const T, *mut T, usize, P<'_>);
 /// Input, parameter and gradient, two outputs.
 pub(crate) type EachBack<T> = unsafe fn(*const T, *const T, *const T, *mut T, *mut T, usize, P<'_>);
 /// Two operands, one output.
-pub(crate) type GatedMap<T> = unsafe fn(*const T, *const T, *mut T, usize);
+pub(crate) type GatedMap<T> = unsafe fn(*const T, *const T, *mut T, usize, bool);
 /// Two operands and gradient, two outputs.
 pub(crate) type GatedBack<T> = unsafe fn(*const T, *const T, *const T, *mut T, *mut T, usize);
 

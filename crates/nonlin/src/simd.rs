@@ -57,6 +57,15 @@ pub trait Lanes:
     /// # Safety
     /// `p` must be valid for writing `N` numbers; any alignment will do.
     unsafe fn store(self, p: *mut Self::Elem);
+    /// Writes `N` numbers past the caches, if the level can.
+    ///
+    /// # Safety
+    /// `p` must be valid for writing `N` numbers and aligned to the register.
+    #[inline(always)]
+    unsafe fn store_past(self, p: *mut Self::Elem) {
+        // SAFETY: the caller's promise.
+        unsafe { self.store(p) }
+    }
     /// `self * a + b`, rounded once where `FUSED`.
     fn mul_add(self, a: Self, b: Self) -> Self;
     /// `|self|`.

@@ -55,6 +55,14 @@ impl<V: Lanes> Lanes for Twice<V> {
         }
     }
     #[inline(always)]
+    unsafe fn store_past(self, p: *mut V::Elem) {
+        // SAFETY: the caller's promise of twice as many elements.
+        unsafe {
+            self.0.store_past(p);
+            self.1.store_past(p.add(V::N));
+        }
+    }
+    #[inline(always)]
     fn mul_add(self, a: Self, b: Self) -> Self {
         Twice(self.0.mul_add(a.0, b.0), self.1.mul_add(a.1, b.1))
     }
