@@ -11,10 +11,14 @@
 use crate::element::Element;
 use crate::error::Error;
 use crate::exec::{Exec, Shared, same_length};
+#[cfg(feature = "half")]
+use crate::halves::{Half, from_f32, to_f32};
 use crate::level::{Level, PerLevel, per_level};
 use crate::math::{full, narrow, paired};
 use crate::simd::{Lanes, Lanes32, Lanes64, Simd};
 use alloc::{format, vec, vec::Vec};
+#[cfg(feature = "half")]
+use core::mem::MaybeUninit;
 
 /// What a row without any unmasked element gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -512,135 +516,308 @@ unsafe fn fill<T: Copy>(y: *mut T, v: T, from: usize, to: usize) {
     }
 }
 
-/// A term is computed in f32 above this, and is a subnormal number or nothing below.
-const NEAR: f32 = -87.0;
+/// Partial sums of a row of f32.
+const PARTS: usize = 32;
+/// A term is computed in f32 if its logit is at most this much below the largest.
+const NEAR: f32 = -86.5;
 /// A term is less than half the least number below this.
 const FAR: f32 = -104.0;
+/// Up to here the largest logit need not be subtracted before the exponential is taken.
+const SMALL: f32 = 1000.0;
+/// More than a term is.
+const BIAS: f32 = 2.0;
 
-/// A softmax of f32 without mask and scale: terms in f32 registers, kept in `y`, and their sum in
-/// f64. The difference to the largest logit is exact, as a sum of two numbers.
+/// What terms are measured by: they are `e^(x - max)`, or a multiple of it.
+#[derive(Clone, Copy)]
+struct Largest {
+    max: f32,
+    /// [`paired::over`] of the power of two that takes the place of `e^max`.
+    over: f32,
+    /// The logarithm of that power.
+    ln: f64,
+}
+
+/// The terms of a register of logits: `e^x` over a power of two (`CLOSE`: none is far below the
+/// largest, which is moderate), else `e^(x - max)` from the exact difference as a sum of two numbers.
 #[inline(always)]
-unsafe fn plain_row<S: Simd>(job: &RowJob, x: *const f32, y: *mut f32, n: usize) {
-    let lanes = <S::F32 as Lanes>::N;
-    let visible = job.visible.min(n);
-    let whole = visible - visible % SUMS;
-    let splat = <S::F32 as Lanes>::splat;
-    let lowest = f32::NEG_INFINITY;
-    let mut last = [lowest; SUMS];
-    // SAFETY: the caller's promise; fewer than `SUMS` elements are left.
-    unsafe { core::ptr::copy_nonoverlapping(x.add(whole), last.as_mut_ptr(), visible - whole) }
+fn terms<V: Lanes32, const CLOSE: bool>(x: V, largest: &Largest) -> V {
+    if CLOSE {
+        return paired::exp_over(x, V::splat(largest.over));
+    }
+    let zero = V::splat(0.0);
+    let (d, d_lo) = paired::two_sum(x, V::splat(-largest.max));
+    let mut e = paired::exp_neg(d, d_lo);
+    let nothing = V::splat(FAR).gt(d);
+    let subnormal = V::splat(NEAR).gt(V::select(nothing, zero, d));
+    if V::any(subnormal) {
+        core::hint::cold_path();
+        let (a, b) = x.widen();
+        let m = V::Wide::splat(f64::from(largest.max));
+        let wide = V::narrow(narrow::exp_neg(a - m), narrow::exp_neg(b - m));
+        e = V::select(subnormal, wide, e);
+    }
+    V::select(nothing, zero, e)
+}
 
-    // The largest; NaN is ignored here and seen in the sum.
-    let mut top = [splat(lowest); SUMS];
+/// The sum of 32 numbers, in one order.
+#[inline(always)]
+fn fold(mut v: [f64; PARTS]) -> f64 {
+    let mut n = PARTS;
+    while n > 1 {
+        n /= 2;
+        for i in 0..n {
+            v[i] += v[i + n];
+        }
+    }
+    v[0]
+}
+
+/// The sum of all terms, which are kept in `y`; `LOG`: of those below the largest, none kept, and
+/// how many are equal to the largest.
+///
+/// Each partial sum is one of f32 and one of what rounding it lost. That takes a comparison or a
+/// few more additions if a term may exceed the sum, so sums begin with more than a term is; where
+/// terms may be tiny and yet matter, they begin with nothing.
+#[inline(always)]
+unsafe fn sum_terms<V: Lanes32, const CLOSE: bool, const LOG: bool>(
+    x: *const f32,
+    y: *mut f32,
+    n: usize,
+    largest: &Largest,
+) -> (f64, f64) {
+    let zero = V::splat(0.0);
+    let bias = if LOG { 0.0 } else { BIAS };
+    let mut sum = [V::splat(bias); PARTS];
+    let mut lost = [zero; PARTS];
+    let mut count = [zero; PARTS];
+    let max = V::splat(largest.max);
+    let of_max = if LOG { terms::<V, CLOSE>(max, largest) } else { zero };
+    let mut last = [f32::NEG_INFINITY; PARTS];
+    let whole = n - n % PARTS;
+    let mut i = 0;
+    while i < n {
+        let part = i == whole;
+        if part {
+            // SAFETY: the caller's promise; fewer than `PARTS` elements are left.
+            unsafe { core::ptr::copy_nonoverlapping(x.add(i), last.as_mut_ptr(), n - i) }
+        }
+        let mut kept = [0.0; PARTS];
+        let from = if part { last.as_ptr() } else { x.wrapping_add(i) };
+        let to = if part { kept.as_mut_ptr() } else { y.wrapping_add(i) };
+        let mut k = 0;
+        while k * V::N < PARTS {
+            // SAFETY: `PARTS` elements from `from` are in the row or in the buffer.
+            let v: V = unsafe { Lanes::load(from.wrapping_add(k * V::N)) };
+            let mut e = terms::<V, CLOSE>(v, largest);
+            if CLOSE && part {
+                // What is not there gives nothing.
+                let there = v.gt(V::splat(f32::NEG_INFINITY));
+                e = V::select(V::either(there, v.is_nan()), e, zero);
+            }
+            if LOG {
+                let below = max.gt(v);
+                // NaN stays.
+                e = V::select(below, e, e - of_max);
+                count[k] = count[k] + V::select(below, zero, V::splat(1.0));
+                let (s, r) = paired::two_sum(sum[k], e);
+                (sum[k], lost[k]) = (s, lost[k] + r);
+            } else {
+                // SAFETY: as for `from`.
+                unsafe { e.store(to.wrapping_add(k * V::N)) }
+                let s = sum[k] + e;
+                (sum[k], lost[k]) = (s, lost[k] + (e - (s - sum[k])));
+            }
+            k += 1;
+        }
+        if part && !LOG {
+            // SAFETY: the caller's promise; fewer than `PARTS` elements are left.
+            unsafe { core::ptr::copy_nonoverlapping(kept.as_ptr(), y.add(i), n - i) }
+        }
+        i += PARTS;
+    }
+    let (mut s, mut r, mut c) = ([0.0; PARTS], [0.0; PARTS], [0.0; PARTS]);
+    let mut k = 0;
+    while k * V::N < PARTS {
+        // SAFETY: the registers lie within the buffers.
+        unsafe {
+            sum[k].store(s.as_mut_ptr().add(k * V::N));
+            lost[k].store(r.as_mut_ptr().add(k * V::N));
+            count[k].store(c.as_mut_ptr().add(k * V::N));
+        }
+        k += 1;
+    }
+    let (mut total, mut equal) = ([0.0; PARTS], [0.0; PARTS]);
+    for i in 0..PARTS {
+        total[i] = f64::from(s[i]) - f64::from(bias) + f64::from(r[i]);
+        equal[i] = f64::from(c[i]);
+    }
+    (fold(total), if LOG { fold(equal) } else { 0.0 })
+}
+
+/// The largest and the least number; NaN is left out.
+#[inline(always)]
+unsafe fn extremes<V: Lanes32>(x: *const f32, n: usize) -> (f32, f32) {
+    let lowest = V::splat(f32::NEG_INFINITY);
+    let mut top = [lowest; PARTS];
+    let mut bottom = [V::splat(f32::INFINITY); PARTS];
+    let (mut high, mut low) = ([f32::NEG_INFINITY; PARTS], [f32::INFINITY; PARTS]);
+    let whole = n - n % PARTS;
+    // SAFETY: fewer than `PARTS` elements are left.
+    unsafe {
+        core::ptr::copy_nonoverlapping(x.add(whole), high.as_mut_ptr(), n - whole);
+        core::ptr::copy_nonoverlapping(x.add(whole), low.as_mut_ptr(), n - whole);
+    }
     let mut i = 0;
     while i <= whole {
-        let from = if i < whole { x.wrapping_add(i) } else { last.as_ptr() };
+        let (h, l) = if i == whole {
+            (high.as_ptr(), low.as_ptr())
+        } else {
+            (x.wrapping_add(i), x.wrapping_add(i))
+        };
         let mut k = 0;
-        while k * lanes < SUMS {
-            // SAFETY: `SUMS` elements from `from` are in the row or in the buffer.
-            top[k] = top[k].max(unsafe { Lanes::load(from.wrapping_add(k * lanes)) });
-            k += 1;
-        }
-        i += SUMS;
-    }
-    let mut max = lowest;
-    for k in 0..SUMS / lanes {
-        let mut t = [lowest; SUMS];
-        // SAFETY: the buffer has `SUMS >= lanes` elements.
-        unsafe { top[k].store(t.as_mut_ptr()) }
-        for t in t {
-            max = if t > max { t } else { max };
-        }
-    }
-    if max == f32::INFINITY || max == lowest {
-        // SAFETY: the caller's promise of `n` elements.
-        let nan = unsafe { core::slice::from_raw_parts(x, visible) }.iter().any(|v| v.is_nan());
-        let zero = max == lowest && !nan && job.empty == EmptyRow::Zero;
-        // SAFETY: as above.
-        return unsafe { fill(y, if zero { 0.0 } else { f32::NAN }, 0, n) };
-    }
-
-    // The terms and their sum.
-    let zero = <S::F64 as Lanes>::splat(0.0);
-    let mut sum = [zero; SUMS];
-    let minus = splat(-max);
-    i = 0;
-    while i <= whole {
-        let from = if i < whole { x.wrapping_add(i) } else { last.as_ptr() };
-        let mut terms = [0.0; SUMS];
-        let to = if i < whole { y.wrapping_add(i) } else { terms.as_mut_ptr() };
-        let mut k = 0;
-        while k * lanes < SUMS {
-            // SAFETY: `SUMS` elements from `from` are in the row or in the buffer.
-            let v: S::F32 = unsafe { Lanes::load(from.wrapping_add(k * lanes)) };
-            let (d, d_lo) = paired::two_sum(v, minus);
-            let mut e = paired::exp_neg(d, d_lo);
-            let far = splat(NEAR).gt(d);
-            if S::F32::any(far) {
-                core::hint::cold_path();
-                let (a, b) = Lanes32::widen(v);
-                let m = <S::F64 as Lanes>::splat(f64::from(max));
-                let wide = Lanes32::narrow(narrow::exp_neg(a - m), narrow::exp_neg(b - m));
-                let wide = S::F32::select(splat(FAR).gt(d), splat(0.0), wide);
-                e = S::F32::select(far, wide, e);
+        while k * V::N < PARTS {
+            // SAFETY: `PARTS` elements are in the row or in the buffers.
+            unsafe {
+                top[k] = top[k].max(V::load(h.wrapping_add(k * V::N)));
+                bottom[k] = bottom[k].min(V::load(l.wrapping_add(k * V::N)));
             }
-            // SAFETY: as for `from`.
-            unsafe { e.store(to.wrapping_add(k * lanes)) }
-            let (a, b) = Lanes32::widen(e);
-            sum[2 * k] = sum[2 * k] + a;
-            sum[2 * k + 1] = sum[2 * k + 1] + b;
             k += 1;
         }
-        if i == whole {
-            // SAFETY: fewer than `SUMS` elements are left.
-            unsafe { core::ptr::copy_nonoverlapping(to, y.add(whole), visible - whole) }
+        i += PARTS;
+    }
+    let mut k = 0;
+    while k * V::N < PARTS {
+        // SAFETY: the registers lie within the buffers.
+        unsafe {
+            top[k].store(high.as_mut_ptr().add(k * V::N));
+            bottom[k].store(low.as_mut_ptr().add(k * V::N));
         }
-        i += SUMS;
+        k += 1;
     }
-    let mut sums = [(0.0, 0.0); SUMS];
-    for k in 0..2 * SUMS / lanes {
-        let mut s = [0.0; SUMS];
-        // SAFETY: the buffer has `SUMS >= lanes / 2` elements.
-        unsafe { sum[k].store(s.as_mut_ptr()) }
-        for q in 0..lanes / 2 {
-            sums[k * lanes / 2 + q] = (s[q], 0.0);
+    let mut n = PARTS;
+    while n > 1 {
+        n /= 2;
+        for i in 0..n {
+            high[i] = if high[i + n] > high[i] { high[i + n] } else { high[i] };
+            low[i] = if low[i + n] < low[i] { low[i + n] } else { low[i] };
         }
     }
-    let (total, _) = reduce(sums);
-    if total.is_nan() {
-        // SAFETY: the caller's promise of `n` elements.
-        return unsafe { fill(y, f32::NAN, 0, n) };
-    }
+    (high[0], low[0])
+}
 
-    // The quotients, rounded once.
-    let inverse = 1.0 / total;
-    let (high, low) = (inverse as f32, (inverse - f64::from(inverse as f32)) as f32);
-    let (high_v, low_v) = (splat(high), splat(low));
-    i = 0;
-    while i < whole {
+/// A row of f32 without mask and scale, in f32 registers but for the last steps of the logarithm.
+#[inline(always)]
+unsafe fn plain_row<S: Simd>(job: &RowJob, x: *const f32, y: *mut f32, n: usize) {
+    let visible = job.visible.min(n);
+    let nothing = if job.log { f32::NEG_INFINITY } else { 0.0 };
+    // SAFETY: the caller's promise of `n` elements.
+    let (max, min) = unsafe { extremes::<S::Block32>(x, visible) };
+    if max == f32::INFINITY || max == f32::NEG_INFINITY {
+        // SAFETY: as above.
+        let nan = unsafe { core::slice::from_raw_parts(x, visible) }.iter().any(|v| v.is_nan());
+        let empty = max == f32::NEG_INFINITY && !nan && job.empty == EmptyRow::Zero;
+        // SAFETY: as above.
+        return unsafe { fill(y, if empty { nothing } else { f32::NAN }, 0, n) };
+    }
+    let close = max.abs() <= SMALL && max - min <= -NEAR;
+    let mut largest = Largest { max, over: 0.0, ln: f64::from(max) };
+    if close {
+        // The nearest integer, by the sum of a number whose last digit is 1.
+        let i = (max * core::f32::consts::LOG2_E + 12_582_912.0) - 12_582_912.0;
+        largest =
+            Largest { max, over: paired::over(i), ln: f64::from(i) * core::f64::consts::LN_2 };
+    }
+    if job.log {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let (rest, count) = if close {
+                sum_terms::<S::Block32, true, true>(x, y, visible, &largest)
+            } else {
+                sum_terms::<S::Block32, false, true>(x, y, visible, &largest)
+            };
+            if rest.is_nan() {
+                return fill(y, f32::NAN, 0, n);
+            }
+            let rest = rest * narrow::exp_neg(largest.ln - f64::from(max));
+            let (l, l_lo) = ln_total(count, (rest, 0.0));
+            less::<S::F32>(x, y, visible, f64::from(max), l + l_lo);
+            return fill(y, nothing, visible, n);
+        }
+    }
+    // SAFETY: the caller's promise.
+    unsafe {
+        let (total, _) = if close {
+            sum_terms::<S::Block32, true, false>(x, y, visible, &largest)
+        } else {
+            sum_terms::<S::Block32, false, false>(x, y, visible, &largest)
+        };
+        if total.is_nan() {
+            return fill(y, f32::NAN, 0, n);
+        }
+        // A piece of the exponential may end a trifle above the start of the next one.
+        let end = splat_term::<S>(close, &largest);
+        quotients::<S::Block32>(y, visible, end, 1.0 / total);
+        fill(y, 0.0, visible, n);
+    }
+}
+
+/// The largest term.
+#[inline(always)]
+fn splat_term<S: Simd>(close: bool, largest: &Largest) -> S::Block32 {
+    let max = <S::Block32 as Lanes>::splat(largest.max);
+    if close { terms::<S::Block32, true>(max, largest) } else { <S::Block32 as Lanes>::splat(1.0) }
+}
+
+/// Every element, but no more than `end`, times `factor`, rounded once.
+#[inline(always)]
+unsafe fn quotients<V: Lanes32>(y: *mut f32, n: usize, end: V, factor: f64) {
+    let high = factor as f32;
+    let (high, low) = (V::splat(high), V::splat((factor - f64::from(high)) as f32));
+    let mut i = 0;
+    while i + V::N <= n {
         // SAFETY: the register lies within the row.
         unsafe {
-            let e: S::F32 = Lanes::load(y.wrapping_add(i));
-            e.mul_add(high_v, e * low_v).store(y.wrapping_add(i));
+            let e = V::load(y.wrapping_add(i)).min(end);
+            e.mul_add(high, e * low).store(y.wrapping_add(i));
         }
-        i += lanes;
+        i += V::N;
     }
-    let mut rest = [0.0; SUMS];
-    // SAFETY: fewer than `SUMS` elements are left.
-    unsafe { core::ptr::copy_nonoverlapping(y.add(whole), rest.as_mut_ptr(), visible - whole) }
-    i = 0;
-    while i < SUMS {
-        // SAFETY: the register lies within the buffer.
+    if i < n {
+        let mut rest = [0.0; PARTS];
+        // SAFETY: fewer than `V::N <= PARTS` elements are left.
         unsafe {
-            let e: S::F32 = Lanes::load(rest.as_ptr().wrapping_add(i));
-            e.mul_add(high_v, e * low_v).store(rest.as_mut_ptr().wrapping_add(i));
+            core::ptr::copy_nonoverlapping(y.add(i), rest.as_mut_ptr(), n - i);
+            let e = V::load(rest.as_ptr()).min(end);
+            e.mul_add(high, e * low).store(rest.as_mut_ptr());
+            core::ptr::copy_nonoverlapping(rest.as_ptr(), y.add(i), n - i);
         }
-        i += lanes;
     }
-    // SAFETY: as above, and the caller's promise of `n` elements.
-    unsafe {
-        core::ptr::copy_nonoverlapping(rest.as_ptr(), y.add(whole), visible - whole);
-        fill(y, 0.0, visible, n);
+}
+
+/// `(x - max) - l`, the difference exact.
+#[inline(always)]
+unsafe fn less<V: Lanes32>(x: *const f32, y: *mut f32, n: usize, max: f64, l: f64) {
+    let (max, l) = (V::Wide::splat(max), V::Wide::splat(l));
+    let mut rest = [0.0; PARTS];
+    let mut i = 0;
+    while i < n {
+        let part = i + V::N > n;
+        if part {
+            // SAFETY: fewer than `V::N <= PARTS` elements are left.
+            unsafe { core::ptr::copy_nonoverlapping(x.add(i), rest.as_mut_ptr(), n - i) }
+        }
+        let from = if part { rest.as_ptr() } else { x.wrapping_add(i) };
+        let to = if part { rest.as_mut_ptr() } else { y.wrapping_add(i) };
+        // SAFETY: the register lies within the row or within the buffer.
+        unsafe {
+            let (a, b) = V::load(from).widen();
+            V::narrow((a - max) - l, (b - max) - l).store(to);
+        }
+        if part {
+            // SAFETY: as above.
+            unsafe { core::ptr::copy_nonoverlapping(rest.as_ptr(), y.add(i), n - i) }
+        }
+        i += V::N;
     }
 }
 
@@ -654,8 +831,7 @@ unsafe fn row<S: Simd, T: Cell>(
     y: *mut T,
     n: usize,
 ) {
-    if !T::FULL && S::F32::FUSED && !job.log && job.scale == 1.0 && keep.is_null() && add.is_null()
-    {
+    if !T::FULL && S::F32::FUSED && job.scale == 1.0 && keep.is_null() && add.is_null() {
         // SAFETY: the caller's promise; what is not `FULL` is f32.
         return unsafe { plain_row::<S>(job, x.cast(), y.cast(), n) };
     }
@@ -919,12 +1095,16 @@ macro_rules! entry_points {
 entry_points!(f32, row_f32, row_back_f32);
 entry_points!(f64, row_f64, row_back_f64);
 
+/// Rows of halves up to this length need no memory.
+#[cfg(feature = "half")]
+const SHORT: usize = 2048;
+
 /// A row of halves, by way of f32.
 ///
 /// # Safety
 /// `n` elements behind each pointer that is not null; `level` is available.
 #[cfg(feature = "half")]
-pub(crate) unsafe fn row_through_f32<T: Element>(
+pub(crate) unsafe fn row_through_f32<T: Element + Half>(
     level: Level,
     job: &RowJob,
     x: *const T,
@@ -933,19 +1113,21 @@ pub(crate) unsafe fn row_through_f32<T: Element>(
     y: *mut T,
     n: usize,
 ) {
-    let widen = |p: *const T| -> Vec<f32> {
-        // SAFETY: the caller's promise.
-        (0..n).map(|i| unsafe { p.add(i).read() }.to_f64() as f32).collect()
-    };
-    let mut v = widen(x);
-    let extra = if add.is_null() { None } else { Some(widen(add)) };
-    let extra = extra.as_ref().map_or(core::ptr::null(), |e| e.as_ptr());
-    let p = v.as_mut_ptr();
-    // SAFETY: the buffers have `n` elements.
-    unsafe { row_f32(level, job, p, keep, extra, p, n) }
-    for (i, v) in v.into_iter().enumerate() {
-        // SAFETY: the caller's promise.
-        unsafe { y.add(i).write(T::from_f64(f64::from(v))) }
+    let mut short = [const { MaybeUninit::<f32>::uninit() }; SHORT];
+    let mut long: Vec<f32> = Vec::with_capacity(if n > SHORT { n } else { 0 });
+    let v = if n > SHORT { long.as_mut_ptr() } else { short.as_mut_ptr().cast() };
+    let mut extra = Vec::new();
+    // SAFETY: the caller's promise; the buffers have `n` elements, which are written before they
+    // are read.
+    unsafe {
+        to_f32(level, x, v, n);
+        if !add.is_null() {
+            extra = vec![0.0; n];
+            to_f32(level, add, extra.as_mut_ptr(), n);
+        }
+        let extra = if add.is_null() { core::ptr::null() } else { extra.as_ptr() };
+        row_f32(level, job, v, keep, extra, v, n);
+        from_f32(level, v, y, n);
     }
 }
 
