@@ -559,10 +559,93 @@ fn terms<V: Lanes32, const CLOSE: bool>(x: V, largest: &Largest) -> V {
     V::select(nothing, zero, e)
 }
 
-/// The sum of 32 numbers, in one order.
+/// Partial sums, each with what rounding it has lost; and how many logits equal the largest.
+///
+/// What is lost takes a comparison or a few more additions if a term may exceed the sum. So sums
+/// begin with more than a term is, but where terms may be tiny and yet matter they begin with
+/// nothing (`LOG`).
+struct Sums<V> {
+    sum: [V; PARTS],
+    lost: [V; PARTS],
+    equal: [V; PARTS],
+    max: V,
+    of_max: V,
+}
+
+impl<V: Lanes32> Sums<V> {
+    #[inline(always)]
+    fn new<const CLOSE: bool, const LOG: bool>(largest: &Largest) -> Self {
+        let zero = V::splat(0.0);
+        let max = V::splat(largest.max);
+        Sums {
+            sum: [V::splat(if LOG { 0.0 } else { BIAS }); PARTS],
+            lost: [zero; PARTS],
+            equal: [zero; PARTS],
+            max,
+            of_max: terms::<V, CLOSE>(max, largest),
+        }
+    }
+
+    /// Adds the terms `e` of `x` to the partial sums `k`; `LOG`: but those of the largest.
+    #[inline(always)]
+    fn add<const LOG: bool>(&mut self, k: usize, x: V, e: V) {
+        let s = self.sum[k];
+        let (s, r) = if LOG {
+            let below = self.max.gt(x);
+            let (zero, one) = (V::splat(0.0), V::splat(1.0));
+            self.equal[k] = self.equal[k] + V::select(below, zero, one);
+            // NaN stays.
+            paired::two_sum(s, V::select(below, e, e - self.of_max))
+        } else {
+            let t = s + e;
+            (t, e - (t - s))
+        };
+        self.sum[k] = s;
+        self.lost[k] = self.lost[k] + r;
+    }
+}
+
+/// The sum of 32 numbers and of 32 more, less `bias` for each pair, in one order: of halves, lane by
+/// lane, until one is left.
 #[inline(always)]
-fn fold(mut v: [f64; PARTS]) -> f64 {
-    let mut n = PARTS;
+fn fold<V: Lanes32, S: Simd>(a: &[V; PARTS], b: &[V; PARTS], bias: f32) -> f64 {
+    let lanes = <S::F32 as Lanes>::N;
+    let (mut high, mut low) = ([0.0; PARTS], [0.0; PARTS]);
+    let mut k = 0;
+    while k * V::N < PARTS {
+        // SAFETY: the registers lie within the buffers.
+        unsafe {
+            a[k].store(high.as_mut_ptr().add(k * V::N));
+            b[k].store(low.as_mut_ptr().add(k * V::N));
+        }
+        k += 1;
+    }
+    let bias = S::F64::splat(f64::from(bias));
+    let mut all = [bias; PARTS];
+    k = 0;
+    while k * lanes < PARTS {
+        // SAFETY: the registers lie within the buffers.
+        let (h, l): (S::F32, S::F32) = unsafe {
+            (Lanes::load(high.as_ptr().add(k * lanes)), Lanes::load(low.as_ptr().add(k * lanes)))
+        };
+        let ((h0, h1), (l0, l1)) = (h.widen(), l.widen());
+        all[2 * k] = (h0 - bias) + l0;
+        all[2 * k + 1] = (h1 - bias) + l1;
+        k += 1;
+    }
+    let mut n = 2 * PARTS / lanes;
+    while n > 1 {
+        n /= 2;
+        k = 0;
+        while k < n {
+            all[k] = all[k] + all[k + n];
+            k += 1;
+        }
+    }
+    let mut v = [0.0; SUMS];
+    // SAFETY: the buffer has `SUMS` elements, more than a register.
+    unsafe { all[0].store(v.as_mut_ptr()) }
+    n = lanes / 2;
     while n > 1 {
         n /= 2;
         for i in 0..n {
@@ -574,135 +657,123 @@ fn fold(mut v: [f64; PARTS]) -> f64 {
 
 /// The sum of all terms, which are kept in `y`; `LOG`: of those below the largest, none kept, and
 /// how many are equal to the largest.
-///
-/// Each partial sum is one of f32 and one of what rounding it lost. That takes a comparison or a
-/// few more additions if a term may exceed the sum, so sums begin with more than a term is; where
-/// terms may be tiny and yet matter, they begin with nothing.
 #[inline(always)]
-unsafe fn sum_terms<V: Lanes32, const CLOSE: bool, const LOG: bool>(
+unsafe fn sum_terms<V: Lanes32, S: Simd, const CLOSE: bool, const LOG: bool>(
     x: *const f32,
     y: *mut f32,
     n: usize,
     largest: &Largest,
 ) -> (f64, f64) {
-    let zero = V::splat(0.0);
-    let bias = if LOG { 0.0 } else { BIAS };
-    let mut sum = [V::splat(bias); PARTS];
-    let mut lost = [zero; PARTS];
-    let mut count = [zero; PARTS];
-    let max = V::splat(largest.max);
-    let of_max = if LOG { terms::<V, CLOSE>(max, largest) } else { zero };
-    let mut last = [f32::NEG_INFINITY; PARTS];
+    let mut sums = Sums::<V>::new::<CLOSE, LOG>(largest);
     let whole = n - n % PARTS;
     let mut i = 0;
-    while i < n {
-        let part = i == whole;
-        if part {
-            // SAFETY: the caller's promise; fewer than `PARTS` elements are left.
-            unsafe { core::ptr::copy_nonoverlapping(x.add(i), last.as_mut_ptr(), n - i) }
-        }
-        let mut kept = [0.0; PARTS];
-        let from = if part { last.as_ptr() } else { x.wrapping_add(i) };
-        let to = if part { kept.as_mut_ptr() } else { y.wrapping_add(i) };
+    while i < whole {
         let mut k = 0;
         while k * V::N < PARTS {
-            // SAFETY: `PARTS` elements from `from` are in the row or in the buffer.
-            let v: V = unsafe { Lanes::load(from.wrapping_add(k * V::N)) };
-            let mut e = terms::<V, CLOSE>(v, largest);
-            if CLOSE && part {
-                // What is not there gives nothing.
-                let there = v.gt(V::splat(f32::NEG_INFINITY));
-                e = V::select(V::either(there, v.is_nan()), e, zero);
+            // SAFETY: the register lies within the row.
+            let v = unsafe { V::load(x.wrapping_add(i + k * V::N)) };
+            let e = terms::<V, CLOSE>(v, largest);
+            if !LOG {
+                // SAFETY: as above.
+                unsafe { e.store(y.wrapping_add(i + k * V::N)) }
             }
-            if LOG {
-                let below = max.gt(v);
-                // NaN stays.
-                e = V::select(below, e, e - of_max);
-                count[k] = count[k] + V::select(below, zero, V::splat(1.0));
-                let (s, r) = paired::two_sum(sum[k], e);
-                (sum[k], lost[k]) = (s, lost[k] + r);
-            } else {
-                // SAFETY: as for `from`.
-                unsafe { e.store(to.wrapping_add(k * V::N)) }
-                let s = sum[k] + e;
-                (sum[k], lost[k]) = (s, lost[k] + (e - (s - sum[k])));
-            }
+            sums.add::<LOG>(k, v, e);
             k += 1;
-        }
-        if part && !LOG {
-            // SAFETY: the caller's promise; fewer than `PARTS` elements are left.
-            unsafe { core::ptr::copy_nonoverlapping(kept.as_ptr(), y.add(i), n - i) }
         }
         i += PARTS;
     }
-    let (mut s, mut r, mut c) = ([0.0; PARTS], [0.0; PARTS], [0.0; PARTS]);
-    let mut k = 0;
-    while k * V::N < PARTS {
-        // SAFETY: the registers lie within the buffers.
-        unsafe {
-            sum[k].store(s.as_mut_ptr().add(k * V::N));
-            lost[k].store(r.as_mut_ptr().add(k * V::N));
-            count[k].store(c.as_mut_ptr().add(k * V::N));
+    if whole < n {
+        let mut last = [f32::NEG_INFINITY; PARTS];
+        let mut kept = [0.0; PARTS];
+        // SAFETY: fewer than `PARTS` elements are left.
+        unsafe { core::ptr::copy_nonoverlapping(x.add(whole), last.as_mut_ptr(), n - whole) }
+        let mut k = 0;
+        while k * V::N < PARTS {
+            // SAFETY: the register lies within the buffer.
+            let v = unsafe { V::load(last.as_ptr().wrapping_add(k * V::N)) };
+            let mut e = terms::<V, CLOSE>(v, largest);
+            if CLOSE {
+                // What is not there gives nothing; NaN stays.
+                let there = V::either(v.gt(V::splat(f32::NEG_INFINITY)), v.is_nan());
+                e = V::select(there, e, V::splat(0.0));
+            }
+            // SAFETY: as above.
+            unsafe { e.store(kept.as_mut_ptr().wrapping_add(k * V::N)) }
+            sums.add::<LOG>(k, v, e);
+            k += 1;
         }
-        k += 1;
+        if !LOG {
+            // SAFETY: fewer than `PARTS` elements are left.
+            unsafe { core::ptr::copy_nonoverlapping(kept.as_ptr(), y.add(whole), n - whole) }
+        }
     }
-    let (mut total, mut equal) = ([0.0; PARTS], [0.0; PARTS]);
-    for i in 0..PARTS {
-        total[i] = f64::from(s[i]) - f64::from(bias) + f64::from(r[i]);
-        equal[i] = f64::from(c[i]);
+    if LOG {
+        let nothing = [V::splat(0.0); PARTS];
+        (fold::<V, S>(&sums.sum, &sums.lost, 0.0), fold::<V, S>(&sums.equal, &nothing, 0.0))
+    } else {
+        (fold::<V, S>(&sums.sum, &sums.lost, BIAS), 0.0)
     }
-    (fold(total), if LOG { fold(equal) } else { 0.0 })
 }
 
 /// The largest and the least number; NaN is left out.
 #[inline(always)]
 unsafe fn extremes<V: Lanes32>(x: *const f32, n: usize) -> (f32, f32) {
-    let lowest = V::splat(f32::NEG_INFINITY);
-    let mut top = [lowest; PARTS];
+    let mut top = [V::splat(f32::NEG_INFINITY); PARTS];
     let mut bottom = [V::splat(f32::INFINITY); PARTS];
-    let (mut high, mut low) = ([f32::NEG_INFINITY; PARTS], [f32::INFINITY; PARTS]);
     let whole = n - n % PARTS;
-    // SAFETY: fewer than `PARTS` elements are left.
-    unsafe {
-        core::ptr::copy_nonoverlapping(x.add(whole), high.as_mut_ptr(), n - whole);
-        core::ptr::copy_nonoverlapping(x.add(whole), low.as_mut_ptr(), n - whole);
-    }
     let mut i = 0;
-    while i <= whole {
-        let (h, l) = if i == whole {
-            (high.as_ptr(), low.as_ptr())
-        } else {
-            (x.wrapping_add(i), x.wrapping_add(i))
-        };
+    while i < whole {
         let mut k = 0;
         while k * V::N < PARTS {
-            // SAFETY: `PARTS` elements are in the row or in the buffers.
-            unsafe {
-                top[k] = top[k].max(V::load(h.wrapping_add(k * V::N)));
-                bottom[k] = bottom[k].min(V::load(l.wrapping_add(k * V::N)));
-            }
+            // SAFETY: the register lies within the row.
+            let v = unsafe { V::load(x.wrapping_add(i + k * V::N)) };
+            top[k] = top[k].max(v);
+            bottom[k] = bottom[k].min(v);
             k += 1;
         }
         i += PARTS;
     }
-    let mut k = 0;
-    while k * V::N < PARTS {
-        // SAFETY: the registers lie within the buffers.
-        unsafe {
-            top[k].store(high.as_mut_ptr().add(k * V::N));
-            bottom[k].store(low.as_mut_ptr().add(k * V::N));
-        }
-        k += 1;
-    }
-    let mut n = PARTS;
-    while n > 1 {
-        n /= 2;
-        for i in 0..n {
-            high[i] = if high[i + n] > high[i] { high[i + n] } else { high[i] };
-            low[i] = if low[i + n] < low[i] { low[i + n] } else { low[i] };
+    if whole < n {
+        // The first of the rest takes the place of what is not there.
+        // SAFETY: fewer than `PARTS` elements are left, but at least one.
+        let mut last = [unsafe { x.add(whole).read() }; PARTS];
+        // SAFETY: as above.
+        unsafe { core::ptr::copy_nonoverlapping(x.add(whole), last.as_mut_ptr(), n - whole) }
+        let mut k = 0;
+        while k * V::N < PARTS {
+            // SAFETY: the register lies within the buffer.
+            let v = unsafe { V::load(last.as_ptr().wrapping_add(k * V::N)) };
+            top[k] = top[k].max(v);
+            bottom[k] = bottom[k].min(v);
+            k += 1;
         }
     }
-    (high[0], low[0])
+    let mut m = PARTS / V::N;
+    while m > 1 {
+        m /= 2;
+        let mut k = 0;
+        while k < m {
+            top[k] = top[k].max(top[k + m]);
+            bottom[k] = bottom[k].min(bottom[k + m]);
+            k += 1;
+        }
+    }
+    let (mut high, mut low) = ([0.0; PARTS], [0.0; PARTS]);
+    // SAFETY: the buffers have `PARTS >= V::N` elements.
+    unsafe {
+        top[0].store(high.as_mut_ptr());
+        bottom[0].store(low.as_mut_ptr());
+    }
+    m = V::N;
+    while m > 1 {
+        m /= 2;
+        for i in 0..m {
+            high[i] = if high[i + m] > high[i] { high[i + m] } else { high[i] };
+            low[i] = if low[i + m] < low[i] { low[i + m] } else { low[i] };
+        }
+    }
+    // Of two zeros the positive one, at every level.
+    (high[0] + 0.0, low[0])
 }
 
 /// A row of f32 without mask and scale, in f32 registers but for the last steps of the logarithm.
@@ -711,7 +782,7 @@ unsafe fn plain_row<S: Simd>(job: &RowJob, x: *const f32, y: *mut f32, n: usize)
     let visible = job.visible.min(n);
     let nothing = if job.log { f32::NEG_INFINITY } else { 0.0 };
     // SAFETY: the caller's promise of `n` elements.
-    let (max, min) = unsafe { extremes::<S::Block32>(x, visible) };
+    let (max, min) = unsafe { extremes::<S::F32>(x, visible) };
     if max == f32::INFINITY || max == f32::NEG_INFINITY {
         // SAFETY: as above.
         let nan = unsafe { core::slice::from_raw_parts(x, visible) }.iter().any(|v| v.is_nan());
@@ -731,9 +802,9 @@ unsafe fn plain_row<S: Simd>(job: &RowJob, x: *const f32, y: *mut f32, n: usize)
         // SAFETY: the caller's promise.
         unsafe {
             let (rest, count) = if close {
-                sum_terms::<S::Block32, true, true>(x, y, visible, &largest)
+                sum_terms::<S::Block32, S, true, true>(x, y, visible, &largest)
             } else {
-                sum_terms::<S::Block32, false, true>(x, y, visible, &largest)
+                sum_terms::<S::Block32, S, false, true>(x, y, visible, &largest)
             };
             if rest.is_nan() {
                 return fill(y, f32::NAN, 0, n);
@@ -747,9 +818,9 @@ unsafe fn plain_row<S: Simd>(job: &RowJob, x: *const f32, y: *mut f32, n: usize)
     // SAFETY: the caller's promise.
     unsafe {
         let (total, _) = if close {
-            sum_terms::<S::Block32, true, false>(x, y, visible, &largest)
+            sum_terms::<S::Block32, S, true, false>(x, y, visible, &largest)
         } else {
-            sum_terms::<S::Block32, false, false>(x, y, visible, &largest)
+            sum_terms::<S::Block32, S, false, false>(x, y, visible, &largest)
         };
         if total.is_nan() {
             return fill(y, f32::NAN, 0, n);
