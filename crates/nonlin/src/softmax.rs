@@ -524,8 +524,9 @@ const NEAR: f32 = -86.5;
 const FAR: f32 = -104.0;
 /// Up to here the largest logit need not be subtracted before the exponential is taken.
 const SMALL: f32 = 1000.0;
-/// More than a term is.
-const BIAS: f32 = 2.0;
+/// From this length on terms are added in pairs first. That rounds once more, which may cost a unit
+/// in the last place, and a row as long is allowed one more.
+const PAIRS: usize = 128;
 
 /// What terms are measured by: they are `e^(x - max)`, or a multiple of it.
 #[derive(Clone, Copy)]
@@ -560,10 +561,6 @@ fn terms<V: Lanes32, const CLOSE: bool>(x: V, largest: &Largest) -> V {
 }
 
 /// Partial sums, each with what rounding it has lost; and how many logits equal the largest.
-///
-/// What is lost takes a comparison or a few more additions if a term may exceed the sum. So sums
-/// begin with more than a term is, but where terms may be tiny and yet matter they begin with
-/// nothing (`LOG`).
 struct Sums<V> {
     sum: [V; PARTS],
     lost: [V; PARTS],
@@ -578,7 +575,7 @@ impl<V: Lanes32> Sums<V> {
         let zero = V::splat(0.0);
         let max = V::splat(largest.max);
         Sums {
-            sum: [V::splat(if LOG { 0.0 } else { BIAS }); PARTS],
+            sum: [zero; PARTS],
             lost: [zero; PARTS],
             equal: [zero; PARTS],
             max,
@@ -586,29 +583,29 @@ impl<V: Lanes32> Sums<V> {
         }
     }
 
-    /// Adds the terms `e` of `x` to the partial sums `k`; `LOG`: but those of the largest.
+    /// The terms `e` of `x`; `LOG`: 0 in place of those of the largest, which are counted.
     #[inline(always)]
-    fn add<const LOG: bool>(&mut self, k: usize, x: V, e: V) {
-        let s = self.sum[k];
-        let (s, r) = if LOG {
-            let below = self.max.gt(x);
-            let (zero, one) = (V::splat(0.0), V::splat(1.0));
-            self.equal[k] = self.equal[k] + V::select(below, zero, one);
-            // NaN stays.
-            paired::two_sum(s, V::select(below, e, e - self.of_max))
-        } else {
-            let t = s + e;
-            (t, e - (t - s))
-        };
-        self.sum[k] = s;
-        self.lost[k] = self.lost[k] + r;
+    fn below<const LOG: bool>(&mut self, k: usize, x: V, e: V) -> V {
+        if !LOG {
+            return e;
+        }
+        let below = self.max.gt(x);
+        self.equal[k] = self.equal[k] + V::select(below, V::splat(0.0), V::splat(1.0));
+        // NaN stays.
+        V::select(below, e, e - self.of_max)
+    }
+
+    /// Adds to the partial sums `k`.
+    #[inline(always)]
+    fn add(&mut self, k: usize, e: V) {
+        let (s, r) = paired::two_sum(self.sum[k], e);
+        (self.sum[k], self.lost[k]) = (s, self.lost[k] + r);
     }
 }
 
-/// The sum of 32 numbers and of 32 more, less `bias` for each pair, in one order: of halves, lane by
-/// lane, until one is left.
+/// The sum of 32 numbers and of 32 more in one order: of halves, lane by lane, until one is left.
 #[inline(always)]
-fn fold<V: Lanes32, S: Simd>(a: &[V; PARTS], b: &[V; PARTS], bias: f32) -> f64 {
+fn fold<V: Lanes32, S: Simd>(a: &[V; PARTS], b: &[V; PARTS]) -> f64 {
     let lanes = <S::F32 as Lanes>::N;
     let (mut high, mut low) = ([0.0; PARTS], [0.0; PARTS]);
     let mut k = 0;
@@ -620,8 +617,7 @@ fn fold<V: Lanes32, S: Simd>(a: &[V; PARTS], b: &[V; PARTS], bias: f32) -> f64 {
         }
         k += 1;
     }
-    let bias = S::F64::splat(f64::from(bias));
-    let mut all = [bias; PARTS];
+    let mut all = [S::F64::splat(0.0); PARTS];
     k = 0;
     while k * lanes < PARTS {
         // SAFETY: the registers lie within the buffers.
@@ -629,8 +625,8 @@ fn fold<V: Lanes32, S: Simd>(a: &[V; PARTS], b: &[V; PARTS], bias: f32) -> f64 {
             (Lanes::load(high.as_ptr().add(k * lanes)), Lanes::load(low.as_ptr().add(k * lanes)))
         };
         let ((h0, h1), (l0, l1)) = (h.widen(), l.widen());
-        all[2 * k] = (h0 - bias) + l0;
-        all[2 * k + 1] = (h1 - bias) + l1;
+        all[2 * k] = h0 + l0;
+        all[2 * k + 1] = h1 + l1;
         k += 1;
     }
     let mut n = 2 * PARTS / lanes;
@@ -666,18 +662,43 @@ unsafe fn sum_terms<V: Lanes32, S: Simd, const CLOSE: bool, const LOG: bool>(
 ) -> (f64, f64) {
     let mut sums = Sums::<V>::new::<CLOSE, LOG>(largest);
     let whole = n - n % PARTS;
-    let mut i = 0;
-    while i < whole {
-        let mut k = 0;
-        while k * V::N < PARTS {
+    // A macro and not a closure, for the same reason as `kernel::Step`.
+    macro_rules! at {
+        ($i:expr, $k:ident) => {{
             // SAFETY: the register lies within the row.
-            let v = unsafe { V::load(x.wrapping_add(i + k * V::N)) };
+            let v = unsafe { V::load(x.wrapping_add($i + $k * V::N)) };
             let e = terms::<V, CLOSE>(v, largest);
             if !LOG {
                 // SAFETY: as above.
-                unsafe { e.store(y.wrapping_add(i + k * V::N)) }
+                unsafe { e.store(y.wrapping_add($i + $k * V::N)) }
             }
-            sums.add::<LOG>(k, v, e);
+            sums.below::<LOG>($k, v, e)
+        }};
+    }
+    let mut i = 0;
+    let mut ready = [V::splat(0.0); PARTS];
+    let paired = if n >= PAIRS { n - n % (2 * PARTS) } else { 0 };
+    while i < paired {
+        let mut k = 0;
+        while k * V::N < PARTS {
+            // Those of the round before, which are ready: nothing waits.
+            sums.add(k, ready[k]);
+            let (a, b) = (at!(i, k), at!(i + PARTS, k));
+            ready[k] = a + b;
+            k += 1;
+        }
+        i += 2 * PARTS;
+    }
+    let mut k = 0;
+    while k * V::N < PARTS {
+        sums.add(k, ready[k]);
+        k += 1;
+    }
+    while i < whole {
+        let mut k = 0;
+        while k * V::N < PARTS {
+            let e = at!(i, k);
+            sums.add(k, e);
             k += 1;
         }
         i += PARTS;
@@ -699,7 +720,8 @@ unsafe fn sum_terms<V: Lanes32, S: Simd, const CLOSE: bool, const LOG: bool>(
             }
             // SAFETY: as above.
             unsafe { e.store(kept.as_mut_ptr().wrapping_add(k * V::N)) }
-            sums.add::<LOG>(k, v, e);
+            let e = sums.below::<LOG>(k, v, e);
+            sums.add(k, e);
             k += 1;
         }
         if !LOG {
@@ -707,12 +729,9 @@ unsafe fn sum_terms<V: Lanes32, S: Simd, const CLOSE: bool, const LOG: bool>(
             unsafe { core::ptr::copy_nonoverlapping(kept.as_ptr(), y.add(whole), n - whole) }
         }
     }
-    if LOG {
-        let nothing = [V::splat(0.0); PARTS];
-        (fold::<V, S>(&sums.sum, &sums.lost, 0.0), fold::<V, S>(&sums.equal, &nothing, 0.0))
-    } else {
-        (fold::<V, S>(&sums.sum, &sums.lost, BIAS), 0.0)
-    }
+    let nothing = [V::splat(0.0); PARTS];
+    let equal = if LOG { fold::<V, S>(&sums.equal, &nothing) } else { 0.0 };
+    (fold::<V, S>(&sums.sum, &sums.lost), equal)
 }
 
 /// The largest and the least number; NaN is left out.
