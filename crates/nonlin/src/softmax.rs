@@ -739,8 +739,24 @@ unsafe fn sum_terms<V: Lanes32, S: Simd, const CLOSE: bool, const LOG: bool>(
 unsafe fn extremes<V: Lanes32>(x: *const f32, n: usize) -> (f32, f32) {
     let mut top = [V::splat(f32::NEG_INFINITY); PARTS];
     let mut bottom = [V::splat(f32::INFINITY); PARTS];
+    let (mut top2, mut bottom2) = (top, bottom);
     let whole = n - n % PARTS;
     let mut i = 0;
+    while i + 2 * PARTS <= whole {
+        let mut k = 0;
+        while k * V::N < PARTS {
+            // SAFETY: both registers lie within the row.
+            let (a, b) = unsafe {
+                let p = x.wrapping_add(i + k * V::N);
+                (V::load(p), V::load(p.wrapping_add(PARTS)))
+            };
+            // Chains of their own, half as long.
+            (top[k], top2[k]) = (top[k].max(a), top2[k].max(b));
+            (bottom[k], bottom2[k]) = (bottom[k].min(a), bottom2[k].min(b));
+            k += 1;
+        }
+        i += 2 * PARTS;
+    }
     while i < whole {
         let mut k = 0;
         while k * V::N < PARTS {
@@ -766,6 +782,11 @@ unsafe fn extremes<V: Lanes32>(x: *const f32, n: usize) -> (f32, f32) {
             bottom[k] = bottom[k].min(v);
             k += 1;
         }
+    }
+    let mut k = 0;
+    while k * V::N < PARTS {
+        (top[k], bottom[k]) = (top[k].max(top2[k]), bottom[k].min(bottom2[k]));
+        k += 1;
     }
     let mut m = PARTS / V::N;
     while m > 1 {
