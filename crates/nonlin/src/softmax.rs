@@ -833,7 +833,7 @@ unsafe fn plain_row<S: Simd>(job: &RowJob, x: *const f32, y: *mut f32, n: usize)
     let close = max.abs() <= SMALL && max - min <= -NEAR;
     let mut largest = Largest { max, over: 0.0, ln: f64::from(max) };
     if close {
-        // The nearest integer, by the sum of a number whose last digit is 1.
+        // The nearest integer, which is what is left of a sum with a number whose last bit is 1.
         let i = (max * core::f32::consts::LOG2_E + 12_582_912.0) - 12_582_912.0;
         largest =
             Largest { max, over: paired::over(i), ln: f64::from(i) * core::f64::consts::LN_2 };
