@@ -1,10 +1,14 @@
 //! Softmax and log-softmax: rows, any axis, with scale and mask as in attention.
 //!
-//! `x - max` is carried exactly, and terms are added in f64 in one fixed order (sixteen
-//! partial sums, by index modulo 16, each with its rounding errors collected), so that a
+//! `x - max` is carried exactly, and terms are added in one fixed order (by index modulo 16, or 32
+//! for f32 without mask and scale, each partial sum with its rounding errors collected), so that a
 //! row has the same bits at every level with fused multiply-add and for any thread count.
-//! log-softmax adds up all terms but the largest, so that `ln(1 + rest)` is exact when the
-//! largest dominates.
+//! log-softmax adds up all terms but the largest, so that `ln(1 + rest)` is exact when the largest
+//! dominates.
+//!
+//! A quotient of terms does not change if both are divided by the same power of two. So f32 rows
+//! whose logits are moderate take `e^x` over a power of two near `e^max`, from `x` alone: its
+//! reduction to `x - k ln(2) / 16` is exact, as a difference to the largest is, and costs no more.
 
 #![allow(unsafe_code)]
 
@@ -823,7 +827,7 @@ unsafe fn plain_row<S: Simd>(job: &RowJob, x: *const f32, y: *mut f32, n: usize)
     let nothing = if job.log { f32::NEG_INFINITY } else { 0.0 };
     // SAFETY: the caller's promise of `n` elements.
     let (max, min) = unsafe { extremes::<S::F32>(x, visible) };
-    if max == f32::INFINITY || max == f32::NEG_INFINITY {
+    if max.is_infinite() {
         // SAFETY: as above.
         let nan = unsafe { core::slice::from_raw_parts(x, visible) }.iter().any(|v| v.is_nan());
         let empty = max == f32::NEG_INFINITY && !nan && job.empty == EmptyRow::Zero;
@@ -866,7 +870,7 @@ unsafe fn plain_row<S: Simd>(job: &RowJob, x: *const f32, y: *mut f32, n: usize)
             return fill(y, f32::NAN, 0, n);
         }
         // A piece of the exponential may end a trifle above the start of the next one.
-        let end = splat_term::<S>(close, &largest);
+        let end = largest_term::<S>(close, &largest);
         quotients::<S::Block32>(y, visible, end, 1.0 / total);
         fill(y, 0.0, visible, n);
     }
@@ -874,7 +878,7 @@ unsafe fn plain_row<S: Simd>(job: &RowJob, x: *const f32, y: *mut f32, n: usize)
 
 /// The largest term.
 #[inline(always)]
-fn splat_term<S: Simd>(close: bool, largest: &Largest) -> S::Block32 {
+fn largest_term<S: Simd>(close: bool, largest: &Largest) -> S::Block32 {
     let max = <S::Block32 as Lanes>::splat(largest.max);
     if close { terms::<S::Block32, true>(max, largest) } else { <S::Block32 as Lanes>::splat(1.0) }
 }
