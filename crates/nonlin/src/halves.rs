@@ -3,7 +3,7 @@
 #![allow(unsafe_code)]
 
 use crate::level::{Level, PerLevel, per_level};
-use crate::simd::{Lanes32, Simd};
+use crate::simd::{Lanes, Lanes32, Simd};
 use half::{bf16, f16};
 
 /// A half type: how its numbers become f32 and back, rounding to nearest even.
@@ -35,13 +35,34 @@ impl Half for f16 {
     }
     #[inline(always)]
     unsafe fn widen<S: Simd>(from: *const f16, to: *mut f32, n: usize) {
+        let pair = 2 * <S::F32 as Lanes>::N;
+        let mut i = 0;
+        while i + pair <= n {
+            // SAFETY: the registers lie within both arrays. Those of f16 lie in order at every level.
+            unsafe {
+                let [a, b] = S::F32::load_f16(from.add(i));
+                a.store(to.add(i));
+                b.store(to.add(i + pair / 2));
+            }
+            i += pair;
+        }
         // SAFETY: the caller's promise.
-        unsafe { S::widen_f16(from, to, n) }
+        unsafe { S::widen_f16(from.add(i), to.add(i), n - i) }
     }
     #[inline(always)]
     unsafe fn narrow<S: Simd>(from: *const f32, to: *mut f16, n: usize) {
+        let pair = 2 * <S::F32 as Lanes>::N;
+        let mut i = 0;
+        while i + pair <= n {
+            // SAFETY: as in `widen`.
+            unsafe {
+                let v = [S::F32::load(from.add(i)), S::F32::load(from.add(i + pair / 2))];
+                S::F32::store_f16(v, to.add(i));
+            }
+            i += pair;
+        }
         // SAFETY: the caller's promise.
-        unsafe { S::narrow_f16(from, to, n) }
+        unsafe { S::narrow_f16(from.add(i), to.add(i), n - i) }
     }
 }
 
@@ -128,7 +149,6 @@ pub(crate) unsafe fn from_f32<H: Half>(level: Level, from: *const f32, to: *mut 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::simd::Lanes;
 
     /// Floats around every number of a half type and every midpoint, and some NaN.
     fn floats(bits: impl Fn(u16) -> f32) -> impl Iterator<Item = f32> {

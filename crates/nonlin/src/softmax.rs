@@ -1,20 +1,28 @@
 //! Softmax and log-softmax: rows, any axis, with scale and mask as in attention.
 //!
-//! `x - max` is carried exactly, and terms are added in f64 in one fixed order (sixteen
-//! partial sums, by index modulo 16, each with its rounding errors collected), so that a
+//! `x - max` is carried exactly, and terms are added in one fixed order (by index modulo 16, or 32
+//! for f32 without mask and scale, each partial sum with its rounding errors collected), so that a
 //! row has the same bits at every level with fused multiply-add and for any thread count.
-//! log-softmax adds up all terms but the largest, so that `ln(1 + rest)` is exact when the
-//! largest dominates.
+//! log-softmax adds up all terms but the largest, so that `ln(1 + rest)` is exact when the largest
+//! dominates.
+//!
+//! A quotient of terms does not change if both are divided by the same power of two. So f32 rows
+//! whose logits are moderate take `e^x` over a power of two near `e^max`, from `x` alone: its
+//! reduction to `x - k ln(2) / 16` is exact, as a difference to the largest is, and costs no more.
 
 #![allow(unsafe_code)]
 
 use crate::element::Element;
 use crate::error::Error;
 use crate::exec::{Exec, Shared, same_length};
+#[cfg(feature = "half")]
+use crate::halves::{Half, from_f32, to_f32};
 use crate::level::{Level, PerLevel, per_level};
 use crate::math::{full, narrow, paired};
 use crate::simd::{Lanes, Lanes32, Lanes64, Simd};
 use alloc::{format, vec, vec::Vec};
+#[cfg(feature = "half")]
+use core::mem::MaybeUninit;
 
 /// What a row without any unmasked element gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -512,135 +520,419 @@ unsafe fn fill<T: Copy>(y: *mut T, v: T, from: usize, to: usize) {
     }
 }
 
-/// A term is computed in f32 above this, and is a subnormal number or nothing below.
-const NEAR: f32 = -87.0;
+/// Partial sums of a row of f32.
+const PARTS: usize = 32;
+/// A term is computed in f32 if its logit is at most this much below the largest.
+const NEAR: f32 = -86.5;
 /// A term is less than half the least number below this.
 const FAR: f32 = -104.0;
+/// Up to here the largest logit need not be subtracted before the exponential is taken.
+const SMALL: f32 = 1000.0;
+/// From this length on terms are added in pairs first. That rounds once more, which may cost a unit
+/// in the last place, and a row as long is allowed one more.
+const PAIRS: usize = 128;
 
-/// A softmax of f32 without mask and scale: terms in f32 registers, kept in `y`, and their sum in
-/// f64. The difference to the largest logit is exact, as a sum of two numbers.
+/// What terms are measured by: they are `e^(x - max)`, or a multiple of it.
+#[derive(Clone, Copy)]
+struct Largest {
+    max: f32,
+    /// [`paired::over`] of the power of two that takes the place of `e^max`.
+    over: f32,
+    /// The logarithm of that power.
+    ln: f64,
+}
+
+/// The terms of a register of logits: `e^x` over a power of two (`CLOSE`: none is far below the
+/// largest, which is moderate), else `e^(x - max)` from the exact difference as a sum of two numbers.
+#[inline(always)]
+fn terms<V: Lanes32, const CLOSE: bool>(x: V, largest: &Largest) -> V {
+    if CLOSE {
+        return paired::exp_over(x, V::splat(largest.over));
+    }
+    let zero = V::splat(0.0);
+    let (d, d_lo) = paired::two_sum(x, V::splat(-largest.max));
+    let mut e = paired::exp_neg(d, d_lo);
+    let nothing = V::splat(FAR).gt(d);
+    let subnormal = V::splat(NEAR).gt(V::select(nothing, zero, d));
+    if V::any(subnormal) {
+        core::hint::cold_path();
+        let (a, b) = x.widen();
+        let m = V::Wide::splat(f64::from(largest.max));
+        let wide = V::narrow(narrow::exp_neg(a - m), narrow::exp_neg(b - m));
+        e = V::select(subnormal, wide, e);
+    }
+    V::select(nothing, zero, e)
+}
+
+/// Partial sums, each with what rounding it has lost; and how many logits equal the largest.
+struct Sums<V> {
+    sum: [V; PARTS],
+    lost: [V; PARTS],
+    equal: [V; PARTS],
+    max: V,
+    of_max: V,
+}
+
+impl<V: Lanes32> Sums<V> {
+    #[inline(always)]
+    fn new<const CLOSE: bool, const LOG: bool>(largest: &Largest) -> Self {
+        let zero = V::splat(0.0);
+        let max = V::splat(largest.max);
+        Sums {
+            sum: [zero; PARTS],
+            lost: [zero; PARTS],
+            equal: [zero; PARTS],
+            max,
+            of_max: terms::<V, CLOSE>(max, largest),
+        }
+    }
+
+    /// The terms `e` of `x`; `LOG`: 0 in place of those of the largest, which are counted.
+    #[inline(always)]
+    fn below<const LOG: bool>(&mut self, k: usize, x: V, e: V) -> V {
+        if !LOG {
+            return e;
+        }
+        let below = self.max.gt(x);
+        self.equal[k] = self.equal[k] + V::select(below, V::splat(0.0), V::splat(1.0));
+        // NaN stays.
+        V::select(below, e, e - self.of_max)
+    }
+
+    /// Adds to the partial sums `k`.
+    #[inline(always)]
+    fn add(&mut self, k: usize, e: V) {
+        let (s, r) = paired::two_sum(self.sum[k], e);
+        (self.sum[k], self.lost[k]) = (s, self.lost[k] + r);
+    }
+}
+
+/// The sum of 32 numbers and of 32 more in one order: of halves, lane by lane, until one is left.
+#[inline(always)]
+fn fold<V: Lanes32, S: Simd>(a: &[V; PARTS], b: &[V; PARTS]) -> f64 {
+    let lanes = <S::F32 as Lanes>::N;
+    let (mut high, mut low) = ([0.0; PARTS], [0.0; PARTS]);
+    let mut k = 0;
+    while k * V::N < PARTS {
+        // SAFETY: the registers lie within the buffers.
+        unsafe {
+            a[k].store(high.as_mut_ptr().add(k * V::N));
+            b[k].store(low.as_mut_ptr().add(k * V::N));
+        }
+        k += 1;
+    }
+    let mut all = [S::F64::splat(0.0); PARTS];
+    k = 0;
+    while k * lanes < PARTS {
+        // SAFETY: the registers lie within the buffers.
+        let (h, l): (S::F32, S::F32) = unsafe {
+            (Lanes::load(high.as_ptr().add(k * lanes)), Lanes::load(low.as_ptr().add(k * lanes)))
+        };
+        let ((h0, h1), (l0, l1)) = (h.widen(), l.widen());
+        all[2 * k] = h0 + l0;
+        all[2 * k + 1] = h1 + l1;
+        k += 1;
+    }
+    let mut n = 2 * PARTS / lanes;
+    while n > 1 {
+        n /= 2;
+        k = 0;
+        while k < n {
+            all[k] = all[k] + all[k + n];
+            k += 1;
+        }
+    }
+    let mut v = [0.0; SUMS];
+    // SAFETY: the buffer has `SUMS` elements, more than a register.
+    unsafe { all[0].store(v.as_mut_ptr()) }
+    n = lanes / 2;
+    while n > 1 {
+        n /= 2;
+        for i in 0..n {
+            v[i] += v[i + n];
+        }
+    }
+    v[0]
+}
+
+/// The sum of all terms, which are kept in `y`; `LOG`: of those below the largest, none kept, and
+/// how many are equal to the largest.
+#[inline(always)]
+unsafe fn sum_terms<V: Lanes32, S: Simd, const CLOSE: bool, const LOG: bool>(
+    x: *const f32,
+    y: *mut f32,
+    n: usize,
+    largest: &Largest,
+) -> (f64, f64) {
+    let mut sums = Sums::<V>::new::<CLOSE, LOG>(largest);
+    let whole = n - n % PARTS;
+    // A macro and not a closure, for the same reason as `kernel::Step`.
+    macro_rules! at {
+        ($i:expr, $k:ident) => {{
+            // SAFETY: the register lies within the row.
+            let v = unsafe { V::load(x.wrapping_add($i + $k * V::N)) };
+            let e = terms::<V, CLOSE>(v, largest);
+            if !LOG {
+                // SAFETY: as above.
+                unsafe { e.store(y.wrapping_add($i + $k * V::N)) }
+            }
+            sums.below::<LOG>($k, v, e)
+        }};
+    }
+    let mut i = 0;
+    let mut ready = [V::splat(0.0); PARTS];
+    let paired = if n >= PAIRS { n - n % (2 * PARTS) } else { 0 };
+    while i < paired {
+        let mut k = 0;
+        while k * V::N < PARTS {
+            // Those of the round before, which are ready: nothing waits.
+            sums.add(k, ready[k]);
+            let (a, b) = (at!(i, k), at!(i + PARTS, k));
+            ready[k] = a + b;
+            k += 1;
+        }
+        i += 2 * PARTS;
+    }
+    let mut k = 0;
+    while k * V::N < PARTS {
+        sums.add(k, ready[k]);
+        k += 1;
+    }
+    while i < whole {
+        let mut k = 0;
+        while k * V::N < PARTS {
+            let e = at!(i, k);
+            sums.add(k, e);
+            k += 1;
+        }
+        i += PARTS;
+    }
+    if whole < n {
+        let mut last = [f32::NEG_INFINITY; PARTS];
+        let mut kept = [0.0; PARTS];
+        // SAFETY: fewer than `PARTS` elements are left.
+        unsafe { core::ptr::copy_nonoverlapping(x.add(whole), last.as_mut_ptr(), n - whole) }
+        let mut k = 0;
+        while k * V::N < PARTS {
+            // SAFETY: the register lies within the buffer.
+            let v = unsafe { V::load(last.as_ptr().wrapping_add(k * V::N)) };
+            let mut e = terms::<V, CLOSE>(v, largest);
+            if CLOSE {
+                // What is not there gives nothing; NaN stays.
+                let there = V::either(v.gt(V::splat(f32::NEG_INFINITY)), v.is_nan());
+                e = V::select(there, e, V::splat(0.0));
+            }
+            // SAFETY: as above.
+            unsafe { e.store(kept.as_mut_ptr().wrapping_add(k * V::N)) }
+            let e = sums.below::<LOG>(k, v, e);
+            sums.add(k, e);
+            k += 1;
+        }
+        if !LOG {
+            // SAFETY: fewer than `PARTS` elements are left.
+            unsafe { core::ptr::copy_nonoverlapping(kept.as_ptr(), y.add(whole), n - whole) }
+        }
+    }
+    let nothing = [V::splat(0.0); PARTS];
+    let equal = if LOG { fold::<V, S>(&sums.equal, &nothing) } else { 0.0 };
+    (fold::<V, S>(&sums.sum, &sums.lost), equal)
+}
+
+/// The largest and the least number; NaN is left out.
+#[inline(always)]
+unsafe fn extremes<V: Lanes32>(x: *const f32, n: usize) -> (f32, f32) {
+    let mut top = [V::splat(f32::NEG_INFINITY); PARTS];
+    let mut bottom = [V::splat(f32::INFINITY); PARTS];
+    let (mut top2, mut bottom2) = (top, bottom);
+    let whole = n - n % PARTS;
+    let mut i = 0;
+    while i + 2 * PARTS <= whole {
+        let mut k = 0;
+        while k * V::N < PARTS {
+            // SAFETY: both registers lie within the row.
+            let (a, b) = unsafe {
+                let p = x.wrapping_add(i + k * V::N);
+                (V::load(p), V::load(p.wrapping_add(PARTS)))
+            };
+            // Chains of their own, half as long.
+            (top[k], top2[k]) = (top[k].max(a), top2[k].max(b));
+            (bottom[k], bottom2[k]) = (bottom[k].min(a), bottom2[k].min(b));
+            k += 1;
+        }
+        i += 2 * PARTS;
+    }
+    while i < whole {
+        let mut k = 0;
+        while k * V::N < PARTS {
+            // SAFETY: the register lies within the row.
+            let v = unsafe { V::load(x.wrapping_add(i + k * V::N)) };
+            top[k] = top[k].max(v);
+            bottom[k] = bottom[k].min(v);
+            k += 1;
+        }
+        i += PARTS;
+    }
+    if whole < n {
+        // The first of the rest takes the place of what is not there.
+        // SAFETY: fewer than `PARTS` elements are left, but at least one.
+        let mut last = [unsafe { x.add(whole).read() }; PARTS];
+        // SAFETY: as above.
+        unsafe { core::ptr::copy_nonoverlapping(x.add(whole), last.as_mut_ptr(), n - whole) }
+        let mut k = 0;
+        while k * V::N < PARTS {
+            // SAFETY: the register lies within the buffer.
+            let v = unsafe { V::load(last.as_ptr().wrapping_add(k * V::N)) };
+            top[k] = top[k].max(v);
+            bottom[k] = bottom[k].min(v);
+            k += 1;
+        }
+    }
+    let mut k = 0;
+    while k * V::N < PARTS {
+        (top[k], bottom[k]) = (top[k].max(top2[k]), bottom[k].min(bottom2[k]));
+        k += 1;
+    }
+    let mut m = PARTS / V::N;
+    while m > 1 {
+        m /= 2;
+        let mut k = 0;
+        while k < m {
+            top[k] = top[k].max(top[k + m]);
+            bottom[k] = bottom[k].min(bottom[k + m]);
+            k += 1;
+        }
+    }
+    let (mut high, mut low) = ([0.0; PARTS], [0.0; PARTS]);
+    // SAFETY: the buffers have `PARTS >= V::N` elements.
+    unsafe {
+        top[0].store(high.as_mut_ptr());
+        bottom[0].store(low.as_mut_ptr());
+    }
+    m = V::N;
+    while m > 1 {
+        m /= 2;
+        for i in 0..m {
+            high[i] = if high[i + m] > high[i] { high[i + m] } else { high[i] };
+            low[i] = if low[i + m] < low[i] { low[i + m] } else { low[i] };
+        }
+    }
+    // Of two zeros the positive one, at every level.
+    (high[0] + 0.0, low[0])
+}
+
+/// A row of f32 without mask and scale, in f32 registers but for the last steps of the logarithm.
 #[inline(always)]
 unsafe fn plain_row<S: Simd>(job: &RowJob, x: *const f32, y: *mut f32, n: usize) {
-    let lanes = <S::F32 as Lanes>::N;
     let visible = job.visible.min(n);
-    let whole = visible - visible % SUMS;
-    let splat = <S::F32 as Lanes>::splat;
-    let lowest = f32::NEG_INFINITY;
-    let mut last = [lowest; SUMS];
-    // SAFETY: the caller's promise; fewer than `SUMS` elements are left.
-    unsafe { core::ptr::copy_nonoverlapping(x.add(whole), last.as_mut_ptr(), visible - whole) }
-
-    // The largest; NaN is ignored here and seen in the sum.
-    let mut top = [splat(lowest); SUMS];
-    let mut i = 0;
-    while i <= whole {
-        let from = if i < whole { x.wrapping_add(i) } else { last.as_ptr() };
-        let mut k = 0;
-        while k * lanes < SUMS {
-            // SAFETY: `SUMS` elements from `from` are in the row or in the buffer.
-            top[k] = top[k].max(unsafe { Lanes::load(from.wrapping_add(k * lanes)) });
-            k += 1;
-        }
-        i += SUMS;
-    }
-    let mut max = lowest;
-    for k in 0..SUMS / lanes {
-        let mut t = [lowest; SUMS];
-        // SAFETY: the buffer has `SUMS >= lanes` elements.
-        unsafe { top[k].store(t.as_mut_ptr()) }
-        for t in t {
-            max = if t > max { t } else { max };
-        }
-    }
-    if max == f32::INFINITY || max == lowest {
-        // SAFETY: the caller's promise of `n` elements.
-        let nan = unsafe { core::slice::from_raw_parts(x, visible) }.iter().any(|v| v.is_nan());
-        let zero = max == lowest && !nan && job.empty == EmptyRow::Zero;
+    let nothing = if job.log { f32::NEG_INFINITY } else { 0.0 };
+    // SAFETY: the caller's promise of `n` elements.
+    let (max, min) = unsafe { extremes::<S::F32>(x, visible) };
+    if max.is_infinite() {
         // SAFETY: as above.
-        return unsafe { fill(y, if zero { 0.0 } else { f32::NAN }, 0, n) };
+        let nan = unsafe { core::slice::from_raw_parts(x, visible) }.iter().any(|v| v.is_nan());
+        let empty = max == f32::NEG_INFINITY && !nan && job.empty == EmptyRow::Zero;
+        // SAFETY: as above.
+        return unsafe { fill(y, if empty { nothing } else { f32::NAN }, 0, n) };
     }
-
-    // The terms and their sum.
-    let zero = <S::F64 as Lanes>::splat(0.0);
-    let mut sum = [zero; SUMS];
-    let minus = splat(-max);
-    i = 0;
-    while i <= whole {
-        let from = if i < whole { x.wrapping_add(i) } else { last.as_ptr() };
-        let mut terms = [0.0; SUMS];
-        let to = if i < whole { y.wrapping_add(i) } else { terms.as_mut_ptr() };
-        let mut k = 0;
-        while k * lanes < SUMS {
-            // SAFETY: `SUMS` elements from `from` are in the row or in the buffer.
-            let v: S::F32 = unsafe { Lanes::load(from.wrapping_add(k * lanes)) };
-            let (d, d_lo) = paired::two_sum(v, minus);
-            let mut e = paired::exp_neg(d, d_lo);
-            let far = splat(NEAR).gt(d);
-            if S::F32::any(far) {
-                core::hint::cold_path();
-                let (a, b) = Lanes32::widen(v);
-                let m = <S::F64 as Lanes>::splat(f64::from(max));
-                let wide = Lanes32::narrow(narrow::exp_neg(a - m), narrow::exp_neg(b - m));
-                let wide = S::F32::select(splat(FAR).gt(d), splat(0.0), wide);
-                e = S::F32::select(far, wide, e);
+    let close = max.abs() <= SMALL && max - min <= -NEAR;
+    let mut largest = Largest { max, over: 0.0, ln: f64::from(max) };
+    if close {
+        // The nearest integer, which is what is left of a sum with a number whose last bit is 1.
+        let i = (max * core::f32::consts::LOG2_E + 12_582_912.0) - 12_582_912.0;
+        largest =
+            Largest { max, over: paired::over(i), ln: f64::from(i) * core::f64::consts::LN_2 };
+    }
+    if job.log {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let (rest, count) = if close {
+                sum_terms::<S::Block32, S, true, true>(x, y, visible, &largest)
+            } else {
+                sum_terms::<S::Block32, S, false, true>(x, y, visible, &largest)
+            };
+            if rest.is_nan() {
+                return fill(y, f32::NAN, 0, n);
             }
-            // SAFETY: as for `from`.
-            unsafe { e.store(to.wrapping_add(k * lanes)) }
-            let (a, b) = Lanes32::widen(e);
-            sum[2 * k] = sum[2 * k] + a;
-            sum[2 * k + 1] = sum[2 * k + 1] + b;
-            k += 1;
-        }
-        if i == whole {
-            // SAFETY: fewer than `SUMS` elements are left.
-            unsafe { core::ptr::copy_nonoverlapping(to, y.add(whole), visible - whole) }
-        }
-        i += SUMS;
-    }
-    let mut sums = [(0.0, 0.0); SUMS];
-    for k in 0..2 * SUMS / lanes {
-        let mut s = [0.0; SUMS];
-        // SAFETY: the buffer has `SUMS >= lanes / 2` elements.
-        unsafe { sum[k].store(s.as_mut_ptr()) }
-        for q in 0..lanes / 2 {
-            sums[k * lanes / 2 + q] = (s[q], 0.0);
+            let rest = rest * narrow::exp_neg(largest.ln - f64::from(max));
+            let (l, l_lo) = ln_total(count, (rest, 0.0));
+            less::<S::F32>(x, y, visible, f64::from(max), l + l_lo);
+            return fill(y, nothing, visible, n);
         }
     }
-    let (total, _) = reduce(sums);
-    if total.is_nan() {
-        // SAFETY: the caller's promise of `n` elements.
-        return unsafe { fill(y, f32::NAN, 0, n) };
+    // SAFETY: the caller's promise.
+    unsafe {
+        let (total, _) = if close {
+            sum_terms::<S::Block32, S, true, false>(x, y, visible, &largest)
+        } else {
+            sum_terms::<S::Block32, S, false, false>(x, y, visible, &largest)
+        };
+        if total.is_nan() {
+            return fill(y, f32::NAN, 0, n);
+        }
+        // A piece of the exponential may end a trifle above the start of the next one.
+        let end = largest_term::<S>(close, &largest);
+        quotients::<S::Block32>(y, visible, end, 1.0 / total);
+        fill(y, 0.0, visible, n);
     }
+}
 
-    // The quotients, rounded once.
-    let inverse = 1.0 / total;
-    let (high, low) = (inverse as f32, (inverse - f64::from(inverse as f32)) as f32);
-    let (high_v, low_v) = (splat(high), splat(low));
-    i = 0;
-    while i < whole {
+/// The largest term.
+#[inline(always)]
+fn largest_term<S: Simd>(close: bool, largest: &Largest) -> S::Block32 {
+    let max = <S::Block32 as Lanes>::splat(largest.max);
+    if close { terms::<S::Block32, true>(max, largest) } else { <S::Block32 as Lanes>::splat(1.0) }
+}
+
+/// Every element, but no more than `end`, times `factor`, rounded once.
+#[inline(always)]
+unsafe fn quotients<V: Lanes32>(y: *mut f32, n: usize, end: V, factor: f64) {
+    let high = factor as f32;
+    let (high, low) = (V::splat(high), V::splat((factor - f64::from(high)) as f32));
+    let mut i = 0;
+    while i + V::N <= n {
         // SAFETY: the register lies within the row.
         unsafe {
-            let e: S::F32 = Lanes::load(y.wrapping_add(i));
-            e.mul_add(high_v, e * low_v).store(y.wrapping_add(i));
+            let e = V::load(y.wrapping_add(i)).min(end);
+            e.mul_add(high, e * low).store(y.wrapping_add(i));
         }
-        i += lanes;
+        i += V::N;
     }
-    let mut rest = [0.0; SUMS];
-    // SAFETY: fewer than `SUMS` elements are left.
-    unsafe { core::ptr::copy_nonoverlapping(y.add(whole), rest.as_mut_ptr(), visible - whole) }
-    i = 0;
-    while i < SUMS {
-        // SAFETY: the register lies within the buffer.
+    if i < n {
+        let mut rest = [0.0; PARTS];
+        // SAFETY: fewer than `V::N <= PARTS` elements are left.
         unsafe {
-            let e: S::F32 = Lanes::load(rest.as_ptr().wrapping_add(i));
-            e.mul_add(high_v, e * low_v).store(rest.as_mut_ptr().wrapping_add(i));
+            core::ptr::copy_nonoverlapping(y.add(i), rest.as_mut_ptr(), n - i);
+            let e = V::load(rest.as_ptr()).min(end);
+            e.mul_add(high, e * low).store(rest.as_mut_ptr());
+            core::ptr::copy_nonoverlapping(rest.as_ptr(), y.add(i), n - i);
         }
-        i += lanes;
     }
-    // SAFETY: as above, and the caller's promise of `n` elements.
-    unsafe {
-        core::ptr::copy_nonoverlapping(rest.as_ptr(), y.add(whole), visible - whole);
-        fill(y, 0.0, visible, n);
+}
+
+/// `(x - max) - l`, the difference exact.
+#[inline(always)]
+unsafe fn less<V: Lanes32>(x: *const f32, y: *mut f32, n: usize, max: f64, l: f64) {
+    let (max, l) = (V::Wide::splat(max), V::Wide::splat(l));
+    let mut rest = [0.0; PARTS];
+    let mut i = 0;
+    while i < n {
+        let part = i + V::N > n;
+        if part {
+            // SAFETY: fewer than `V::N <= PARTS` elements are left.
+            unsafe { core::ptr::copy_nonoverlapping(x.add(i), rest.as_mut_ptr(), n - i) }
+        }
+        let from = if part { rest.as_ptr() } else { x.wrapping_add(i) };
+        let to = if part { rest.as_mut_ptr() } else { y.wrapping_add(i) };
+        // SAFETY: the register lies within the row or within the buffer.
+        unsafe {
+            let (a, b) = V::load(from).widen();
+            V::narrow((a - max) - l, (b - max) - l).store(to);
+        }
+        if part {
+            // SAFETY: as above.
+            unsafe { core::ptr::copy_nonoverlapping(rest.as_ptr(), y.add(i), n - i) }
+        }
+        i += V::N;
     }
 }
 
@@ -654,8 +946,7 @@ unsafe fn row<S: Simd, T: Cell>(
     y: *mut T,
     n: usize,
 ) {
-    if !T::FULL && S::F32::FUSED && !job.log && job.scale == 1.0 && keep.is_null() && add.is_null()
-    {
+    if !T::FULL && S::F32::FUSED && job.scale == 1.0 && keep.is_null() && add.is_null() {
         // SAFETY: the caller's promise; what is not `FULL` is f32.
         return unsafe { plain_row::<S>(job, x.cast(), y.cast(), n) };
     }
@@ -919,12 +1210,16 @@ macro_rules! entry_points {
 entry_points!(f32, row_f32, row_back_f32);
 entry_points!(f64, row_f64, row_back_f64);
 
+/// Rows of halves up to this length need no memory.
+#[cfg(feature = "half")]
+const SHORT: usize = 2048;
+
 /// A row of halves, by way of f32.
 ///
 /// # Safety
 /// `n` elements behind each pointer that is not null; `level` is available.
 #[cfg(feature = "half")]
-pub(crate) unsafe fn row_through_f32<T: Element>(
+pub(crate) unsafe fn row_through_f32<T: Element + Half>(
     level: Level,
     job: &RowJob,
     x: *const T,
@@ -933,19 +1228,21 @@ pub(crate) unsafe fn row_through_f32<T: Element>(
     y: *mut T,
     n: usize,
 ) {
-    let widen = |p: *const T| -> Vec<f32> {
-        // SAFETY: the caller's promise.
-        (0..n).map(|i| unsafe { p.add(i).read() }.to_f64() as f32).collect()
-    };
-    let mut v = widen(x);
-    let extra = if add.is_null() { None } else { Some(widen(add)) };
-    let extra = extra.as_ref().map_or(core::ptr::null(), |e| e.as_ptr());
-    let p = v.as_mut_ptr();
-    // SAFETY: the buffers have `n` elements.
-    unsafe { row_f32(level, job, p, keep, extra, p, n) }
-    for (i, v) in v.into_iter().enumerate() {
-        // SAFETY: the caller's promise.
-        unsafe { y.add(i).write(T::from_f64(f64::from(v))) }
+    let mut short = [const { MaybeUninit::<f32>::uninit() }; SHORT];
+    let mut long: Vec<f32> = Vec::with_capacity(if n > SHORT { n } else { 0 });
+    let v = if n > SHORT { long.as_mut_ptr() } else { short.as_mut_ptr().cast() };
+    let mut extra = Vec::new();
+    // SAFETY: the caller's promise; the buffers have `n` elements, which are written before they
+    // are read.
+    unsafe {
+        to_f32(level, x, v, n);
+        if !add.is_null() {
+            extra = vec![0.0; n];
+            to_f32(level, add, extra.as_mut_ptr(), n);
+        }
+        let extra = if add.is_null() { core::ptr::null() } else { extra.as_ptr() };
+        row_f32(level, job, v, keep, extra, v, n);
+        from_f32(level, v, y, n);
     }
 }
 

@@ -77,6 +77,13 @@ fn rows<T: Number>(n: usize) -> Vec<(&'static str, Vec<T>)> {
         ("both ends", of(&|i| if i % 3 == 0 { big } else { -big })),
         ("some -inf", of(&|i| if i % 4 == 1 { f64::NEG_INFINITY } else { u(i) * 9.0 })),
         ("deep", of(&|i| -(i as f64) * 3.0)),
+        ("offset", of(&|i| u(i) * 9.0 + 700.0)),
+        ("large offset", of(&|i| u(i) * 9.0 - 40_000.0)),
+        (
+            "terms near the least normal number",
+            of(&|i| if i % 5 == 0 { 0.5 } else { u(i) * 3.0 - 87.0 }),
+        ),
+        ("equal and small", of(&|i| if i == n / 2 { 0.0 } else { -15.6 })),
         ("subnormal", of(&|i| u(i) * T::from_pattern(3).wide())),
     ]
 }
@@ -157,7 +164,14 @@ fn long<T: Number>(kinds: &[&str]) {
 
 #[test]
 fn long_rows() {
-    long::<f32>(&["spread", "all equal", "one larger by little", "some -inf", "both ends"]);
+    long::<f32>(&[
+        "spread",
+        "all equal",
+        "equal and small",
+        "one larger by little",
+        "some -inf",
+        "both ends",
+    ]);
     long::<f64>(&["spread", "all equal", "many tiny"]);
 }
 

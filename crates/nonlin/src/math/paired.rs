@@ -99,6 +99,24 @@ pub(crate) fn exp_neg<V: Lanes32>(x: V, lo: V) -> V {
     m.mul_add(q, m)
 }
 
+/// What `e^x` is divided by when all terms of a softmax are: `2^i`, as [`exp_over`] takes it, for
+/// `|i| < 2^17`.
+#[inline(always)]
+pub(crate) fn over(i: f32) -> f32 {
+    ROUND - 16.0 * i
+}
+
+/// `e^x / 2^i` to 0.6 units in the last place, for `|x| <= 1100` and `x / ln 2 - i` between -125 and
+/// 127. No difference of two numbers is taken, so nothing need be carried along.
+#[inline(always)]
+pub(crate) fn exp_over<V: Lanes32>(x: V, over: V) -> V {
+    let u = x.mul_add(V::splat(PER_LN2), over);
+    let k = u - over;
+    let r = k.mul_add(V::splat(-LN2_16_HI), x); // exact
+    let (m, q) = power(u, k.mul_add(V::splat(-LN2_16_LO), r));
+    m.mul_add(q, m)
+}
+
 /// `tail` where `x <= 0`, else 1 less `tail`, if that is exact for its first part.
 #[inline(always)]
 fn reflect<V: Lanes32>(positive: V::Mask, tail: (V, V)) -> (V, V) {
