@@ -198,8 +198,8 @@ def tables():
     yield Table("LOGISTIC", logistic, "0.5625", 5, bits(12))
     yield Centred("EXPM1", expm1_ratio, "0.578125", 5)
     yield Centred("SOFTPLUS", softplus_tail, "0.375", 5)
-    yield Centred("TANH_SOFTPLUS", tanh_softplus, "0.6875", 7, first=-17)
-    yield Centred("TANH_SOFTPLUS_SLOPE", tanh_softplus_slope, "0.6875", 8, first=-17)
+    yield Centred("TANH_SOFTPLUS", tanh_softplus, "0.578125", 7, first=-15)
+    yield Centred("TANH_SOFTPLUS_SLOPE", tanh_softplus_slope, "0.578125", 7, first=-15)
     yield Octaves("MILLS", mills, 5, bits(12))
 
 

@@ -218,7 +218,7 @@ pub(crate) fn at<V: Lanes32>(x: V, p: Prim) -> Jet<Paired<V>> {
             Jet { v: Paired(v), v_lo: Paired(v_lo), d: j.v, d_lo: j.v_lo, dd: j.d, k: j.k }
         }
         Prim::TanhSoftplus => {
-            let (low, high) = (V::splat(-12.0), V::splat(9.95));
+            let (low, high) = (V::splat(-8.9), V::splat(9.5));
             let c = x.max(low).min(high);
             let (mut v, mut v_lo) = TANH_SOFTPLUS.exact(c);
             let (mut d, mut d_lo) = TANH_SOFTPLUS_SLOPE.exact(c);
