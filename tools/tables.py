@@ -149,7 +149,7 @@ class Table:
 
 class Centred(Table):
     """Centres at which the function is an f32 number; a rest that begins with r."""
-    kind, head = "Centred", ["centre", "base"]
+    kind, head, lean = "Centred", ["centre", "base"], False
 
     def piece(self, middle, low, high, _):
         if low == middle and self.f(mpf(0)) == single_bits(self.f(mpf(0))):
@@ -164,6 +164,8 @@ class Centred(Table):
         off = lambda v: fabs(single_bits(v) / v - 1)
         h = mpf(2) ** -40
         middle = (low + high) / 2 or self.step / 16
+        if self.lean:  # towards the smaller values, for which the rest counts most
+            middle -= mpf("0.15") * (high - low) ** 2 * (self.f(middle + h) - self.f(middle - h)) / (2 * h * self.f(middle))
         scale = mpf(2) ** (24 - frexp(middle)[1])
         near = [(floor(middle * scale) + i // 2 * (-1) ** i) / scale for i in range(6000)]
         for c in near:
@@ -172,6 +174,11 @@ class Centred(Table):
         spread = [single_bits(low + (high - low) * i / 6000) for i in range(1, 6000)]
         best = min(spread, key=lambda c: off(self.f(c)))
         return best, single_bits(self.f(best))
+
+
+class Leaning(Centred):
+    """Centres off the middle, where a function varies much within a piece."""
+    lean = True
 
 
 class Octaves(Table):
@@ -198,8 +205,8 @@ def tables():
     yield Table("LOGISTIC", logistic, "0.5625", 5, bits(12))
     yield Centred("EXPM1", expm1_ratio, "0.578125", 5)
     yield Centred("SOFTPLUS", softplus_tail, "0.375", 5)
-    yield Centred("TANH_SOFTPLUS", tanh_softplus, "0.578125", 7, first=-15)
-    yield Centred("TANH_SOFTPLUS_SLOPE", tanh_softplus_slope, "0.578125", 7, first=-15)
+    yield Leaning("TANH_SOFTPLUS", tanh_softplus, "0.578125", 7, first=-15)
+    yield Leaning("TANH_SOFTPLUS_SLOPE", tanh_softplus_slope, "0.578125", 8, first=-15)
     yield Octaves("MILLS", mills, 5, bits(12))
 
 

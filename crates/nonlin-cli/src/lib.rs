@@ -6,7 +6,7 @@
 //! | [`commands`] | what each subcommand does |
 //! | [`chosen`] | a function of any kind, by name |
 //! | [`properties`], [`measure`] | limits, zeros, extrema, kinks; error and speed |
-//! | [`bench`] | times next to yardsticks |
+//! | [`mod@bench`] | times next to yardsticks |
 //! | [`mod@array`] | what is known of an array before its elements are read |
 //! | [`npy`], [`tensors`] | headers of `.npy` and `.safetensors` files, read and written |
 //! | [`input`] | files mapped and read block by block |
