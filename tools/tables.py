@@ -165,7 +165,7 @@ class Centred(Table):
         h = mpf(2) ** -40
         middle = (low + high) / 2 or self.step / 16
         if self.lean:  # towards the smaller values, for which the rest counts most
-            middle -= mpf("0.09") * (high - low) ** 2 * (self.f(middle + h) - self.f(middle - h)) / (2 * h * self.f(middle))
+            middle -= mpf("0.12") * (high - low) ** 2 * (self.f(middle + h) - self.f(middle - h)) / (2 * h * self.f(middle))
         scale = mpf(2) ** (24 - frexp(middle)[1])
         near = [(floor(middle * scale) + i // 2 * (-1) ** i) / scale for i in range(6000)]
         for c in near:
