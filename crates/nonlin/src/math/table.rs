@@ -82,13 +82,16 @@ impl<const N: usize> Centred<N> {
         (u.lookup(&self.base.0), r * horner(u, r, &self.rest))
     }
 
-    /// The same with the largest part of the rest rounded once: for wide pieces.
+    /// The same with the linear term in the first of the two numbers: for wide pieces.
     #[inline(always)]
     pub(crate) fn exact<V: Lanes32>(&self, t: V) -> (V, V) {
         let u = piece(t, self.step);
         let r = t - u.lookup(&self.centre.0);
-        let rest = r * horner(u, r, &self.rest[1..]);
-        (u.lookup(&self.base.0), r.mul_add(u.lookup(&self.rest[0].0), r * rest))
+        let (base, c) = (u.lookup(&self.base.0), u.lookup(&self.rest[0].0));
+        let p = r * c;
+        let sum = base + p;
+        let lost = r.mul_add(c, -p) + (p - (sum - base));
+        (sum, r.mul_add(r * horner(u, r, &self.rest[1..]), lost))
     }
 }
 
