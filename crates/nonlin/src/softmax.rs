@@ -1146,27 +1146,77 @@ unsafe fn row_back<S: Simd, T: Cell>(
     dx: *mut T,
     n: usize,
 ) {
-    let mut sums = [(0.0, 0.0); SUMS];
-    for i in 0..n {
-        // SAFETY: the caller's promise of `n` elements.
-        let (y, g) = unsafe { (y.add(i).read().to_f64(), g.add(i).read().to_f64()) };
-        let s = &mut sums[i % SUMS];
-        if log {
-            *s = add(*s, g);
-        } else {
-            let (p, e) = Lanes64::two_prod(g, y);
-            *s = add(*s, p);
-            s.1 += if e.is_finite() { e } else { 0.0 };
+    let lanes = S::F64::N;
+    let (zero, factor) = (S::F64::splat(0.0), S::F64::splat(scale));
+    let (mut sums, mut lost) = ([zero; SUMS], [zero; SUMS]);
+    // What is left of a row is copied in front of zeros, which add nothing.
+    let (mut y_end, mut g_end) = ([T::default(); SUMS], [T::default(); SUMS]);
+    let whole = n - n % SUMS;
+    // SAFETY: fewer than `SUMS` elements are left.
+    unsafe {
+        core::ptr::copy_nonoverlapping(y.add(whole), y_end.as_mut_ptr(), n - whole);
+        core::ptr::copy_nonoverlapping(g.add(whole), g_end.as_mut_ptr(), n - whole);
+    }
+    // The element `i` of a block of `SUMS`, of the row or of its end.
+    macro_rules! block {
+        ($y:expr, $g:expr) => {
+            for k in 0..SUMS / lanes {
+                // SAFETY: the block has `SUMS` elements.
+                let (y, g): (S::F64, S::F64) =
+                    unsafe { (T::load($y.add(k * lanes)), T::load($g.add(k * lanes))) };
+                let (p, e) = if log { (g, zero) } else { g.two_prod(y) };
+                let (s, r) = sums[k].two_sum(p);
+                sums[k] = s;
+                let finite = S::F64::splat(f64::INFINITY).gt(e.abs());
+                lost[k] = (lost[k] + r) + S::F64::select(finite, e, zero);
+            }
+        };
+    }
+    let mut i = 0;
+    while i < whole {
+        // SAFETY: `SUMS` elements from `i` on are part of the row.
+        let (y, g) = unsafe { (y.add(i), g.add(i)) };
+        block!(y, g);
+        i += SUMS;
+    }
+    if whole < n {
+        block!(y_end.as_ptr(), g_end.as_ptr());
+    }
+    let (mut all, mut rest) = ([0.0; SUMS], [0.0; SUMS]);
+    for k in 0..SUMS / lanes {
+        // SAFETY: the buffers have `SUMS` elements.
+        unsafe {
+            sums[k].store(all.as_mut_ptr().add(k * lanes));
+            lost[k].store(rest.as_mut_ptr().add(k * lanes));
         }
     }
-    let total = reduce(sums);
-    for i in 0..n {
-        // SAFETY: as above.
-        let (y, g) = unsafe { (y.add(i).read().to_f64(), g.add(i).read().to_f64()) };
-        let d =
-            if log { g - full::exp_neg(y, 0.0) * total.0 } else { y * ((g - total.0) - total.1) };
-        // SAFETY: as above.
-        unsafe { dx.add(i).write(T::from_f64(scale * d)) }
+    let total = reduce(core::array::from_fn(|i| (all[i], rest[i])));
+    let (hi, lo) = (S::F64::splat(total.0), S::F64::splat(total.1));
+    let mut i = 0;
+    while i < n {
+        let end = i + lanes > n;
+        let (from_y, from_g) = if end {
+            // SAFETY: the end of the row is in the buffers, from a multiple of `SUMS` on.
+            unsafe { (y_end.as_ptr().add(i - whole), g_end.as_ptr().add(i - whole)) }
+        } else {
+            // SAFETY: a register of elements is left.
+            unsafe { (y.add(i), g.add(i)) }
+        };
+        // SAFETY: as above; the buffers have whole registers.
+        let (y, g): (S::F64, S::F64) = unsafe { (T::load(from_y), T::load(from_g)) };
+        let d = if log { g - full::exp_neg(y, zero) * hi } else { y * ((g - hi) - lo) };
+        if end {
+            let mut last = [T::default(); SUMS];
+            // SAFETY: the buffer has `SUMS` elements, of which `n - i` are part of the row.
+            unsafe {
+                T::store(factor * d, last.as_mut_ptr());
+                core::ptr::copy_nonoverlapping(last.as_ptr(), dx.add(i), n - i);
+            }
+        } else {
+            // SAFETY: a register of elements is left.
+            unsafe { T::store(factor * d, dx.add(i)) }
+        }
+        i += lanes;
     }
 }
 
