@@ -2,6 +2,7 @@
 
 #![allow(unsafe_code)]
 
+#[cfg(feature = "alloc")]
 use crate::activation::MAX_PARAMS;
 use crate::function::Entry;
 use crate::gated::GatedEntry;

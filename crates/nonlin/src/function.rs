@@ -4,14 +4,12 @@ use crate::activation::{Claims, Elementwise, MAX_PARAMS, Meta, Param, Params, Ro
 use crate::element::Element;
 use crate::error::Error;
 use crate::exec::Exec;
-use crate::kernel::{
-    Call, Kernels, back_32, back_64, from_output_32, from_output_64, map_32, map_64,
-};
+use crate::kernel::{Kernels, back_32, back_64, from_output_32, from_output_64, map_32, map_64};
 use crate::real::{Dd, Dual, Interval, Real};
 use core::mem::MaybeUninit;
 
 #[cfg(feature = "half")]
-use crate::kernel::{HalfKernels, is_default};
+use crate::kernel::{Call, HalfKernels, is_default};
 #[cfg(feature = "core-math")]
 use crate::real::Cm;
 #[cfg(feature = "alloc")]

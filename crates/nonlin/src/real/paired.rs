@@ -123,8 +123,11 @@ impl<V: Lanes32> Real for Paired<V> {
     #[inline(always)]
     fn slope_sum(self, gate: Jet<Self>) -> Self {
         let w = self.0.min(V::splat(64.0));
-        // What is small first: where the product is the larger part, one rounding is left.
-        let rest = gate.v.0 + w.mul_add(gate.d_lo.0, gate.v_lo.0);
-        Paired(w.mul_add(gate.d.0, rest))
+        // The small parts go into the gate, and what that rounds off is added at last: where the
+        // product takes most of the gate away, nothing is lost.
+        let small = w.mul_add(gate.d_lo.0, gate.v_lo.0);
+        let rest = gate.v.0 + small;
+        let lost = small - (rest - gate.v.0);
+        Paired(w.mul_add(gate.d.0, rest) + lost)
     }
 }
