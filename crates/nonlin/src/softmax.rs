@@ -1162,8 +1162,9 @@ unsafe fn row_back<S: Simd, T: Cell>(
         ($y:expr, $g:expr) => {
             for k in 0..SUMS / lanes {
                 // SAFETY: the block has `SUMS` elements.
-                let (y, g): (S::F64, S::F64) =
-                    unsafe { (T::load($y.add(k * lanes)), T::load($g.add(k * lanes))) };
+                let y: S::F64 = unsafe { T::load($y.add(k * lanes)) };
+                // SAFETY: as above.
+                let g: S::F64 = unsafe { T::load($g.add(k * lanes)) };
                 let (p, e) = if log { (g, zero) } else { g.two_prod(y) };
                 let (s, r) = sums[k].two_sum(p);
                 sums[k] = s;
