@@ -399,7 +399,7 @@ class Server:
     """Obeys lines."""
 
     def __init__(self, library, folder):
-        self.library, self.folder = LIBRARIES[library](), pathlib.Path(folder)
+        self.rival, self.folder = LIBRARIES[library](), pathlib.Path(folder)
         self.held, self.arrays = None, {}
         self.cases = {}
 
@@ -407,7 +407,7 @@ class Server:
         if self.held != (dtype, n):
             self.held, self.arrays = (dtype, n), {}
         if name not in self.arrays:
-            self.arrays[name] = self.library.array(read(self.folder, name, dtype, n), dtype)
+            self.arrays[name] = self.rival.array(read(self.folder, name, dtype, n), dtype)
         return self.arrays[name]
 
     def open(self, who, what, function, dtype, n, slice_ns):
@@ -419,14 +419,14 @@ class Server:
             row = min(ROW, n)
             x = x.reshape(-1, row)
             g = g.reshape(-1, row) if second else None
-        call = self.library.call(who, what, function, dtype, x, g)
+        call = self.rival.call(who, what, function, dtype, x, g)
         if call is None:
             return "no"
         self.cases[who] = Case(call, slice_ns)
         return "ok"
 
     def check(self, who, file, most):
-        self.library.numbers(self.cases[who].y, int(most)).tofile(file)
+        self.rival.numbers(self.cases[who].y, int(most)).tofile(file)
         return "ok"
 
     def time(self, who):
@@ -443,9 +443,9 @@ def serve(library, folder):
     os.dup2(2, 1)
     warnings.simplefilter("ignore")
     server = Server(library, folder)
-    versions = {p: importlib.metadata.version(p) for p in server.library.packages}
+    versions = {p: importlib.metadata.version(p) for p in server.rival.packages}
     print("ready", json.dumps(versions), file=answers, flush=True)
-    with server.library.around():
+    with server.rival.around():
         for line in sys.stdin:
             verb, *words = line.split()
             try:

@@ -7,8 +7,8 @@
 
 #![allow(unsafe_code)]
 
-/// Whether functions that compute something gain too. On Intel's processors they do; on AMD's the
-/// stores wait for each other where ordinary ones overlap with the arithmetic.
+/// Whether functions that compute something gain too. On Intel's processors they are taken to; on
+/// AMD's the stores wait for each other where ordinary ones overlap with the arithmetic.
 pub(crate) fn pays() -> bool {
     #[cfg(target_arch = "x86_64")]
     {

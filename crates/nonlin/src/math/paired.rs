@@ -214,7 +214,7 @@ pub(crate) fn at<V: Lanes32>(x: V, p: Prim) -> Jet<Paired<V>> {
                 v = V::select(far, w, v);
                 v_lo = V::select(far, (whole * V::splat(-0.5)).mul_add(whole, w_lo), v_lo);
             }
-            let j = at_sigmoid(x);
+            let j = sigmoid(x, nothing);
             Jet { v: Paired(v), v_lo: Paired(v_lo), d: j.v, d_lo: j.v_lo, dd: j.d, k: j.k }
         }
         Prim::TanhSoftplus => {
@@ -259,12 +259,6 @@ pub(crate) fn at<V: Lanes32>(x: V, p: Prim) -> Jet<Paired<V>> {
             jet(v, d, -(x * d.0))
         }
     }
-}
-
-/// The sigmoid at `x`: `at` may not call itself, since what is recursive is not inlined.
-#[inline(always)]
-fn at_sigmoid<V: Lanes32>(x: V) -> Jet<Paired<V>> {
-    sigmoid(x, V::splat(-0.0))
 }
 
 /// The sigmoid at `x + lo`, as good in the tail as near 0: `e^-|x|` times the sigmoid of `|x|`.
