@@ -17,6 +17,7 @@
 
 #![allow(unsafe_code)]
 
+use crate::math::table::Four;
 use core::ops::{Add, Div, Mul, Neg, Sub};
 
 #[cfg(target_arch = "aarch64")]
@@ -165,8 +166,12 @@ pub trait Lanes32: Lanes<Elem = f32> {
     type Wide: Lanes64;
     /// The lower and the upper half, widened.
     fn widen(self) -> (Self::Wide, Self::Wide);
-    /// The elements of `row` that the last five bits of the representation say.
-    fn lookup(self, row: &[f32; 32]) -> Self;
+    /// What picks coefficients, in the form that the level needs.
+    type Pick: Copy;
+    /// Picks the piece that the last five bits of the representation say.
+    fn pick(self) -> Self::Pick;
+    /// Four coefficients of the piece. Asking again costs nothing, nor does what is not used.
+    fn four(pick: Self::Pick, four: &Four) -> [Self; 4];
     /// The elements of `row` that the last four bits of the representation say.
     fn lookup_short(self, row: &[f32; 16]) -> Self;
     /// The exponent and the first three bits after the point, in the last bits of the representation.
