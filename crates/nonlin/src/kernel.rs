@@ -11,8 +11,10 @@ use crate::activation::{Elementwise, Gated, MAX_PARAMS, Params, Route};
 use crate::halves::Half;
 use crate::level::{PerLevel, per_level};
 use crate::real::{Dual, Full, Narrow, Paired, Real, Single};
+use crate::simd::ahead::{Notes, SLOTS};
 use crate::simd::{Lanes, Lanes32, Lanes64, Simd};
 use core::marker::PhantomData;
+use core::mem::MaybeUninit;
 
 type P<'a> = &'a Call;
 
@@ -59,11 +61,20 @@ trait Io<T>: Register {
 /// A register with one number in every lane.
 trait Register: Copy {
     const N: usize;
+    /// What notes on a register are made of, see `simd::ahead`.
+    type Pick: Copy;
+    /// Whether a loop should make some.
+    const AHEAD: bool = false;
+    #[inline(always)]
+    fn with_notes(self, _notes: Notes<Self::Pick>) -> Self {
+        self
+    }
     fn set(v: f64) -> Self;
 }
 
 impl<V: Lanes64> Register for Narrow<V> {
     const N: usize = V::N;
+    type Pick = ();
     #[inline(always)]
     fn set(v: f64) -> Self {
         Narrow(V::splat(v))
@@ -85,6 +96,7 @@ impl<V: Lanes64> Io<f32> for Narrow<V> {
 
 impl<V: Lanes64> Register for Full<V> {
     const N: usize = V::N;
+    type Pick = ();
     #[inline(always)]
     fn set(v: f64) -> Self {
         Full(V::splat(v))
@@ -113,6 +125,12 @@ macro_rules! io32 {
     ($t:ident) => {
         impl<V: Lanes32> Register for $t<V> {
             const N: usize = V::N;
+            type Pick = V::Pick;
+            const AHEAD: bool = V::AHEAD;
+            #[inline(always)]
+            fn with_notes(self, notes: Notes<V::Pick>) -> Self {
+                $t(self.0.with_notes(notes))
+            }
             #[inline(always)]
             fn set(v: f64) -> Self {
                 $t(V::splat(v as f32))
@@ -180,6 +198,7 @@ struct Two<R>([R; 2]);
 #[cfg(feature = "half")]
 impl<R: Register> Register for Two<R> {
     const N: usize = 2 * R::N;
+    type Pick = ();
     #[inline(always)]
     fn set(v: f64) -> Self {
         Two([R::set(v); 2])
@@ -196,6 +215,25 @@ struct Aligned<T>(T);
 /// step that is not inlined loses the instructions it was compiled for.
 trait Step<R, const I: usize, const O: usize>: Copy {
     fn step(self, x: [R; I]) -> [R; O];
+}
+
+/// Registers that a loop goes over ahead, where that pays: their notes take 2 KiB.
+const STRETCH: usize = 32;
+
+/// The registers at `i` of the inputs.
+///
+/// # Safety
+/// A register must lie there in each of them.
+#[inline(always)]
+unsafe fn read<R: Io<T>, const I: usize, T>(inputs: &[*const T; I], i: usize) -> [R; I] {
+    let mut x = [R::set(0.0); I];
+    let mut k = 0;
+    while k < I {
+        // SAFETY: the caller's promise.
+        x[k] = unsafe { R::read(inputs[k].add(i)) };
+        k += 1;
+    }
+    x
 }
 
 /// Runs whole registers, then once a full register with copies of the rest.
@@ -219,19 +257,41 @@ unsafe fn run<R: Io<T>, const I: usize, const O: usize, const ROOM: usize, T: Co
     let arrays = outputs;
     let mut end = whole;
     let mut rest = whole < n;
-    // One place calls `step`, so that it is compiled once.
+    // Apart, so that the compiler drops a slot that no one reads.
+    let (mut first, mut second) = ([MaybeUninit::<R::Pick>::uninit(); STRETCH], [MaybeUninit::<R::Pick>::uninit(); STRETCH]);
+    let mut stretch = 0;
+    // One place calls `step`, so that it is compiled once, and one where registers have notes.
     loop {
         let mut i = 0;
         while i < end {
-            let mut x = [R::set(0.0); I];
-            let mut k = 0;
-            while k < I {
-                // SAFETY: `i + R::N <= end`, of the caller's arrays or of the buffers.
-                x[k] = unsafe { R::read(inputs[k].add(i)) };
-                k += 1;
+            if R::AHEAD && i.is_multiple_of(STRETCH * R::N) {
+                stretch = i;
+                let stop = end.min(i + STRETCH * R::N);
+                let mut j = i;
+                while j < stop {
+                    // SAFETY: `j + R::N <= end`, of the caller's arrays or of the buffers.
+                    let mut x = unsafe { read::<R, I, T>(&inputs, j) };
+                    let k = (j - i) / R::N;
+                    // SAFETY: `k < STRETCH`
+                    let to = unsafe {
+                        [first.as_mut_ptr().add(k).cast(), second.as_mut_ptr().add(k).cast()]
+                    };
+                    x[0] = x[0].with_notes(Notes::Write(to));
+                    let _pieces_alone = f.step(x);
+                    j += R::N;
+                }
+            }
+            // SAFETY: `i + R::N <= end`, of the caller's arrays or of the buffers.
+            let mut x = unsafe { read::<R, I, T>(&inputs, i) };
+            if R::AHEAD {
+                let k = (i - stretch) / R::N;
+                // SAFETY: `k < STRETCH`
+                let from: [*const R::Pick; SLOTS] =
+                    unsafe { [first.as_ptr().add(k).cast(), second.as_ptr().add(k).cast()] };
+                x[0] = x[0].with_notes(Notes::Read(from));
             }
             let y = f.step(x);
-            k = 0;
+            let mut k = 0;
             while k < O {
                 // SAFETY: as above; a register is a multiple of 64 bytes, or not stored past the caches.
                 unsafe {

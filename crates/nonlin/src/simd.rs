@@ -18,12 +18,14 @@
 #![allow(unsafe_code)]
 
 use crate::math::table::Four;
+use ahead::Notes;
 use core::ops::{Add, Div, Mul, Neg, Sub};
 
 #[cfg(target_arch = "aarch64")]
 pub(crate) mod neon;
 #[cfg_attr(any(target_arch = "x86_64", target_arch = "aarch64"), allow(dead_code))]
 pub(crate) mod scalar;
+pub(crate) mod ahead;
 pub(crate) mod twice;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod x86;
@@ -168,8 +170,25 @@ pub trait Lanes32: Lanes<Elem = f32> {
     fn widen(self) -> (Self::Wide, Self::Wide);
     /// What picks coefficients, in the form that the level needs.
     type Pick: Copy;
-    /// Picks the piece that the last five bits of the representation say.
-    fn pick(self) -> Self::Pick;
+    /// Whether a loop should go over a stretch of registers ahead, for their pieces: see `ahead`.
+    const AHEAD: bool = false;
+    /// The same register with notes on its pieces, which those without `AHEAD` have no use for.
+    #[inline(always)]
+    fn with_notes(self, _notes: Notes<Self::Pick>) -> Self {
+        self
+    }
+    /// Picks the piece that the last five bits of the representation say. Where a kernel reads
+    /// tables at different pieces, each has a `slot` of its own.
+    fn pick(self, slot: usize) -> Self::Pick;
+    /// Writes what `pick` gives to memory.
+    ///
+    /// # Safety
+    /// `to` must be valid for writing.
+    #[inline(always)]
+    unsafe fn note(self, to: *mut Self::Pick) {
+        // SAFETY: the caller's promise.
+        unsafe { to.write(self.pick(0)) }
+    }
     /// Four coefficients of the piece. Asking again costs nothing, nor does what is not used.
     fn four(pick: Self::Pick, four: &Four) -> [Self; 4];
     /// The elements of `row` that the last four bits of the representation say.

@@ -88,7 +88,7 @@ fn times<V: Lanes32>((m, q): (V, V), (b, b_lo): (V, V)) -> (V, V) {
 #[inline(always)]
 pub(crate) fn exp_m1<V: Lanes32>(x: V) -> V {
     let x = x.max(V::splat(-18.0));
-    let (h, l) = EXPM1.at(-x);
+    let (h, l) = EXPM1.at(-x, 0);
     x.mul_add(h, x * l)
 }
 
@@ -153,14 +153,14 @@ pub(crate) fn at<V: Lanes32>(x: V, p: Prim) -> Jet<Paired<V>> {
             // For x <= 0 alone: x times (1 - e^x) / -x.
             let e = sum(exp(-x, zero));
             let x = x.max(V::splat(-18.0));
-            let (h, l) = EXPM1.at(-x);
+            let (h, l) = EXPM1.at(-x, 0);
             let (v, v_lo) = two_prod(x, h);
             jet((v, x.mul_add(l, v_lo)), e, e.0)
         }
         Prim::Sigmoid => {
             let t = x.abs();
             let positive = x.gt(zero);
-            let tail = SIGMOID.at(t.min(V::splat(NEAR)));
+            let tail = SIGMOID.at(t.min(V::splat(NEAR)), 0);
             let (mut v, mut v_lo) = reflect(positive, tail);
             // s (1 - s), from the tail alone.
             let a = one - tail.0;
@@ -184,12 +184,12 @@ pub(crate) fn at<V: Lanes32>(x: V, p: Prim) -> Jet<Paired<V>> {
             // x times tanh(x) / x, up to where it is 1.
             let end = V::splat(9.02);
             let c = x.min(end).max(-end);
-            let (h, l) = TANH.at(c.abs());
+            let (h, l) = TANH.at(c.abs(), 0);
             // The sum of two zeros may have lost the sign.
             let v = c.mul_add(h, c * l).copysign(c);
             let t = x.abs();
             let edge = V::splat(9.3);
-            let (mut d, mut d_lo) = TANH_SLOPE.at(t.min(edge));
+            let (mut d, mut d_lo) = TANH_SLOPE.at(t.min(edge), 1);
             let far = t.gt(edge);
             if V::any(far) {
                 core::hint::cold_path();
@@ -204,7 +204,7 @@ pub(crate) fn at<V: Lanes32>(x: V, p: Prim) -> Jet<Paired<V>> {
         Prim::Softplus => {
             // For x <= 0 alone.
             let t = -x;
-            let (mut v, mut v_lo) = SOFTPLUS.at(t.min(V::splat(NEAR)));
+            let (mut v, mut v_lo) = SOFTPLUS.at(t.min(V::splat(NEAR)), 0);
             let far = t.gt(V::splat(NEAR));
             if V::any(far) {
                 core::hint::cold_path();
@@ -220,8 +220,8 @@ pub(crate) fn at<V: Lanes32>(x: V, p: Prim) -> Jet<Paired<V>> {
         Prim::TanhSoftplus => {
             let (low, high) = (V::splat(-8.9), V::splat(9.5));
             let c = x.max(low).min(high);
-            let (mut v, mut v_lo) = TANH_SOFTPLUS.exact(c);
-            let (mut d, mut d_lo) = TANH_SOFTPLUS_SLOPE.exact(c);
+            let (mut v, mut v_lo) = TANH_SOFTPLUS.exact(c, 0);
+            let (mut d, mut d_lo) = TANH_SOFTPLUS_SLOPE.exact(c, 0);
             let open = x.gt(high);
             d = V::select(open, zero, d);
             d_lo = V::select(open, zero, d_lo);
@@ -244,7 +244,7 @@ pub(crate) fn at<V: Lanes32>(x: V, p: Prim) -> Jet<Paired<V>> {
             // e^(-t^2/2) times the tail over it, up to where its square is a normal number.
             let t = x.abs().min(V::splat(13.1));
             let e = gauss(t);
-            let (q, q_lo) = times(e, MILLS.at(t));
+            let (q, q_lo) = times(e, MILLS.at(t, 0));
             let positive = x.gt(zero);
             let v = one - q;
             let v_lo = ((one - v) - q) - q_lo;
@@ -270,7 +270,7 @@ pub(crate) fn sigmoid<V: Lanes32>(x: V, lo: V) -> Jet<Paired<V>> {
     let t_lo = lo * one.copysign(x);
     let e = exp(t.min(V::splat(LAST)), t_lo);
     let end = V::splat(17.7);
-    let (s, s_lo) = LOGISTIC.at(t.min(end));
+    let (s, s_lo) = LOGISTIC.at(t.min(end), 1);
     // Where the table ends it is 1.
     let s_lo = V::select(t.gt(end), zero, s_lo);
     let whole = s + s_lo;

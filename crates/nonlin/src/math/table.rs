@@ -132,11 +132,11 @@ impl<const N: usize, const G: usize> Table<N, G> {
 
     /// Base and rest at `t`, which must lie within the table; NaN for NaN.
     #[inline(always)]
-    pub(crate) fn at<V: Lanes32>(&self, t: V) -> (V, V) {
+    pub(crate) fn at<V: Lanes32>(&self, t: V, slot: usize) -> (V, V) {
         let u = piece(t, self.step);
         let k = u - V::splat(ROUND);
         let r = k.mul_add(V::splat(-self.step), t); // exact
-        let pick = u.pick();
+        let pick = u.pick(slot);
         let [base, ..] = V::four(pick, &self.fours[0]);
         (base, horner(pick, r, &self.fours, 1, N))
     }
@@ -150,8 +150,8 @@ impl<const N: usize, const G: usize> Centred<N, G> {
 
     /// Base and rest at `t`, which must lie within the table; NaN for NaN.
     #[inline(always)]
-    pub(crate) fn at<V: Lanes32>(&self, t: V) -> (V, V) {
-        let pick = piece(t, self.step).pick();
+    pub(crate) fn at<V: Lanes32>(&self, t: V, slot: usize) -> (V, V) {
+        let pick = piece(t, self.step).pick(slot);
         let [centre, base, ..] = V::four(pick, &self.fours[0]);
         let r = t - centre;
         (base, r * horner(pick, r, &self.fours, 2, N + 1))
@@ -159,8 +159,8 @@ impl<const N: usize, const G: usize> Centred<N, G> {
 
     /// The same with the linear term in the first of the two numbers: for wide pieces.
     #[inline(always)]
-    pub(crate) fn exact<V: Lanes32>(&self, t: V) -> (V, V) {
-        let pick = piece(t, self.step).pick();
+    pub(crate) fn exact<V: Lanes32>(&self, t: V, slot: usize) -> (V, V) {
+        let pick = piece(t, self.step).pick(slot);
         let [centre, base, c, _] = V::four(pick, &self.fours[0]);
         let r = t - centre;
         let p = r * c;
@@ -178,8 +178,8 @@ impl<const N: usize, const G: usize> Octaves<N, G> {
 
     /// Base and rest at `t`, which must lie within the table; NaN for NaN.
     #[inline(always)]
-    pub(crate) fn at<V: Lanes32>(&self, t: V) -> (V, V) {
-        let pick = (t + V::splat(1.0)).octave().pick();
+    pub(crate) fn at<V: Lanes32>(&self, t: V, slot: usize) -> (V, V) {
+        let pick = (t + V::splat(1.0)).octave().pick(slot);
         let [centre, base, ..] = V::four(pick, &self.fours[0]);
         (base, horner(pick, t - centre, &self.fours, 2, N + 1))
     }

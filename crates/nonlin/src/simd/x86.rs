@@ -1,4 +1,5 @@
 //! SSE2 (every x86-64 processor), AVX2 with FMA, and AVX-512 (F, DQ, VL, BW).
+use super::ahead::Ahead;
 use super::twice::Twice;
 use super::{Lanes, Lanes32, Lanes64, Simd, operators};
 use crate::math::table::Four;
@@ -21,7 +22,7 @@ impl Simd for Sse2 {
 impl Simd for Avx2 {
     type F64 = F64x4;
     type F32 = F32x8;
-    type Block32 = F32x8;
+    type Block32 = Ahead<F32x8>;
     type Block64 = F64x4;
     #[cfg(feature = "half")]
     #[inline(always)]
@@ -358,9 +359,15 @@ register64!(F64x8,
     sixteenths: |v, t| _mm512_castsi512_pd(_mm512_add_epi64(
         _mm512_castpd_si512(v), _mm512_slli_epi64::<48>(_mm512_castpd_si512(t)))));
 
-/// Where eight numbers are taken out of a register.
-#[repr(align(32))]
-struct Bytes([u32; 8]);
+/// Where in a table, in bytes, the pieces are that the lanes say.
+#[inline(always)]
+unsafe fn places(v: __m256) -> __m256i {
+    // SAFETY: the caller's promise that the processor has AVX2.
+    unsafe {
+        let shifted = _mm256_slli_epi32::<4>(_mm256_castps_si256(v));
+        _mm256_and_si256(shifted, _mm256_set1_epi32(31 * 16))
+    }
+}
 
 /// The coefficients of two pieces, given in bytes from the start of the table.
 #[inline(always)]
@@ -395,7 +402,7 @@ const fn words(half: u16) -> [u16; 32] {
 /// if `lower | (upper & 1)` is more than `0x8000`.
 macro_rules! register32 {
     ($t:ident, $wide:ident, widen: |$wv:ident| $widen:expr, narrow: |$nl:ident, $nh:ident| $narrow:expr,
-     pick: $pick:ty, |$kv:ident| $picked:expr, four: |$fp:ident, $ft:ident| $four:expr, short: |$hv:ident, $ht:ident| $short:expr,
+     pick: $pick:ty, |$kv:ident| $picked:expr, $(note: |$nv:ident, $nt:ident| $note:expr,)? four: |$fp:ident, $ft:ident| $four:expr, short: |$hv:ident, $ht:ident| $short:expr,
      octave: |$ov:ident| $octave:expr, shifted: |$sv:ident, $st:ident| $shifted:expr
      $(, load_bf16: |$lb:ident| $load_bf16:expr, store_bf16: |$pb:ident, $eb:ident, $ob:ident| $store_bf16:expr,
      load_f16: |$lh:ident| $load_f16:expr, store_f16: |$ph:ident, $vh:ident| $store_f16:expr)?
@@ -412,11 +419,19 @@ macro_rules! register32 {
             }
             #[inline(always)]
             #[allow(unused_unsafe, reason = "SSE2 has no such instruction")]
-            fn pick(self) -> $pick {
+            fn pick(self, _slot: usize) -> $pick {
                 let $kv = self.0;
                 // SAFETY: as in `register!`.
                 unsafe { $picked }
             }
+            $(
+                #[inline(always)]
+                unsafe fn note(self, to: *mut $pick) {
+                    let ($nv, $nt) = (self.0, to);
+                    // SAFETY: the caller's promise, and as in `register!`.
+                    unsafe { $note }
+                }
+            )?
             #[inline(always)]
             #[allow(unused_unsafe, reason = "SSE2 has no such instruction")]
             fn four(pick: $pick, four: &Four) -> [Self; 4] {
@@ -535,13 +550,14 @@ register32!(F32x8, F64x4,
     widen: |v| (_mm256_cvtps_pd(_mm256_castps256_ps128(v)), _mm256_cvtps_pd(_mm256_extractf128_ps::<1>(v))),
     narrow: |lo, hi| _mm256_insertf128_ps::<1>(_mm256_castps128_ps256(_mm256_cvtpd_ps(lo)), _mm256_cvtpd_ps(hi)),
     pick: [u32; 8], |v| {
-        let i = _mm256_and_si256(_mm256_slli_epi32::<4>(_mm256_castps_si256(v)), _mm256_set1_epi32(31 * 16));
+        let i = places(v);
         let (lo, hi) = (_mm256_castsi256_si128(i), _mm256_extracti128_si256::<1>(i));
         let (a, b) = (_mm_cvtsi128_si64(lo) as u64, _mm_extract_epi64::<1>(lo) as u64);
         let (c, d) = (_mm_cvtsi128_si64(hi) as u64, _mm_extract_epi64::<1>(hi) as u64);
         let pick = [a as u32, (a >> 32) as u32, b as u32, (b >> 32) as u32, c as u32, (c >> 32) as u32, d as u32, (d >> 32) as u32];
         pick
     },
+    note: |v, to| _mm256_storeu_si256(to.cast(), places(v)),
     four: |p, four| {
         let t = &four.by_piece;
         // Lanes l and l + 4, each with its four coefficients.
