@@ -258,49 +258,51 @@ unsafe fn run<R: Io<T>, const I: usize, const O: usize, const ROOM: usize, T: Co
     let mut end = whole;
     let mut rest = whole < n;
     // Apart, so that the compiler drops a slot that no one reads.
-    let (mut first, mut second) = ([MaybeUninit::<R::Pick>::uninit(); STRETCH], [MaybeUninit::<R::Pick>::uninit(); STRETCH]);
-    let mut stretch = 0;
+    let (mut first, mut second) =
+        ([MaybeUninit::<R::Pick>::uninit(); STRETCH], [MaybeUninit::<R::Pick>::uninit(); STRETCH]);
     // One place calls `step`, so that it is compiled once, and one where registers have notes.
     loop {
         let mut i = 0;
         while i < end {
-            if R::AHEAD && i.is_multiple_of(STRETCH * R::N) {
-                stretch = i;
-                let stop = end.min(i + STRETCH * R::N);
-                let mut j = i;
-                while j < stop {
-                    // SAFETY: `j + R::N <= end`, of the caller's arrays or of the buffers.
-                    let mut x = unsafe { read::<R, I, T>(&inputs, j) };
-                    let k = (j - i) / R::N;
+            let start = i;
+            let stop = if R::AHEAD { end.min(i + STRETCH * R::N) } else { end };
+            if R::AHEAD {
+                while i < stop {
+                    // SAFETY: `i + R::N <= end`, of the caller's arrays or of the buffers.
+                    let mut x = unsafe { read::<R, I, T>(&inputs, i) };
+                    let k = (i - start) / R::N;
                     // SAFETY: `k < STRETCH`
                     let to = unsafe {
                         [first.as_mut_ptr().add(k).cast(), second.as_mut_ptr().add(k).cast()]
                     };
                     x[0] = x[0].with_notes(Notes::Write(to));
-                    let _pieces_alone = f.step(x);
-                    j += R::N;
+                    let _only_the_notes_count = f.step(x);
+                    i += R::N;
                 }
+                i = start;
             }
-            // SAFETY: `i + R::N <= end`, of the caller's arrays or of the buffers.
-            let mut x = unsafe { read::<R, I, T>(&inputs, i) };
-            if R::AHEAD {
-                let k = (i - stretch) / R::N;
-                // SAFETY: `k < STRETCH`
-                let from: [*const R::Pick; SLOTS] =
-                    unsafe { [first.as_ptr().add(k).cast(), second.as_ptr().add(k).cast()] };
-                x[0] = x[0].with_notes(Notes::Read(from));
-            }
-            let y = f.step(x);
-            let mut k = 0;
-            while k < O {
-                // SAFETY: as above; a register is a multiple of 64 bytes, or not stored past the caches.
-                unsafe {
-                    let to = outputs[k].add(i);
-                    if past { y[k].write_past(to) } else { y[k].write(to) }
+            while i < stop {
+                // SAFETY: `i + R::N <= end`, of the caller's arrays or of the buffers.
+                let mut x = unsafe { read::<R, I, T>(&inputs, i) };
+                if R::AHEAD {
+                    let k = (i - start) / R::N;
+                    // SAFETY: `k < STRETCH`
+                    let from: [*const R::Pick; SLOTS] =
+                        unsafe { [first.as_ptr().add(k).cast(), second.as_ptr().add(k).cast()] };
+                    x[0] = x[0].with_notes(Notes::Read(from));
                 }
-                k += 1;
+                let y = f.step(x);
+                let mut k = 0;
+                while k < O {
+                    // SAFETY: as above; a register is a multiple of 64 bytes, or not stored past the caches.
+                    unsafe {
+                        let to = outputs[k].add(i);
+                        if past { y[k].write_past(to) } else { y[k].write(to) }
+                    }
+                    k += 1;
+                }
+                i += R::N;
             }
-            i += R::N;
         }
         if past {
             crate::stream::fence();

@@ -21,11 +21,11 @@ use crate::math::table::Four;
 use ahead::Notes;
 use core::ops::{Add, Div, Mul, Neg, Sub};
 
+pub(crate) mod ahead;
 #[cfg(target_arch = "aarch64")]
 pub(crate) mod neon;
 #[cfg_attr(any(target_arch = "x86_64", target_arch = "aarch64"), allow(dead_code))]
 pub(crate) mod scalar;
-pub(crate) mod ahead;
 pub(crate) mod twice;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod x86;
