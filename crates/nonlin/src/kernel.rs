@@ -198,7 +198,13 @@ struct Two<R>([R; 2]);
 #[cfg(feature = "half")]
 impl<R: Register> Register for Two<R> {
     const N: usize = 2 * R::N;
-    type Pick = ();
+    type Pick = [R::Pick; 2];
+    const AHEAD: bool = R::AHEAD;
+    #[inline(always)]
+    fn with_notes(self, notes: Notes<Self::Pick>) -> Self {
+        let [a, b] = self.0;
+        Two([a.with_notes(notes.of_half(0)), b.with_notes(notes.of_half(1))])
+    }
     #[inline(always)]
     fn set(v: f64) -> Self {
         Two([R::set(v); 2])
@@ -885,6 +891,18 @@ mod half_kernels {
     #[derive(Clone, Copy)]
     struct Twice<F>(F);
 
+    /// The first (0) or the second (1) registers.
+    #[inline(always)]
+    fn part<R: Register, const I: usize>(x: &[Two<R>; I], half: usize) -> [R; I] {
+        let mut part = [R::set(0.0); I];
+        let mut k = 0;
+        while k < I {
+            part[k] = x[k].0[half];
+            k += 1;
+        }
+        part
+    }
+
     impl<R: Register, F, const I: usize, const O: usize> Step<Two<R>, I, O> for Twice<F>
     where
         F: Step<R, I, O>,
@@ -892,21 +910,13 @@ mod half_kernels {
         #[inline(always)]
         fn step(self, x: [Two<R>; I]) -> [Two<R>; O] {
             let mut y = [Two::set(0.0); O];
-            let mut half = 0;
-            while half < 2 {
-                let mut part = [R::set(0.0); I];
-                let mut k = 0;
-                while k < I {
-                    part[k] = x[k].0[half];
-                    k += 1;
-                }
-                let part = self.0.step(part);
-                k = 0;
-                while k < O {
-                    y[k].0[half] = part[k];
-                    k += 1;
-                }
-                half += 1;
+            // Written out: as a loop it would stay one where a step is long, and notes a choice.
+            let first = self.0.step(part(&x, 0));
+            let second = self.0.step(part(&x, 1));
+            let mut k = 0;
+            while k < O {
+                y[k] = Two([first[k], second[k]]);
+                k += 1;
             }
             y
         }
@@ -929,6 +939,9 @@ mod half_kernels {
         #[inline(always)]
         fn step(self, x: [Paired<V>; I]) -> [Paired<V>; O] {
             let mut y = self.fast.step(x);
+            if x[0].0.only_notes() {
+                return y; // without a call that the compiler could not drop
+            }
             let Some(outside) = outside(x[0].0, self.low, self.high) else { return y };
             if V::any(outside) {
                 core::hint::cold_path();
@@ -1010,7 +1023,7 @@ mod half_kernels {
                 let step = WithinOr { fast: $paired, kernel: $kernel, low, high };
                 // SAFETY: the caller's promise.
                 unsafe {
-                    run::<Two<Paired<$S::F32>>, $i, $o, { 2 * WIDEST }, $H>(
+                    run::<Two<Paired<$S::Half32>>, $i, $o, { 2 * WIDEST }, $H>(
                         $x,
                         $y,
                         $n,

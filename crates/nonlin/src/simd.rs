@@ -177,6 +177,11 @@ pub trait Lanes32: Lanes<Elem = f32> {
     fn with_notes(self, _notes: Notes<Self::Pick>) -> Self {
         self
     }
+    /// Whether a kernel runs for these notes alone.
+    #[inline(always)]
+    fn only_notes(self) -> bool {
+        false
+    }
     /// Picks the piece that the last five bits of the representation say. Where a kernel reads
     /// tables at different pieces, each has a `slot` of its own.
     fn pick(self, slot: usize) -> Self::Pick;
@@ -312,6 +317,8 @@ pub trait Simd: 'static {
     type Block32: Lanes32;
     /// The same for f64.
     type Block64: Lanes64;
+    /// What such loops over half types take two of at a time.
+    type Half32: Lanes32;
     /// Widens `n` numbers.
     ///
     /// # Safety

@@ -35,6 +35,23 @@ impl<P: Copy> Notes<P> {
     }
 }
 
+#[cfg(feature = "half")]
+impl<P> Notes<[P; 2]> {
+    /// Those of the first (0) or the second (1) of two registers.
+    #[inline(always)]
+    pub(crate) fn of_half(self, half: usize) -> Notes<P> {
+        match self {
+            Notes::Absent => Notes::Absent,
+            Notes::Write([a, b]) => {
+                Notes::Write([a.cast::<P>().wrapping_add(half), b.cast::<P>().wrapping_add(half)])
+            }
+            Notes::Read([a, b]) => {
+                Notes::Read([a.cast::<P>().wrapping_add(half), b.cast::<P>().wrapping_add(half)])
+            }
+        }
+    }
+}
+
 /// A register and the notes on the number it was computed from.
 #[derive(Clone, Copy)]
 pub struct Ahead<V: Lanes32>(V, Notes<V::Pick>);
@@ -133,6 +150,10 @@ impl<V: Lanes32> Lanes32 for Ahead<V> {
     #[inline(always)]
     fn with_notes(self, notes: Notes<V::Pick>) -> Self {
         Ahead(self.0, notes)
+    }
+    #[inline(always)]
+    fn only_notes(self) -> bool {
+        matches!(self.1, Notes::Write(_))
     }
     #[inline(always)]
     fn pick(self, slot: usize) -> V::Pick {

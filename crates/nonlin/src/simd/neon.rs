@@ -13,6 +13,7 @@ impl Simd for Neon {
     type F32 = F32x4;
     type Block32 = F32x4;
     type Block64 = F64x2;
+    type Half32 = F32x4;
 }
 
 /// One register type: its name, intrinsic types, element, lanes and intrinsics.

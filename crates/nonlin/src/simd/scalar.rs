@@ -12,6 +12,7 @@ impl Simd for Scalar {
     type F32 = F32x2;
     type Block32 = F32x2;
     type Block64 = f64;
+    type Half32 = F32x2;
 }
 
 impl Lanes for f64 {

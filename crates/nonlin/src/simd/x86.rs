@@ -18,12 +18,14 @@ impl Simd for Sse2 {
     type F32 = F32x4;
     type Block32 = F32x4;
     type Block64 = F64x2;
+    type Half32 = F32x4;
 }
 impl Simd for Avx2 {
     type F64 = F64x4;
     type F32 = F32x8;
     type Block32 = Ahead<F32x8>;
     type Block64 = F64x4;
+    type Half32 = Ahead<F32x8>;
     #[cfg(feature = "half")]
     #[inline(always)]
     unsafe fn widen_f16(from: *const half::f16, to: *mut f32, n: usize) {
@@ -42,6 +44,7 @@ impl Simd for Avx512 {
     type F32 = F32x16;
     type Block32 = Twice<F32x16>;
     type Block64 = Twice<F64x8>;
+    type Half32 = F32x16;
     #[cfg(feature = "half")]
     #[inline(always)]
     unsafe fn widen_f16(from: *const half::f16, to: *mut f32, n: usize) {
@@ -554,8 +557,9 @@ register32!(F32x8, F64x4,
         let (lo, hi) = (_mm256_castsi256_si128(i), _mm256_extracti128_si256::<1>(i));
         let (a, b) = (_mm_cvtsi128_si64(lo) as u64, _mm_extract_epi64::<1>(lo) as u64);
         let (c, d) = (_mm_cvtsi128_si64(hi) as u64, _mm_extract_epi64::<1>(hi) as u64);
-        let pick = [a as u32, (a >> 32) as u32, b as u32, (b >> 32) as u32, c as u32, (c >> 32) as u32, d as u32, (d >> 32) as u32];
-        pick
+        let halves = |v: u64| (v as u32, (v >> 32) as u32);
+        let ((a, b), (c, d), (e, f), (g, h)) = (halves(a), halves(b), halves(c), halves(d));
+        [a, b, c, d, e, f, g, h]
     },
     note: |v, to| _mm256_storeu_si256(to.cast(), places(v)),
     four: |p, four| {
