@@ -88,6 +88,19 @@ impl Prim {
     }
 }
 
+/// The gate of a function `x * gate(x)` for which a number type may have tables of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gating {
+    /// SiLU's.
+    Sigmoid,
+    /// Mish's.
+    TanhSoftplus,
+    /// GELU's.
+    Cdf,
+    /// That of GELU by tanh: the sigmoid of `2 sqrt(2/pi) (x + 0.044715 x^3)`.
+    CubicSigmoid,
+}
+
 /// A primitive's value and its first two derivatives, `2^k` times what the fields say.
 ///
 /// The power of two is applied last ([`Real::scale2`]), so that `x * sigmoid(x)` keeps all
@@ -266,19 +279,6 @@ pub trait Real:
     fn quick_two_sum(self, o: Self) -> (Self, Self) {
         self.two_sum(o)
     }
-    /// `self * a + b` as a sum and the part of it that was rounded off; where the difference of the
-    /// sum and `b` is not a number of this type, that part is not exact.
-    #[inline(always)]
-    fn two_mul_add(self, a: Self, b: Self) -> (Self, Self) {
-        let (p, p_lo) = self.two_prod(a);
-        let (s, s_lo) = p.two_sum(b);
-        (s, s_lo + p_lo)
-    }
-    /// A constant as a sum of two numbers, of which the first may have fewer bits.
-    #[inline(always)]
-    fn constant_parts(self, c: (f64, f64)) -> (Self, Self) {
-        (self.constant(c), self.constant_rest(c))
-    }
     /// What `constant` leaves out, where it has room for the first part only.
     #[inline(always)]
     fn constant_rest(self, _c: (f64, f64)) -> Self {
@@ -333,10 +333,16 @@ pub trait Real:
         factor.scaled(j.v, j.v_lo, j.k)
     }
 
-    /// The sigmoid at `self + lo`, where `self` often lies far out in the tail.
+    /// The gate at `self`, without derivatives, if this type has it in a table.
     #[inline(always)]
-    fn steep_sigmoid(self, lo: Self) -> Jet<Self> {
-        self.jet_at(lo, Prim::Sigmoid)
+    fn tabled_gate(self, _gate: Gating) -> Option<Jet<Self>> {
+        None
+    }
+    /// The slope of `self * gate(self)`, rounded, if this type has it in a table. A definition asks
+    /// before it composes the slope of gate and derivative.
+    #[inline(always)]
+    fn tabled_slope(self, _gate: Gating) -> Option<Self> {
+        None
     }
     /// The primitive `p` with its derivatives.
     #[inline(always)]

@@ -40,6 +40,9 @@ impl Elementwise for Gelu {
 
     #[inline(always)]
     fn slope<T: Real>(x: T, _: Params<T>) -> T {
+        if let Some(slope) = x.tabled_slope(Gating::Cdf) {
+            return slope;
+        }
         x.gated_slope(x.jet(Prim::Cdf))
     }
 }

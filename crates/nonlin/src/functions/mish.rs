@@ -39,6 +39,9 @@ impl Elementwise for Mish {
 
     #[inline(always)]
     fn slope<T: Real>(x: T, _: Params<T>) -> T {
+        if let Some(slope) = x.tabled_slope(Gating::TanhSoftplus) {
+            return slope;
+        }
         x.gated_slope(x.jet(Prim::TanhSoftplus))
     }
 }

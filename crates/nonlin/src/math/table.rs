@@ -41,6 +41,13 @@ pub struct Octaves<const N: usize> {
     pub(crate) rest: [Row; N],
 }
 
+/// A polynomial in the distance from the middle of a piece, and nothing else. Its last rounding is
+/// of the whole and not of what is beyond a base: good enough for slopes.
+pub struct Poly<const N: usize> {
+    pub(crate) step: f32,
+    pub(crate) rest: [Row; N],
+}
+
 /// Adding this rounds a number to an integer, which then stands in the low bits of the sum.
 const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23
 
@@ -62,14 +69,29 @@ fn horner<V: Lanes32>(u: V, r: V, c: &[Row]) -> V {
     y
 }
 
+/// The piece of `t`, and how far `t` is from its middle.
+#[inline(always)]
+fn place<V: Lanes32>(t: V, step: f32) -> (V, V) {
+    let u = piece(t, step);
+    let k = u - V::splat(ROUND);
+    (u, k.mul_add(V::splat(-step), t)) // exact
+}
+
 impl<const N: usize> Table<N> {
     /// Base and rest at `t`, which must lie within the table; NaN for NaN.
     #[inline(always)]
     pub(crate) fn at<V: Lanes32>(&self, t: V) -> (V, V) {
-        let u = piece(t, self.step);
-        let k = u - V::splat(ROUND);
-        let r = k.mul_add(V::splat(-self.step), t); // exact
+        let (u, r) = place(t, self.step);
         (u.lookup(&self.base.0), horner(u, r, &self.rest))
+    }
+}
+
+impl<const N: usize> Poly<N> {
+    /// The function at `t`, which must lie within the table; NaN for NaN.
+    #[inline(always)]
+    pub(crate) fn at<V: Lanes32>(&self, t: V) -> V {
+        let (u, r) = place(t, self.step);
+        horner(u, r, &self.rest)
     }
 }
 

@@ -1,6 +1,6 @@
 //! f32 registers whose primitives come with what rounding them lost.
 
-use super::{Jet, Prim, Real};
+use super::{Gating, Jet, Prim, Real};
 use crate::math::paired;
 use crate::simd::Lanes32;
 use core::ops::{Add, Div, Mul, Neg, Sub};
@@ -35,15 +35,24 @@ impl<V: Lanes32> Real for Paired<V> {
     fn finite(self) -> Self {
         self
     }
-    /// Without the correction: at default parameters an argument is a number of this type, and where
-    /// it is not, [`Real::steep_sigmoid`] is.
+    /// Without the correction: at default parameters an argument is a number of this type.
     #[inline(always)]
     fn jet_at(self, _lo: Self, p: Prim) -> Jet<Self> {
         paired::at(self.0, p)
     }
     #[inline(always)]
-    fn steep_sigmoid(self, lo: Self) -> Jet<Self> {
-        paired::sigmoid(self.0, lo.0)
+    fn tabled_gate(self, gate: Gating) -> Option<Jet<Self>> {
+        // The others are primitives.
+        if gate != Gating::CubicSigmoid {
+            return None;
+        }
+        let (v, v_lo) = paired::cubic_gate(self.0);
+        let v = Paired(v);
+        Some(Jet { v_lo: Paired(v_lo), ..Jet::new(v, v, v) })
+    }
+    #[inline(always)]
+    fn tabled_slope(self, gate: Gating) -> Option<Self> {
+        Some(Paired(paired::gated_slope(self.0, gate)))
     }
     /// From the distance to where it passes through 0, which is exact nearby.
     #[inline(always)]
@@ -69,17 +78,6 @@ impl<V: Lanes32> Real for Paired<V> {
     #[inline(always)]
     fn sign(self) -> Self {
         Paired(V::splat(1.0).copysign(self.0 + V::splat(0.0)))
-    }
-    /// The first of 12 bits, so that sums and products with it leave room.
-    #[inline(always)]
-    fn constant_parts(self, c: (f64, f64)) -> (Self, Self) {
-        let short = f32::from_bits((c.0 as f32).to_bits() & !0xFFF);
-        (Paired(V::splat(short)), self.lit(c.0 - f64::from(short) + c.1))
-    }
-    #[inline(always)]
-    fn two_mul_add(self, a: Self, b: Self) -> (Self, Self) {
-        let s = self.0.mul_add(a.0, b.0);
-        (Paired(s), Paired(self.0.mul_add(a.0, b.0 - s)))
     }
     #[inline(always)]
     fn two_prod(self, o: Self) -> (Self, Self) {
