@@ -241,7 +241,7 @@ def tables():
     yield Poly("SILU_SLOPE", silu_slope, "0.375", 5)
     yield Centred("EXPM1", expm1_ratio, "0.578125", 5)
     yield Centred("SOFTPLUS", softplus_tail, "0.375", 5)
-    yield Leaning("TANH_SOFTPLUS", tanh_softplus, "0.578125", 7, first=-15)
+    yield Leaning("TANH_SOFTPLUS", tanh_softplus, "0.578125", 6, first=-15)
     yield Poly("MISH_SLOPE", mish_slope, "0.625", 7, first=-14)
     yield Octaves("MILLS", mills, 5, bits(12))
     yield Octaves("GELU_SLOPE", gelu_slope, 5, bits(12))
