@@ -11,6 +11,8 @@ use crate::activation::{Elementwise, Gated, MAX_PARAMS, Params, Route};
 use crate::halves::Half;
 use crate::level::{PerLevel, per_level};
 use crate::real::{Dual, Full, Narrow, Paired, Real, Single};
+#[cfg(feature = "half")]
+use crate::simd::twice::Twice;
 use crate::simd::{Lanes, Lanes32, Lanes64, Simd};
 use core::marker::PhantomData;
 
@@ -138,18 +140,18 @@ macro_rules! io32 {
         }
 
         #[cfg(feature = "half")]
-        impl<V: Lanes32, H: Half> Io<H> for Two<$t<V>> {
+        impl<V: Lanes32, H: Half> Io<H> for $t<Twice<V>> {
             #[inline(always)]
             unsafe fn read(p: *const H) -> Self {
                 // SAFETY: the caller's promise.
                 let [a, b] = unsafe { H::load(p) };
-                Two([$t(a), $t(b)])
+                $t(Twice(a, b))
             }
             #[inline(always)]
             unsafe fn write(self, p: *mut H) {
-                let [a, b] = self.0;
+                let Twice(a, b) = self.0;
                 // SAFETY: the caller's promise.
-                unsafe { H::store([a.0, b.0], p) }
+                unsafe { H::store([a, b], p) }
             }
             #[inline(always)]
             unsafe fn copy_in(from: *const H, to: *mut H, n: usize) {
@@ -171,20 +173,6 @@ io32!(Paired);
 
 /// The widest register: the room a tail needs.
 const WIDEST: usize = 32;
-
-/// Two registers of f32, as many numbers of a half type as fill one.
-#[cfg(feature = "half")]
-#[derive(Clone, Copy)]
-struct Two<R>([R; 2]);
-
-#[cfg(feature = "half")]
-impl<R: Register> Register for Two<R> {
-    const N: usize = 2 * R::N;
-    #[inline(always)]
-    fn set(v: f64) -> Self {
-        Two([R::set(v); 2])
-    }
-}
 
 /// A register in memory within one line of the cache.
 #[repr(align(64))]
@@ -819,37 +807,6 @@ mod half_kernels {
         }
     }
 
-    /// A step for each of two registers.
-    #[derive(Clone, Copy)]
-    struct Twice<F>(F);
-
-    impl<R: Register, F, const I: usize, const O: usize> Step<Two<R>, I, O> for Twice<F>
-    where
-        F: Step<R, I, O>,
-    {
-        #[inline(always)]
-        fn step(self, x: [Two<R>; I]) -> [Two<R>; O] {
-            let mut y = [Two::set(0.0); O];
-            let mut half = 0;
-            while half < 2 {
-                let mut part = [R::set(0.0); I];
-                let mut k = 0;
-                while k < I {
-                    part[k] = x[k].0[half];
-                    k += 1;
-                }
-                let part = self.0.step(part);
-                k = 0;
-                while k < O {
-                    y[k].0[half] = part[k];
-                    k += 1;
-                }
-                half += 1;
-            }
-            y
-        }
-    }
-
     /// `fast` if the register is between `low` and `high` (or NaN), else the kernel for f32.
     #[derive(Clone, Copy)]
     struct WithinOr<F, K> {
@@ -935,26 +892,14 @@ mod half_kernels {
             } else if const { is_single($route) } {
                 // SAFETY: the caller's promise.
                 unsafe {
-                    run::<Two<Single<$S::F32>>, $i, $o, { 2 * WIDEST }, $H>(
-                        $x,
-                        $y,
-                        $n,
-                        Twice($single),
-                        false,
-                    )
+                    run::<Single<Twice<$S::F32>>, $i, $o, WIDEST, $H>($x, $y, $n, $single, false)
                 }
             } else {
                 let (low, high) = const { $bounds($route) };
                 let step = WithinOr { fast: $paired, kernel: $kernel, low, high };
                 // SAFETY: the caller's promise.
                 unsafe {
-                    run::<Two<Paired<$S::F32>>, $i, $o, { 2 * WIDEST }, $H>(
-                        $x,
-                        $y,
-                        $n,
-                        Twice(step),
-                        false,
-                    )
+                    run::<Paired<Twice<$S::F32>>, $i, $o, WIDEST, $H>($x, $y, $n, step, false)
                 }
             }
         };
@@ -997,20 +942,12 @@ mod half_kernels {
         n: usize,
         p: P<'_>,
     ) {
-        let step = FromOutput::<B::A, Single<S::F32>>(spread(p), PhantomData);
+        let step = FromOutput::<B::A, Single<Twice<S::F32>>>(spread(p), PhantomData);
         if const { !S::F32::FUSED } {
             unreachable!("the baseline has no kernels of half types");
         }
         // SAFETY: the caller's promise.
-        unsafe {
-            run::<Two<Single<S::F32>>, 2, 1, { 2 * WIDEST }, B::H>(
-                [y, g],
-                [dx],
-                n,
-                Twice(step),
-                false,
-            )
-        }
+        unsafe { run::<Single<Twice<S::F32>>, 2, 1, WIDEST, B::H>([y, g], [dx], n, step, false) }
     }
 
     #[inline(always)]
