@@ -10,6 +10,8 @@ use crate::activation::{Elementwise, Gated, MAX_PARAMS, Params, Route};
 #[cfg(feature = "half")]
 use crate::halves::Half;
 use crate::level::{PerLevel, per_level};
+#[cfg(feature = "half")]
+use crate::real::Whole;
 use crate::real::{Dual, Full, Narrow, Paired, Real, Single};
 #[cfg(feature = "half")]
 use crate::simd::twice::Twice;
@@ -111,8 +113,27 @@ impl<V: Lanes64> Io<f64> for Full<V> {
     }
 }
 
+/// Registers of f32 behind a number type.
+#[cfg(feature = "half")]
+trait Over<V>: Register {
+    fn over(v: V) -> Self;
+    fn lanes(self) -> V;
+}
+
 macro_rules! io32 {
     ($t:ident) => {
+        #[cfg(feature = "half")]
+        impl<V: Lanes32> Over<V> for $t<V> {
+            #[inline(always)]
+            fn over(v: V) -> Self {
+                $t(v)
+            }
+            #[inline(always)]
+            fn lanes(self) -> V {
+                self.0
+            }
+        }
+
         impl<V: Lanes32> Register for $t<V> {
             const N: usize = V::N;
             #[inline(always)]
@@ -170,6 +191,8 @@ macro_rules! io32 {
 }
 io32!(Single);
 io32!(Paired);
+#[cfg(feature = "half")]
+io32!(Whole);
 
 /// The widest register: the room a tail needs.
 const WIDEST: usize = 32;
@@ -808,23 +831,32 @@ mod half_kernels {
     }
 
     /// `fast` if the register is between `low` and `high` (or NaN), else the kernel for f32.
-    #[derive(Clone, Copy)]
-    struct WithinOr<F, K> {
+    struct WithinOr<F, K, V> {
         fast: F,
         kernel: K,
         low: f32,
         high: f32,
+        lanes: PhantomData<V>,
     }
 
-    impl<V: Lanes32, F, K, const I: usize, const O: usize> Step<Paired<V>, I, O> for WithinOr<F, K>
+    impl<F: Copy, K: Copy, V> Clone for WithinOr<F, K, V> {
+        #[inline(always)]
+        fn clone(&self) -> Self {
+            *self
+        }
+    }
+    impl<F: Copy, K: Copy, V> Copy for WithinOr<F, K, V> {}
+
+    impl<V: Lanes32, R: Over<V>, F, K, const I: usize, const O: usize> Step<R, I, O>
+        for WithinOr<F, K, V>
     where
-        F: Step<Paired<V>, I, O>,
+        F: Step<R, I, O>,
         K: Call<I, O>,
     {
         #[inline(always)]
-        fn step(self, x: [Paired<V>; I]) -> [Paired<V>; O] {
+        fn step(self, x: [R; I]) -> [R; O] {
             let mut y = self.fast.step(x);
-            let Some(outside) = outside(x[0].0, self.low, self.high) else { return y };
+            let Some(outside) = outside(x[0].lanes(), self.low, self.high) else { return y };
             if V::any(outside) {
                 core::hint::cold_path();
                 let mut from = [[0.0f32; WIDEST]; I];
@@ -832,12 +864,12 @@ mod half_kernels {
                 // SAFETY: a register has at most `WIDEST` lanes; the level is this one.
                 unsafe {
                     for k in 0..I {
-                        x[k].0.store(from[k].as_mut_ptr());
+                        x[k].lanes().store(from[k].as_mut_ptr());
                     }
                     let from = from.each_ref().map(|a| a.as_ptr());
                     self.kernel.call(from, to.each_mut().map(|a| a.as_mut_ptr()), V::N);
                     for k in 0..O {
-                        y[k] = Paired(V::load(to[k].as_ptr()));
+                        y[k] = R::over(V::load(to[k].as_ptr()));
                     }
                 }
             }
@@ -883,26 +915,46 @@ mod half_kernels {
         }
     }
 
-    /// One body of a kernel: in `Single` registers, or in `Paired` ones within bounds.
+    /// Whether the slope of a definition needs low parts: it passes through zero as a difference, and
+    /// for the f16 numbers next to that a rounding in f32 is 0.04 units. No bf16 number is so near.
+    const fn cancels<A: Elementwise, H: Half>() -> bool {
+        H::DIGITS > 8 && !A::CLAIMS.slope_zeros.is_empty() && A::CLAIMS.kinks.is_empty()
+    }
+
+    /// One body of a kernel: in `Single` registers, or within the bounds of `Paired` in `Whole`
+    /// ones, or in `Paired` ones if `$cancels`.
     macro_rules! loops {
         ($S:ident, $H:ty, $route:expr, $bounds:ident, $i:literal, $o:literal, $x:expr, $y:expr, $n:expr,
-         single: $single:expr, paired: $paired:expr, kernel: $kernel:expr) => {
+         $step:expr, $kernel:expr, $cancels:expr) => {
             if const { !$S::F32::FUSED } {
                 unreachable!("the baseline has no kernels of half types")
             } else if const { is_single($route) } {
                 // SAFETY: the caller's promise.
                 unsafe {
-                    run::<Single<Twice<$S::F32>>, $i, $o, WIDEST, $H>($x, $y, $n, $single, false)
+                    run::<Single<Twice<$S::F32>>, $i, $o, WIDEST, $H>($x, $y, $n, $step, false)
                 }
-            } else {
+            } else if const { $cancels } {
                 let (low, high) = const { $bounds($route) };
-                let step = WithinOr { fast: $paired, kernel: $kernel, low, high };
+                let (kernel, lanes) = ($kernel, PhantomData::<Twice<$S::F32>>);
+                let step = WithinOr { fast: $step, kernel, low, high, lanes };
                 // SAFETY: the caller's promise.
                 unsafe {
                     run::<Paired<Twice<$S::F32>>, $i, $o, WIDEST, $H>($x, $y, $n, step, false)
                 }
+            } else {
+                let (low, high) = const { $bounds($route) };
+                let (kernel, lanes) = ($kernel, PhantomData::<Twice<$S::F32>>);
+                let step = WithinOr { fast: $step, kernel, low, high, lanes };
+                // SAFETY: the caller's promise.
+                unsafe { run::<Whole<Twice<$S::F32>>, $i, $o, WIDEST, $H>($x, $y, $n, step, false) }
             }
         };
+    }
+
+    /// The parameters of a definition: the defaults where only they get here.
+    #[inline(always)]
+    fn params<A: Elementwise, R: Register>(p: P<'_>) -> Params<R> {
+        if const { is_single(A::ROUTE) } { spread(p) } else { defaults::<A, R>() }
     }
 
     #[inline(always)]
@@ -913,10 +965,20 @@ mod half_kernels {
         p: P<'_>,
         kernel: Map<f32>,
     ) {
-        loops!(S, B::H, B::A::ROUTE, value_bounds, 1, 1, [x], [y], n,
-            single: Value::<B::A, _>(spread(p), PhantomData),
-            paired: Value::<B::A, _>(defaults::<B::A, _>(), PhantomData),
-            kernel: (kernel, p));
+        loops!(
+            S,
+            B::H,
+            B::A::ROUTE,
+            value_bounds,
+            1,
+            1,
+            [x],
+            [y],
+            n,
+            Value::<B::A, _>(params::<B::A, _>(p), PhantomData),
+            (kernel, p),
+            false
+        );
     }
 
     #[inline(always)]
@@ -928,10 +990,20 @@ mod half_kernels {
         p: P<'_>,
         kernel: Back<f32>,
     ) {
-        loops!(S, B::H, B::A::ROUTE, slope_bounds, 2, 1, [x, g], [dx], n,
-            single: Backward::<B::A, _>(spread(p), PhantomData),
-            paired: Backward::<B::A, _>(defaults::<B::A, _>(), PhantomData),
-            kernel: (kernel, p));
+        loops!(
+            S,
+            B::H,
+            B::A::ROUTE,
+            slope_bounds,
+            2,
+            1,
+            [x, g],
+            [dx],
+            n,
+            Backward::<B::A, _>(params::<B::A, _>(p), PhantomData),
+            (kernel, p),
+            cancels::<B::A, B::H>()
+        );
     }
 
     #[inline(always)]
@@ -959,8 +1031,7 @@ mod half_kernels {
         kernel: GatedMap<f32>,
     ) {
         let step = GatedValue::<B::G>(PhantomData);
-        loops!(S, B::H, B::G::ROUTE, value_bounds, 2, 1, [a, b], [y], n,
-            single: step, paired: step, kernel: kernel);
+        loops!(S, B::H, B::G::ROUTE, value_bounds, 2, 1, [a, b], [y], n, step, kernel, false);
     }
 
     #[inline(always)]
@@ -975,8 +1046,20 @@ mod half_kernels {
         kernel: GatedBack<f32>,
     ) {
         let step = GatedBackward::<B::G>(PhantomData);
-        loops!(S, B::H, B::G::ROUTE, slope_bounds, 3, 2, [a, b, g], [da, db], n,
-            single: step, paired: step, kernel: kernel);
+        loops!(
+            S,
+            B::H,
+            B::G::ROUTE,
+            slope_bounds,
+            3,
+            2,
+            [a, b, g],
+            [da, db],
+            n,
+            step,
+            kernel,
+            false
+        );
     }
 
     per_level!(fn map_half<B: Pair>(x: *const B::H, y: *mut B::H, n: usize, p: P<'_>, kernel: Map<f32>) = forward);

@@ -9,6 +9,7 @@
 //! | [`Full`] lanes, `f64` | f64 kernels and scalars | `lanes.rs` |
 //! | [`Single`] lanes, `f32` | f32 kernels of functions with one rounding (relu) | `lanes.rs` |
 //! | [`Paired`] lanes | f32 kernels in f32 arithmetic that keeps what it rounds off | `paired.rs` |
+//! | `Whole` lanes | kernels of half types: f32 arithmetic good to 2^-21 (feature `half`) | `whole.rs` |
 //! | [`Dual`] | derivatives, also with respect to parameters; nested: second derivatives | `dual.rs` |
 //! | [`Interval`] | guaranteed bounds | `interval.rs` |
 //! | [`Dd`] | 30-digit reference | `dd.rs` |
@@ -31,6 +32,8 @@ mod expr;
 mod interval;
 mod lanes;
 mod paired;
+#[cfg(feature = "half")]
+mod whole;
 
 #[cfg(feature = "core-math")]
 pub use correct::{Cm, normal_cdf, normal_pdf, primitive, sigmoid, softplus};
@@ -41,6 +44,8 @@ pub use expr::{Arena, Expr};
 pub use interval::Interval;
 pub use lanes::{Full, Narrow, Single};
 pub use paired::Paired;
+#[cfg(feature = "half")]
+pub use whole::Whole;
 
 /// A transcendental function that every number type knows, with its derivatives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,11 +149,10 @@ pub struct Split<T> {
 }
 
 impl<T: Real> Split<T> {
-    /// The number itself on the upper piece, to which the point belongs, `lo` on the lower one.
+    /// The number itself on the upper piece, `lo`, which is NaN for NaN, on the lower one.
     #[inline(always)]
     pub fn join_own(self, lo: T) -> T {
-        debug_assert!(self.upper, "the point belongs to the upper piece: use split_at");
-        self.x.pick_own(self.c, lo)
+        if self.upper { self.x.pick_own(self.c, lo) } else { self.x.pick_own_above(self.c, lo) }
     }
     /// `hi` on the upper piece, `lo` on the lower one; NaN for NaN.
     #[inline(always)]
@@ -207,6 +211,11 @@ pub trait Real:
     #[inline(always)]
     fn pick_own(self, c: f64, lo: Self) -> Self {
         self.pick_at_least(c, self.part_above(c), lo)
+    }
+    /// `self` where `self > c`, else `lo`. Use it through [`Split::join_own`].
+    #[inline(always)]
+    fn pick_own_above(self, c: f64, lo: Self) -> Self {
+        self.pick_above(c, self.part_above(c), lo)
     }
     /// Two pieces that meet at `c`, which belongs to the lower one:
     /// `let s = x.split(0.0); s.join(s.hi, s.lo.exp_m1())`.

@@ -19,13 +19,13 @@ use crate::real::{Jet, Paired, Prim};
 use crate::simd::Lanes32;
 
 /// Adding this to an integer `k` leaves `k` in the low bits.
-const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23
+pub(super) const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23
 
 /// Up to here the tables of exponential tails reach; beyond, powers of the exponential do.
-const NEAR: f32 = 11.75;
+pub(super) const NEAR: f32 = 11.75;
 
 /// `e^-LAST` is still a normal number.
-const LAST: f32 = 87.3;
+pub(super) const LAST: f32 = 87.3;
 
 /// `a * b` as a product and what rounding it lost.
 #[inline(always)]
