@@ -149,10 +149,18 @@ pub struct Split<T> {
 }
 
 impl<T: Real> Split<T> {
-    /// The number itself on the upper piece, `lo`, which is NaN for NaN, on the lower one.
+    /// The number itself on the upper piece, to which the point belongs, `lo` on the lower one.
     #[inline(always)]
     pub fn join_own(self, lo: T) -> T {
-        if self.upper { self.x.pick_own(self.c, lo) } else { self.x.pick_own_above(self.c, lo) }
+        debug_assert!(self.upper, "the point belongs to the upper piece: use split_at");
+        self.x.pick_own(self.c, lo)
+    }
+    /// `hi` on the upper piece, `lo` on the lower one, to which the point belongs. For NaN it may be
+    /// `lo`: that is NaN for NaN, or another join looks after it.
+    #[inline(always)]
+    pub fn join_simply(self, hi: T, lo: T) -> T {
+        debug_assert!(!self.upper, "the point belongs to the lower piece: use split");
+        self.x.pick_simply(self.c, hi, lo)
     }
     /// `hi` on the upper piece, `lo` on the lower one; NaN for NaN.
     #[inline(always)]
@@ -212,10 +220,11 @@ pub trait Real:
     fn pick_own(self, c: f64, lo: Self) -> Self {
         self.pick_at_least(c, self.part_above(c), lo)
     }
-    /// `self` where `self > c`, else `lo`. Use it through [`Split::join_own`].
+    /// `hi` where `self > c`, else `lo`; either `lo` or NaN where `self` is NaN. Use it through
+    /// [`Split::join_simply`].
     #[inline(always)]
-    fn pick_own_above(self, c: f64, lo: Self) -> Self {
-        self.pick_above(c, self.part_above(c), lo)
+    fn pick_simply(self, c: f64, hi: Self, lo: Self) -> Self {
+        self.pick_above(c, hi, lo)
     }
     /// Two pieces that meet at `c`, which belongs to the lower one:
     /// `let s = x.split(0.0); s.join(s.hi, s.lo.exp_m1())`.

@@ -70,8 +70,8 @@ macro_rules! shared_methods {
             $t(V::select(self.0.is_nan(), self.0, y))
         }
         #[inline(always)]
-        fn pick_own_above(self, c: f64, lo: Self) -> Self {
-            $t(V::select(self.0.gt(self.lit(c).0), self.0, lo.0))
+        fn pick_simply(self, c: f64, hi: Self, lo: Self) -> Self {
+            $t(V::select(self.0.gt(self.lit(c).0), hi.0, lo.0))
         }
     };
 }
