@@ -869,7 +869,9 @@ mod half_kernels {
                     let from = from.each_ref().map(|a| a.as_ptr());
                     self.kernel.call(from, to.each_mut().map(|a| a.as_mut_ptr()), V::N);
                     for k in 0..O {
-                        y[k] = R::over(V::load(to[k].as_ptr()));
+                        // Each lane decides for itself: the kernel for f32 has other bits within.
+                        let other = V::load(to[k].as_ptr());
+                        y[k] = R::over(V::select(outside, other, y[k].lanes()));
                     }
                 }
             }
