@@ -133,14 +133,14 @@ impl<const N: usize> Octaves<N> {
 /// A table read in one number, to 2^-21: polynomials of `M` coefficients, which the compiler derives
 /// from those of the table.
 #[cfg(feature = "half")]
-pub struct Whole<T: 'static, const M: usize> {
+pub struct Shortened<T: 'static, const M: usize> {
     of: &'static T,
     c: [Row; M],
 }
 
 #[cfg(feature = "half")]
 #[allow(private_bounds, reason = "three kinds of tables, all of them here")]
-impl<T: Find, const M: usize> Whole<T, M> {
+impl<T: Find, const M: usize> Shortened<T, M> {
     /// The number at `t`, which must lie within the table; NaN for NaN.
     #[inline(always)]
     pub(crate) fn at<V: Lanes32>(&self, t: V) -> V {
@@ -150,27 +150,27 @@ impl<T: Find, const M: usize> Whole<T, M> {
 }
 
 #[cfg(feature = "half")]
-impl<const N: usize, const M: usize> Whole<Table<N>, M> {
+impl<const N: usize, const M: usize> Shortened<Table<N>, M> {
     pub(crate) const fn table(of: &'static Table<N>) -> Self {
-        Whole { of, c: shortened(&of.base, &of.rest, 0, &[of.step / 2.0; 4]) }
+        Shortened { of, c: shorten(&of.base, &of.rest, 0, &[of.step / 2.0; 4]) }
     }
 }
 
 #[cfg(feature = "half")]
-impl<const N: usize, const M: usize> Whole<Centred<N>, M> {
+impl<const N: usize, const M: usize> Shortened<Centred<N>, M> {
     pub(crate) const fn centred(of: &'static Centred<N>) -> Self {
-        Whole { of, c: shortened(&of.base, &of.rest, 1, &[of.step / 2.0; 4]) }
+        Shortened { of, c: shorten(&of.base, &of.rest, 1, &[of.step / 2.0; 4]) }
     }
 }
 
 #[cfg(feature = "half")]
-impl<const N: usize, const M: usize> Whole<Octaves<N>, M> {
+impl<const N: usize, const M: usize> Shortened<Octaves<N>, M> {
     pub(crate) const fn octaves(of: &'static Octaves<N>) -> Self {
         // The exponent of 1 is odd: its pieces are the last eight.
         let unit = 1.0 / 16.0;
-        Whole {
+        Shortened {
             of,
-            c: shortened(&of.base, &of.rest, 0, &[2.0 * unit, 4.0 * unit, 8.0 * unit, unit]),
+            c: shorten(&of.base, &of.rest, 0, &[2.0 * unit, 4.0 * unit, 8.0 * unit, unit]),
         }
     }
 }
@@ -179,7 +179,7 @@ impl<const N: usize, const M: usize> Whole<Octaves<N>, M> {
 /// approximation of lower degree, from Chebyshev's polynomials. `half` is half the width of eight
 /// pieces each.
 #[cfg(feature = "half")]
-const fn shortened<const M: usize>(
+const fn shorten<const M: usize>(
     base: &Row,
     rest: &[Row],
     first: usize,

@@ -5,7 +5,7 @@
 //! `paired`: the same tables, the same bounds of inputs, the same ways at their ends.
 
 use super::paired::{LAST, NEAR, ROUND};
-use super::table::{Centred, Octaves, Short, Table, Whole as Read};
+use super::table::{Centred, Octaves, Short, Shortened, Table};
 use super::tables::{
     EXP_REST, EXPM1, LN2_16_HI, LN2_16_LO, LOGISTIC, MILLS, PER_LN2, POWER, POWER_REST, SIGMOID,
     SOFTPLUS, TANH, TANH_SLOPE, TANH_SOFTPLUS, TANH_SOFTPLUS_SLOPE,
@@ -14,15 +14,15 @@ use crate::math::coefficients::INV_SQRT_2PI;
 use crate::real::{Jet, Prim, Whole};
 use crate::simd::Lanes32;
 
-static LOGISTIC_5: Read<Table<6>, 5> = Read::table(&LOGISTIC);
-static SIGMOID_5: Read<Table<6>, 5> = Read::table(&SIGMOID);
-static SOFTPLUS_5: Read<Centred<5>, 5> = Read::centred(&SOFTPLUS);
-static EXPM1_5: Read<Centred<5>, 5> = Read::centred(&EXPM1);
-static TANH_5: Read<Centred<5>, 5> = Read::centred(&TANH);
-static TANH_SLOPE_6: Read<Centred<6>, 6> = Read::centred(&TANH_SLOPE);
-static TANH_SOFTPLUS_6: Read<Centred<7>, 6> = Read::centred(&TANH_SOFTPLUS);
-static TANH_SOFTPLUS_SLOPE_7: Read<Centred<8>, 7> = Read::centred(&TANH_SOFTPLUS_SLOPE);
-static MILLS_5: Read<Octaves<6>, 5> = Read::octaves(&MILLS);
+static LOGISTIC_5: Shortened<Table<6>, 5> = Shortened::table(&LOGISTIC);
+static SIGMOID_5: Shortened<Table<6>, 5> = Shortened::table(&SIGMOID);
+static SOFTPLUS_5: Shortened<Centred<5>, 5> = Shortened::centred(&SOFTPLUS);
+static EXPM1_5: Shortened<Centred<5>, 5> = Shortened::centred(&EXPM1);
+static TANH_5: Shortened<Centred<5>, 5> = Shortened::centred(&TANH);
+static TANH_SLOPE_6: Shortened<Centred<6>, 6> = Shortened::centred(&TANH_SLOPE);
+static TANH_SOFTPLUS_6: Shortened<Centred<7>, 6> = Shortened::centred(&TANH_SOFTPLUS);
+static TANH_SOFTPLUS_SLOPE_7: Shortened<Centred<8>, 7> = Shortened::centred(&TANH_SOFTPLUS_SLOPE);
+static MILLS_5: Shortened<Octaves<6>, 5> = Shortened::octaves(&MILLS);
 
 /// `2^(j/16)`: its representation less `j 2^19`.
 static ROOTS: Short = {
