@@ -24,6 +24,9 @@ static TANH_SOFTPLUS_6: Shortened<Centred<7>, 6> = Shortened::centred(&TANH_SOFT
 static TANH_SOFTPLUS_SLOPE_7: Shortened<Centred<8>, 7> = Shortened::centred(&TANH_SOFTPLUS_SLOPE);
 static MILLS_5: Shortened<Octaves<6>, 5> = Shortened::octaves(&MILLS);
 
+/// ln 2 / 16, which as an f32 is good to 2^-28.
+const LN2_16: f32 = (LN2_16_HI as f64 + LN2_16_LO as f64) as f32;
+
 /// `2^(j/16)`: its representation less `j 2^19`.
 static ROOTS: Short = {
     let mut roots = Short([0.0; 16]);
@@ -53,8 +56,7 @@ fn power<V: Lanes32>(u: V, r: V) -> V {
 fn exp<V: Lanes32>(p: V, e: V) -> V {
     let u = p.mul_add(V::splat(-PER_LN2), V::splat(ROUND));
     let k = u - V::splat(ROUND);
-    let r = k.mul_add(V::splat(-LN2_16_HI), -p); // exact
-    power(u, k.mul_add(V::splat(-LN2_16_LO), r) - e)
+    power(u, k.mul_add(V::splat(-LN2_16), -p) - e)
 }
 
 /// `e^-(t^2 / 2)` for `|t| <= 13.2`; `t^2` is exact, since `t` has at most 11 bits.
@@ -63,8 +65,7 @@ fn gauss<V: Lanes32>(t: V) -> V {
     let p = t * (t * V::splat(0.5));
     let u = p.mul_add(V::splat(-PER_LN2), V::splat(ROUND));
     let k = u - V::splat(ROUND);
-    let r = k.mul_add(V::splat(-LN2_16_HI), -p); // exact
-    power(u, k.mul_add(V::splat(-LN2_16_LO), r))
+    power(u, k.mul_add(V::splat(-LN2_16), -p))
 }
 
 /// `e^x - 1` for `x <= 0`.
