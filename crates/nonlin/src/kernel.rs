@@ -10,7 +10,11 @@ use crate::activation::{Elementwise, Gated, MAX_PARAMS, Params, Route};
 #[cfg(feature = "half")]
 use crate::halves::Half;
 use crate::level::{PerLevel, per_level};
+#[cfg(feature = "half")]
+use crate::real::Whole;
 use crate::real::{Dual, Full, Narrow, Paired, Real, Single};
+#[cfg(feature = "half")]
+use crate::simd::twice::Twice;
 use crate::simd::{Lanes, Lanes32, Lanes64, Simd};
 use core::marker::PhantomData;
 
@@ -109,8 +113,27 @@ impl<V: Lanes64> Io<f64> for Full<V> {
     }
 }
 
+/// Registers of f32 behind a number type.
+#[cfg(feature = "half")]
+trait Over<V>: Register {
+    fn over(v: V) -> Self;
+    fn lanes(self) -> V;
+}
+
 macro_rules! io32 {
     ($t:ident) => {
+        #[cfg(feature = "half")]
+        impl<V: Lanes32> Over<V> for $t<V> {
+            #[inline(always)]
+            fn over(v: V) -> Self {
+                $t(v)
+            }
+            #[inline(always)]
+            fn lanes(self) -> V {
+                self.0
+            }
+        }
+
         impl<V: Lanes32> Register for $t<V> {
             const N: usize = V::N;
             #[inline(always)]
@@ -138,18 +161,18 @@ macro_rules! io32 {
         }
 
         #[cfg(feature = "half")]
-        impl<V: Lanes32, H: Half> Io<H> for Two<$t<V>> {
+        impl<V: Lanes32, H: Half> Io<H> for $t<Twice<V>> {
             #[inline(always)]
             unsafe fn read(p: *const H) -> Self {
                 // SAFETY: the caller's promise.
                 let [a, b] = unsafe { H::load(p) };
-                Two([$t(a), $t(b)])
+                $t(Twice(a, b))
             }
             #[inline(always)]
             unsafe fn write(self, p: *mut H) {
-                let [a, b] = self.0;
+                let Twice(a, b) = self.0;
                 // SAFETY: the caller's promise.
-                unsafe { H::store([a.0, b.0], p) }
+                unsafe { H::store([a, b], p) }
             }
             #[inline(always)]
             unsafe fn copy_in(from: *const H, to: *mut H, n: usize) {
@@ -168,23 +191,11 @@ macro_rules! io32 {
 }
 io32!(Single);
 io32!(Paired);
+#[cfg(feature = "half")]
+io32!(Whole);
 
 /// The widest register: the room a tail needs.
 const WIDEST: usize = 32;
-
-/// Two registers of f32, as many numbers of a half type as fill one.
-#[cfg(feature = "half")]
-#[derive(Clone, Copy)]
-struct Two<R>([R; 2]);
-
-#[cfg(feature = "half")]
-impl<R: Register> Register for Two<R> {
-    const N: usize = 2 * R::N;
-    #[inline(always)]
-    fn set(v: f64) -> Self {
-        Two([R::set(v); 2])
-    }
-}
 
 /// A register in memory within one line of the cache.
 #[repr(align(64))]
@@ -819,55 +830,33 @@ mod half_kernels {
         }
     }
 
-    /// A step for each of two registers.
-    #[derive(Clone, Copy)]
-    struct Twice<F>(F);
-
-    impl<R: Register, F, const I: usize, const O: usize> Step<Two<R>, I, O> for Twice<F>
-    where
-        F: Step<R, I, O>,
-    {
-        #[inline(always)]
-        fn step(self, x: [Two<R>; I]) -> [Two<R>; O] {
-            let mut y = [Two::set(0.0); O];
-            let mut half = 0;
-            while half < 2 {
-                let mut part = [R::set(0.0); I];
-                let mut k = 0;
-                while k < I {
-                    part[k] = x[k].0[half];
-                    k += 1;
-                }
-                let part = self.0.step(part);
-                k = 0;
-                while k < O {
-                    y[k].0[half] = part[k];
-                    k += 1;
-                }
-                half += 1;
-            }
-            y
-        }
-    }
-
     /// `fast` if the register is between `low` and `high` (or NaN), else the kernel for f32.
-    #[derive(Clone, Copy)]
-    struct WithinOr<F, K> {
+    struct WithinOr<F, K, V> {
         fast: F,
         kernel: K,
         low: f32,
         high: f32,
+        lanes: PhantomData<V>,
     }
 
-    impl<V: Lanes32, F, K, const I: usize, const O: usize> Step<Paired<V>, I, O> for WithinOr<F, K>
+    impl<F: Copy, K: Copy, V> Clone for WithinOr<F, K, V> {
+        #[inline(always)]
+        fn clone(&self) -> Self {
+            *self
+        }
+    }
+    impl<F: Copy, K: Copy, V> Copy for WithinOr<F, K, V> {}
+
+    impl<V: Lanes32, R: Over<V>, F, K, const I: usize, const O: usize> Step<R, I, O>
+        for WithinOr<F, K, V>
     where
-        F: Step<Paired<V>, I, O>,
+        F: Step<R, I, O>,
         K: Call<I, O>,
     {
         #[inline(always)]
-        fn step(self, x: [Paired<V>; I]) -> [Paired<V>; O] {
+        fn step(self, x: [R; I]) -> [R; O] {
             let mut y = self.fast.step(x);
-            let Some(outside) = outside(x[0].0, self.low, self.high) else { return y };
+            let Some(outside) = outside(x[0].lanes(), self.low, self.high) else { return y };
             if V::any(outside) {
                 core::hint::cold_path();
                 let mut from = [[0.0f32; WIDEST]; I];
@@ -875,12 +864,14 @@ mod half_kernels {
                 // SAFETY: a register has at most `WIDEST` lanes; the level is this one.
                 unsafe {
                     for k in 0..I {
-                        x[k].0.store(from[k].as_mut_ptr());
+                        x[k].lanes().store(from[k].as_mut_ptr());
                     }
                     let from = from.each_ref().map(|a| a.as_ptr());
                     self.kernel.call(from, to.each_mut().map(|a| a.as_mut_ptr()), V::N);
                     for k in 0..O {
-                        y[k] = Paired(V::load(to[k].as_ptr()));
+                        // Each lane decides for itself: the kernel for f32 has other bits within.
+                        let other = V::load(to[k].as_ptr());
+                        y[k] = R::over(V::select(outside, other, y[k].lanes()));
                     }
                 }
             }
@@ -926,38 +917,46 @@ mod half_kernels {
         }
     }
 
-    /// One body of a kernel: in `Single` registers, or in `Paired` ones within bounds.
+    /// Whether the slope of a definition needs low parts: it passes through zero as a difference, and
+    /// for the f16 numbers next to that a rounding in f32 is 0.04 units. No bf16 number is so near.
+    const fn cancels<A: Elementwise, H: Half>() -> bool {
+        H::DIGITS > 8 && !A::CLAIMS.slope_zeros.is_empty() && A::CLAIMS.kinks.is_empty()
+    }
+
+    /// One body of a kernel: in `Single` registers, or within the bounds of `Paired` in `Whole`
+    /// ones, or in `Paired` ones if `$cancels`.
     macro_rules! loops {
         ($S:ident, $H:ty, $route:expr, $bounds:ident, $i:literal, $o:literal, $x:expr, $y:expr, $n:expr,
-         single: $single:expr, paired: $paired:expr, kernel: $kernel:expr) => {
+         $step:expr, $kernel:expr, $cancels:expr) => {
             if const { !$S::F32::FUSED } {
                 unreachable!("the baseline has no kernels of half types")
             } else if const { is_single($route) } {
                 // SAFETY: the caller's promise.
                 unsafe {
-                    run::<Two<Single<$S::F32>>, $i, $o, { 2 * WIDEST }, $H>(
-                        $x,
-                        $y,
-                        $n,
-                        Twice($single),
-                        false,
-                    )
+                    run::<Single<Twice<$S::F32>>, $i, $o, WIDEST, $H>($x, $y, $n, $step, false)
+                }
+            } else if const { $cancels } {
+                let (low, high) = const { $bounds($route) };
+                let (kernel, lanes) = ($kernel, PhantomData::<Twice<$S::F32>>);
+                let step = WithinOr { fast: $step, kernel, low, high, lanes };
+                // SAFETY: the caller's promise.
+                unsafe {
+                    run::<Paired<Twice<$S::F32>>, $i, $o, WIDEST, $H>($x, $y, $n, step, false)
                 }
             } else {
                 let (low, high) = const { $bounds($route) };
-                let step = WithinOr { fast: $paired, kernel: $kernel, low, high };
+                let (kernel, lanes) = ($kernel, PhantomData::<Twice<$S::F32>>);
+                let step = WithinOr { fast: $step, kernel, low, high, lanes };
                 // SAFETY: the caller's promise.
-                unsafe {
-                    run::<Two<Paired<$S::F32>>, $i, $o, { 2 * WIDEST }, $H>(
-                        $x,
-                        $y,
-                        $n,
-                        Twice(step),
-                        false,
-                    )
-                }
+                unsafe { run::<Whole<Twice<$S::F32>>, $i, $o, WIDEST, $H>($x, $y, $n, step, false) }
             }
         };
+    }
+
+    /// The parameters of a definition: the defaults where only they get here.
+    #[inline(always)]
+    fn params<A: Elementwise, R: Register>(p: P<'_>) -> Params<R> {
+        if const { is_single(A::ROUTE) } { spread(p) } else { defaults::<A, R>() }
     }
 
     #[inline(always)]
@@ -968,10 +967,20 @@ mod half_kernels {
         p: P<'_>,
         kernel: Map<f32>,
     ) {
-        loops!(S, B::H, B::A::ROUTE, value_bounds, 1, 1, [x], [y], n,
-            single: Value::<B::A, _>(spread(p), PhantomData),
-            paired: Value::<B::A, _>(defaults::<B::A, _>(), PhantomData),
-            kernel: (kernel, p));
+        loops!(
+            S,
+            B::H,
+            B::A::ROUTE,
+            value_bounds,
+            1,
+            1,
+            [x],
+            [y],
+            n,
+            Value::<B::A, _>(params::<B::A, _>(p), PhantomData),
+            (kernel, p),
+            false
+        );
     }
 
     #[inline(always)]
@@ -983,10 +992,20 @@ mod half_kernels {
         p: P<'_>,
         kernel: Back<f32>,
     ) {
-        loops!(S, B::H, B::A::ROUTE, slope_bounds, 2, 1, [x, g], [dx], n,
-            single: Backward::<B::A, _>(spread(p), PhantomData),
-            paired: Backward::<B::A, _>(defaults::<B::A, _>(), PhantomData),
-            kernel: (kernel, p));
+        loops!(
+            S,
+            B::H,
+            B::A::ROUTE,
+            slope_bounds,
+            2,
+            1,
+            [x, g],
+            [dx],
+            n,
+            Backward::<B::A, _>(params::<B::A, _>(p), PhantomData),
+            (kernel, p),
+            cancels::<B::A, B::H>()
+        );
     }
 
     #[inline(always)]
@@ -997,20 +1016,12 @@ mod half_kernels {
         n: usize,
         p: P<'_>,
     ) {
-        let step = FromOutput::<B::A, Single<S::F32>>(spread(p), PhantomData);
+        let step = FromOutput::<B::A, Single<Twice<S::F32>>>(spread(p), PhantomData);
         if const { !S::F32::FUSED } {
             unreachable!("the baseline has no kernels of half types");
         }
         // SAFETY: the caller's promise.
-        unsafe {
-            run::<Two<Single<S::F32>>, 2, 1, { 2 * WIDEST }, B::H>(
-                [y, g],
-                [dx],
-                n,
-                Twice(step),
-                false,
-            )
-        }
+        unsafe { run::<Single<Twice<S::F32>>, 2, 1, WIDEST, B::H>([y, g], [dx], n, step, false) }
     }
 
     #[inline(always)]
@@ -1022,8 +1033,7 @@ mod half_kernels {
         kernel: GatedMap<f32>,
     ) {
         let step = GatedValue::<B::G>(PhantomData);
-        loops!(S, B::H, B::G::ROUTE, value_bounds, 2, 1, [a, b], [y], n,
-            single: step, paired: step, kernel: kernel);
+        loops!(S, B::H, B::G::ROUTE, value_bounds, 2, 1, [a, b], [y], n, step, kernel, false);
     }
 
     #[inline(always)]
@@ -1038,8 +1048,20 @@ mod half_kernels {
         kernel: GatedBack<f32>,
     ) {
         let step = GatedBackward::<B::G>(PhantomData);
-        loops!(S, B::H, B::G::ROUTE, slope_bounds, 3, 2, [a, b, g], [da, db], n,
-            single: step, paired: step, kernel: kernel);
+        loops!(
+            S,
+            B::H,
+            B::G::ROUTE,
+            slope_bounds,
+            3,
+            2,
+            [a, b, g],
+            [da, db],
+            n,
+            step,
+            kernel,
+            false
+        );
     }
 
     per_level!(fn map_half<B: Pair>(x: *const B::H, y: *mut B::H, n: usize, p: P<'_>, kernel: Map<f32>) = forward);

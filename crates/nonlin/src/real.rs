@@ -9,6 +9,7 @@
 //! | [`Full`] lanes, `f64` | f64 kernels and scalars | `lanes.rs` |
 //! | [`Single`] lanes, `f32` | f32 kernels of functions with one rounding (relu) | `lanes.rs` |
 //! | [`Paired`] lanes | f32 kernels in f32 arithmetic that keeps what it rounds off | `paired.rs` |
+//! | `Whole` lanes | kernels of half types: f32 arithmetic good to 2^-21 (feature `half`) | `whole.rs` |
 //! | [`Dual`] | derivatives, also with respect to parameters; nested: second derivatives | `dual.rs` |
 //! | [`Interval`] | guaranteed bounds | `interval.rs` |
 //! | [`Dd`] | 30-digit reference | `dd.rs` |
@@ -31,6 +32,8 @@ mod expr;
 mod interval;
 mod lanes;
 mod paired;
+#[cfg(feature = "half")]
+mod whole;
 
 #[cfg(feature = "core-math")]
 pub use correct::{Cm, normal_cdf, normal_pdf, primitive, sigmoid, softplus};
@@ -41,6 +44,8 @@ pub use expr::{Arena, Expr};
 pub use interval::Interval;
 pub use lanes::{Full, Narrow, Single};
 pub use paired::Paired;
+#[cfg(feature = "half")]
+pub use whole::Whole;
 
 /// A transcendental function that every number type knows, with its derivatives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,6 +168,13 @@ impl<T: Real> Split<T> {
         debug_assert!(self.upper, "the point belongs to the upper piece: use split_at");
         self.x.pick_own(self.c, lo)
     }
+    /// `hi` on the upper piece, `lo` on the lower one, to which the point belongs. For NaN it may be
+    /// `lo`: that is NaN for NaN, or another join looks after it.
+    #[inline(always)]
+    pub fn join_simply(self, hi: T, lo: T) -> T {
+        debug_assert!(!self.upper, "the point belongs to the lower piece: use split");
+        self.x.pick_simply(self.c, hi, lo)
+    }
     /// `hi` on the upper piece, `lo` on the lower one; NaN for NaN.
     #[inline(always)]
     pub fn join(self, hi: T, lo: T) -> T {
@@ -220,6 +232,12 @@ pub trait Real:
     #[inline(always)]
     fn pick_own(self, c: f64, lo: Self) -> Self {
         self.pick_at_least(c, self.part_above(c), lo)
+    }
+    /// `hi` where `self > c`, else `lo`; either `lo` or NaN where `self` is NaN. Use it through
+    /// [`Split::join_simply`].
+    #[inline(always)]
+    fn pick_simply(self, c: f64, hi: Self, lo: Self) -> Self {
+        self.pick_above(c, hi, lo)
     }
     /// Two pieces that meet at `c`, which belongs to the lower one:
     /// `let s = x.split(0.0); s.join(s.hi, s.lo.exp_m1())`.

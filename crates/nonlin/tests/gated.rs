@@ -373,6 +373,35 @@ fn fused_levels_blocks_and_threads() {
     agree::<f16>();
 }
 
+/// An infinite operand behind an open gate.
+fn infinite_values<T: Number>(r: &mut Report, u: &GatedFunction) {
+    let inf = T::round(f64::INFINITY);
+    let gates: Vec<T> = [0.3, 1.0, 3.0, 8.9375, 30.0].map(T::round).to_vec();
+    for value in [inf, T::round(f64::NEG_INFINITY)] {
+        let values = vec![value; gates.len()];
+        let want = if u.name() == "relu_glu" { value.wide().max(0.0) } else { value.wide() };
+        for level in levels() {
+            let mut y = vec![T::default(); gates.len()];
+            u.with_gate(Gate::First).forward_with(&at(level), &gates, &values, &mut y);
+            r.need(y.iter().all(|y| y.wide() == want), || {
+                format!("{} {} {level}: {value:?} behind {gates:?} is {y:?}", u.name(), T::NAME_OF)
+            });
+        }
+    }
+}
+
+#[test]
+fn infinities_pass_open_gates() {
+    let mut r = Report::default();
+    for u in gated_functions() {
+        infinite_values::<f32>(&mut r, u);
+        infinite_values::<f64>(&mut r, u);
+        infinite_values::<f16>(&mut r, u);
+        infinite_values::<bf16>(&mut r, u);
+    }
+    r.finish();
+}
+
 #[test]
 fn nan_stays_nan() {
     for u in gated_functions() {

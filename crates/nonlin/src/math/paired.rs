@@ -19,13 +19,13 @@ use crate::real::{Gating, Jet, Paired, Prim};
 use crate::simd::Lanes32;
 
 /// Adding this to an integer `k` leaves `k` in the low bits.
-const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23
+pub(super) const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23
 
 /// Up to here the tables of exponential tails reach; beyond, powers of the exponential do.
-const NEAR: f32 = 11.75;
+pub(super) const NEAR: f32 = 11.75;
 
 /// `e^-LAST` is still a normal number.
-const LAST: f32 = 87.3;
+pub(super) const LAST: f32 = 87.3;
 
 /// `a * b` as a product and what rounding it lost.
 #[inline(always)]
@@ -75,7 +75,7 @@ fn gauss<V: Lanes32>(t: V) -> (V, V) {
 /// `(m, q)` with `e^-z = m (1 + q)` for `z = c1 t + c3 t^3`, the exponent of GELU by tanh, and
 /// `0 <= t <= 10`.
 #[inline(always)]
-fn cubic<V: Lanes32>(t: V) -> (V, V) {
+pub(super) fn cubic<V: Lanes32>(t: V) -> (V, V) {
     // The first constant in so many bits that what it adds to a product can be taken off exactly.
     const C1: f32 = f32::from_bits((GELU_TANH_1.0 as f32).to_bits() & !0xF);
     const C1_LO: f32 = (GELU_TANH_1.0 - C1 as f64 + GELU_TANH_1.1) as f32;

@@ -69,19 +69,47 @@ fn horner<V: Lanes32>(u: V, r: V, c: &[Row]) -> V {
     y
 }
 
-/// The piece of `t`, and how far `t` is from its middle.
+/// The piece of a number, in the low bits, and the distance from the piece's middle or centre.
+trait Find {
+    fn find<V: Lanes32>(&self, t: V) -> (V, V);
+}
+
+/// The piece, and the distance from its middle, which is exact.
 #[inline(always)]
-fn place<V: Lanes32>(t: V, step: f32) -> (V, V) {
+fn middle<V: Lanes32>(t: V, step: f32) -> (V, V) {
     let u = piece(t, step);
     let k = u - V::splat(ROUND);
-    (u, k.mul_add(V::splat(-step), t)) // exact
+    (u, k.mul_add(V::splat(-step), t))
+}
+
+impl<const N: usize> Find for Table<N> {
+    #[inline(always)]
+    fn find<V: Lanes32>(&self, t: V) -> (V, V) {
+        middle(t, self.step)
+    }
+}
+
+impl<const N: usize> Find for Centred<N> {
+    #[inline(always)]
+    fn find<V: Lanes32>(&self, t: V) -> (V, V) {
+        let u = piece(t, self.step);
+        (u, t - u.lookup(&self.centre.0))
+    }
+}
+
+impl<const N: usize> Find for Octaves<N> {
+    #[inline(always)]
+    fn find<V: Lanes32>(&self, t: V) -> (V, V) {
+        let u = (t + V::splat(1.0)).octave();
+        (u, t - u.lookup(&self.centre.0))
+    }
 }
 
 impl<const N: usize> Table<N> {
     /// Base and rest at `t`, which must lie within the table; NaN for NaN.
     #[inline(always)]
     pub(crate) fn at<V: Lanes32>(&self, t: V) -> (V, V) {
-        let (u, r) = place(t, self.step);
+        let (u, r) = self.find(t);
         (u.lookup(&self.base.0), horner(u, r, &self.rest))
     }
 }
@@ -90,7 +118,7 @@ impl<const N: usize> Poly<N> {
     /// The function at `t`, which must lie within the table; NaN for NaN.
     #[inline(always)]
     pub(crate) fn at<V: Lanes32>(&self, t: V) -> V {
-        let (u, r) = place(t, self.step);
+        let (u, r) = middle(t, self.step);
         horner(u, r, &self.rest)
     }
 }
@@ -99,16 +127,14 @@ impl<const N: usize> Centred<N> {
     /// Base and rest at `t`, which must lie within the table; NaN for NaN.
     #[inline(always)]
     pub(crate) fn at<V: Lanes32>(&self, t: V) -> (V, V) {
-        let u = piece(t, self.step);
-        let r = t - u.lookup(&self.centre.0);
+        let (u, r) = self.find(t);
         (u.lookup(&self.base.0), r * horner(u, r, &self.rest))
     }
 
     /// The same with the linear term in the first of the two numbers: for wide pieces.
     #[inline(always)]
     pub(crate) fn exact<V: Lanes32>(&self, t: V) -> (V, V) {
-        let u = piece(t, self.step);
-        let r = t - u.lookup(&self.centre.0);
+        let (u, r) = self.find(t);
         let (base, c) = (u.lookup(&self.base.0), u.lookup(&self.rest[0].0));
         let p = r * c;
         let sum = base + p;
@@ -121,8 +147,119 @@ impl<const N: usize> Octaves<N> {
     /// Base and rest at `t`, which must lie within the table; NaN for NaN.
     #[inline(always)]
     pub(crate) fn at<V: Lanes32>(&self, t: V) -> (V, V) {
-        let u = (t + V::splat(1.0)).octave();
-        let r = t - u.lookup(&self.centre.0);
+        let (u, r) = self.find(t);
         (u.lookup(&self.base.0), horner(u, r, &self.rest))
+    }
+}
+
+/// A table read in one number, to 2^-21: polynomials of `M` coefficients, which the compiler derives
+/// from those of the table.
+#[cfg(feature = "half")]
+pub struct Shortened<T: 'static, const M: usize> {
+    of: &'static T,
+    c: [Row; M],
+}
+
+#[cfg(feature = "half")]
+#[allow(private_bounds, reason = "three kinds of tables, all of them here")]
+impl<T: Find, const M: usize> Shortened<T, M> {
+    /// The number at `t`, which must lie within the table; NaN for NaN.
+    #[inline(always)]
+    pub(crate) fn at<V: Lanes32>(&self, t: V) -> V {
+        let (u, r) = self.of.find(t);
+        horner(u, r, &self.c)
+    }
+}
+
+#[cfg(feature = "half")]
+impl<const N: usize, const M: usize> Shortened<Table<N>, M> {
+    pub(crate) const fn table(of: &'static Table<N>) -> Self {
+        Shortened { of, c: shorten(&of.base, &of.rest, 0, &[of.step / 2.0; 4]) }
+    }
+}
+
+#[cfg(feature = "half")]
+impl<const N: usize, const M: usize> Shortened<Centred<N>, M> {
+    pub(crate) const fn centred(of: &'static Centred<N>) -> Self {
+        Shortened { of, c: shorten(&of.base, &of.rest, 1, &[of.step / 2.0; 4]) }
+    }
+}
+
+#[cfg(feature = "half")]
+impl<const N: usize, const M: usize> Shortened<Octaves<N>, M> {
+    pub(crate) const fn octaves(of: &'static Octaves<N>) -> Self {
+        // The exponent of 1 is odd: its pieces are the last eight.
+        let unit = 1.0 / 16.0;
+        Shortened {
+            of,
+            c: shorten(&of.base, &of.rest, 0, &[2.0 * unit, 4.0 * unit, 8.0 * unit, unit]),
+        }
+    }
+}
+
+/// The coefficients of `base + r^first rest(r)`, with the powers from `M` on replaced by the best
+/// approximation of lower degree, from Chebyshev's polynomials. `half` is half the width of eight
+/// pieces each.
+#[cfg(feature = "half")]
+const fn shorten<const M: usize>(
+    base: &Row,
+    rest: &[Row],
+    first: usize,
+    half: &[f32; 4],
+) -> [Row; M] {
+    let mut out = [const { Row([0.0; 32]) }; M];
+    let mut piece = 0;
+    while piece < 32 {
+        let mut c = [0.0f64; 16];
+        c[0] = base.0[piece] as f64;
+        let mut i = 0;
+        while i < rest.len() {
+            c[i + first] += rest[i].0[piece] as f64;
+            i += 1;
+        }
+        let h = half[piece / 8] as f64;
+        let mut degree = rest.len() + first - 1;
+        while degree >= M {
+            lower(&mut c, degree, h);
+            degree -= 1;
+        }
+        i = 0;
+        while i < M {
+            out[i].0[piece] = c[i] as f32;
+            i += 1;
+        }
+        piece += 1;
+    }
+    out
+}
+
+/// Takes the multiple of Chebyshev's polynomial of degree `n` over `-h ..= h` off `c` that removes the
+/// power `n`.
+#[cfg(feature = "half")]
+const fn lower(c: &mut [f64; 16], n: usize, h: f64) {
+    // T_0 = 1, T_1 = x, T_k = 2 x T_(k-1) - T_(k-2).
+    let (mut before, mut t) = ([0.0f64; 16], [0.0f64; 16]);
+    before[0] = 1.0;
+    t[1] = 1.0;
+    let mut k = 1;
+    while k < n {
+        let mut next = [0.0f64; 16];
+        let mut i = 0;
+        while i < n {
+            next[i + 1] += 2.0 * t[i];
+            next[i] -= before[i];
+            i += 1;
+        }
+        before = t;
+        t = next;
+        k += 1;
+    }
+    let mut scale = c[n] / t[n];
+    let mut i = n + 1;
+    while i > 0 {
+        i -= 1;
+        // c[n] r^n is c[n] h^n x^n for r = h x.
+        c[i] -= scale * t[i];
+        scale *= h;
     }
 }

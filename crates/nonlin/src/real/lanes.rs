@@ -69,6 +69,10 @@ macro_rules! shared_methods {
             let y = V::select(self.0.gt(self.lit(c).0), hi.0, lo.0);
             $t(V::select(self.0.is_nan(), self.0, y))
         }
+        #[inline(always)]
+        fn pick_simply(self, c: f64, hi: Self, lo: Self) -> Self {
+            $t(V::select(self.0.gt(self.lit(c).0), hi.0, lo.0))
+        }
     };
 }
 

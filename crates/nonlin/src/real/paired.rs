@@ -96,8 +96,9 @@ impl<V: Lanes32> Real for Paired<V> {
     }
     #[inline(always)]
     fn scaled(self, m: Self, m_lo: Self, _k: Self) -> Self {
-        // The low part of a gate that is 1 is 0, which an infinity must not meet.
-        Paired(self.0.mul_add(m.0, self.0.min(V::splat(f32::MAX)) * m_lo.0))
+        // Of the low part, which may be 0 or negative, infinities must see nothing.
+        let finite = self.0.max(V::splat(f32::MIN)).min(V::splat(f32::MAX));
+        Paired(self.0.mul_add(m.0, finite * m_lo.0))
     }
     /// The larger factor meets the gate first, so that nothing on the way is subnormal.
     #[inline(always)]
@@ -107,10 +108,11 @@ impl<V: Lanes32> Real for Paired<V> {
         let small = Paired(V::select(swap, self.0, value.0));
         large.scaled(m, m_lo, k) * small
     }
-    /// A gate is never negative; the sum of two zeros may have lost the sign.
+    /// A gate is never negative; the sum of two zeros may have lost the sign. -inf does not get here.
     #[inline(always)]
     fn gated(self, gate: Jet<Self>) -> Self {
-        Paired(self.scaled(gate.v, gate.v_lo, gate.k).0.copysign(self.0))
+        let low = self.0.min(V::splat(f32::MAX)) * gate.v_lo.0;
+        Paired(self.0.mul_add(gate.v.0, low).copysign(self.0))
     }
     #[inline(always)]
     fn pick_at_least(self, c: f64, hi: Self, lo: Self) -> Self {

@@ -9,7 +9,7 @@ use core::ops::{Add, Div, Mul, Neg, Sub};
 
 /// Two registers.
 #[derive(Clone, Copy)]
-pub struct Twice<V>(V, V);
+pub struct Twice<V>(pub V, pub V);
 
 macro_rules! both {
     ($($trait:ident $method:ident),*) => {$(
