@@ -4,14 +4,14 @@
 //! low parts, and the polynomials of `paired` do without their highest powers. Otherwise this is
 //! `paired`: the same tables, the same bounds of inputs, the same ways at their ends.
 
-use super::paired::{LAST, NEAR, ROUND, cubic};
+use super::paired::{self, LAST, NEAR, ROUND, cubic};
 use super::table::{Centred, Octaves, Short, Shortened, Table};
 use super::tables::{
-    CUBIC_GATE, EXP_REST, EXPM1, LN2_16_HI, LN2_16_LO, MILLS, PER_LN2, POWER, POWER_REST, SIGMOID,
-    SOFTPLUS, TANH, TANH_SLOPE, TANH_SOFTPLUS,
+    CUBIC_GATE, CUBIC_SLOPE, EXP_REST, EXPM1, GELU_SLOPE, LN2_16_HI, LN2_16_LO, MILLS, PER_LN2,
+    POWER, POWER_REST, SIGMOID, SOFTPLUS, TANH, TANH_SLOPE, TANH_SOFTPLUS,
 };
 use crate::math::coefficients::INV_SQRT_2PI;
-use crate::real::{Jet, Prim, Whole};
+use crate::real::{Gating, Jet, Prim, Whole};
 use crate::simd::Lanes32;
 
 static SIGMOID_5: Shortened<Table<6>, 5> = Shortened::table(&SIGMOID);
@@ -20,6 +20,8 @@ static EXPM1_5: Shortened<Centred<5>, 5> = Shortened::centred(&EXPM1);
 static TANH_5: Shortened<Centred<5>, 5> = Shortened::centred(&TANH);
 static TANH_SLOPE_6: Shortened<Centred<6>, 6> = Shortened::centred(&TANH_SLOPE);
 static TANH_SOFTPLUS_6: Shortened<Centred<6>, 6> = Shortened::centred(&TANH_SOFTPLUS);
+static GELU_SLOPE_5: Shortened<Octaves<6>, 5> = Shortened::octaves(&GELU_SLOPE);
+static CUBIC_SLOPE_6: Shortened<Table<7>, 6> = Shortened::table(&CUBIC_SLOPE);
 static CUBIC_GATE_4: Shortened<Table<5>, 4> = Shortened::table(&CUBIC_GATE);
 static MILLS_5: Shortened<Octaves<6>, 5> = Shortened::octaves(&MILLS);
 
@@ -104,7 +106,6 @@ fn sigmoid<V: Lanes32>(x: V) -> Jet<Whole<V>> {
 #[inline(always)]
 pub(crate) fn at<V: Lanes32>(x: V, p: Prim) -> Jet<Whole<V>> {
     let zero = V::splat(0.0);
-    let one = V::splat(1.0);
     let two = V::splat(2.0);
     match p {
         Prim::Exp => {
@@ -166,7 +167,7 @@ pub(crate) fn at<V: Lanes32>(x: V, p: Prim) -> Jet<Whole<V>> {
             let t = x.abs().min(V::splat(13.1));
             let e = gauss(t);
             let q = e * MILLS_5.at(t);
-            let v = V::select(x.gt(zero), one - q, q);
+            let v = reflected(x, q);
             let d = e * V::splat(INV_SQRT_2PI.0 as f32);
             // Where its square is no normal number any more, there is no density.
             let d = V::select(x.abs().gt(V::splat(13.0)), zero, d);
@@ -180,6 +181,28 @@ pub(crate) fn at<V: Lanes32>(x: V, p: Prim) -> Jet<Whole<V>> {
 pub(crate) fn cubic_gate<V: Lanes32>(x: V) -> V {
     let t = x.abs().min(V::splat(9.8));
     let (m, q) = cubic(t);
-    let tail = m.mul_add(q, m) * CUBIC_GATE_4.at(t.min(V::splat(5.4)));
+    reflected(x, m.mul_add(q, m) * CUBIC_GATE_4.at(t.min(V::splat(5.4))))
+}
+
+/// `tail` where `x <= 0`, else 1 less `tail`.
+#[inline(always)]
+fn reflected<V: Lanes32>(x: V, tail: V) -> V {
     V::select(x.gt(V::splat(0.0)), V::splat(1.0) - tail, tail)
+}
+
+/// The slope of `x` times a gate.
+#[inline(always)]
+pub(crate) fn gated_slope<V: Lanes32>(x: V, gate: Gating) -> V {
+    match gate {
+        Gating::Sigmoid | Gating::TanhSoftplus => paired::gated_slope(x, gate),
+        Gating::Cdf => {
+            let t = x.abs().min(V::splat(13.1));
+            reflected(x, gauss(t) * GELU_SLOPE_5.at(t))
+        }
+        Gating::CubicSigmoid => {
+            let t = x.abs().min(V::splat(9.8));
+            let (m, q) = cubic(t);
+            reflected(x, m.mul_add(q, m) * CUBIC_SLOPE_6.at(t))
+        }
+    }
 }

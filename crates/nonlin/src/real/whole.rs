@@ -1,7 +1,7 @@
 //! f32 registers for results of half types.
 
 use super::{Gating, Jet, Prim, Real};
-use crate::math::{paired, whole};
+use crate::math::whole;
 use crate::simd::Lanes32;
 use core::ops::{Add, Div, Mul, Neg, Sub};
 
@@ -45,10 +45,9 @@ impl<V: Lanes32> Real for Whole<V> {
         let v = Whole(whole::cubic_gate(self.0));
         Some(Jet::new(v, v, v))
     }
-    /// As good as for f32: next to its zero a slope is small, and a rounding of its parts shows.
     #[inline(always)]
     fn tabled_slope(self, gate: Gating) -> Option<Self> {
-        Some(Whole(paired::gated_slope(self.0, gate)))
+        Some(Whole(whole::gated_slope(self.0, gate)))
     }
     /// From the distance to where it passes through 0, which is exact nearby.
     #[inline(always)]
