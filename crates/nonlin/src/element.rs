@@ -504,7 +504,7 @@ mod half_types {
                     n: usize,
                 ) {
                     // SAFETY: as above.
-                    unsafe { crate::softmax::row_back_through_f64(l, log, scale, y, g, dx, n) }
+                    unsafe { crate::softmax::row_back_through_f32(l, log, scale, y, g, dx, n) }
                 }
             }
         };

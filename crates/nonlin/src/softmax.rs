@@ -19,7 +19,7 @@ use crate::exec::{Exec, Shared, same_length};
 use crate::halves::{Half, from_f32, to_f32};
 use crate::level::{Level, PerLevel, per_level};
 use crate::math::{full, narrow, paired};
-use crate::simd::{Lanes, Lanes32, Lanes64, Simd};
+use crate::simd::{Lanes, Lanes32, Lanes64, Partial, Simd};
 use alloc::{format, vec, vec::Vec};
 #[cfg(feature = "half")]
 use core::mem::MaybeUninit;
@@ -669,19 +669,26 @@ fn fold<V: Lanes32, S: Simd>(a: &[V; PARTS], bias: f32, b: &[V; PARTS]) -> f64 {
         all[2 * k + 1] = h1 + l1;
         k += 1;
     }
-    let mut n = 2 * PARTS / lanes;
+    halve::<S>(all)
+}
+
+/// The sum of `PARTS` numbers, of halves, until one is left.
+#[inline(always)]
+fn halve<S: Simd>(mut all: [S::F64; PARTS]) -> f64 {
+    let lanes = S::F64::N;
+    let mut n = PARTS / lanes;
     while n > 1 {
         n /= 2;
-        k = 0;
+        let mut k = 0;
         while k < n {
             all[k] = all[k] + all[k + n];
             k += 1;
         }
     }
     let mut v = [0.0; SUMS];
-    // SAFETY: the buffer has `SUMS` elements, more than a register.
+    // SAFETY: the buffer has `SUMS` elements, no fewer than a register.
     unsafe { all[0].store(v.as_mut_ptr()) }
-    n = lanes / 2;
+    n = lanes;
     while n > 1 {
         n /= 2;
         for i in 0..n {
@@ -1197,6 +1204,108 @@ fn add_pair(a: Pair, b: f64) -> Pair {
     Lanes64::quick_two_sum(t.0, t.1)
 }
 
+/// `sum g y`, or of `g` alone, of a row of f32 in f64, where products are exact.
+#[inline(always)]
+unsafe fn dot<S: Simd, const LOG: bool>(y: *const f32, g: *const f32, n: usize) -> f64 {
+    let mut sums = [S::F64::splat(0.0); PARTS];
+    let whole = n - n % PARTS;
+    // A macro and not a closure, for the same reason as `kernel::Step`.
+    macro_rules! sum {
+        ($k:expr, $y:expr, $g:expr) => {
+            sums[$k] = if LOG { sums[$k] + $g } else { $y.mul_add($g, sums[$k]) };
+        };
+    }
+    let mut i = 0;
+    while i < whole {
+        let mut k = 0;
+        while k * S::F64::N < PARTS {
+            let j = i + k * S::F64::N;
+            // SAFETY: the registers lie within the row.
+            let g: S::F64 = unsafe { Lanes64::load_f32(g.wrapping_add(j)) };
+            let y: S::F64 = if LOG { g } else { unsafe { Lanes64::load_f32(y.wrapping_add(j)) } };
+            sum!(k, y, g);
+            k += 1;
+        }
+        i += PARTS;
+    }
+    if whole < n {
+        let mut k = 0;
+        while k * S::F32::N < PARTS {
+            let i = whole + k * S::F32::N;
+            let left = n.saturating_sub(i).min(S::F32::N);
+            // SAFETY: so many elements are left. Zeros add nothing.
+            let (y, g) = unsafe {
+                let g = S::F32::load_first(g.wrapping_add(i), left, 0.0);
+                (S::F32::load_first(y.wrapping_add(i), left, 0.0), g)
+            };
+            let ((y0, y1), (g0, g1)) = (y.widen(), g.widen());
+            sum!(2 * k, y0, g0);
+            sum!(2 * k + 1, y1, g1);
+            k += 1;
+        }
+    }
+    halve::<S>(sums)
+}
+
+/// Sums beyond this are left to f64: nothing overflows below it on the way to a finite result.
+const LARGE: f64 = 1e9;
+
+/// The gradient of a row of f32 with a scale of 1; false if f64 has to do it.
+#[inline(always)]
+unsafe fn plain_back<S: Simd, const LOG: bool>(
+    y: *const f32,
+    g: *const f32,
+    dx: *mut f32,
+    n: usize,
+) -> bool {
+    // SAFETY: the caller's promise.
+    let total = unsafe { dot::<S, LOG>(y, g, n) };
+    // SAFETY: as above.
+    if !(total.abs() < LARGE) || LOG && unsafe { largest::<S::F32>(y, n) } > 1.0 {
+        return false;
+    }
+    let (hi, lo) = (total as f32, (total - f64::from(total as f32)) as f32);
+    // A macro and not a closure, for the same reason as `kernel::Step`.
+    macro_rules! finish {
+        ($y:ident, $g:ident) => {{
+            let (hi, lo) = (V::<S>::splat(hi), V::<S>::splat(lo));
+            if LOG {
+                // e^y is a product whose first factor times `hi` is known exactly as two numbers.
+                let over = V::<S>::splat(paired::over(-LIFT as f32));
+                let (m, q) = paired::power_over($y.max(V::<S>::splat(-DEPTH)), over);
+                let (p, p_lo) = paired::two_prod(m, hi);
+                let p_lo = (m * q).mul_add(hi, m.mul_add(lo, p_lo));
+                let drop = V::<S>::splat(-f32::from_bits(((127 - LIFT) as u32) << 23));
+                p_lo.mul_add(drop, p.mul_add(drop, $g))
+            } else {
+                // The first difference is exact where the second counts.
+                $y * (($g - hi) - lo)
+            }
+        }};
+    }
+    let mut i = 0;
+    while i + V::<S>::N <= n {
+        // SAFETY: the registers lie within the rows.
+        unsafe {
+            let (y, g) = (V::<S>::load(y.wrapping_add(i)), V::<S>::load(g.wrapping_add(i)));
+            finish!(y, g).store(dx.wrapping_add(i));
+        }
+        i += V::<S>::N;
+    }
+    if i < n {
+        // SAFETY: so many elements are left.
+        unsafe {
+            let y = V::<S>::load_first(y.wrapping_add(i), n - i, 0.0);
+            let g = V::<S>::load_first(g.wrapping_add(i), n - i, 0.0);
+            finish!(y, g).store_first(dx.wrapping_add(i), n - i);
+        }
+    }
+    true
+}
+
+/// The register of loops over f32.
+type V<S> = <S as Simd>::Block32;
+
 /// `dx = scale * y (g - sum g y)`; log: `scale * (g - e^y sum g)`.
 #[inline(always)]
 unsafe fn row_back<S: Simd, T: Cell>(
@@ -1207,6 +1316,20 @@ unsafe fn row_back<S: Simd, T: Cell>(
     dx: *mut T,
     n: usize,
 ) {
+    if !T::FULL && S::F32::FUSED && scale == 1.0 {
+        let (y, g, dx) = (y.cast(), g.cast(), dx.cast());
+        // SAFETY: the caller's promise; what is not `FULL` is f32.
+        let done = unsafe {
+            if log {
+                plain_back::<S, true>(y, g, dx, n)
+            } else {
+                plain_back::<S, false>(y, g, dx, n)
+            }
+        };
+        if done {
+            return;
+        }
+    }
     let lanes = S::F64::N;
     let (zero, factor) = (S::F64::splat(0.0), S::F64::splat(scale));
     let (mut sums, mut lost) = ([zero; SUMS], [zero; SUMS]);
@@ -1371,12 +1494,12 @@ pub(crate) unsafe fn rows_through_f32<T: Element + Half>(
     }
 }
 
-/// The gradient of a row of halves.
+/// The gradient of a row of halves, by way of f32.
 ///
 /// # Safety
 /// `n` elements behind each pointer; `level` is available.
 #[cfg(feature = "half")]
-pub(crate) unsafe fn row_back_through_f64<T: Element>(
+pub(crate) unsafe fn row_back_through_f32<T: Element + Half>(
     level: Level,
     log: bool,
     scale: f64,
@@ -1385,16 +1508,16 @@ pub(crate) unsafe fn row_back_through_f64<T: Element>(
     dx: *mut T,
     n: usize,
 ) {
-    let widen = |p: *const T| -> Vec<f64> {
-        // SAFETY: the caller's promise.
-        (0..n).map(|i| unsafe { p.add(i).read() }.to_f64()).collect()
-    };
-    let (mut y, g) = (widen(y), widen(g));
-    let p = y.as_mut_ptr();
-    // SAFETY: the buffers have `n` elements.
-    unsafe { row_back_f64(level, log, scale, p, g.as_ptr(), p, n) }
-    for (i, v) in y.into_iter().enumerate() {
-        // SAFETY: the caller's promise.
-        unsafe { dx.add(i).write(T::from_f64(v)) }
+    let mut short = [const { MaybeUninit::<f32>::uninit() }; 2 * SHORT];
+    let mut long: Vec<f32> = Vec::with_capacity(if n > SHORT { 2 * n } else { 0 });
+    let v: *mut f32 = if n > SHORT { long.as_mut_ptr() } else { short.as_mut_ptr().cast() };
+    // SAFETY: the caller's promise; the buffers have `2 n` elements, which are written before they
+    // are read.
+    unsafe {
+        let w = v.add(n);
+        to_f32(level, y, v, n);
+        to_f32(level, g, w, n);
+        row_back_f32(level, log, scale, v, w, v, n);
+        from_f32(level, v, dx, n);
     }
 }

@@ -92,13 +92,6 @@ pub(crate) fn exp_m1<V: Lanes32>(x: V) -> V {
     x.mul_add(h, x * l)
 }
 
-/// `e^(x + lo)` for `-87 <= x <= 0`, to 0.6 units in the last place; 1 for 0.
-#[inline(always)]
-pub(crate) fn exp_neg<V: Lanes32>(x: V, lo: V) -> V {
-    let (m, q) = exp(-x, -lo);
-    m.mul_add(q, m)
-}
-
 /// What `e^x` is divided by when all terms of a softmax are: `2^i`, as [`exp_over`] takes it, for
 /// `|i| < 2^17`.
 #[inline(always)]
@@ -106,14 +99,20 @@ pub(crate) fn over(i: f32) -> f32 {
     ROUND - 16.0 * i
 }
 
-/// `e^x / 2^i` to 0.6 units in the last place, for `|x| <= 1100` and `x / ln 2 - i` between -125 and
-/// 127. No difference of two numbers is taken, so nothing need be carried along.
+/// `(m, q)` with `e^x / 2^i = m (1 + q)`, the first of 12 bits, for `|x| <= 1100` and `x / ln 2 - i`
+/// between -125 and 127. No difference of two numbers is taken, so nothing need be carried along.
 #[inline(always)]
-pub(crate) fn exp_over<V: Lanes32>(x: V, over: V) -> V {
+pub(crate) fn power_over<V: Lanes32>(x: V, over: V) -> (V, V) {
     let u = x.mul_add(V::splat(PER_LN2), over);
     let k = u - over;
     let r = k.mul_add(V::splat(-LN2_16_HI), x); // exact
-    let (m, q) = power(u, k.mul_add(V::splat(-LN2_16_LO), r));
+    power(u, k.mul_add(V::splat(-LN2_16_LO), r))
+}
+
+/// `e^x / 2^i` to 0.6 units in the last place, where [`power_over`] takes `x`.
+#[inline(always)]
+pub(crate) fn exp_over<V: Lanes32>(x: V, over: V) -> V {
+    let (m, q) = power_over(x, over);
     m.mul_add(q, m)
 }
 
