@@ -545,11 +545,14 @@ const SMALL: f32 = 300.0;
 /// From this length on terms are added in pairs first. That rounds once more, which may cost a unit
 /// in the last place, and a row as long is allowed one more.
 const PAIRS: usize = 128;
+/// From this length on four are added first, and their exponentials need but one look-up: 2 units and
+/// 1, where 3 more are allowed.
+const LONG: usize = 512;
 /// Terms that are added before what rounding has lost is given to the partial sums.
 const STRETCH: usize = 1024;
-/// Partial sums of softmax begin with this, which no two terms exceed by a binade: so what rounding
+/// Partial sums of softmax begin with this, which no four terms exceed by a binade: so what rounding
 /// loses of a sum is found by two operations.
-const BIAS: f32 = f32::from_bits(((127 + LIFT + 1) as u32) << 23);
+const BIAS: f32 = f32::from_bits(((127 + LIFT + 2) as u32) << 23);
 
 /// What terms are measured by: they are `e^x` over a power of two.
 #[derive(Clone, Copy)]
@@ -581,11 +584,12 @@ impl Measure {
     }
 }
 
-/// The terms of a register of logits.
+/// The terms of a register of logits; `LENGTHY`: of a row from `LONG` on.
 #[inline(always)]
-fn terms<V: Lanes32, const FAR: bool>(x: V, m: &Measure) -> V {
+fn terms<V: Lanes32, const FAR: bool, const LENGTHY: bool>(x: V, m: &Measure) -> V {
     let x = if FAR { x - V::splat(m.max) } else { x };
-    paired::exp_over(x.max(V::splat(m.least)), V::splat(m.over))
+    let (x, over) = (x.max(V::splat(m.least)), V::splat(m.over));
+    if LENGTHY { paired::exp_over_short(x, over) } else { paired::exp_over(x, over) }
 }
 
 /// Partial sums, each with what rounding it has lost; `LOG`: of the terms below the largest, and how
@@ -701,7 +705,7 @@ fn halve<S: Simd>(mut all: [S::F64; PARTS]) -> f64 {
 /// The sum of all terms, which are kept in `y`; `LOG`: of those below the largest, none kept, and
 /// how many are equal to the largest.
 #[inline(always)]
-unsafe fn sum_terms<V: Lanes32, S: Simd, const FAR: bool, const LOG: bool>(
+unsafe fn sum_terms<V: Lanes32, S: Simd, const FAR: bool, const LENGTHY: bool, const LOG: bool>(
     x: *const f32,
     y: *mut f32,
     n: usize,
@@ -714,7 +718,7 @@ unsafe fn sum_terms<V: Lanes32, S: Simd, const FAR: bool, const LOG: bool>(
         ($i:expr, $k:ident) => {{
             // SAFETY: the register lies within the row.
             let v = unsafe { V::load(x.wrapping_add($i + $k * V::N)) };
-            let e = terms::<V, FAR>(v, m);
+            let e = terms::<V, FAR, LENGTHY>(v, m);
             if !LOG {
                 // SAFETY: as above.
                 unsafe { e.store(y.wrapping_add($i + $k * V::N)) }
@@ -723,29 +727,46 @@ unsafe fn sum_terms<V: Lanes32, S: Simd, const FAR: bool, const LOG: bool>(
         }};
     }
     let mut i = 0;
-    let paired = if n >= PAIRS { n - n % (2 * PARTS) } else { 0 };
-    while i < paired {
-        let stop = paired.min(i + STRETCH);
-        let mut ready = [V::splat(0.0); PARTS];
-        while i < stop {
-            let mut k = 0;
-            while k * V::N < PARTS {
-                // Those of the round before, which are ready: nothing waits.
-                sums.add(k, ready[k]);
-                let (a, b) = (at!(i, k), at!(i + PARTS, k));
-                ready[k] = a + b;
-                k += 1;
+    // As many terms as are added first, in the given blocks of `PARTS`.
+    macro_rules! stretches {
+        ($end:expr, $blocks:literal, |$j:ident, $k:ident| $terms:expr) => {
+            let end = $end;
+            while i < end {
+                let stop = end.min(i + STRETCH);
+                let mut ready = [V::splat(0.0); PARTS];
+                while i < stop {
+                    let mut $k = 0;
+                    while $k * V::N < PARTS {
+                        // Those of the round before, which are ready: nothing waits.
+                        sums.add($k, ready[$k]);
+                        let $j = i;
+                        ready[$k] = $terms;
+                        $k += 1;
+                    }
+                    i += $blocks * PARTS;
+                }
+                let mut k = 0;
+                while k * V::N < PARTS {
+                    sums.add(k, ready[k]);
+                    if !LOG {
+                        sums.settle(k);
+                    }
+                    k += 1;
+                }
             }
-            i += 2 * PARTS;
-        }
-        let mut k = 0;
-        while k * V::N < PARTS {
-            sums.add(k, ready[k]);
-            if !LOG {
-                sums.settle(k);
-            }
-            k += 1;
-        }
+        };
+    }
+    if LENGTHY {
+        stretches!(n - n % (4 * PARTS), 4, |j, k| {
+            let (a, b) = (at!(j, k), at!(j + PARTS, k));
+            let (c, d) = (at!(j + 2 * PARTS, k), at!(j + 3 * PARTS, k));
+            (a + b) + (c + d)
+        });
+    } else if n >= PAIRS {
+        stretches!(n - n % (2 * PARTS), 2, |j, k| {
+            let (a, b) = (at!(j, k), at!(j + PARTS, k));
+            a + b
+        });
     }
     while i < whole {
         let mut k = 0;
@@ -764,7 +785,7 @@ unsafe fn sum_terms<V: Lanes32, S: Simd, const FAR: bool, const LOG: bool>(
             let left = n.saturating_sub(i).min(V::N);
             // SAFETY: so many elements are left.
             let v = unsafe { V::load_first(x.wrapping_add(i), left, f32::NEG_INFINITY) };
-            let e = terms::<V, FAR>(v, m);
+            let e = terms::<V, FAR, LENGTHY>(v, m);
             if !LOG {
                 // SAFETY: as above.
                 unsafe { e.store_first(y.wrapping_add(i), left) }
@@ -904,14 +925,24 @@ unsafe fn measured<S: Simd>(
         return Finish::Fill(if empty { nothing } else { f32::NAN });
     }
     let m = Measure::of(max);
-    // SAFETY: the caller's promise.
-    let (sum, count) = unsafe {
-        match (m.far, job.log) {
-            (false, false) => sum_terms::<S::Block32, S, false, false>(x, y, n, &m),
-            (true, false) => sum_terms::<S::Block32, S, true, false>(x, y, n, &m),
-            (false, true) => sum_terms::<S::Block32, S, false, true>(x, y, n, &m),
-            (true, true) => sum_terms::<S::Block32, S, true, true>(x, y, n, &m),
-        }
+    let lengthy = n >= LONG;
+    macro_rules! sum {
+        ($far:literal, $lengthy:literal) => {
+            // SAFETY: the caller's promise.
+            unsafe {
+                if job.log {
+                    sum_terms::<V<S>, S, $far, $lengthy, true>(x, y, n, &m)
+                } else {
+                    sum_terms::<V<S>, S, $far, $lengthy, false>(x, y, n, &m)
+                }
+            }
+        };
+    }
+    let (sum, count) = match (m.far, lengthy) {
+        (false, false) => sum!(false, false),
+        (false, true) => sum!(false, true),
+        (true, false) => sum!(true, false),
+        (true, true) => sum!(true, true),
     };
     if sum.is_nan() {
         Finish::Fill(f32::NAN)
@@ -920,8 +951,12 @@ unsafe fn measured<S: Simd>(
         Finish::Less(f64::from(max), ln_count(count, sum * (narrow::exp_neg(m.ln) * drop)))
     } else {
         let max = S::F32::splat(max);
-        let end =
-            if m.far { terms::<S::F32, true>(max, &m) } else { terms::<S::F32, false>(max, &m) };
+        let end = match (m.far, lengthy) {
+            (false, false) => terms::<_, false, false>(max, &m),
+            (false, true) => terms::<_, false, true>(max, &m),
+            (true, false) => terms::<_, true, false>(max, &m),
+            (true, true) => terms::<_, true, true>(max, &m),
+        };
         let mut ends = [0.0; PARTS];
         // SAFETY: the buffer has more elements than a register.
         unsafe { end.store(ends.as_mut_ptr()) }

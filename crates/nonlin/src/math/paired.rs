@@ -11,8 +11,8 @@
 //! value that is 1 less a tail is exact where the base of the tail has no bits below 2^-24.
 
 use super::tables::{
-    EXP_REST, EXPM1, LN2_16_HI, LN2_16_LO, LOGISTIC, MILLS, PER_LN2, POWER, POWER_REST, SIGMOID,
-    SOFTPLUS, TANH, TANH_SLOPE, TANH_SOFTPLUS, TANH_SOFTPLUS_SLOPE,
+    EXP_REST, EXPM1, LN2_16_HI, LN2_16_LO, LOGISTIC, MILLS, PER_LN2, POWER, POWER_REST, ROOT,
+    SIGMOID, SOFTPLUS, TANH, TANH_SLOPE, TANH_SOFTPLUS, TANH_SOFTPLUS_SLOPE,
 };
 use crate::math::coefficients::INV_SQRT_2PI;
 use crate::real::{Jet, Paired, Prim};
@@ -46,9 +46,7 @@ pub(crate) fn two_sum<V: Lanes32>(a: V, b: V) -> (V, V) {
 /// number of sixteenths of ln 2: `u` is that integer plus `ROUND`, `r` what is left of `-p`.
 #[inline(always)]
 fn power<V: Lanes32>(u: V, r: V) -> (V, V) {
-    let r = r + u.lookup_short(&POWER_REST.0);
-    let [c2, c3] = EXP_REST.map(V::splat);
-    let q = (r * r).mul_add(r.mul_add(c3, c2), r);
+    let q = rest_of_power(r + u.lookup_short(&POWER_REST.0));
     (u.lookup_short(&POWER.0).add_shifted(u), q)
 }
 
@@ -114,6 +112,23 @@ pub(crate) fn power_over<V: Lanes32>(x: V, over: V) -> (V, V) {
 pub(crate) fn exp_over<V: Lanes32>(x: V, over: V) -> V {
     let (m, q) = power_over(x, over);
     m.mul_add(q, m)
+}
+
+/// [`exp_over`] to 1.1 units, with one look-up.
+#[inline(always)]
+pub(crate) fn exp_over_short<V: Lanes32>(x: V, over: V) -> V {
+    let u = x.mul_add(V::splat(PER_LN2), over);
+    let k = u - over;
+    let r = k.mul_add(V::splat(-LN2_16_LO), k.mul_add(V::splat(-LN2_16_HI), x));
+    let m = u.lookup_short(&ROOT.0).add_shifted(u);
+    m.mul_add(rest_of_power(r), m)
+}
+
+/// `e^r - 1`, for `|r|` up to a thirty-second of ln 2.
+#[inline(always)]
+fn rest_of_power<V: Lanes32>(r: V) -> V {
+    let [c2, c3] = EXP_REST.map(V::splat);
+    (r * r).mul_add(r.mul_add(c3, c2), r)
 }
 
 /// `tail` where `x <= 0`, else 1 less `tail`, if that is exact for its first part.
