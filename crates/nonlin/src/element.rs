@@ -97,6 +97,7 @@ pub trait Element:
     );
     #[cfg(feature = "alloc")]
     #[doc(hidden)]
+    #[allow(clippy::too_many_arguments)]
     unsafe fn rows(
         l: Level,
         job: &RowJob,

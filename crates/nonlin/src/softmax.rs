@@ -1257,7 +1257,8 @@ unsafe fn dot<S: Simd, const LOG: bool>(y: *const f32, g: *const f32, n: usize) 
             let j = i + k * S::F64::N;
             // SAFETY: the registers lie within the row.
             let g: S::F64 = unsafe { Lanes64::load_f32(g.wrapping_add(j)) };
-            let y: S::F64 = if LOG { g } else { unsafe { Lanes64::load_f32(y.wrapping_add(j)) } };
+            // SAFETY: as above.
+            let y: S::F64 = unsafe { Lanes64::load_f32(y.wrapping_add(j)) };
             sum!(k, y, g);
             k += 1;
         }
@@ -1296,7 +1297,8 @@ unsafe fn plain_back<S: Simd, const LOG: bool>(
     // SAFETY: the caller's promise.
     let total = unsafe { dot::<S, LOG>(y, g, n) };
     // SAFETY: as above.
-    if !(total.abs() < LARGE) || LOG && unsafe { largest::<S::F32>(y, n) } > 1.0 {
+    let above = LOG && unsafe { largest::<S::F32>(y, n) } > 1.0;
+    if above || total.is_nan() || total.abs() >= LARGE {
         return false;
     }
     let (hi, lo) = (total as f32, (total - f64::from(total as f32)) as f32);
