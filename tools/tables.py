@@ -250,13 +250,13 @@ def tables():
 
 
 def powers():
-    """2^(j/16) with 12 bits, its bits less j 2^19, and the logarithm of the factor that is left."""
+    """2^(j/16) with 12 bits, its bits less j 2^19; the logarithm of the factor that is left; 24 bits."""
     exact = [mpf(2) ** (mpf(j) / 16) for j in range(16)]
     short = [bits(12)(v) for v in exact]
     less = lambda v, j: struct.unpack("<I", struct.pack("<f", float(v)))[0] - (j << 19)
-    pattern = [struct.unpack("<f", struct.pack("<I", less(v, j)))[0] for j, v in enumerate(short)]
+    patterns = lambda values: [struct.unpack("<f", struct.pack("<I", less(v, j)))[0] for j, v in enumerate(values)]
     rest = [single(log(v / s)) for v, s in zip(exact, short)]
-    return pattern, rest
+    return patterns(short), rest, patterns([single(v) for v in exact])
 
 
 def render():
@@ -270,7 +270,7 @@ def render():
         "use super::table::{Centred, Octaves, Poly, Row, Short, Table};",
         "",
     ]
-    pattern, rest = powers()
+    pattern, rest, roots = powers()
     row = lambda values, kind="Row": f"{kind}([" + ", ".join(repr(v) for v in values) + "])"
     lines += [
         "/// 16 / ln 2.",
@@ -285,6 +285,9 @@ def render():
         "/// The logarithm of what `POWER` lacks as a factor.",
         "#[rustfmt::skip]",
         f"pub static POWER_REST: Short = {row(rest, 'Short')};",
+        "/// `2^(j/16)` rounded to f32: its representation less `j 2^19`.",
+        "#[rustfmt::skip]",
+        f"pub static ROOT: Short = {row(roots, 'Short')};",
     ]
     h = sixteenth / 2 * mpf("1.01")
     g = lambda r: (expm1(r) / r - 1) / r if r else mpf(1) / 2

@@ -159,8 +159,39 @@ fn veltkamp<V: Lanes64>(x: V) -> (V, V) {
     (hi, x - hi)
 }
 
+/// A register of which only the first lanes are in an array. Copies by way of a buffer are not
+/// forwarded to a load of all of it; levels with masks do better.
+pub trait Partial: Lanes<Elem = f32> {
+    /// Reads the first `n <= N` numbers; the other lanes are `rest`.
+    ///
+    /// # Safety
+    /// `p` must be valid for reading `n` numbers.
+    #[inline(always)]
+    unsafe fn load_first(p: *const f32, n: usize, rest: f32) -> Self {
+        let mut all = [rest; 32];
+        // SAFETY: the caller's promise; a register has at most 32 lanes.
+        unsafe {
+            core::ptr::copy_nonoverlapping(p, all.as_mut_ptr(), n);
+            Self::load(all.as_ptr())
+        }
+    }
+    /// Writes the first `n <= N` lanes.
+    ///
+    /// # Safety
+    /// `p` must be valid for writing `n` numbers.
+    #[inline(always)]
+    unsafe fn store_first(self, p: *mut f32, n: usize) {
+        let mut all = [0.0; 32];
+        // SAFETY: the caller's promise; a register has at most 32 lanes.
+        unsafe {
+            self.store(all.as_mut_ptr());
+            core::ptr::copy_nonoverlapping(all.as_ptr(), p, n);
+        }
+    }
+}
+
 /// A register of f32, twice as many lanes as its `Wide`.
-pub trait Lanes32: Lanes<Elem = f32> {
+pub trait Lanes32: Partial {
     /// The f64 register of the same size.
     type Wide: Lanes64;
     /// The lower and the upper half, widened.

@@ -12,7 +12,8 @@
 
 use super::tables::{
     CUBIC_GATE, CUBIC_SLOPE, EXP_REST, EXPM1, GELU_SLOPE, LN2_16_HI, LN2_16_LO, MILLS, MISH_SLOPE,
-    PER_LN2, POWER, POWER_REST, SIGMOID, SILU_SLOPE, SOFTPLUS, TANH, TANH_SLOPE, TANH_SOFTPLUS,
+    PER_LN2, POWER, POWER_REST, ROOT, SIGMOID, SILU_SLOPE, SOFTPLUS, TANH, TANH_SLOPE,
+    TANH_SOFTPLUS,
 };
 use crate::math::coefficients::{GELU_TANH_1, GELU_TANH_3, INV_SQRT_2PI};
 use crate::real::{Gating, Jet, Paired, Prim};
@@ -46,9 +47,7 @@ pub(crate) fn two_sum<V: Lanes32>(a: V, b: V) -> (V, V) {
 /// number of sixteenths of ln 2: `u` is that integer plus `ROUND`, `r` what is left of `-p`.
 #[inline(always)]
 fn power<V: Lanes32>(u: V, r: V) -> (V, V) {
-    let r = r + u.lookup_short(&POWER_REST.0);
-    let [c2, c3] = EXP_REST.map(V::splat);
-    let q = (r * r).mul_add(r.mul_add(c3, c2), r);
+    let q = rest_of_power(r + u.lookup_short(&POWER_REST.0));
     (u.lookup_short(&POWER.0).add_shifted(u), q)
 }
 
@@ -121,13 +120,6 @@ pub(crate) fn exp_m1<V: Lanes32>(x: V) -> V {
     x.mul_add(h, x * l)
 }
 
-/// `e^(x + lo)` for `-87 <= x <= 0`, to 0.6 units in the last place; 1 for 0.
-#[inline(always)]
-pub(crate) fn exp_neg<V: Lanes32>(x: V, lo: V) -> V {
-    let (m, q) = exp(-x, -lo);
-    m.mul_add(q, m)
-}
-
 /// What `e^x` is divided by when all terms of a softmax are: `2^i`, as [`exp_over`] takes it, for
 /// `|i| < 2^17`.
 #[inline(always)]
@@ -135,15 +127,38 @@ pub(crate) fn over(i: f32) -> f32 {
     ROUND - 16.0 * i
 }
 
-/// `e^x / 2^i` to 0.6 units in the last place, for `|x| <= 1100` and `x / ln 2 - i` between -125 and
-/// 127. No difference of two numbers is taken, so nothing need be carried along.
+/// `(m, q)` with `e^x / 2^i = m (1 + q)`, the first of 12 bits, for `|x| <= 1100` and `x / ln 2 - i`
+/// between -125 and 127. No difference of two numbers is taken, so nothing need be carried along.
 #[inline(always)]
-pub(crate) fn exp_over<V: Lanes32>(x: V, over: V) -> V {
+pub(crate) fn power_over<V: Lanes32>(x: V, over: V) -> (V, V) {
     let u = x.mul_add(V::splat(PER_LN2), over);
     let k = u - over;
     let r = k.mul_add(V::splat(-LN2_16_HI), x); // exact
-    let (m, q) = power(u, k.mul_add(V::splat(-LN2_16_LO), r));
+    power(u, k.mul_add(V::splat(-LN2_16_LO), r))
+}
+
+/// `e^x / 2^i` to 0.6 units in the last place, where [`power_over`] takes `x`.
+#[inline(always)]
+pub(crate) fn exp_over<V: Lanes32>(x: V, over: V) -> V {
+    let (m, q) = power_over(x, over);
     m.mul_add(q, m)
+}
+
+/// [`exp_over`] to 1.1 units, with one look-up.
+#[inline(always)]
+pub(crate) fn exp_over_short<V: Lanes32>(x: V, over: V) -> V {
+    let u = x.mul_add(V::splat(PER_LN2), over);
+    let k = u - over;
+    let r = k.mul_add(V::splat(-LN2_16_LO), k.mul_add(V::splat(-LN2_16_HI), x));
+    let m = u.lookup_short(&ROOT.0).add_shifted(u);
+    m.mul_add(rest_of_power(r), m)
+}
+
+/// `e^r - 1`, for `|r|` up to a thirty-second of ln 2.
+#[inline(always)]
+fn rest_of_power<V: Lanes32>(r: V) -> V {
+    let [c2, c3] = EXP_REST.map(V::splat);
+    (r * r).mul_add(r.mul_add(c3, c2), r)
 }
 
 /// `tail` where `x <= 0`, else 1 less `tail`, if that is exact for its first part.

@@ -1,6 +1,6 @@
 //! NEON, which every 64-bit Arm processor has: two f64 or four f32, fused multiply-add.
 
-use super::{Lanes, Lanes32, Lanes64, Simd, operators};
+use super::{Lanes, Lanes32, Lanes64, Partial, Simd, operators};
 use core::arch::aarch64::*;
 use core::ops::Neg;
 
@@ -170,6 +170,8 @@ impl Lanes64 for F64x2 {
         })
     }
 }
+
+impl Partial for F32x4 {}
 
 impl Lanes32 for F32x4 {
     type Wide = F64x2;

@@ -1,6 +1,6 @@
 //! One lane at a time, with nothing but IEEE arithmetic: the form that runs anywhere.
 
-use super::{Lanes, Lanes32, Lanes64, Simd};
+use super::{Lanes, Lanes32, Lanes64, Partial, Simd};
 
 /// Plain numbers as one-lane registers.
 #[derive(Clone, Copy)]
@@ -198,6 +198,8 @@ impl Lanes for F32x2 {
         F32x2([if m[0] { a.0[0] } else { b.0[0] }, if m[1] { a.0[1] } else { b.0[1] }])
     }
 }
+
+impl Partial for F32x2 {}
 
 impl Lanes32 for F32x2 {
     type Wide = f64;

@@ -1,6 +1,6 @@
 //! SSE2 (every x86-64 processor), AVX2 with FMA, and AVX-512 (F, DQ, VL, BW).
 use super::twice::Twice;
-use super::{Lanes, Lanes32, Lanes64, Simd, operators};
+use super::{Lanes, Lanes32, Lanes64, Partial, Simd, operators};
 use core::arch::x86_64::*;
 use core::ops::Neg;
 
@@ -585,3 +585,46 @@ copy: |from, to, n| {
     let second = _mm256_loadu_si256(from.add(16).cast());
     _mm256_mask_storeu_epi16(to.wrapping_add(16).cast(), (mask >> 16) as u16, second);
 });
+
+impl Partial for F32x4 {}
+impl Partial for F32x8 {
+    #[inline(always)]
+    unsafe fn load_first(p: *const f32, n: usize, rest: f32) -> Self {
+        // SAFETY: the caller's promise, and as in `register!`; lanes that are not read may lie
+        // anywhere.
+        Self(unsafe {
+            let mask = first_lanes(n);
+            let v = _mm256_maskload_ps(p, mask);
+            _mm256_blendv_ps(_mm256_set1_ps(rest), v, _mm256_castsi256_ps(mask))
+        })
+    }
+    #[inline(always)]
+    unsafe fn store_first(self, p: *mut f32, n: usize) {
+        // SAFETY: as above.
+        unsafe { _mm256_maskstore_ps(p, first_lanes(n), self.0) }
+    }
+}
+impl Partial for F32x16 {
+    #[inline(always)]
+    unsafe fn load_first(p: *const f32, n: usize, rest: f32) -> Self {
+        // SAFETY: the caller's promise, and as in `register!`; lanes that are not read may lie
+        // anywhere.
+        Self(unsafe { _mm512_mask_loadu_ps(_mm512_set1_ps(rest), ((1u32 << n) - 1) as u16, p) })
+    }
+    #[inline(always)]
+    unsafe fn store_first(self, p: *mut f32, n: usize) {
+        // SAFETY: as above.
+        unsafe { _mm512_mask_storeu_ps(p, ((1u32 << n) - 1) as u16, self.0) }
+    }
+}
+
+/// The first `n <= 8` lanes.
+///
+/// # Safety
+/// The processor has AVX2.
+#[inline(always)]
+unsafe fn first_lanes(n: usize) -> __m256i {
+    const LANES: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
+    // SAFETY: the load lies within the array; the caller's promise.
+    unsafe { _mm256_loadu_si256(LANES.as_ptr().add(8 - n).cast()) }
+}
