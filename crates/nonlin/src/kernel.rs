@@ -12,7 +12,7 @@ use crate::halves::Half;
 use crate::level::{PerLevel, per_level};
 #[cfg(feature = "half")]
 use crate::real::Whole;
-use crate::real::{Dual, Full, Narrow, Paired, Real, Single};
+use crate::real::{Dual, Full, Late, Narrow, Paired, Real, Single};
 #[cfg(feature = "half")]
 use crate::simd::twice::Twice;
 use crate::simd::{Lanes, Lanes32, Lanes64, Simd};
@@ -110,6 +110,32 @@ impl<V: Lanes64> Io<f64> for Full<V> {
     unsafe fn write_past(self, p: *mut f64) {
         // SAFETY: the caller's promise.
         unsafe { self.0.store_past(p) }
+    }
+}
+
+impl<V: Lanes64> Register for Late<Full<V>> {
+    const N: usize = V::N;
+    #[inline(always)]
+    fn set(v: f64) -> Self {
+        Late::new(Full::set(v))
+    }
+}
+
+impl<V: Lanes64> Io<f64> for Late<Full<V>> {
+    #[inline(always)]
+    unsafe fn read(p: *const f64) -> Self {
+        // SAFETY: the caller's promise.
+        Late::new(unsafe { Full::read(p) })
+    }
+    #[inline(always)]
+    unsafe fn write(self, p: *mut f64) {
+        // SAFETY: the caller's promise.
+        unsafe { self.settled().write(p) }
+    }
+    #[inline(always)]
+    unsafe fn write_past(self, p: *mut f64) {
+        // SAFETY: the caller's promise.
+        unsafe { self.settled().write_past(p) }
     }
 }
 
@@ -347,8 +373,8 @@ impl<G: Gated, R: Real> Step<R, 2, 1> for GatedValue<G> {
 impl<G: Gated, R: Real> Step<R, 3, 2> for GatedBackward<G> {
     #[inline(always)]
     fn step(self, [a, b, g]: [R; 3]) -> [R; 2] {
-        let (pa, pb) = G::partials(a, b);
-        [g * pa, g * pb]
+        let (da, db) = G::backward(a, b, g);
+        [da, db]
     }
 }
 
@@ -572,11 +598,13 @@ unsafe fn backward_f64<S: Simd, A: Elementwise>(
     if is_one::<A>(p) {
         let step = Backward::<A, _>(defaults::<A, _>(), PhantomData);
         // SAFETY: the caller's promise.
-        return unsafe { run::<Full<S::Block64>, 2, 1, WIDEST, _>([x, g], [dx], n, step, p.past) };
+        return unsafe {
+            run::<Late<Full<S::Block64>>, 2, 1, WIDEST, _>([x, g], [dx], n, step, p.past)
+        };
     }
     // SAFETY: the caller's promise.
     unsafe {
-        run::<Full<S::Block64>, 2, 1, WIDEST, _>(
+        run::<Late<Full<S::Block64>>, 2, 1, WIDEST, _>(
             [x, g],
             [dx],
             n,

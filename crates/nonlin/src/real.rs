@@ -7,6 +7,7 @@
 //! |---|---|---|
 //! | [`Narrow`] lanes | f32 (and half) kernels: f64 arithmetic rounded once | `lanes.rs` |
 //! | [`Full`] lanes, `f64` | f64 kernels and scalars | `lanes.rs` |
+//! | [`Late`] | slopes to be multiplied by a gradient before they are scaled | `late.rs` |
 //! | [`Single`] lanes, `f32` | f32 kernels of functions with one rounding (relu) | `lanes.rs` |
 //! | [`Paired`] lanes | f32 kernels in f32 arithmetic that keeps what it rounds off | `paired.rs` |
 //! | `Whole` lanes | kernels of half types: f32 arithmetic good to 2^-21 (feature `half`) | `whole.rs` |
@@ -31,6 +32,7 @@ mod dual;
 mod expr;
 mod interval;
 mod lanes;
+mod late;
 mod paired;
 #[cfg(feature = "half")]
 mod whole;
@@ -43,6 +45,7 @@ pub use dual::Dual;
 pub use expr::{Arena, Expr};
 pub use interval::Interval;
 pub use lanes::{Full, Narrow, Single};
+pub use late::Late;
 pub use paired::Paired;
 #[cfg(feature = "half")]
 pub use whole::Whole;
@@ -327,6 +330,11 @@ pub trait Real:
     fn gated(self, gate: Jet<Self>) -> Self {
         self.max(self.lowest()).scaled(gate.v, gate.v_lo, gate.k)
     }
+    /// `factor * self * gate`, also where the gate alone is subnormal.
+    #[inline(always)]
+    fn gated_times(self, gate: Jet<Self>, factor: Self) -> Self {
+        factor * self.gated(gate)
+    }
     /// `gate + self * gate'`, up to the factor `2^k`: the slope of `x * G(z(x))` for `self = x z'(x)`.
     #[inline(always)]
     fn slope_sum(self, gate: Jet<Self>) -> Self {
@@ -367,6 +375,12 @@ pub trait Real:
     fn jet(self, p: Prim) -> Jet<Self> {
         // -0 and not 0: added to -0 it leaves the sign.
         self.jet_at(self.lit(-0.0), p)
+    }
+    /// The primitive `p` for the sake of its first derivative: `2^k` is a factor of that alone, and
+    /// the value need not be right.
+    #[inline(always)]
+    fn slope_jet(self, p: Prim) -> Jet<Self> {
+        self.jet(p)
     }
     /// `ln(1 + e^x)` for `x <= 0`, where `lo` is a small correction of `x`.
     #[inline(always)]

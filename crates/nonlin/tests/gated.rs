@@ -181,6 +181,72 @@ fn halves() {
     accuracy::<bf16>(0.501, 0.501);
 }
 
+/// `grad` times the derivatives, where neither the product nor `grad` times the value leaves the
+/// range: the derivative alone may be subnormal, or 0.
+fn gradients<T: Number>(bound: f64) {
+    let mut r = Report::default();
+    let (first, second) = (some::<T>(1, 60), some::<T>(1, 12));
+    for u in gated_functions() {
+        for &g in T::GRADIENTS.iter().filter(|g| **g != 1.0) {
+            let (mut a, mut b) = (Vec::new(), Vec::new());
+            for x in &first {
+                for y in
+                    second.iter().step_by(7).filter(|y| T::round(g * y.wide()).wide().is_finite())
+                {
+                    a.extend([*x, *y]);
+                    b.extend([*y, *x]);
+                }
+            }
+            let grad = vec![T::round(g); a.len()];
+            let (mut da, mut db) = (grad.clone(), grad.clone());
+            let mut small = 0;
+            for level in levels() {
+                u.backward_with(&at(level), &a, &b, &grad, &mut da, &mut db);
+                for i in 0..a.len() {
+                    let (x, y, g) = (a[i].wide(), b[i].wide(), grad[i].wide());
+                    let other = if u.gate() == Gate::First { y } else { x };
+                    let want = exact(u.name(), x, y);
+                    for (k, got) in [da[i], db[i]].into_iter().enumerate() {
+                        let part = want.partials[k];
+                        let product = part * Dd::new(g);
+                        let half = product.scale2(Dd::new((want.k.hi / 2.0).trunc()));
+                        let kept = |v: f64| v.abs() > 1e-270 && v.abs() < 1e300;
+                        let own = (g * other).abs() <= T::largest().wide();
+                        if want.near_zero
+                            || !own
+                            || ![part.hi, product.hi, half.hi].into_iter().all(kept)
+                        {
+                            continue;
+                        }
+                        small += usize::from(want.error(T::round(0.0), part) < 1e6);
+                        let e = want.error(got, product);
+                        r.need(e <= bound, || {
+                            format!(
+                                "{} {} {level}: {} at ({x:e}, {y:e}) is {:e}, not {:e} 2^{}: {e} ULP",
+                                u.name(),
+                                T::NAME_OF,
+                                ["df/da", "df/db"][k],
+                                got.wide(),
+                                product.hi,
+                                want.k.hi
+                            )
+                        });
+                    }
+                }
+            }
+            println!("{:9} {:4} {g:e}: {small} derivatives were tiny", u.name(), T::NAME_OF);
+        }
+    }
+    r.finish();
+}
+
+#[test]
+fn gradients_of_all_sizes() {
+    gradients::<f32>(4.5);
+    gradients::<f64>(4.5);
+    gradients::<bf16>(0.502);
+}
+
 /// The library's own reference agrees with the textbook where the gate is a normal number.
 #[test]
 fn reference() {
