@@ -46,9 +46,9 @@ def logistic_tail(t):
     return 1 / (1 + exp(t))
 
 
-def logistic(t):
-    """1 / (1 + e^-t), the sigmoid"""
-    return 1 / (1 + exp(-t))
+def silu_slope(t):
+    """(1 - t s) / (1 + e^t) with s = 1 / (1 + e^-t), the slope of SiLU at -t"""
+    return (1 - t * logistic_tail(-t)) * logistic_tail(t)
 
 
 def expm1_ratio(t):
@@ -67,15 +67,36 @@ def tanh_softplus(x):
     return n / (n + 2)
 
 
-def tanh_softplus_slope(x):
-    """4 w (1 + w) / (w^2 + 2 w + 2)^2 with w = e^x, the derivative of Mish's gate"""
+def mish_slope(x):
+    """g + 4 x w (1 + w) / (w^2 + 2 w + 2)^2 with w = e^x and Mish's gate g, the slope of Mish"""
     w = exp(x)
-    return 4 * w * (1 + w) / (w * w + 2 * w + 2) ** 2
+    return tanh_softplus(x) + 4 * x * w * (1 + w) / (w * w + 2 * w + 2) ** 2
 
 
 def mills(t):
     """Phi(-t) e^(t^2/2), the tail of the normal distribution over its density"""
     return erfc(t / sqrt(mpf(2))) * exp(t * t / 2) / 2
+
+
+def gelu_slope(t):
+    """Phi(-t) e^(t^2/2) - t / sqrt(2 pi), the slope of GELU at -t without its exponential"""
+    return mills(t) - t / sqrt(2 * pi)
+
+
+def cubic(t, factor=1):
+    """2 sqrt(2/pi) (t + 0.044715 t^3)"""
+    return 2 * sqrt(2 / pi) * (t + factor * mpf("0.044715") * t**3)
+
+
+def cubic_gate(t):
+    """1 / (1 + e^-z) with z = 2 sqrt(2/pi) (t + 0.044715 t^3), the gate of GELU by tanh"""
+    return logistic_tail(-cubic(t))
+
+
+def cubic_slope(t):
+    """s - t z' s^2 with s = 1 / (1 + e^-z), the slope of GELU by tanh at -t without its exponential"""
+    s = cubic_gate(t)
+    return s - cubic(t, 3) * s * s
 
 
 def bits(count):
@@ -92,18 +113,21 @@ def multiple(exponent):
 
 
 def fit(f, base, low, high, centre, degree, start=0):
-    """Coefficients of rest(r) from r^start on, as f32, and the largest relative error of base + rest."""
+    """Coefficients of rest(r) from r^start on, as f32, and the largest error of base + rest.
+
+    Relative to the function, but where it is below 0.05 near a zero within |t| < 2, to that."""
     count = 3 * (degree + 1)
     at = lambda i, n: (low + high) / 2 - (high - low) / 2 * cos(pi * (2 * i + 1) / (2 * n))
     points = [at(i, count) for i in range(count)]
     values = [f(x) for x in points]
+    sizes = [max(fabs(v), mpf("0.05")) if fabs(x) < 2 else v for x, v in zip(points, values)]
     rest = [v - base for v in values]
     r = [x - centre for x in points]
     fixed = []
     for first in range(start, degree + 1):
         n = degree + 1 - first
         a, b = matrix(n, n), matrix(n, 1)
-        for x, y, v in zip(r, rest, values):
+        for x, y, v in zip(r, rest, sizes):
             w = 1 / (v * v)
             p = [x ** (first + i) for i in range(n)]
             for i in range(n):
@@ -113,7 +137,7 @@ def fit(f, base, low, high, centre, degree, start=0):
         c = mpf(single(lu_solve(a, b)[0]))
         fixed.append(float(c))
         rest = [y - c * x**first for x, y in zip(r, rest)]
-    return fixed, max(fabs(y / v) for y, v in zip(rest, values))
+    return fixed, max(fabs(y / v) for y, v in zip(rest, sizes))
 
 
 def single_bits(v):
@@ -145,6 +169,18 @@ class Table:
             return [base, 0] + c, error
         c, error = fit(self.f, base, low, high, middle, self.degree)
         return [base] + c, error
+
+
+class Poly(Table):
+    """A polynomial and nothing else, for slopes, which may be off by more than half a unit."""
+    kind, head = "Poly", []
+
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        self.rows = self.rows[:-1]
+
+    def piece(self, middle, low, high, _):
+        return fit(self.f, mpf(0), low, high, middle, self.degree)
 
 
 class Centred(Table):
@@ -202,22 +238,25 @@ def tables():
     yield Centred("TANH", tanh_ratio, "0.296875", 5)
     yield Centred("TANH_SLOPE", tanh_slope, "0.296875", 6)
     yield Table("SIGMOID", logistic_tail, "0.375", 5, multiple(24))
-    yield Table("LOGISTIC", logistic, "0.5625", 5, bits(12))
+    yield Poly("SILU_SLOPE", silu_slope, "0.375", 5)
     yield Centred("EXPM1", expm1_ratio, "0.578125", 5)
     yield Centred("SOFTPLUS", softplus_tail, "0.375", 5)
-    yield Leaning("TANH_SOFTPLUS", tanh_softplus, "0.578125", 7, first=-15)
-    yield Leaning("TANH_SOFTPLUS_SLOPE", tanh_softplus_slope, "0.578125", 8, first=-15)
+    yield Leaning("TANH_SOFTPLUS", tanh_softplus, "0.578125", 6, first=-15)
+    yield Poly("MISH_SLOPE", mish_slope, "0.625", 7, first=-14)
     yield Octaves("MILLS", mills, 5, bits(12))
+    yield Octaves("GELU_SLOPE", gelu_slope, 5, bits(12))
+    yield Table("CUBIC_GATE", cubic_gate, "0.171875", 4, bits(12))
+    yield Table("CUBIC_SLOPE", cubic_slope, "0.3125", 6, bits(12))
 
 
 def powers():
-    """2^(j/16) with 12 bits, its bits less j 2^19, and the logarithm of the factor that is left."""
+    """2^(j/16) with 12 bits, its bits less j 2^19; the logarithm of the factor that is left; 24 bits."""
     exact = [mpf(2) ** (mpf(j) / 16) for j in range(16)]
     short = [bits(12)(v) for v in exact]
     less = lambda v, j: struct.unpack("<I", struct.pack("<f", float(v)))[0] - (j << 19)
-    pattern = [struct.unpack("<f", struct.pack("<I", less(v, j)))[0] for j, v in enumerate(short)]
+    patterns = lambda values: [struct.unpack("<f", struct.pack("<I", less(v, j)))[0] for j, v in enumerate(values)]
     rest = [single(log(v / s)) for v, s in zip(exact, short)]
-    return pattern, rest
+    return patterns(short), rest, patterns([single(v) for v in exact])
 
 
 def render():
@@ -228,10 +267,10 @@ def render():
         "// Generated by tools/tables.py; do not edit. `python3 tools/tables.py --check` derives them again.",
         "//! Tables of the f32 kernels: 32 pieces, each a base and a polynomial of what is beyond it.",
         "",
-        "use super::table::{Centred, Octaves, Short, Table};",
+        "use super::table::{Centred, Octaves, Poly, Short, Table};",
         "",
     ]
-    pattern, rest = powers()
+    pattern, rest, roots = powers()
     row = lambda values: "[" + ", ".join(repr(v) for v in values) + "]"
     lines += [
         "/// 16 / ln 2.",
@@ -246,6 +285,9 @@ def render():
         "/// The logarithm of what `POWER` lacks as a factor.",
         "#[rustfmt::skip]",
         f"pub const POWER_REST: Short = Short({row(rest)});",
+        "/// `2^(j/16)` rounded to f32: its representation less `j 2^19`.",
+        "#[rustfmt::skip]",
+        f"pub const ROOT: Short = Short({row(roots)});",
     ]
     h = sixteenth / 2 * mpf("1.01")
     g = lambda r: (expm1(r) / r - 1) / r if r else mpf(1) / 2

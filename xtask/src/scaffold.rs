@@ -99,8 +99,8 @@ impl Gated for TYPE {
 
     // Replace: this, or delete it: without it the derivatives are `value` at dual numbers.
     #[inline(always)]
-    fn partials<T: Real>(gate: T, value: T) -> (T, T) {
-        (gate.lit(0.5) * value, gate.lit(0.5) * gate)
+    fn backward<T: Real>(gate: T, value: T, grad: T) -> (T, T) {
+        (grad * (gate.lit(0.5) * value), grad * (gate.lit(0.5) * gate))
     }
 }
 "#;

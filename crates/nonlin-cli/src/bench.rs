@@ -398,7 +398,26 @@ fn entries<'a, T: Cell>(
                 }),
             );
             forward.elements = n;
-            vec![forward]
+            let mut y = vec![T::default(); n];
+            // The shape fits, so neither can fail.
+            let _ = f.forward(&exec, &x[..n], &shape, &mut y);
+            let mut back = entrant(
+                "from output",
+                3,
+                Box::new(move || {
+                    let mut dx = out.y.borrow_mut();
+                    let dx = &mut dx.get_mut()[..n];
+                    let _ = f.backward_from_output(
+                        &exec,
+                        black_box(&y),
+                        &g[..n],
+                        &shape,
+                        black_box(dx),
+                    );
+                }),
+            );
+            back.elements = n;
+            vec![forward, back]
         }
     }
 }
@@ -430,6 +449,7 @@ mod tests {
             "relu unaligned",
             "swiglu backward",
             "softmax forward",
+            "softmax from output",
         ] {
             assert!(names.iter().any(|n| n == wanted), "{names:?}");
         }

@@ -429,7 +429,7 @@ pub fn sample<T: Cell>(f: &Function, points: u64) -> Vec<T> {
 
 /// f, f′ and backward over some inputs, against double-doubles.
 ///
-/// Gradients are 2^-8 to 2^8, of either sign.
+/// Gradients are of all sizes that leave room for the slope, and of either sign.
 #[must_use]
 pub fn sampled<T: Cell>(f: &Function, exec: &Exec, x: &[T]) -> [Errors; 3] {
     let format = format_of(T::NAME);
@@ -441,8 +441,10 @@ pub fn sampled<T: Cell>(f: &Function, exec: &Exec, x: &[T]) -> [Errors; 3] {
         let mut errors = [Errors::default(); 3];
         let gradient = |x: &T| {
             let h = mix(x.to_f64().to_bits());
-            let size = (1.0 + (h >> 12) as f64 / 2f64.powi(52)) * 2f64.powi((h % 16) as i32 - 8);
-            T::from_f64(if h & 16 == 0 { size } else { -size })
+            let top = format.most - 1;
+            let exponent = (h >> 1) as i32 % top;
+            let size = (1.0 + (mix(h) >> 12) as f64 / 2f64.powi(52)) * 2f64.powi(exponent);
+            T::from_f64(if h & 1 == 0 { size } else { -size })
         };
         let gradients: Vec<T> = x.iter().map(gradient).collect();
         let mut back = gradients.clone();
@@ -455,13 +457,8 @@ pub fn sampled<T: Cell>(f: &Function, exec: &Exec, x: &[T]) -> [Errors; 3] {
             let error = format.error(steep, s.hi, s.lo);
             note_slope(&mut errors[1], format, zeros, error, (steep - s.hi) - s.lo, at);
             let (gradient, back) = (gradients[i].to_f64(), back[i].to_f64());
-            let exact = s * Dd::new(gradient);
-            let mut error = format.error(back, exact.hi, exact.lo);
-            // A slope that is subnormal in f64 has been rounded before the gradient multiplies it.
-            if s.hi.abs() < f64::MIN_POSITIVE && T::NAME == "f64" {
-                let lost = ((back - exact.hi) - exact.lo).abs() / gradient.abs();
-                error = if lost <= 1e-323 { 0.0 } else { error };
-            }
+            let exact = f.backward_reference(*x, gradients[i]);
+            let error = format.error(back, exact.hi, exact.lo);
             let apart = ((back - exact.hi) - exact.lo) / gradient;
             note_slope(&mut errors[2], format, zeros, error, apart, at);
         }

@@ -263,10 +263,13 @@ pub trait Gated: Copy + 'static {
     /// f(gate, value).
     fn value<T: Real>(gate: T, value: T) -> T;
 
-    /// Derivatives by gate and by value. The default differentiates `value`.
+    /// `grad` times the derivatives by gate and by value. The default differentiates `value`.
+    ///
+    /// Where a derivative alone may be subnormal, `grad` comes before the factor that makes it so.
     #[inline(always)]
-    fn partials<T: Real>(gate: T, value: T) -> (T, T) {
-        dual_partials::<Self, T>(gate, value)
+    fn backward<T: Real>(gate: T, value: T, grad: T) -> (T, T) {
+        let (by_gate, by_value) = dual_partials::<Self, T>(gate, value);
+        (grad * by_gate, grad * by_value)
     }
 }
 

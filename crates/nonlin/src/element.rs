@@ -97,7 +97,8 @@ pub trait Element:
     );
     #[cfg(feature = "alloc")]
     #[doc(hidden)]
-    unsafe fn row(
+    #[allow(clippy::too_many_arguments)]
+    unsafe fn rows(
         l: Level,
         job: &RowJob,
         x: *const Self,
@@ -105,6 +106,7 @@ pub trait Element:
         add: *const Self,
         y: *mut Self,
         n: usize,
+        rows: usize,
     );
     #[cfg(feature = "alloc")]
     #[doc(hidden)]
@@ -239,7 +241,7 @@ macro_rules! native {
                 unsafe { e.$t.back.get(l)(a, b, g, da, db, n) }
             }
             #[cfg(feature = "alloc")]
-            unsafe fn row(
+            unsafe fn rows(
                 l: Level,
                 job: &RowJob,
                 x: *const Self,
@@ -247,9 +249,10 @@ macro_rules! native {
                 add: *const Self,
                 y: *mut Self,
                 n: usize,
+                rows: usize,
             ) {
                 // SAFETY: as above.
-                unsafe { crate::softmax::$row(l, job, x, mask, add, y, n) }
+                unsafe { crate::softmax::$row(l, job, x, mask, add, y, n, rows) }
             }
             #[cfg(feature = "alloc")]
             unsafe fn row_back(
@@ -267,8 +270,8 @@ macro_rules! native {
         }
     };
 }
-native!(f32, "f32", true, single, row_f32, row_back_f32);
-native!(f64, "f64", false, double, row_f64, row_back_f64);
+native!(f32, "f32", true, single, rows_f32, row_back_f32);
+native!(f64, "f64", false, double, rows_f64, row_back_f64);
 
 #[cfg(feature = "half")]
 mod half_types {
@@ -478,7 +481,7 @@ mod half_types {
                     }
                 }
                 #[cfg(feature = "alloc")]
-                unsafe fn row(
+                unsafe fn rows(
                     l: Level,
                     job: &RowJob,
                     x: *const Self,
@@ -486,9 +489,10 @@ mod half_types {
                     add: *const Self,
                     y: *mut Self,
                     n: usize,
+                    rows: usize,
                 ) {
                     // SAFETY: as above.
-                    unsafe { crate::softmax::row_through_f32(l, job, x, mask, add, y, n) }
+                    unsafe { crate::softmax::rows_through_f32(l, job, x, mask, add, y, n, rows) }
                 }
                 #[cfg(feature = "alloc")]
                 unsafe fn row_back(
@@ -501,7 +505,7 @@ mod half_types {
                     n: usize,
                 ) {
                     // SAFETY: as above.
-                    unsafe { crate::softmax::row_back_through_f64(l, log, scale, y, g, dx, n) }
+                    unsafe { crate::softmax::row_back_through_f32(l, log, scale, y, g, dx, n) }
                 }
             }
         };

@@ -5,7 +5,7 @@ use crate::element::Element;
 use crate::error::Error;
 use crate::exec::Exec;
 use crate::kernel::{Kernels, back_32, back_64, from_output_32, from_output_64, map_32, map_64};
-use crate::real::{Dd, Dual, Interval, Real};
+use crate::real::{Dd, Dual, Interval, Late, Real};
 use core::mem::MaybeUninit;
 
 #[cfg(feature = "half")]
@@ -36,6 +36,7 @@ pub struct Entry {
     gradient: fn(f64, Params<f64>) -> [f64; MAX_PARAMS],
     interval: fn(Interval, Params<Interval>) -> (Interval, Interval),
     dd: fn(Dd, Params<Dd>) -> (Dd, Dd),
+    dd_backward: fn(Dd, Dd, Params<Dd>) -> Dd,
     #[cfg(feature = "core-math")]
     correct: fn(Cm, Params<Cm>) -> (Cm, Cm),
     #[cfg(feature = "alloc")]
@@ -87,6 +88,7 @@ impl<A: Elementwise> Of<A> {
         },
         interval: |x, p| (A::value(x, p), A::slope(x, p)),
         dd: |x, p| (A::value(x, p), A::slope(x, p)),
+        dd_backward: |x, g, p| (Late::new(g) * A::slope(Late::new(x), p.map(Late::new))).settled(),
         #[cfg(feature = "core-math")]
         correct: |x, p| (A::value(x, p), A::slope(x, p)),
         #[cfg(feature = "alloc")]
@@ -280,13 +282,31 @@ impl Function {
     /// f(x) and f′(x) to about 30 digits, with the parameters of `T`'s arithmetic.
     #[must_use]
     pub fn reference<T: Element>(&self, x: T) -> (Dd, Dd) {
+        (self.entry.dd)(Dd::new(x.to_f64()), self.exact_params::<T>())
+    }
+
+    /// `grad f'(x)` to about 30 digits, also where f′(x) alone is too small for f64.
+    ///
+    /// ```
+    /// use nonlin::{Activation, Sigmoid};
+    /// let exact = Sigmoid.function().backward_reference(-800.0, 1e300);
+    /// assert_eq!(exact.hi, 3.6678745841776874e-48);
+    /// ```
+    #[must_use]
+    pub fn backward_reference<T: Element>(&self, x: T, grad: T) -> Dd {
+        let (x, grad) = (Dd::new(x.to_f64()), Dd::new(grad.to_f64()));
+        (self.entry.dd_backward)(x, grad, self.exact_params::<T>())
+    }
+
+    /// The parameters of `T`'s arithmetic, with what defaults that are no numbers lack.
+    fn exact_params<T: Element>(&self) -> Params<Dd> {
         let mut p = self.rounded::<T>().map(Dd::new);
         for (v, d) in p.iter_mut().zip(self.entry.params) {
             if d.exact && v.hi == d.default {
                 v.lo = d.rest;
             }
         }
-        (self.entry.dd)(Dd::new(x.to_f64()), p)
+        p
     }
 
     /// f(x) and f′(x) to about 1e-15, from correctly rounded functions.

@@ -38,7 +38,7 @@ impl<G: Gated> Of<G> {
         #[cfg(feature = "half")]
         bf16: HalfGatedKernels::of::<G>(),
         dd: |a, b| {
-            let (pa, pb) = G::partials(a, b);
+            let (pa, pb) = G::backward(a, b, Dd::new(1.0));
             (G::value(a, b), pa, pb)
         },
     };

@@ -8,6 +8,8 @@ use half::{bf16, f16};
 
 /// A half type: how its numbers become f32 and back, rounding to nearest even.
 pub(crate) trait Half: Copy + Default + 'static {
+    /// Digits of the significand.
+    const DIGITS: u32;
     /// # Safety
     /// As of [`Lanes32::load_bf16`].
     unsafe fn load<V: Lanes32>(p: *const Self) -> [V; 2];
@@ -23,6 +25,7 @@ pub(crate) trait Half: Copy + Default + 'static {
 }
 
 impl Half for f16 {
+    const DIGITS: u32 = f16::MANTISSA_DIGITS;
     #[inline(always)]
     unsafe fn load<V: Lanes32>(p: *const f16) -> [V; 2] {
         // SAFETY: the caller's promise.
@@ -80,6 +83,7 @@ pub(crate) fn round_bf16(v: f32) -> bf16 {
 // Integer arithmetic: the processor's own conversion flushes subnormal numbers. Plain loops, which
 // the compiler turns into registers of the level.
 impl Half for bf16 {
+    const DIGITS: u32 = bf16::MANTISSA_DIGITS;
     #[inline(always)]
     unsafe fn load<V: Lanes32>(p: *const bf16) -> [V; 2] {
         // SAFETY: the caller's promise.

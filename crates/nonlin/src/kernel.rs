@@ -10,8 +10,12 @@ use crate::activation::{Elementwise, Gated, MAX_PARAMS, Params, Route};
 #[cfg(feature = "half")]
 use crate::halves::Half;
 use crate::level::{PerLevel, per_level};
-use crate::real::{Dual, Full, Narrow, Paired, Real, Single};
+#[cfg(feature = "half")]
+use crate::real::Whole;
+use crate::real::{Dual, Full, Late, Narrow, Paired, Real, Single};
 use crate::simd::ahead::{Notes, SLOTS};
+#[cfg(feature = "half")]
+use crate::simd::twice::Twice;
 use crate::simd::{Lanes, Lanes32, Lanes64, Simd};
 use core::marker::PhantomData;
 use core::mem::MaybeUninit;
@@ -121,8 +125,54 @@ impl<V: Lanes64> Io<f64> for Full<V> {
     }
 }
 
+impl<V: Lanes64> Register for Late<Full<V>> {
+    const N: usize = V::N;
+    type Pick = ();
+    #[inline(always)]
+    fn set(v: f64) -> Self {
+        Late::new(Full::set(v))
+    }
+}
+
+impl<V: Lanes64> Io<f64> for Late<Full<V>> {
+    #[inline(always)]
+    unsafe fn read(p: *const f64) -> Self {
+        // SAFETY: the caller's promise.
+        Late::new(unsafe { Full::read(p) })
+    }
+    #[inline(always)]
+    unsafe fn write(self, p: *mut f64) {
+        // SAFETY: the caller's promise.
+        unsafe { self.settled().write(p) }
+    }
+    #[inline(always)]
+    unsafe fn write_past(self, p: *mut f64) {
+        // SAFETY: the caller's promise.
+        unsafe { self.settled().write_past(p) }
+    }
+}
+
+/// Registers of f32 behind a number type.
+#[cfg(feature = "half")]
+trait Over<V>: Register {
+    fn over(v: V) -> Self;
+    fn lanes(self) -> V;
+}
+
 macro_rules! io32 {
     ($t:ident) => {
+        #[cfg(feature = "half")]
+        impl<V: Lanes32> Over<V> for $t<V> {
+            #[inline(always)]
+            fn over(v: V) -> Self {
+                $t(v)
+            }
+            #[inline(always)]
+            fn lanes(self) -> V {
+                self.0
+            }
+        }
+
         impl<V: Lanes32> Register for $t<V> {
             const N: usize = V::N;
             type Pick = V::Pick;
@@ -156,18 +206,18 @@ macro_rules! io32 {
         }
 
         #[cfg(feature = "half")]
-        impl<V: Lanes32, H: Half> Io<H> for Two<$t<V>> {
+        impl<V: Lanes32, H: Half> Io<H> for $t<Twice<V>> {
             #[inline(always)]
             unsafe fn read(p: *const H) -> Self {
                 // SAFETY: the caller's promise.
                 let [a, b] = unsafe { H::load(p) };
-                Two([$t(a), $t(b)])
+                $t(Twice(a, b))
             }
             #[inline(always)]
             unsafe fn write(self, p: *mut H) {
-                let [a, b] = self.0;
+                let Twice(a, b) = self.0;
                 // SAFETY: the caller's promise.
-                unsafe { H::store([a.0, b.0], p) }
+                unsafe { H::store([a, b], p) }
             }
             #[inline(always)]
             unsafe fn copy_in(from: *const H, to: *mut H, n: usize) {
@@ -186,30 +236,11 @@ macro_rules! io32 {
 }
 io32!(Single);
 io32!(Paired);
+#[cfg(feature = "half")]
+io32!(Whole);
 
 /// The widest register: the room a tail needs.
 const WIDEST: usize = 32;
-
-/// Two registers of f32, as many numbers of a half type as fill one.
-#[cfg(feature = "half")]
-#[derive(Clone, Copy)]
-struct Two<R>([R; 2]);
-
-#[cfg(feature = "half")]
-impl<R: Register> Register for Two<R> {
-    const N: usize = 2 * R::N;
-    type Pick = [R::Pick; 2];
-    const AHEAD: bool = R::AHEAD;
-    #[inline(always)]
-    fn with_notes(self, notes: Notes<Self::Pick>) -> Self {
-        let [a, b] = self.0;
-        Two([a.with_notes(notes.of_half(0)), b.with_notes(notes.of_half(1))])
-    }
-    #[inline(always)]
-    fn set(v: f64) -> Self {
-        Two([R::set(v); 2])
-    }
-}
 
 /// A register in memory within one line of the cache.
 #[repr(align(64))]
@@ -223,7 +254,7 @@ trait Step<R, const I: usize, const O: usize>: Copy {
     fn step(self, x: [R; I]) -> [R; O];
 }
 
-/// Registers that a loop goes over ahead, where that pays: their notes take 2 KiB.
+/// Registers that a loop goes over ahead, where that pays: their notes take 3 KiB.
 const STRETCH: usize = 32;
 
 /// The registers at `i` of the inputs.
@@ -264,8 +295,8 @@ unsafe fn run<R: Io<T>, const I: usize, const O: usize, const ROOM: usize, T: Co
     let mut end = whole;
     let mut rest = whole < n;
     // Apart, so that the compiler drops a slot that no one reads.
-    let (mut first, mut second) =
-        ([MaybeUninit::<R::Pick>::uninit(); STRETCH], [MaybeUninit::<R::Pick>::uninit(); STRETCH]);
+    let mut first = [MaybeUninit::<R::Pick>::uninit(); STRETCH];
+    let (mut second, mut third) = (first, first);
     // One place calls `step`, so that it is compiled once, and one where registers have notes.
     loop {
         let mut i = 0;
@@ -278,8 +309,12 @@ unsafe fn run<R: Io<T>, const I: usize, const O: usize, const ROOM: usize, T: Co
                     let mut x = unsafe { read::<R, I, T>(&inputs, i) };
                     let k = (i - start) / R::N;
                     // SAFETY: `k < STRETCH`
-                    let to = unsafe {
-                        [first.as_mut_ptr().add(k).cast(), second.as_mut_ptr().add(k).cast()]
+                    let to: [*mut R::Pick; SLOTS] = unsafe {
+                        [
+                            first.as_mut_ptr().add(k).cast(),
+                            second.as_mut_ptr().add(k).cast(),
+                            third.as_mut_ptr().add(k).cast(),
+                        ]
                     };
                     x[0] = x[0].with_notes(Notes::Write(to));
                     let _only_the_notes_count = f.step(x);
@@ -293,8 +328,13 @@ unsafe fn run<R: Io<T>, const I: usize, const O: usize, const ROOM: usize, T: Co
                 if R::AHEAD {
                     let k = (i - start) / R::N;
                     // SAFETY: `k < STRETCH`
-                    let from: [*const R::Pick; SLOTS] =
-                        unsafe { [first.as_ptr().add(k).cast(), second.as_ptr().add(k).cast()] };
+                    let from: [*const R::Pick; SLOTS] = unsafe {
+                        [
+                            first.as_ptr().add(k).cast(),
+                            second.as_ptr().add(k).cast(),
+                            third.as_ptr().add(k).cast(),
+                        ]
+                    };
                     x[0] = x[0].with_notes(Notes::Read(from));
                 }
                 let y = f.step(x);
@@ -404,8 +444,8 @@ impl<G: Gated, R: Real> Step<R, 2, 1> for GatedValue<G> {
 impl<G: Gated, R: Real> Step<R, 3, 2> for GatedBackward<G> {
     #[inline(always)]
     fn step(self, [a, b, g]: [R; 3]) -> [R; 2] {
-        let (pa, pb) = G::partials(a, b);
-        [g * pa, g * pb]
+        let (da, db) = G::backward(a, b, g);
+        [da, db]
     }
 }
 
@@ -512,13 +552,13 @@ fn spread<R: Register>(p: P<'_>) -> Params<R> {
 #[inline(always)]
 unsafe fn forward_f32<S: Simd, A: Elementwise>(x: *const f32, y: *mut f32, n: usize, p: P<'_>) {
     match A::ROUTE {
-        Route::Paired { value: (low, high), .. } if S::Block32::FUSED && is_default::<A>(p) => {
-            let fast = Value::<A, Paired<S::Block32>>(defaults::<A, _>(), PhantomData);
+        Route::Paired { value: (low, high), .. } if S::Tabled32::FUSED && is_default::<A>(p) => {
+            let fast = Value::<A, Paired<S::Tabled32>>(defaults::<A, _>(), PhantomData);
             let wide =
-                Value::<A, Narrow<<S::Block32 as Lanes32>::Wide>>(defaults::<A, _>(), PhantomData);
+                Value::<A, Narrow<<S::Tabled32 as Lanes32>::Wide>>(defaults::<A, _>(), PhantomData);
             // SAFETY: the caller's promise.
             unsafe {
-                run::<Paired<S::Block32>, 1, 1, WIDEST, _>(
+                run::<Paired<S::Tabled32>, 1, 1, WIDEST, _>(
                     [x],
                     [y],
                     n,
@@ -578,15 +618,15 @@ unsafe fn backward_f32<S: Simd, A: Elementwise>(
     p: P<'_>,
 ) {
     match A::ROUTE {
-        Route::Paired { slope: (low, high), .. } if S::Block32::FUSED && is_default::<A>(p) => {
-            let fast = Backward::<A, Paired<S::Block32>>(defaults::<A, _>(), PhantomData);
-            let wide = Backward::<A, Narrow<<S::Block32 as Lanes32>::Wide>>(
+        Route::Paired { slope: (low, high), .. } if S::Tabled32::FUSED && is_default::<A>(p) => {
+            let fast = Backward::<A, Paired<S::Tabled32>>(defaults::<A, _>(), PhantomData);
+            let wide = Backward::<A, Narrow<<S::Tabled32 as Lanes32>::Wide>>(
                 defaults::<A, _>(),
                 PhantomData,
             );
             // SAFETY: the caller's promise.
             unsafe {
-                run::<Paired<S::Block32>, 2, 1, WIDEST, _>(
+                run::<Paired<S::Tabled32>, 2, 1, WIDEST, _>(
                     [x, g],
                     [dx],
                     n,
@@ -629,11 +669,13 @@ unsafe fn backward_f64<S: Simd, A: Elementwise>(
     if is_one::<A>(p) {
         let step = Backward::<A, _>(defaults::<A, _>(), PhantomData);
         // SAFETY: the caller's promise.
-        return unsafe { run::<Full<S::Block64>, 2, 1, WIDEST, _>([x, g], [dx], n, step, p.past) };
+        return unsafe {
+            run::<Late<Full<S::Block64>>, 2, 1, WIDEST, _>([x, g], [dx], n, step, p.past)
+        };
     }
     // SAFETY: the caller's promise.
     unsafe {
-        run::<Full<S::Block64>, 2, 1, WIDEST, _>(
+        run::<Late<Full<S::Block64>>, 2, 1, WIDEST, _>(
             [x, g],
             [dx],
             n,
@@ -765,10 +807,10 @@ unsafe fn gated_f32<S: Simd, G: Gated>(
 ) {
     let step = GatedValue::<G>(PhantomData);
     match G::ROUTE {
-        Route::Paired { value: (low, high), .. } if S::Block32::FUSED => {
+        Route::Paired { value: (low, high), .. } if S::Tabled32::FUSED => {
             let within = Within { fast: step, wide: step, low, high };
             // SAFETY: the caller's promise.
-            unsafe { run::<Paired<S::Block32>, 2, 1, WIDEST, _>([a, b], [y], n, within, past) }
+            unsafe { run::<Paired<S::Tabled32>, 2, 1, WIDEST, _>([a, b], [y], n, within, past) }
         }
         // SAFETY: the caller's promise.
         Route::Single => unsafe {
@@ -804,11 +846,11 @@ unsafe fn gated_backward_f32<S: Simd, G: Gated>(
 ) {
     let step = GatedBackward::<G>(PhantomData);
     match G::ROUTE {
-        Route::Paired { slope: (low, high), .. } if S::Block32::FUSED => {
+        Route::Paired { slope: (low, high), .. } if S::Tabled32::FUSED => {
             let within = Within { fast: step, wide: step, low, high };
             // SAFETY: the caller's promise.
             unsafe {
-                run::<Paired<S::Block32>, 3, 2, WIDEST, _>([a, b, g], [da, db], n, within, false)
+                run::<Paired<S::Tabled32>, 3, 2, WIDEST, _>([a, b, g], [da, db], n, within, false)
             }
         }
         // SAFETY: the caller's promise.
@@ -887,62 +929,33 @@ mod half_kernels {
         }
     }
 
-    /// A step for each of two registers.
-    #[derive(Clone, Copy)]
-    struct Twice<F>(F);
-
-    /// The first (0) or the second (1) registers.
-    #[inline(always)]
-    fn part<R: Register, const I: usize>(x: &[Two<R>; I], half: usize) -> [R; I] {
-        let mut part = [R::set(0.0); I];
-        let mut k = 0;
-        while k < I {
-            part[k] = x[k].0[half];
-            k += 1;
-        }
-        part
-    }
-
-    impl<R: Register, F, const I: usize, const O: usize> Step<Two<R>, I, O> for Twice<F>
-    where
-        F: Step<R, I, O>,
-    {
-        #[inline(always)]
-        fn step(self, x: [Two<R>; I]) -> [Two<R>; O] {
-            let mut y = [Two::set(0.0); O];
-            // Written out: as a loop it would stay one where a step is long, and notes a choice.
-            let first = self.0.step(part(&x, 0));
-            let second = self.0.step(part(&x, 1));
-            let mut k = 0;
-            while k < O {
-                y[k] = Two([first[k], second[k]]);
-                k += 1;
-            }
-            y
-        }
-    }
-
     /// `fast` if the register is between `low` and `high` (or NaN), else the kernel for f32.
-    #[derive(Clone, Copy)]
-    struct WithinOr<F, K> {
+    struct WithinOr<F, K, V> {
         fast: F,
         kernel: K,
         low: f32,
         high: f32,
+        lanes: PhantomData<V>,
     }
 
-    impl<V: Lanes32, F, K, const I: usize, const O: usize> Step<Paired<V>, I, O> for WithinOr<F, K>
+    impl<F: Copy, K: Copy, V> Clone for WithinOr<F, K, V> {
+        #[inline(always)]
+        fn clone(&self) -> Self {
+            *self
+        }
+    }
+    impl<F: Copy, K: Copy, V> Copy for WithinOr<F, K, V> {}
+
+    impl<V: Lanes32, R: Over<V>, F, K, const I: usize, const O: usize> Step<R, I, O>
+        for WithinOr<F, K, V>
     where
-        F: Step<Paired<V>, I, O>,
+        F: Step<R, I, O>,
         K: Call<I, O>,
     {
         #[inline(always)]
-        fn step(self, x: [Paired<V>; I]) -> [Paired<V>; O] {
+        fn step(self, x: [R; I]) -> [R; O] {
             let mut y = self.fast.step(x);
-            if x[0].0.only_notes() {
-                return y; // without a call that the compiler could not drop
-            }
-            let Some(outside) = outside(x[0].0, self.low, self.high) else { return y };
+            let Some(outside) = outside(x[0].lanes(), self.low, self.high) else { return y };
             if V::any(outside) {
                 core::hint::cold_path();
                 let mut from = [[0.0f32; WIDEST]; I];
@@ -950,12 +963,14 @@ mod half_kernels {
                 // SAFETY: a register has at most `WIDEST` lanes; the level is this one.
                 unsafe {
                     for k in 0..I {
-                        x[k].0.store(from[k].as_mut_ptr());
+                        x[k].lanes().store(from[k].as_mut_ptr());
                     }
                     let from = from.each_ref().map(|a| a.as_ptr());
                     self.kernel.call(from, to.each_mut().map(|a| a.as_mut_ptr()), V::N);
                     for k in 0..O {
-                        y[k] = Paired(V::load(to[k].as_ptr()));
+                        // Each lane decides for itself: the kernel for f32 has other bits within.
+                        let other = V::load(to[k].as_ptr());
+                        y[k] = R::over(V::select(outside, other, y[k].lanes()));
                     }
                 }
             }
@@ -1001,38 +1016,46 @@ mod half_kernels {
         }
     }
 
-    /// One body of a kernel: in `Single` registers, or in `Paired` ones within bounds.
+    /// Whether the slope of a definition needs low parts: it passes through zero as a difference, and
+    /// for the f16 numbers next to that a rounding in f32 is 0.04 units. No bf16 number is so near.
+    const fn cancels<A: Elementwise, H: Half>() -> bool {
+        H::DIGITS > 8 && !A::CLAIMS.slope_zeros.is_empty() && A::CLAIMS.kinks.is_empty()
+    }
+
+    /// One body of a kernel: in `Single` registers, or within the bounds of `Paired` in `Whole`
+    /// ones, or in `Paired` ones if `$cancels`.
     macro_rules! loops {
         ($S:ident, $H:ty, $route:expr, $bounds:ident, $i:literal, $o:literal, $x:expr, $y:expr, $n:expr,
-         single: $single:expr, paired: $paired:expr, kernel: $kernel:expr) => {
+         $step:expr, $kernel:expr, $cancels:expr) => {
             if const { !$S::F32::FUSED } {
                 unreachable!("the baseline has no kernels of half types")
             } else if const { is_single($route) } {
                 // SAFETY: the caller's promise.
                 unsafe {
-                    run::<Two<Single<$S::F32>>, $i, $o, { 2 * WIDEST }, $H>(
-                        $x,
-                        $y,
-                        $n,
-                        Twice($single),
-                        false,
-                    )
+                    run::<Single<Twice<$S::F32>>, $i, $o, WIDEST, $H>($x, $y, $n, $step, false)
+                }
+            } else if const { $cancels } {
+                let (low, high) = const { $bounds($route) };
+                let (kernel, lanes) = ($kernel, PhantomData::<Twice<$S::F32>>);
+                let step = WithinOr { fast: $step, kernel, low, high, lanes };
+                // SAFETY: the caller's promise.
+                unsafe {
+                    run::<Paired<Twice<$S::F32>>, $i, $o, WIDEST, $H>($x, $y, $n, step, false)
                 }
             } else {
                 let (low, high) = const { $bounds($route) };
-                let step = WithinOr { fast: $paired, kernel: $kernel, low, high };
+                let (kernel, lanes) = ($kernel, PhantomData::<Twice<$S::F32>>);
+                let step = WithinOr { fast: $step, kernel, low, high, lanes };
                 // SAFETY: the caller's promise.
-                unsafe {
-                    run::<Two<Paired<$S::Half32>>, $i, $o, { 2 * WIDEST }, $H>(
-                        $x,
-                        $y,
-                        $n,
-                        Twice(step),
-                        false,
-                    )
-                }
+                unsafe { run::<Whole<Twice<$S::F32>>, $i, $o, WIDEST, $H>($x, $y, $n, step, false) }
             }
         };
+    }
+
+    /// The parameters of a definition: the defaults where only they get here.
+    #[inline(always)]
+    fn params<A: Elementwise, R: Register>(p: P<'_>) -> Params<R> {
+        if const { is_single(A::ROUTE) } { spread(p) } else { defaults::<A, R>() }
     }
 
     #[inline(always)]
@@ -1043,10 +1066,20 @@ mod half_kernels {
         p: P<'_>,
         kernel: Map<f32>,
     ) {
-        loops!(S, B::H, B::A::ROUTE, value_bounds, 1, 1, [x], [y], n,
-            single: Value::<B::A, _>(spread(p), PhantomData),
-            paired: Value::<B::A, _>(defaults::<B::A, _>(), PhantomData),
-            kernel: (kernel, p));
+        loops!(
+            S,
+            B::H,
+            B::A::ROUTE,
+            value_bounds,
+            1,
+            1,
+            [x],
+            [y],
+            n,
+            Value::<B::A, _>(params::<B::A, _>(p), PhantomData),
+            (kernel, p),
+            false
+        );
     }
 
     #[inline(always)]
@@ -1058,10 +1091,20 @@ mod half_kernels {
         p: P<'_>,
         kernel: Back<f32>,
     ) {
-        loops!(S, B::H, B::A::ROUTE, slope_bounds, 2, 1, [x, g], [dx], n,
-            single: Backward::<B::A, _>(spread(p), PhantomData),
-            paired: Backward::<B::A, _>(defaults::<B::A, _>(), PhantomData),
-            kernel: (kernel, p));
+        loops!(
+            S,
+            B::H,
+            B::A::ROUTE,
+            slope_bounds,
+            2,
+            1,
+            [x, g],
+            [dx],
+            n,
+            Backward::<B::A, _>(params::<B::A, _>(p), PhantomData),
+            (kernel, p),
+            cancels::<B::A, B::H>()
+        );
     }
 
     #[inline(always)]
@@ -1072,20 +1115,12 @@ mod half_kernels {
         n: usize,
         p: P<'_>,
     ) {
-        let step = FromOutput::<B::A, Single<S::F32>>(spread(p), PhantomData);
+        let step = FromOutput::<B::A, Single<Twice<S::F32>>>(spread(p), PhantomData);
         if const { !S::F32::FUSED } {
             unreachable!("the baseline has no kernels of half types");
         }
         // SAFETY: the caller's promise.
-        unsafe {
-            run::<Two<Single<S::F32>>, 2, 1, { 2 * WIDEST }, B::H>(
-                [y, g],
-                [dx],
-                n,
-                Twice(step),
-                false,
-            )
-        }
+        unsafe { run::<Single<Twice<S::F32>>, 2, 1, WIDEST, B::H>([y, g], [dx], n, step, false) }
     }
 
     #[inline(always)]
@@ -1097,8 +1132,7 @@ mod half_kernels {
         kernel: GatedMap<f32>,
     ) {
         let step = GatedValue::<B::G>(PhantomData);
-        loops!(S, B::H, B::G::ROUTE, value_bounds, 2, 1, [a, b], [y], n,
-            single: step, paired: step, kernel: kernel);
+        loops!(S, B::H, B::G::ROUTE, value_bounds, 2, 1, [a, b], [y], n, step, kernel, false);
     }
 
     #[inline(always)]
@@ -1113,8 +1147,20 @@ mod half_kernels {
         kernel: GatedBack<f32>,
     ) {
         let step = GatedBackward::<B::G>(PhantomData);
-        loops!(S, B::H, B::G::ROUTE, slope_bounds, 3, 2, [a, b, g], [da, db], n,
-            single: step, paired: step, kernel: kernel);
+        loops!(
+            S,
+            B::H,
+            B::G::ROUTE,
+            slope_bounds,
+            3,
+            2,
+            [a, b, g],
+            [da, db],
+            n,
+            step,
+            kernel,
+            false
+        );
     }
 
     per_level!(fn map_half<B: Pair>(x: *const B::H, y: *mut B::H, n: usize, p: P<'_>, kernel: Map<f32>) = forward);

@@ -91,5 +91,5 @@ mod prelude {
     pub(crate) use crate::activation::{
         Bounds, Claims, Elementwise, Gate, Gated, Kink, Meta, Param, Params, Route,
     };
-    pub(crate) use crate::real::{Jet, Prim, Real};
+    pub(crate) use crate::real::{Gating, Jet, Prim, Real};
 }

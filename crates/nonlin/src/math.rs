@@ -1,10 +1,10 @@
 //! The primitives: each algorithm once, over any register of f64.
 //!
-//! Three classes of accuracy. `narrow` serves results that are rounded to f32: about 2^-33
+//! Four classes of accuracy. `narrow` serves results that are rounded to f32: about 2^-33
 //! relative, in plain f64 arithmetic, which leaves 0.002 ULP of f32 beside the final
 //! rounding. `full` serves f64 results: it carries what a step rounds off as a second number
 //! where the budget of 2 ULP needs it. `paired` serves f32 results in f32 arithmetic that way,
-//! everywhere, to about 2^-27.
+//! everywhere, to about 2^-27. `whole` serves results of half types: one f32, good to 2^-21.
 
 #[allow(clippy::approx_constant, clippy::excessive_precision, reason = "generated")]
 pub(crate) mod coefficients;
@@ -22,6 +22,8 @@ pub(crate) mod tables;
 #[rustfmt::skip]
 #[allow(clippy::approx_constant, clippy::excessive_precision, reason = "generated")]
 pub(crate) mod tables_f64;
+#[cfg(feature = "half")]
+pub(crate) mod whole;
 
 use crate::simd::Lanes;
 

@@ -7,8 +7,10 @@
 //! |---|---|---|
 //! | [`Narrow`] lanes | f32 (and half) kernels: f64 arithmetic rounded once | `lanes.rs` |
 //! | [`Full`] lanes, `f64` | f64 kernels and scalars | `lanes.rs` |
+//! | [`Late`] | slopes to be multiplied by a gradient before they are scaled | `late.rs` |
 //! | [`Single`] lanes, `f32` | f32 kernels of functions with one rounding (relu) | `lanes.rs` |
 //! | [`Paired`] lanes | f32 kernels in f32 arithmetic that keeps what it rounds off | `paired.rs` |
+//! | `Whole` lanes | kernels of half types: f32 arithmetic good to 2^-21 (feature `half`) | `whole.rs` |
 //! | [`Dual`] | derivatives, also with respect to parameters; nested: second derivatives | `dual.rs` |
 //! | [`Interval`] | guaranteed bounds | `interval.rs` |
 //! | [`Dd`] | 30-digit reference | `dd.rs` |
@@ -30,7 +32,10 @@ mod dual;
 mod expr;
 mod interval;
 mod lanes;
+mod late;
 mod paired;
+#[cfg(feature = "half")]
+mod whole;
 
 #[cfg(feature = "core-math")]
 pub use correct::{Cm, normal_cdf, normal_pdf, primitive, sigmoid, softplus};
@@ -40,7 +45,10 @@ pub use dual::Dual;
 pub use expr::{Arena, Expr};
 pub use interval::Interval;
 pub use lanes::{Full, Narrow, Single};
+pub use late::Late;
 pub use paired::Paired;
+#[cfg(feature = "half")]
+pub use whole::Whole;
 
 /// A transcendental function that every number type knows, with its derivatives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +94,19 @@ impl Prim {
             Prim::TanhSoftplus => "tanh_softplus",
         }
     }
+}
+
+/// The gate of a function `x * gate(x)` for which a number type may have tables of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gating {
+    /// SiLU's.
+    Sigmoid,
+    /// Mish's.
+    TanhSoftplus,
+    /// GELU's.
+    Cdf,
+    /// That of GELU by tanh: the sigmoid of `2 sqrt(2/pi) (x + 0.044715 x^3)`.
+    CubicSigmoid,
 }
 
 /// A primitive's value and its first two derivatives, `2^k` times what the fields say.
@@ -150,6 +171,13 @@ impl<T: Real> Split<T> {
         debug_assert!(self.upper, "the point belongs to the upper piece: use split_at");
         self.x.pick_own(self.c, lo)
     }
+    /// `hi` on the upper piece, `lo` on the lower one, to which the point belongs. For NaN it may be
+    /// `lo`: that is NaN for NaN, or another join looks after it.
+    #[inline(always)]
+    pub fn join_simply(self, hi: T, lo: T) -> T {
+        debug_assert!(!self.upper, "the point belongs to the lower piece: use split");
+        self.x.pick_simply(self.c, hi, lo)
+    }
     /// `hi` on the upper piece, `lo` on the lower one; NaN for NaN.
     #[inline(always)]
     pub fn join(self, hi: T, lo: T) -> T {
@@ -207,6 +235,12 @@ pub trait Real:
     #[inline(always)]
     fn pick_own(self, c: f64, lo: Self) -> Self {
         self.pick_at_least(c, self.part_above(c), lo)
+    }
+    /// `hi` where `self > c`, else `lo`; either `lo` or NaN where `self` is NaN. Use it through
+    /// [`Split::join_simply`].
+    #[inline(always)]
+    fn pick_simply(self, c: f64, hi: Self, lo: Self) -> Self {
+        self.pick_above(c, hi, lo)
     }
     /// Two pieces that meet at `c`, which belongs to the lower one:
     /// `let s = x.split(0.0); s.join(s.hi, s.lo.exp_m1())`.
@@ -266,19 +300,6 @@ pub trait Real:
     fn quick_two_sum(self, o: Self) -> (Self, Self) {
         self.two_sum(o)
     }
-    /// `self * a + b` as a sum and the part of it that was rounded off; where the difference of the
-    /// sum and `b` is not a number of this type, that part is not exact.
-    #[inline(always)]
-    fn two_mul_add(self, a: Self, b: Self) -> (Self, Self) {
-        let (p, p_lo) = self.two_prod(a);
-        let (s, s_lo) = p.two_sum(b);
-        (s, s_lo + p_lo)
-    }
-    /// A constant as a sum of two numbers, of which the first may have fewer bits.
-    #[inline(always)]
-    fn constant_parts(self, c: (f64, f64)) -> (Self, Self) {
-        (self.constant(c), self.constant_rest(c))
-    }
     /// What `constant` leaves out, where it has room for the first part only.
     #[inline(always)]
     fn constant_rest(self, _c: (f64, f64)) -> Self {
@@ -309,6 +330,11 @@ pub trait Real:
     fn gated(self, gate: Jet<Self>) -> Self {
         self.max(self.lowest()).scaled(gate.v, gate.v_lo, gate.k)
     }
+    /// `factor * self * gate`, also where the gate alone is subnormal.
+    #[inline(always)]
+    fn gated_times(self, gate: Jet<Self>, factor: Self) -> Self {
+        factor * self.gated(gate)
+    }
     /// `gate + self * gate'`, up to the factor `2^k`: the slope of `x * G(z(x))` for `self = x z'(x)`.
     #[inline(always)]
     fn slope_sum(self, gate: Jet<Self>) -> Self {
@@ -333,16 +359,28 @@ pub trait Real:
         factor.scaled(j.v, j.v_lo, j.k)
     }
 
-    /// The sigmoid at `self + lo`, where `self` often lies far out in the tail.
+    /// The gate at `self`, without derivatives, if this type has it in a table.
     #[inline(always)]
-    fn steep_sigmoid(self, lo: Self) -> Jet<Self> {
-        self.jet_at(lo, Prim::Sigmoid)
+    fn tabled_gate(self, _gate: Gating) -> Option<Jet<Self>> {
+        None
+    }
+    /// The slope of `self * gate(self)`, rounded, if this type has it in a table. A definition asks
+    /// before it composes the slope of gate and derivative.
+    #[inline(always)]
+    fn tabled_slope(self, _gate: Gating) -> Option<Self> {
+        None
     }
     /// The primitive `p` with its derivatives.
     #[inline(always)]
     fn jet(self, p: Prim) -> Jet<Self> {
         // -0 and not 0: added to -0 it leaves the sign.
         self.jet_at(self.lit(-0.0), p)
+    }
+    /// The primitive `p` for the sake of its first derivative: `2^k` is a factor of that alone, and
+    /// the value need not be right.
+    #[inline(always)]
+    fn slope_jet(self, p: Prim) -> Jet<Self> {
+        self.jet(p)
     }
     /// `ln(1 + e^x)` for `x <= 0`, where `lo` is a small correction of `x`.
     #[inline(always)]

@@ -162,8 +162,39 @@ fn veltkamp<V: Lanes64>(x: V) -> (V, V) {
     (hi, x - hi)
 }
 
+/// A register of which only the first lanes are in an array. Copies by way of a buffer are not
+/// forwarded to a load of all of it; levels with masks do better.
+pub trait Partial: Lanes<Elem = f32> {
+    /// Reads the first `n <= N` numbers; the other lanes are `rest`.
+    ///
+    /// # Safety
+    /// `p` must be valid for reading `n` numbers.
+    #[inline(always)]
+    unsafe fn load_first(p: *const f32, n: usize, rest: f32) -> Self {
+        let mut all = [rest; 32];
+        // SAFETY: the caller's promise; a register has at most 32 lanes.
+        unsafe {
+            core::ptr::copy_nonoverlapping(p, all.as_mut_ptr(), n);
+            Self::load(all.as_ptr())
+        }
+    }
+    /// Writes the first `n <= N` lanes.
+    ///
+    /// # Safety
+    /// `p` must be valid for writing `n` numbers.
+    #[inline(always)]
+    unsafe fn store_first(self, p: *mut f32, n: usize) {
+        let mut all = [0.0; 32];
+        // SAFETY: the caller's promise; a register has at most 32 lanes.
+        unsafe {
+            self.store(all.as_mut_ptr());
+            core::ptr::copy_nonoverlapping(all.as_ptr(), p, n);
+        }
+    }
+}
+
 /// A register of f32, twice as many lanes as its `Wide`.
-pub trait Lanes32: Lanes<Elem = f32> {
+pub trait Lanes32: Partial {
     /// The f64 register of the same size.
     type Wide: Lanes64;
     /// The lower and the upper half, widened.
@@ -177,13 +208,13 @@ pub trait Lanes32: Lanes<Elem = f32> {
     fn with_notes(self, _notes: Notes<Self::Pick>) -> Self {
         self
     }
-    /// Whether a kernel runs for these notes alone.
-    #[inline(always)]
-    fn only_notes(self) -> bool {
-        false
-    }
-    /// Picks the piece that the last five bits of the representation say. Where a kernel reads
-    /// tables at different pieces, each has a `slot` of its own.
+    /// Picks the piece that the last five bits of the representation say.
+    ///
+    /// A register that knows its pieces ahead has one for each `slot`. So tables that one kernel
+    /// reads at different pieces must have different slots: values have 0; what comes beside a value
+    /// in one primitive, the slope of tanh and the sigmoid beside softplus, has 1; and slopes of
+    /// gated functions, which partial derivatives need beside the gate, have 2. Two tables at
+    /// different pieces in one slot give other bits at that level than elsewhere.
     fn pick(self, slot: usize) -> Self::Pick;
     /// Writes what `pick` gives to memory.
     ///
@@ -315,10 +346,10 @@ pub trait Simd: 'static {
     /// What loops over the longer primitives of f32 take at a time: as many registers as keep the
     /// processor busy.
     type Block32: Lanes32;
+    /// The same for those that read tables: on some levels a register that knows its pieces ahead.
+    type Tabled32: Lanes32;
     /// The same for f64.
     type Block64: Lanes64;
-    /// What such loops over half types take two of at a time.
-    type Half32: Lanes32;
     /// Widens `n` numbers.
     ///
     /// # Safety

@@ -19,7 +19,7 @@ use crate::exec::{Exec, Shared, same_length};
 use crate::halves::{Half, from_f32, to_f32};
 use crate::level::{Level, PerLevel, per_level};
 use crate::math::{full, narrow, paired};
-use crate::simd::{Lanes, Lanes32, Lanes64, Simd};
+use crate::simd::{Lanes, Lanes32, Lanes64, Partial, Simd};
 use alloc::{format, vec, vec::Vec};
 #[cfg(feature = "half")]
 use core::mem::MaybeUninit;
@@ -218,7 +218,7 @@ impl Softmax {
         let level = exec.current_level();
         let job = RowJob { log: self.log, scale: self.scale, empty: self.empty, visible: n };
         if inner == 1 {
-            exec.rows(len / n, n, |r| {
+            let one = |r: usize, rows: usize| {
                 let (mut job, mut keep, mut add) = (job, core::ptr::null(), core::ptr::null());
                 match mask {
                     Mask::None => {}
@@ -229,8 +229,13 @@ impl Softmax {
                         job.visible = (last + 1).clamp(0, n as isize) as usize;
                     }
                 }
-                // SAFETY: row `r` lies within both arrays and within the mask; rows do not overlap.
-                unsafe { T::row(level, &job, x.at(r * n), keep, add, y.at(r * n), n) }
+                // SAFETY: the rows from `r` on lie within both arrays, and the one row that has a
+                // mask within it; rows do not overlap.
+                unsafe { T::rows(level, &job, x.at(r * n), keep, add, y.at(r * n), n, rows) }
+            };
+            exec.rows(len / n, n, |r, rows| match mask {
+                Mask::None => one(r, rows),
+                _ => (r..r + rows).for_each(|r| one(r, 1)),
             });
         } else {
             columns(exec, len, n, inner, |from, rows| {
@@ -239,9 +244,12 @@ impl Softmax {
                         // SAFETY: element j of column `from + c` lies within the array.
                         *v = unsafe { x.at(from + c + j * inner).read() };
                     }
-                    let p = row.as_mut_ptr();
-                    // SAFETY: the buffer has `n` elements.
-                    unsafe { T::row(level, &job, p, core::ptr::null(), core::ptr::null(), p, n) }
+                }
+                let (p, count) = (rows.as_mut_ptr(), rows.len() / n);
+                let none = core::ptr::null();
+                // SAFETY: the buffer has so many rows of `n` elements.
+                unsafe { T::rows(level, &job, p, none, core::ptr::null(), p, n, count) }
+                for (c, row) in rows.chunks_exact(n).enumerate() {
                     for (j, v) in row.iter().enumerate() {
                         // SAFETY: as above; columns do not overlap.
                         unsafe { y.at(from + c + j * inner).write(*v) }
@@ -297,18 +305,20 @@ impl Softmax {
         let to = Shared(dx.as_mut_ptr());
         let (log, scale, level) = (self.log, self.scale, exec.current_level());
         if inner == 1 {
-            exec.rows(y.len() / n, n, |r| {
-                // SAFETY: row `r` lies within all three arrays; rows do not overlap.
-                unsafe {
-                    T::row_back(
-                        level,
-                        log,
-                        scale,
-                        y[r * n..].as_ptr(),
-                        grad[r * n..].as_ptr(),
-                        to.at(r * n),
-                        n,
-                    )
+            exec.rows(y.len() / n, n, |r, rows| {
+                for r in r..r + rows {
+                    // SAFETY: row `r` lies within all three arrays; rows do not overlap.
+                    unsafe {
+                        T::row_back(
+                            level,
+                            log,
+                            scale,
+                            y[r * n..].as_ptr(),
+                            grad[r * n..].as_ptr(),
+                            to.at(r * n),
+                            n,
+                        )
+                    }
                 }
             });
         } else {
@@ -345,19 +355,21 @@ fn columns<T: Element>(
     f: impl Fn(usize, &mut [T]) + Sync,
 ) {
     let strips = inner.div_ceil(COLUMNS);
-    exec.rows(len / (n * inner) * strips, n * COLUMNS, |s| {
-        let (outer, strip) = (s / strips, s % strips);
-        let width = COLUMNS.min(inner - strip * COLUMNS);
-        let mut rows: Vec<T> = vec![T::default(); n * width];
-        f(outer * n * inner + strip * COLUMNS, &mut rows);
+    exec.rows(len / (n * inner) * strips, n * COLUMNS, |s, count| {
+        let mut rows: Vec<T> = vec![T::default(); n * COLUMNS.min(inner)];
+        for s in s..s + count {
+            let (outer, strip) = (s / strips, s % strips);
+            let width = COLUMNS.min(inner - strip * COLUMNS);
+            f(outer * n * inner + strip * COLUMNS, &mut rows[..n * width]);
+        }
     });
 }
 
 impl Exec {
-    /// Calls `f` for every row, as many rows to a block as the block size holds.
-    fn rows(&self, rows: usize, n: usize, f: impl Fn(usize) + Sync) {
+    /// Calls `f(first, count)` for as many rows at a time as the block size holds.
+    fn rows(&self, rows: usize, n: usize, f: impl Fn(usize, usize) + Sync) {
         let per_block = (crate::exec::DEFAULT_BLOCK / n.max(1)).max(1);
-        self.block(per_block).blocks(rows, |r, m| (r..r + m).for_each(&f));
+        self.block(per_block).blocks(rows, f);
     }
 }
 
@@ -522,101 +534,129 @@ unsafe fn fill<T: Copy>(y: *mut T, v: T, from: usize, to: usize) {
 
 /// Partial sums of a row of f32.
 const PARTS: usize = 32;
-/// A term is computed in f32 if its logit is at most this much below the largest.
-const NEAR: f32 = -86.5;
-/// A term is less than half the least number below this.
-const FAR: f32 = -104.0;
-/// Up to here the largest logit need not be subtracted before the exponential is taken.
-const SMALL: f32 = 1000.0;
+/// How far below the largest a logit is followed: no result shows what lies deeper, even if all other
+/// terms of a long row do.
+const DEPTH: f32 = 148.0;
+/// The largest term is about two to this, so that even the least is a normal number.
+const LIFT: i32 = 90;
+/// From here on the largest logit is subtracted before the exponential is taken: where it matters
+/// (up to `DEPTH`) both are within a factor of 2, and the difference is exact.
+const SMALL: f32 = 300.0;
 /// From this length on terms are added in pairs first. That rounds once more, which may cost a unit
 /// in the last place, and a row as long is allowed one more.
 const PAIRS: usize = 128;
+/// From this length on four are added first, and their exponentials need but one look-up: 2 units and
+/// 1, where 3 more are allowed.
+const LONG: usize = 512;
+/// Terms that are added before what rounding has lost is given to the partial sums.
+const STRETCH: usize = 1024;
+/// Partial sums of softmax begin with this, which no four terms exceed by a binade: so what rounding
+/// loses of a sum is found by two operations.
+const BIAS: f32 = f32::from_bits(((127 + LIFT + 2) as u32) << 23);
 
-/// What terms are measured by: they are `e^(x - max)`, or a multiple of it.
+/// What terms are measured by: they are `e^x` over a power of two.
 #[derive(Clone, Copy)]
-struct Largest {
+struct Measure {
     max: f32,
-    /// [`paired::over`] of the power of two that takes the place of `e^max`.
+    /// Subtracted first, if `far`: the largest logit.
+    far: bool,
+    /// Logits (with `far`, differences) below this count as this.
+    least: f32,
+    /// [`paired::over`] of the power of two.
     over: f32,
-    /// The logarithm of that power.
+    /// `e^max` over the power of two is `e^-ln`, apart from `LIFT`.
     ln: f64,
 }
 
-/// The terms of a register of logits: `e^x` over a power of two (`CLOSE`: none is far below the
-/// largest, which is moderate), else `e^(x - max)` from the exact difference as a sum of two numbers.
-#[inline(always)]
-fn terms<V: Lanes32, const CLOSE: bool>(x: V, largest: &Largest) -> V {
-    if CLOSE {
-        return paired::exp_over(x, V::splat(largest.over));
+impl Measure {
+    #[inline(always)]
+    fn of(max: f32) -> Self {
+        if max.abs() <= SMALL {
+            // The nearest integer, which is what is left of a sum with a number whose last bit is 1.
+            let i = (max * core::f32::consts::LOG2_E + 12_582_912.0) - 12_582_912.0;
+            let ln = f64::from(i) * core::f64::consts::LN_2 - f64::from(max);
+            let over = paired::over(i - LIFT as f32);
+            Measure { max, far: false, least: max - DEPTH, over, ln }
+        } else {
+            let over = paired::over(-LIFT as f32);
+            Measure { max, far: true, least: -DEPTH, over, ln: 0.0 }
+        }
     }
-    let zero = V::splat(0.0);
-    let (d, d_lo) = paired::two_sum(x, V::splat(-largest.max));
-    let mut e = paired::exp_neg(d, d_lo);
-    let nothing = V::splat(FAR).gt(d);
-    let subnormal = V::splat(NEAR).gt(V::select(nothing, zero, d));
-    if V::any(subnormal) {
-        core::hint::cold_path();
-        let (a, b) = x.widen();
-        let m = V::Wide::splat(f64::from(largest.max));
-        let wide = V::narrow(narrow::exp_neg(a - m), narrow::exp_neg(b - m));
-        e = V::select(subnormal, wide, e);
-    }
-    V::select(nothing, zero, e)
 }
 
-/// Partial sums, each with what rounding it has lost; and how many logits equal the largest.
-struct Sums<V> {
+/// The terms of a register of logits; `LENGTHY`: of a row from `LONG` on.
+#[inline(always)]
+fn terms<V: Lanes32, const FAR: bool, const LENGTHY: bool>(x: V, m: &Measure) -> V {
+    let x = if FAR { x - V::splat(m.max) } else { x };
+    let (x, over) = (x.max(V::splat(m.least)), V::splat(m.over));
+    if LENGTHY { paired::exp_over_short(x, over) } else { paired::exp_over(x, over) }
+}
+
+/// Partial sums, each with what rounding it has lost; `LOG`: of the terms below the largest, and how
+/// many are equal to it.
+struct Sums<V, const LOG: bool> {
     sum: [V; PARTS],
     lost: [V; PARTS],
     equal: [V; PARTS],
-    max: V,
-    of_max: V,
+    /// The number next to the largest logit.
+    below: V,
 }
 
-impl<V: Lanes32> Sums<V> {
+impl<V: Lanes32, const LOG: bool> Sums<V, LOG> {
     #[inline(always)]
-    fn new<const CLOSE: bool, const LOG: bool>(largest: &Largest) -> Self {
+    fn new(m: &Measure) -> Self {
         let zero = V::splat(0.0);
-        let max = V::splat(largest.max);
         Sums {
-            sum: [zero; PARTS],
+            sum: [V::splat(if LOG { 0.0 } else { BIAS }); PARTS],
             lost: [zero; PARTS],
             equal: [zero; PARTS],
-            max,
-            of_max: terms::<V, CLOSE>(max, largest),
+            below: V::splat(m.max.next_down()),
         }
     }
 
     /// The terms `e` of `x`; `LOG`: 0 in place of those of the largest, which are counted.
     #[inline(always)]
-    fn below<const LOG: bool>(&mut self, k: usize, x: V, e: V) -> V {
+    fn counted(&mut self, k: usize, x: V, e: V) -> V {
         if !LOG {
             return e;
         }
-        let below = self.max.gt(x);
-        self.equal[k] = self.equal[k] + V::select(below, V::splat(0.0), V::splat(1.0));
-        // NaN stays.
-        V::select(below, e, e - self.of_max)
+        let zero = V::splat(0.0);
+        let equal = x.gt(self.below);
+        self.equal[k] = self.equal[k] + V::select(equal, V::splat(1.0), zero);
+        V::select(equal, zero, e)
     }
 
     /// Adds to the partial sums `k`.
     #[inline(always)]
     fn add(&mut self, k: usize, e: V) {
-        let (s, r) = paired::two_sum(self.sum[k], e);
+        let (s, r) = if LOG {
+            // Beside the largest term the others may be as small as can be.
+            paired::two_sum(self.sum[k], e)
+        } else {
+            let s = self.sum[k] + e;
+            (s, e - (s - self.sum[k]))
+        };
         (self.sum[k], self.lost[k]) = (s, self.lost[k] + r);
+    }
+
+    /// Gives what was lost to the partial sums, which are larger.
+    #[inline(always)]
+    fn settle(&mut self, k: usize) {
+        let s = self.sum[k] + self.lost[k];
+        (self.sum[k], self.lost[k]) = (s, self.lost[k] - (s - self.sum[k]));
     }
 }
 
-/// The sum of 32 numbers and of 32 more in one order: of halves, lane by lane, until one is left.
+/// The sum of `a - bias` and `b` in one order: of halves, lane by lane, until one is left.
 #[inline(always)]
-fn fold<V: Lanes32, S: Simd>(a: &[V; PARTS], b: &[V; PARTS]) -> f64 {
+fn fold<V: Lanes32, S: Simd>(a: &[V; PARTS], bias: f32, b: &[V; PARTS]) -> f64 {
     let lanes = <S::F32 as Lanes>::N;
     let (mut high, mut low) = ([0.0; PARTS], [0.0; PARTS]);
     let mut k = 0;
     while k * V::N < PARTS {
         // SAFETY: the registers lie within the buffers.
         unsafe {
-            a[k].store(high.as_mut_ptr().add(k * V::N));
+            (a[k] - V::splat(bias)).store(high.as_mut_ptr().add(k * V::N));
             b[k].store(low.as_mut_ptr().add(k * V::N));
         }
         k += 1;
@@ -633,19 +673,26 @@ fn fold<V: Lanes32, S: Simd>(a: &[V; PARTS], b: &[V; PARTS]) -> f64 {
         all[2 * k + 1] = h1 + l1;
         k += 1;
     }
-    let mut n = 2 * PARTS / lanes;
+    halve::<S>(all)
+}
+
+/// The sum of `PARTS` numbers, of halves, until one is left.
+#[inline(always)]
+fn halve<S: Simd>(mut all: [S::F64; PARTS]) -> f64 {
+    let lanes = S::F64::N;
+    let mut n = PARTS / lanes;
     while n > 1 {
         n /= 2;
-        k = 0;
+        let mut k = 0;
         while k < n {
             all[k] = all[k] + all[k + n];
             k += 1;
         }
     }
     let mut v = [0.0; SUMS];
-    // SAFETY: the buffer has `SUMS` elements, more than a register.
+    // SAFETY: the buffer has `SUMS` elements, no fewer than a register.
     unsafe { all[0].store(v.as_mut_ptr()) }
-    n = lanes / 2;
+    n = lanes;
     while n > 1 {
         n /= 2;
         for i in 0..n {
@@ -658,45 +705,68 @@ fn fold<V: Lanes32, S: Simd>(a: &[V; PARTS], b: &[V; PARTS]) -> f64 {
 /// The sum of all terms, which are kept in `y`; `LOG`: of those below the largest, none kept, and
 /// how many are equal to the largest.
 #[inline(always)]
-unsafe fn sum_terms<V: Lanes32, S: Simd, const CLOSE: bool, const LOG: bool>(
+unsafe fn sum_terms<V: Lanes32, S: Simd, const FAR: bool, const LENGTHY: bool, const LOG: bool>(
     x: *const f32,
     y: *mut f32,
     n: usize,
-    largest: &Largest,
+    m: &Measure,
 ) -> (f64, f64) {
-    let mut sums = Sums::<V>::new::<CLOSE, LOG>(largest);
+    let mut sums = Sums::<V, LOG>::new(m);
     let whole = n - n % PARTS;
     // A macro and not a closure, for the same reason as `kernel::Step`.
     macro_rules! at {
         ($i:expr, $k:ident) => {{
             // SAFETY: the register lies within the row.
             let v = unsafe { V::load(x.wrapping_add($i + $k * V::N)) };
-            let e = terms::<V, CLOSE>(v, largest);
+            let e = terms::<V, FAR, LENGTHY>(v, m);
             if !LOG {
                 // SAFETY: as above.
                 unsafe { e.store(y.wrapping_add($i + $k * V::N)) }
             }
-            sums.below::<LOG>($k, v, e)
+            sums.counted($k, v, e)
         }};
     }
     let mut i = 0;
-    let mut ready = [V::splat(0.0); PARTS];
-    let paired = if n >= PAIRS { n - n % (2 * PARTS) } else { 0 };
-    while i < paired {
-        let mut k = 0;
-        while k * V::N < PARTS {
-            // Those of the round before, which are ready: nothing waits.
-            sums.add(k, ready[k]);
-            let (a, b) = (at!(i, k), at!(i + PARTS, k));
-            ready[k] = a + b;
-            k += 1;
-        }
-        i += 2 * PARTS;
+    // As many terms as are added first, in the given blocks of `PARTS`.
+    macro_rules! stretches {
+        ($end:expr, $blocks:literal, |$j:ident, $k:ident| $terms:expr) => {
+            let end = $end;
+            while i < end {
+                let stop = end.min(i + STRETCH);
+                let mut ready = [V::splat(0.0); PARTS];
+                while i < stop {
+                    let mut $k = 0;
+                    while $k * V::N < PARTS {
+                        // Those of the round before, which are ready: nothing waits.
+                        sums.add($k, ready[$k]);
+                        let $j = i;
+                        ready[$k] = $terms;
+                        $k += 1;
+                    }
+                    i += $blocks * PARTS;
+                }
+                let mut k = 0;
+                while k * V::N < PARTS {
+                    sums.add(k, ready[k]);
+                    if !LOG {
+                        sums.settle(k);
+                    }
+                    k += 1;
+                }
+            }
+        };
     }
-    let mut k = 0;
-    while k * V::N < PARTS {
-        sums.add(k, ready[k]);
-        k += 1;
+    if LENGTHY {
+        stretches!(n - n % (4 * PARTS), 4, |j, k| {
+            let (a, b) = (at!(j, k), at!(j + PARTS, k));
+            let (c, d) = (at!(j + 2 * PARTS, k), at!(j + 3 * PARTS, k));
+            (a + b) + (c + d)
+        });
+    } else if n >= PAIRS {
+        stretches!(n - n % (2 * PARTS), 2, |j, k| {
+            let (a, b) = (at!(j, k), at!(j + PARTS, k));
+            a + b
+        });
     }
     while i < whole {
         let mut k = 0;
@@ -708,42 +778,35 @@ unsafe fn sum_terms<V: Lanes32, S: Simd, const CLOSE: bool, const LOG: bool>(
         i += PARTS;
     }
     if whole < n {
-        let mut last = [f32::NEG_INFINITY; PARTS];
-        let mut kept = [0.0; PARTS];
-        // SAFETY: fewer than `PARTS` elements are left.
-        unsafe { core::ptr::copy_nonoverlapping(x.add(whole), last.as_mut_ptr(), n - whole) }
+        // All of them, so that the sums stay in registers.
         let mut k = 0;
         while k * V::N < PARTS {
-            // SAFETY: the register lies within the buffer.
-            let v = unsafe { V::load(last.as_ptr().wrapping_add(k * V::N)) };
-            let mut e = terms::<V, CLOSE>(v, largest);
-            if CLOSE {
-                // What is not there gives nothing; NaN stays.
-                let there = V::either(v.gt(V::splat(f32::NEG_INFINITY)), v.is_nan());
-                e = V::select(there, e, V::splat(0.0));
+            let i = whole + k * V::N;
+            let left = n.saturating_sub(i).min(V::N);
+            // SAFETY: so many elements are left.
+            let v = unsafe { V::load_first(x.wrapping_add(i), left, f32::NEG_INFINITY) };
+            let e = terms::<V, FAR, LENGTHY>(v, m);
+            if !LOG {
+                // SAFETY: as above.
+                unsafe { e.store_first(y.wrapping_add(i), left) }
             }
-            // SAFETY: as above.
-            unsafe { e.store(kept.as_mut_ptr().wrapping_add(k * V::N)) }
-            let e = sums.below::<LOG>(k, v, e);
+            // What is not there gives a term that no result shows.
+            let e = sums.counted(k, v, e);
             sums.add(k, e);
             k += 1;
         }
-        if !LOG {
-            // SAFETY: fewer than `PARTS` elements are left.
-            unsafe { core::ptr::copy_nonoverlapping(kept.as_ptr(), y.add(whole), n - whole) }
-        }
     }
     let nothing = [V::splat(0.0); PARTS];
-    let equal = if LOG { fold::<V, S>(&sums.equal, &nothing) } else { 0.0 };
-    (fold::<V, S>(&sums.sum, &sums.lost), equal)
+    let equal = if LOG { fold::<V, S>(&sums.equal, 0.0, &nothing) } else { 0.0 };
+    let bias = if LOG { 0.0 } else { BIAS };
+    (fold::<V, S>(&sums.sum, bias, &sums.lost), equal)
 }
 
-/// The largest and the least number; NaN is left out.
+/// The largest number; NaN is left out. Of two zeros the positive one.
 #[inline(always)]
-unsafe fn extremes<V: Lanes32>(x: *const f32, n: usize) -> (f32, f32) {
+unsafe fn largest<V: Lanes32>(x: *const f32, n: usize) -> f32 {
     let mut top = [V::splat(f32::NEG_INFINITY); PARTS];
-    let mut bottom = [V::splat(f32::INFINITY); PARTS];
-    let (mut top2, mut bottom2) = (top, bottom);
+    let mut top2 = top;
     let whole = n - n % PARTS;
     let mut i = 0;
     while i + 2 * PARTS <= whole {
@@ -756,40 +819,29 @@ unsafe fn extremes<V: Lanes32>(x: *const f32, n: usize) -> (f32, f32) {
             };
             // Chains of their own, half as long.
             (top[k], top2[k]) = (top[k].max(a), top2[k].max(b));
-            (bottom[k], bottom2[k]) = (bottom[k].min(a), bottom2[k].min(b));
             k += 1;
         }
         i += 2 * PARTS;
     }
-    while i < whole {
-        let mut k = 0;
+    let mut k = 0;
+    if i < whole {
         while k * V::N < PARTS {
             // SAFETY: the register lies within the row.
             let v = unsafe { V::load(x.wrapping_add(i + k * V::N)) };
-            top[k] = top[k].max(v);
-            bottom[k] = bottom[k].min(v);
+            top2[k] = top2[k].max(v);
             k += 1;
         }
-        i += PARTS;
+        k = 0;
     }
-    if whole < n {
-        // The first of the rest takes the place of what is not there.
-        // SAFETY: fewer than `PARTS` elements are left, but at least one.
-        let mut last = [unsafe { x.add(whole).read() }; PARTS];
-        // SAFETY: as above.
-        unsafe { core::ptr::copy_nonoverlapping(x.add(whole), last.as_mut_ptr(), n - whole) }
-        let mut k = 0;
-        while k * V::N < PARTS {
-            // SAFETY: the register lies within the buffer.
-            let v = unsafe { V::load(last.as_ptr().wrapping_add(k * V::N)) };
-            top[k] = top[k].max(v);
-            bottom[k] = bottom[k].min(v);
-            k += 1;
-        }
-    }
-    let mut k = 0;
     while k * V::N < PARTS {
-        (top[k], bottom[k]) = (top[k].max(top2[k]), bottom[k].min(bottom2[k]));
+        if whole < n {
+            let i = whole + k * V::N;
+            let left = n.saturating_sub(i).min(V::N);
+            // SAFETY: so many elements are left.
+            let v = unsafe { V::load_first(x.wrapping_add(i), left, f32::NEG_INFINITY) };
+            top[k] = top[k].max(v);
+        }
+        top[k] = top[k].max(top2[k]);
         k += 1;
     }
     let mut m = PARTS / V::N;
@@ -798,96 +850,140 @@ unsafe fn extremes<V: Lanes32>(x: *const f32, n: usize) -> (f32, f32) {
         let mut k = 0;
         while k < m {
             top[k] = top[k].max(top[k + m]);
-            bottom[k] = bottom[k].min(bottom[k + m]);
             k += 1;
         }
     }
-    let (mut high, mut low) = ([0.0; PARTS], [0.0; PARTS]);
-    // SAFETY: the buffers have `PARTS >= V::N` elements.
-    unsafe {
-        top[0].store(high.as_mut_ptr());
-        bottom[0].store(low.as_mut_ptr());
-    }
+    let mut high = [0.0; PARTS];
+    // SAFETY: the buffer has `PARTS >= V::N` elements.
+    unsafe { top[0].store(high.as_mut_ptr()) }
     m = V::N;
     while m > 1 {
         m /= 2;
         for i in 0..m {
             high[i] = if high[i + m] > high[i] { high[i + m] } else { high[i] };
-            low[i] = if low[i + m] < low[i] { low[i + m] } else { low[i] };
         }
     }
-    // Of two zeros the positive one, at every level.
-    (high[0] + 0.0, low[0])
+    high[0] + 0.0
 }
 
-/// A row of f32 without mask and scale, in f32 registers but for the last steps of the logarithm.
+/// What is left to do for a row.
+enum Finish {
+    Fill(f32),
+    /// Terms are multiplied; none is larger than that of the largest logit.
+    Times(f32, f64),
+    /// The largest logit and what the others add to it are subtracted.
+    Less(f64, f64),
+}
+
+/// Rows of f32 without mask and scale, one after another, in f32 registers.
+///
+/// The next row's largest is sought before a row is finished: so there is something to do while the
+/// sum is folded and inverted.
 #[inline(always)]
-unsafe fn plain_row<S: Simd>(job: &RowJob, x: *const f32, y: *mut f32, n: usize) {
+unsafe fn plain_rows<S: Simd>(job: &RowJob, x: *const f32, y: *mut f32, n: usize, rows: usize) {
     let visible = job.visible.min(n);
     let nothing = if job.log { f32::NEG_INFINITY } else { 0.0 };
-    // SAFETY: the caller's promise of `n` elements.
-    let (max, min) = unsafe { extremes::<S::F32>(x, visible) };
-    if max.is_infinite() {
-        // SAFETY: as above.
-        let nan = unsafe { core::slice::from_raw_parts(x, visible) }.iter().any(|v| v.is_nan());
-        let empty = max == f32::NEG_INFINITY && !nan && job.empty == EmptyRow::Zero;
-        // SAFETY: as above.
-        return unsafe { fill(y, if empty { nothing } else { f32::NAN }, 0, n) };
-    }
-    let close = max.abs() <= SMALL && max - min <= -NEAR;
-    let mut largest = Largest { max, over: 0.0, ln: f64::from(max) };
-    if close {
-        // The nearest integer, which is what is left of a sum with a number whose last bit is 1.
-        let i = (max * core::f32::consts::LOG2_E + 12_582_912.0) - 12_582_912.0;
-        largest =
-            Largest { max, over: paired::over(i), ln: f64::from(i) * core::f64::consts::LN_2 };
-    }
-    if job.log {
-        // SAFETY: the caller's promise.
-        unsafe {
-            let (rest, count) = if close {
-                sum_terms::<S::Block32, S, true, true>(x, y, visible, &largest)
-            } else {
-                sum_terms::<S::Block32, S, false, true>(x, y, visible, &largest)
-            };
-            if rest.is_nan() {
-                return fill(y, f32::NAN, 0, n);
-            }
-            let rest = rest * narrow::exp_neg(largest.ln - f64::from(max));
-            let (l, l_lo) = ln_total(count, (rest, 0.0));
-            less::<S::F32>(x, y, visible, f64::from(max), l + l_lo);
-            return fill(y, nothing, visible, n);
-        }
-    }
     // SAFETY: the caller's promise.
-    unsafe {
-        let (total, _) = if close {
-            sum_terms::<S::Block32, S, true, false>(x, y, visible, &largest)
-        } else {
-            sum_terms::<S::Block32, S, false, false>(x, y, visible, &largest)
-        };
-        if total.is_nan() {
-            return fill(y, f32::NAN, 0, n);
+    let mut max = unsafe { largest::<S::F32>(x, visible) };
+    for r in 0..rows {
+        let (x, y) = (x.wrapping_add(r * n), y.wrapping_add(r * n));
+        // SAFETY: the caller's promise.
+        let finish = unsafe { measured::<S>(job, x, y, visible, max) };
+        if r + 1 < rows {
+            // SAFETY: as above; there is a next row.
+            max = unsafe { largest::<S::F32>(x.add(n), visible) };
         }
-        // A piece of the exponential may end a trifle above the start of the next one.
-        let end = largest_term::<S>(close, &largest);
-        quotients::<S::Block32>(y, visible, end, 1.0 / total);
-        fill(y, 0.0, visible, n);
+        // SAFETY: as above.
+        unsafe {
+            match finish {
+                Finish::Fill(v) => {
+                    fill(y, v, 0, n);
+                    continue;
+                }
+                Finish::Times(end, factor) => quotients::<S::Block32>(y, visible, end, factor),
+                Finish::Less(max, l) => less::<S::Block32>(x, y, visible, max, l),
+            }
+            fill(y, nothing, visible, n);
+        }
     }
 }
 
-/// The largest term.
+/// The sum of a row.
 #[inline(always)]
-fn largest_term<S: Simd>(close: bool, largest: &Largest) -> S::Block32 {
-    let max = <S::Block32 as Lanes>::splat(largest.max);
-    if close { terms::<S::Block32, true>(max, largest) } else { <S::Block32 as Lanes>::splat(1.0) }
+unsafe fn measured<S: Simd>(
+    job: &RowJob,
+    x: *const f32,
+    y: *mut f32,
+    n: usize,
+    max: f32,
+) -> Finish {
+    if max.is_infinite() {
+        // SAFETY: the caller's promise of `n` elements.
+        let nan = unsafe { core::slice::from_raw_parts(x, n) }.iter().any(|v| v.is_nan());
+        let empty = max == f32::NEG_INFINITY && !nan && job.empty == EmptyRow::Zero;
+        let nothing = if job.log { f32::NEG_INFINITY } else { 0.0 };
+        return Finish::Fill(if empty { nothing } else { f32::NAN });
+    }
+    let m = Measure::of(max);
+    let lengthy = n >= LONG;
+    macro_rules! sum {
+        ($far:literal, $lengthy:literal) => {
+            // SAFETY: the caller's promise.
+            unsafe {
+                if job.log {
+                    sum_terms::<V<S>, S, $far, $lengthy, true>(x, y, n, &m)
+                } else {
+                    sum_terms::<V<S>, S, $far, $lengthy, false>(x, y, n, &m)
+                }
+            }
+        };
+    }
+    let (sum, count) = match (m.far, lengthy) {
+        (false, false) => sum!(false, false),
+        (false, true) => sum!(false, true),
+        (true, false) => sum!(true, false),
+        (true, true) => sum!(true, true),
+    };
+    if sum.is_nan() {
+        Finish::Fill(f32::NAN)
+    } else if job.log {
+        let drop = f64::from_bits(((1023 - LIFT) as u64) << 52);
+        Finish::Less(f64::from(max), ln_count(count, sum * (narrow::exp_neg(m.ln) * drop)))
+    } else {
+        let max = S::F32::splat(max);
+        let end = match (m.far, lengthy) {
+            (false, false) => terms::<_, false, false>(max, &m),
+            (false, true) => terms::<_, false, true>(max, &m),
+            (true, false) => terms::<_, true, false>(max, &m),
+            (true, true) => terms::<_, true, true>(max, &m),
+        };
+        let mut ends = [0.0; PARTS];
+        // SAFETY: the buffer has more elements than a register.
+        unsafe { end.store(ends.as_mut_ptr()) }
+        Finish::Times(ends[0], 1.0 / sum)
+    }
+}
+
+/// `ln(count + rest)` for results of f32, exact to 2^-33 of itself also if that is next to 1.
+#[inline(always)]
+fn ln_count(count: f64, rest: f64) -> f64 {
+    let s = count + rest;
+    // s = 2^k (1 + u)
+    let k = (s.to_bits() >> 52) as i64 - 1023;
+    let u = if k == 0 {
+        (count - 1.0) + rest
+    } else {
+        s * f64::from_bits(((1023 - k) as u64) << 52) - 1.0
+    };
+    narrow::ln_1p(u) + k as f64 * core::f64::consts::LN_2
 }
 
 /// Every element, but no more than `end`, times `factor`, rounded once.
 #[inline(always)]
-unsafe fn quotients<V: Lanes32>(y: *mut f32, n: usize, end: V, factor: f64) {
+unsafe fn quotients<V: Lanes32>(y: *mut f32, n: usize, end: f32, factor: f64) {
     let high = factor as f32;
     let (high, low) = (V::splat(high), V::splat((factor - f64::from(high)) as f32));
+    let end = V::splat(end);
     let mut i = 0;
     while i + V::N <= n {
         // SAFETY: the register lies within the row.
@@ -898,41 +994,52 @@ unsafe fn quotients<V: Lanes32>(y: *mut f32, n: usize, end: V, factor: f64) {
         i += V::N;
     }
     if i < n {
-        let mut rest = [0.0; PARTS];
-        // SAFETY: fewer than `V::N <= PARTS` elements are left.
+        // SAFETY: so many elements are left.
         unsafe {
-            core::ptr::copy_nonoverlapping(y.add(i), rest.as_mut_ptr(), n - i);
-            let e = V::load(rest.as_ptr()).min(end);
-            e.mul_add(high, e * low).store(rest.as_mut_ptr());
-            core::ptr::copy_nonoverlapping(rest.as_ptr(), y.add(i), n - i);
+            let e = V::load_first(y.wrapping_add(i), n - i, 0.0).min(end);
+            e.mul_add(high, e * low).store_first(y.wrapping_add(i), n - i);
         }
     }
 }
 
-/// `(x - max) - l`, the difference exact.
+/// `x - (max + l)`. With the sum in two parts, the first difference is exact where the second counts.
 #[inline(always)]
 unsafe fn less<V: Lanes32>(x: *const f32, y: *mut f32, n: usize, max: f64, l: f64) {
-    let (max, l) = (V::Wide::splat(max), V::Wide::splat(l));
-    let mut rest = [0.0; PARTS];
+    let high = (max + l) as f32;
+    let (high, low) = (V::splat(high), V::splat(((max - f64::from(high)) + l) as f32));
     let mut i = 0;
-    while i < n {
-        let part = i + V::N > n;
-        if part {
-            // SAFETY: fewer than `V::N <= PARTS` elements are left.
-            unsafe { core::ptr::copy_nonoverlapping(x.add(i), rest.as_mut_ptr(), n - i) }
-        }
-        let from = if part { rest.as_ptr() } else { x.wrapping_add(i) };
-        let to = if part { rest.as_mut_ptr() } else { y.wrapping_add(i) };
-        // SAFETY: the register lies within the row or within the buffer.
-        unsafe {
-            let (a, b) = V::load(from).widen();
-            V::narrow((a - max) - l, (b - max) - l).store(to);
-        }
-        if part {
-            // SAFETY: as above.
-            unsafe { core::ptr::copy_nonoverlapping(rest.as_ptr(), y.add(i), n - i) }
-        }
+    while i + V::N <= n {
+        // SAFETY: the register lies within the row.
+        unsafe { ((V::load(x.wrapping_add(i)) - high) - low).store(y.wrapping_add(i)) }
         i += V::N;
+    }
+    if i < n {
+        // SAFETY: so many elements are left.
+        unsafe {
+            let v = V::load_first(x.wrapping_add(i), n - i, 0.0);
+            ((v - high) - low).store_first(y.wrapping_add(i), n - i);
+        }
+    }
+}
+
+/// Rows one after another.
+#[inline(always)]
+unsafe fn rows<S: Simd, T: Cell>(
+    job: &RowJob,
+    x: *const T,
+    keep: *const bool,
+    add: *const T,
+    y: *mut T,
+    n: usize,
+    rows: usize,
+) {
+    if !T::FULL && S::F32::FUSED && job.scale == 1.0 && keep.is_null() && add.is_null() {
+        // SAFETY: the caller's promise; what is not `FULL` is f32.
+        return unsafe { plain_rows::<S>(job, x.cast(), y.cast(), n, rows) };
+    }
+    for r in 0..rows {
+        // SAFETY: the caller's promise.
+        unsafe { row::<S, T>(job, x.add(r * n), keep, add, y.add(r * n), n) }
     }
 }
 
@@ -946,10 +1053,6 @@ unsafe fn row<S: Simd, T: Cell>(
     y: *mut T,
     n: usize,
 ) {
-    if !T::FULL && S::F32::FUSED && job.scale == 1.0 && keep.is_null() && add.is_null() {
-        // SAFETY: the caller's promise; what is not `FULL` is f32.
-        return unsafe { plain_row::<S>(job, x.cast(), y.cast(), n) };
-    }
     let lanes = <S::F64 as Lanes>::N;
     let visible = job.visible.min(n);
     let zero = S::F64::splat(0.0);
@@ -1136,6 +1239,110 @@ fn add_pair(a: Pair, b: f64) -> Pair {
     Lanes64::quick_two_sum(t.0, t.1)
 }
 
+/// `sum g y`, or of `g` alone, of a row of f32 in f64, where products are exact.
+#[inline(always)]
+unsafe fn dot<S: Simd, const LOG: bool>(y: *const f32, g: *const f32, n: usize) -> f64 {
+    let mut sums = [S::F64::splat(0.0); PARTS];
+    let whole = n - n % PARTS;
+    // A macro and not a closure, for the same reason as `kernel::Step`.
+    macro_rules! sum {
+        ($k:expr, $y:expr, $g:expr) => {
+            sums[$k] = if LOG { sums[$k] + $g } else { $y.mul_add($g, sums[$k]) };
+        };
+    }
+    let mut i = 0;
+    while i < whole {
+        let mut k = 0;
+        while k * S::F64::N < PARTS {
+            let j = i + k * S::F64::N;
+            // SAFETY: the registers lie within the row.
+            let g: S::F64 = unsafe { Lanes64::load_f32(g.wrapping_add(j)) };
+            // SAFETY: as above.
+            let y: S::F64 = unsafe { Lanes64::load_f32(y.wrapping_add(j)) };
+            sum!(k, y, g);
+            k += 1;
+        }
+        i += PARTS;
+    }
+    if whole < n {
+        let mut k = 0;
+        while k * S::F32::N < PARTS {
+            let i = whole + k * S::F32::N;
+            let left = n.saturating_sub(i).min(S::F32::N);
+            // SAFETY: so many elements are left. Zeros add nothing.
+            let (y, g) = unsafe {
+                let g = S::F32::load_first(g.wrapping_add(i), left, 0.0);
+                (S::F32::load_first(y.wrapping_add(i), left, 0.0), g)
+            };
+            let ((y0, y1), (g0, g1)) = (y.widen(), g.widen());
+            sum!(2 * k, y0, g0);
+            sum!(2 * k + 1, y1, g1);
+            k += 1;
+        }
+    }
+    halve::<S>(sums)
+}
+
+/// Sums beyond this are left to f64: nothing overflows below it on the way to a finite result.
+const LARGE: f64 = 1e9;
+
+/// The gradient of a row of f32 with a scale of 1; false if f64 has to do it.
+#[inline(always)]
+unsafe fn plain_back<S: Simd, const LOG: bool>(
+    y: *const f32,
+    g: *const f32,
+    dx: *mut f32,
+    n: usize,
+) -> bool {
+    // SAFETY: the caller's promise.
+    let total = unsafe { dot::<S, LOG>(y, g, n) };
+    // SAFETY: as above.
+    let above = LOG && unsafe { largest::<S::F32>(y, n) } > 1.0;
+    if above || total.is_nan() || total.abs() >= LARGE {
+        return false;
+    }
+    let (hi, lo) = (total as f32, (total - f64::from(total as f32)) as f32);
+    // A macro and not a closure, for the same reason as `kernel::Step`.
+    macro_rules! finish {
+        ($y:ident, $g:ident) => {{
+            let (hi, lo) = (V::<S>::splat(hi), V::<S>::splat(lo));
+            if LOG {
+                // e^y is a product whose first factor times `hi` is known exactly as two numbers.
+                let over = V::<S>::splat(paired::over(-LIFT as f32));
+                let (m, q) = paired::power_over($y.max(V::<S>::splat(-DEPTH)), over);
+                let (p, p_lo) = paired::two_prod(m, hi);
+                let p_lo = (m * q).mul_add(hi, m.mul_add(lo, p_lo));
+                let drop = V::<S>::splat(-f32::from_bits(((127 - LIFT) as u32) << 23));
+                p_lo.mul_add(drop, p.mul_add(drop, $g))
+            } else {
+                // The first difference is exact where the second counts.
+                $y * (($g - hi) - lo)
+            }
+        }};
+    }
+    let mut i = 0;
+    while i + V::<S>::N <= n {
+        // SAFETY: the registers lie within the rows.
+        unsafe {
+            let (y, g) = (V::<S>::load(y.wrapping_add(i)), V::<S>::load(g.wrapping_add(i)));
+            finish!(y, g).store(dx.wrapping_add(i));
+        }
+        i += V::<S>::N;
+    }
+    if i < n {
+        // SAFETY: so many elements are left.
+        unsafe {
+            let y = V::<S>::load_first(y.wrapping_add(i), n - i, 0.0);
+            let g = V::<S>::load_first(g.wrapping_add(i), n - i, 0.0);
+            finish!(y, g).store_first(dx.wrapping_add(i), n - i);
+        }
+    }
+    true
+}
+
+/// The register of loops over f32.
+type V<S> = <S as Simd>::Block32;
+
 /// `dx = scale * y (g - sum g y)`; log: `scale * (g - e^y sum g)`.
 #[inline(always)]
 unsafe fn row_back<S: Simd, T: Cell>(
@@ -1146,6 +1353,20 @@ unsafe fn row_back<S: Simd, T: Cell>(
     dx: *mut T,
     n: usize,
 ) {
+    if !T::FULL && S::F32::FUSED && scale == 1.0 {
+        let (y, g, dx) = (y.cast(), g.cast(), dx.cast());
+        // SAFETY: the caller's promise; what is not `FULL` is f32.
+        let done = unsafe {
+            if log {
+                plain_back::<S, true>(y, g, dx, n)
+            } else {
+                plain_back::<S, false>(y, g, dx, n)
+            }
+        };
+        if done {
+            return;
+        }
+    }
     let lanes = S::F64::N;
     let (zero, factor) = (S::F64::splat(0.0), S::F64::splat(scale));
     let (mut sums, mut lost) = ([zero; SUMS], [zero; SUMS]);
@@ -1221,15 +1442,17 @@ unsafe fn row_back<S: Simd, T: Cell>(
     }
 }
 
-type Row<T> = unsafe fn(&RowJob, *const T, *const bool, *const T, *mut T, usize);
-per_level!(fn row_kernel<T: Cell>(job: &RowJob, x: *const T, keep: *const bool, add: *const T, y: *mut T, n: usize) = row);
+type Rows<T> = unsafe fn(&RowJob, *const T, *const bool, *const T, *mut T, usize, usize);
+per_level!(fn row_kernel<T: Cell>(job: &RowJob, x: *const T, keep: *const bool, add: *const T, y: *mut T, n: usize, count: usize) = rows);
 per_level!(fn back_kernel<T: Cell>(log: bool, scale: f64, y: *const T, g: *const T, dx: *mut T, n: usize) = row_back);
 
 macro_rules! entry_points {
-    ($t:ident, $row:ident, $back:ident) => {
+    ($t:ident, $rows:ident, $back:ident) => {
         /// # Safety
-        /// `n` elements behind each pointer that is not null; `level` is available.
-        pub(crate) unsafe fn $row(
+        /// `rows` times `n` elements behind each pointer that is not null, or one row if there is a
+        /// mask; `level` is available.
+        #[allow(clippy::too_many_arguments)]
+        pub(crate) unsafe fn $rows(
             level: Level,
             job: &RowJob,
             x: *const $t,
@@ -1237,10 +1460,11 @@ macro_rules! entry_points {
             add: *const $t,
             y: *mut $t,
             n: usize,
+            rows: usize,
         ) {
-            const KERNELS: PerLevel<Row<$t>> = row_kernel::<$t>();
+            const KERNELS: PerLevel<Rows<$t>> = row_kernel::<$t>();
             // SAFETY: the caller's promise.
-            unsafe { KERNELS.get(level)(job, x, keep, add, y, n) }
+            unsafe { KERNELS.get(level)(job, x, keep, add, y, n, rows) }
         }
         /// # Safety
         /// `n` elements behind each pointer; `level` is available.
@@ -1258,19 +1482,21 @@ macro_rules! entry_points {
         }
     };
 }
-entry_points!(f32, row_f32, row_back_f32);
-entry_points!(f64, row_f64, row_back_f64);
+entry_points!(f32, rows_f32, row_back_f32);
+entry_points!(f64, rows_f64, row_back_f64);
 
 /// Rows of halves up to this length need no memory.
 #[cfg(feature = "half")]
 const SHORT: usize = 2048;
 
-/// A row of halves, by way of f32.
+/// Rows of halves, by way of f32.
 ///
 /// # Safety
-/// `n` elements behind each pointer that is not null; `level` is available.
+/// `rows` times `n` elements behind each pointer that is not null, or one row if there is a mask;
+/// `level` is available.
 #[cfg(feature = "half")]
-pub(crate) unsafe fn row_through_f32<T: Element + Half>(
+#[allow(clippy::too_many_arguments)]
+pub(crate) unsafe fn rows_through_f32<T: Element + Half>(
     level: Level,
     job: &RowJob,
     x: *const T,
@@ -1278,31 +1504,39 @@ pub(crate) unsafe fn row_through_f32<T: Element + Half>(
     add: *const T,
     y: *mut T,
     n: usize,
+    rows: usize,
 ) {
     let mut short = [const { MaybeUninit::<f32>::uninit() }; SHORT];
     let mut long: Vec<f32> = Vec::with_capacity(if n > SHORT { n } else { 0 });
     let v = if n > SHORT { long.as_mut_ptr() } else { short.as_mut_ptr().cast() };
     let mut extra = Vec::new();
-    // SAFETY: the caller's promise; the buffers have `n` elements, which are written before they
-    // are read.
-    unsafe {
-        to_f32(level, x, v, n);
-        if !add.is_null() {
-            extra = vec![0.0; n];
-            to_f32(level, add, extra.as_mut_ptr(), n);
+    if !add.is_null() {
+        extra = vec![0.0; n];
+        // SAFETY: the caller's promise.
+        unsafe { to_f32(level, add, extra.as_mut_ptr(), n) }
+    }
+    let add = if add.is_null() { core::ptr::null() } else { extra.as_ptr() };
+    let at_a_time = (SHORT / n.max(1)).max(1);
+    let mut r = 0;
+    while r < rows {
+        let count = at_a_time.min(rows - r);
+        // SAFETY: the caller's promise; the buffers have so many rows, which are written before they
+        // are read.
+        unsafe {
+            to_f32(level, x.add(r * n), v, count * n);
+            rows_f32(level, job, v, keep, add, v, n, count);
+            from_f32(level, v, y.add(r * n), count * n);
         }
-        let extra = if add.is_null() { core::ptr::null() } else { extra.as_ptr() };
-        row_f32(level, job, v, keep, extra, v, n);
-        from_f32(level, v, y, n);
+        r += count;
     }
 }
 
-/// The gradient of a row of halves.
+/// The gradient of a row of halves, by way of f32.
 ///
 /// # Safety
 /// `n` elements behind each pointer; `level` is available.
 #[cfg(feature = "half")]
-pub(crate) unsafe fn row_back_through_f64<T: Element>(
+pub(crate) unsafe fn row_back_through_f32<T: Element + Half>(
     level: Level,
     log: bool,
     scale: f64,
@@ -1311,16 +1545,16 @@ pub(crate) unsafe fn row_back_through_f64<T: Element>(
     dx: *mut T,
     n: usize,
 ) {
-    let widen = |p: *const T| -> Vec<f64> {
-        // SAFETY: the caller's promise.
-        (0..n).map(|i| unsafe { p.add(i).read() }.to_f64()).collect()
-    };
-    let (mut y, g) = (widen(y), widen(g));
-    let p = y.as_mut_ptr();
-    // SAFETY: the buffers have `n` elements.
-    unsafe { row_back_f64(level, log, scale, p, g.as_ptr(), p, n) }
-    for (i, v) in y.into_iter().enumerate() {
-        // SAFETY: the caller's promise.
-        unsafe { dx.add(i).write(T::from_f64(v)) }
+    let mut short = [const { MaybeUninit::<f32>::uninit() }; 2 * SHORT];
+    let mut long: Vec<f32> = Vec::with_capacity(if n > SHORT { 2 * n } else { 0 });
+    let v: *mut f32 = if n > SHORT { long.as_mut_ptr() } else { short.as_mut_ptr().cast() };
+    // SAFETY: the caller's promise; the buffers have `2 n` elements, which are written before they
+    // are read.
+    unsafe {
+        let w = v.add(n);
+        to_f32(level, y, v, n);
+        to_f32(level, g, w, n);
+        row_back_f32(level, log, scale, v, w, v, n);
+        from_f32(level, v, dx, n);
     }
 }

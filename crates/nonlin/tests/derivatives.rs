@@ -106,13 +106,12 @@ fn second_derivatives_in_units() {
 
 #[test]
 fn backward_is_gradient_times_slope() {
-    let gradients = [1.0, -2.5, 0.3, 1e-30, 3e30, 0.0];
     all(|r, f| {
         let (x32, x64) = (inputs::<f32>(f, 2, 400), inputs::<f64>(f, 1, 400));
         // The units of the product may be half as large as those of the slope.
-        check_backward(r, f, &x32, &gradients, 4.5);
-        check_backward(r, f, &x64, &gradients, 4.5);
-        check_backward(r, f, &uniform::<f16>(-9.0, 9.0, 400, 2), &[1.0, -2.5, 0.3], 0.502);
-        check_backward(r, f, &uniform::<bf16>(-9.0, 9.0, 400, 2), &[1.0, -2.5, 0.3], 0.502);
+        check_backward(r, f, &x32, 4.5);
+        check_backward(r, f, &x64, 4.5);
+        check_backward(r, f, &uniform::<f16>(-9.0, 9.0, 400, 2), 0.502);
+        check_backward(r, f, &uniform::<bf16>(-9.0, 9.0, 400, 2), 0.502);
     });
 }

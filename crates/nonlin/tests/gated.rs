@@ -181,6 +181,72 @@ fn halves() {
     accuracy::<bf16>(0.501, 0.501);
 }
 
+/// `grad` times the derivatives, where neither the product nor `grad` times the value leaves the
+/// range: the derivative alone may be subnormal, or 0.
+fn gradients<T: Number>(bound: f64) {
+    let mut r = Report::default();
+    let (first, second) = (some::<T>(1, 60), some::<T>(1, 12));
+    for u in gated_functions() {
+        for &g in T::GRADIENTS.iter().filter(|g| **g != 1.0) {
+            let (mut a, mut b) = (Vec::new(), Vec::new());
+            for x in &first {
+                for y in
+                    second.iter().step_by(7).filter(|y| T::round(g * y.wide()).wide().is_finite())
+                {
+                    a.extend([*x, *y]);
+                    b.extend([*y, *x]);
+                }
+            }
+            let grad = vec![T::round(g); a.len()];
+            let (mut da, mut db) = (grad.clone(), grad.clone());
+            let mut small = 0;
+            for level in levels() {
+                u.backward_with(&at(level), &a, &b, &grad, &mut da, &mut db);
+                for i in 0..a.len() {
+                    let (x, y, g) = (a[i].wide(), b[i].wide(), grad[i].wide());
+                    let other = if u.gate() == Gate::First { y } else { x };
+                    let want = exact(u.name(), x, y);
+                    for (k, got) in [da[i], db[i]].into_iter().enumerate() {
+                        let part = want.partials[k];
+                        let product = part * Dd::new(g);
+                        let half = product.scale2(Dd::new((want.k.hi / 2.0).trunc()));
+                        let kept = |v: f64| v.abs() > 1e-270 && v.abs() < 1e300;
+                        let own = (g * other).abs() <= T::largest().wide();
+                        if want.near_zero
+                            || !own
+                            || ![part.hi, product.hi, half.hi].into_iter().all(kept)
+                        {
+                            continue;
+                        }
+                        small += usize::from(want.error(T::round(0.0), part) < 1e6);
+                        let e = want.error(got, product);
+                        r.need(e <= bound, || {
+                            format!(
+                                "{} {} {level}: {} at ({x:e}, {y:e}) is {:e}, not {:e} 2^{}: {e} ULP",
+                                u.name(),
+                                T::NAME_OF,
+                                ["df/da", "df/db"][k],
+                                got.wide(),
+                                product.hi,
+                                want.k.hi
+                            )
+                        });
+                    }
+                }
+            }
+            println!("{:9} {:4} {g:e}: {small} derivatives were tiny", u.name(), T::NAME_OF);
+        }
+    }
+    r.finish();
+}
+
+#[test]
+fn gradients_of_all_sizes() {
+    gradients::<f32>(4.5);
+    gradients::<f64>(4.5);
+    gradients::<bf16>(0.502);
+}
+
 /// The library's own reference agrees with the textbook where the gate is a normal number.
 #[test]
 fn reference() {
@@ -371,6 +437,35 @@ fn fused_levels_blocks_and_threads() {
     agree::<f32>();
     agree::<f64>();
     agree::<f16>();
+}
+
+/// An infinite operand behind an open gate.
+fn infinite_values<T: Number>(r: &mut Report, u: &GatedFunction) {
+    let inf = T::round(f64::INFINITY);
+    let gates: Vec<T> = [0.3, 1.0, 3.0, 8.9375, 30.0].map(T::round).to_vec();
+    for value in [inf, T::round(f64::NEG_INFINITY)] {
+        let values = vec![value; gates.len()];
+        let want = if u.name() == "relu_glu" { value.wide().max(0.0) } else { value.wide() };
+        for level in levels() {
+            let mut y = vec![T::default(); gates.len()];
+            u.with_gate(Gate::First).forward_with(&at(level), &gates, &values, &mut y);
+            r.need(y.iter().all(|y| y.wide() == want), || {
+                format!("{} {} {level}: {value:?} behind {gates:?} is {y:?}", u.name(), T::NAME_OF)
+            });
+        }
+    }
+}
+
+#[test]
+fn infinities_pass_open_gates() {
+    let mut r = Report::default();
+    for u in gated_functions() {
+        infinite_values::<f32>(&mut r, u);
+        infinite_values::<f64>(&mut r, u);
+        infinite_values::<f16>(&mut r, u);
+        infinite_values::<bf16>(&mut r, u);
+    }
+    r.finish();
 }
 
 #[test]

@@ -396,6 +396,52 @@ fn gradient_by_differences() {
     r.finish();
 }
 
+/// Gradients of f32 rows against exact arithmetic on the same output, also where sums are so large,
+/// or outputs so far from 0, that f64 takes over.
+#[test]
+fn gradient_in_units() {
+    let mut r = Report::default();
+    for log in [false, true] {
+        let s = if log { Softmax::log() } else { Softmax::new() };
+        let mut worst = 0.0f64;
+        for n in [1, 3, 16, 33, 64, 100, 1000, 1024] {
+            for (kind, factor, reach) in [
+                ("usual", 1.0, 9.0),
+                ("deep", 1.0, 140.0),
+                ("large", 1e12, 9.0),
+                ("small", 1e-20, 9.0),
+            ] {
+                let x = uniform::<f32>(-reach, reach, n as u64, 7);
+                let g: Vec<f32> =
+                    uniform::<f32>(-1.0, 2.0, n as u64, 8).iter().map(|v| v * factor).collect();
+                let mut y = vec![0.0; n];
+                s.forward(&x, &[n], 0, &mut y).unwrap();
+                if log && kind == "deep" && n > 3 {
+                    (y[0], y[1], y[2]) = (f32::NEG_INFINITY, -104.5, 3.0 * (n % 2) as f32);
+                }
+                let exact = |v: f32| Dd::new(f64::from(v));
+                let product =
+                    |(y, g): (&f32, &f32)| if log { exact(*g) } else { exact(*y) * exact(*g) };
+                let sum = dd_sum(y.iter().zip(&g).map(product));
+                let want = y.iter().zip(&g).map(|(&y, &g)| match (log, y == f32::NEG_INFINITY) {
+                    (true, true) => exact(g),
+                    (true, false) => exact(g) - exact(y).exp() * sum,
+                    _ => exact(y) * (exact(g) - sum),
+                });
+                let want: Vec<Dd> = want.collect();
+                for level in levels() {
+                    let mut dx = vec![0.0; n];
+                    s.backward_with(&at(level), &y, &g, &[n], 0, &mut dx).unwrap();
+                    let name = format!("gradient log {log} {level} {kind}");
+                    worst = worst.max(compare(&mut r, &name, &dx, &want, 2.5));
+                }
+            }
+        }
+        println!("gradient log {log}: {worst:.4} ULP");
+    }
+    r.finish();
+}
+
 fn same_everywhere<T: Number>() {
     for s in [Softmax::new(), Softmax::log(), Softmax { scale: 0.3, ..Softmax::new() }] {
         for shape in [[40, 1, 33], [7, 33, 40], [2, 1000, 3], [3, 1, 5000]] {

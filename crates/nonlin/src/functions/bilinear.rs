@@ -26,7 +26,7 @@ impl Gated for Bilinear {
     }
 
     #[inline(always)]
-    fn partials<T: Real>(gate: T, value: T) -> (T, T) {
-        (value, gate)
+    fn backward<T: Real>(gate: T, value: T, grad: T) -> (T, T) {
+        (grad * value, grad * gate)
     }
 }

@@ -42,13 +42,13 @@ impl Elementwise for Celu {
     fn slope<T: Real>(x: T, [alpha, ..]: Params<T>) -> T {
         let s = x.split(0.0);
         let (z, z_lo) = s.lo.argument(alpha.reciprocal());
-        s.join(x.lit(1.0), z.jet_at(z_lo, Prim::Exp).value())
+        s.join_simply(x.lit(1.0), z.jet_at(z_lo, Prim::Exp).value())
     }
 
     /// `e^(x / alpha)` is `y / alpha + 1`.
     #[inline(always)]
     fn slope_from_output<T: Real>(y: T, [alpha, ..]: Params<T>) -> T {
         let s = y.split(0.0);
-        s.join(y.lit(1.0), s.lo * (y.lit(1.0) / alpha) + y.lit(1.0))
+        s.join_simply(y.lit(1.0), s.lo * (y.lit(1.0) / alpha) + y.lit(1.0))
     }
 }

@@ -43,13 +43,13 @@ impl Elementwise for Elu {
     #[inline(always)]
     fn slope<T: Real>(x: T, [alpha, ..]: Params<T>) -> T {
         let s = x.split(0.0);
-        s.join(x.lit(1.0), s.lo.exp_times(alpha))
+        s.join_simply(x.lit(1.0), s.lo.exp_times(alpha))
     }
 
     /// `alpha e^x` is `y + alpha`.
     #[inline(always)]
     fn slope_from_output<T: Real>(y: T, [alpha, ..]: Params<T>) -> T {
         let s = y.split(0.0);
-        s.join(y.lit(1.0), s.lo + alpha)
+        s.join_simply(y.lit(1.0), s.lo + alpha)
     }
 }

@@ -27,7 +27,7 @@ impl Elementwise for Gelu {
         minimum: Some((-0.751_791_524_693_564_5, -0.169_971_207_479_903_66)),
         zeros: &[0.0],
         slope_zeros: &[-0.751_791_524_693_564_5],
-        bounds: Bounds::paired(0.8, 1.2),
+        bounds: Bounds::paired(0.8, 2.0),
         ..Claims::new((0.0, f64::INFINITY), (0.0, 1.0))
     };
     const ROUTE: Route =
@@ -40,6 +40,9 @@ impl Elementwise for Gelu {
 
     #[inline(always)]
     fn slope<T: Real>(x: T, _: Params<T>) -> T {
+        if let Some(slope) = x.tabled_slope(Gating::Cdf) {
+            return slope;
+        }
         x.gated_slope(x.jet(Prim::Cdf))
     }
 }

@@ -31,7 +31,7 @@ impl Elementwise for GeluTanh {
         minimum: Some((-0.752_461_422_071_016_3, -0.170_040_750_571_254_05)),
         zeros: &[0.0],
         slope_zeros: &[-0.752_461_422_071_016_3],
-        bounds: Bounds::paired(0.95, 1.5),
+        bounds: Bounds::paired(0.85, 1.75),
         ..Claims::new((0.0, f64::INFINITY), (0.0, 1.0))
     };
     const ROUTE: Route =
@@ -39,15 +39,21 @@ impl Elementwise for GeluTanh {
 
     #[inline(always)]
     fn value<T: Real>(x: T, _: Params<T>) -> T {
+        if let Some(gate) = x.tabled_gate(Gating::CubicSigmoid) {
+            return x.gated(gate);
+        }
         let (z, z_lo) = cubic(x.max(x.lit(-FAR)).min(x.lit(FAR)), 1.0);
-        x.gated(z.steep_sigmoid(z_lo))
+        x.gated(z.jet_at(z_lo, Prim::Sigmoid))
     }
 
     #[inline(always)]
     fn slope<T: Real>(x: T, _: Params<T>) -> T {
+        if let Some(slope) = x.tabled_slope(Gating::CubicSigmoid) {
+            return slope;
+        }
         let t = x.max(x.lit(-FAR)).min(x.lit(FAR));
         let (z, z_lo) = cubic(t, 1.0);
-        let j = z.steep_sigmoid(z_lo);
+        let j = z.jet_at(z_lo, Prim::Sigmoid);
         // x z'(x)
         let (w, w_lo) = cubic(t, 3.0);
         // The second may be larger than what rounding loses.
@@ -59,11 +65,13 @@ impl Elementwise for GeluTanh {
 /// `2 sqrt(2/pi) (t + factor 0.044715 t^3)` as a sum of two numbers.
 #[inline(always)]
 fn cubic<T: Real>(t: T, factor: f64) -> (T, T) {
-    let ((c1, c1_lo), (c3, c3_lo)) = (t.constant_parts(GELU_TANH_1), t.constant_parts(GELU_TANH_3));
+    let (c1, c1_lo) = (t.constant(GELU_TANH_1), t.constant_rest(GELU_TANH_1));
+    let (c3, c3_lo) = (t.constant(GELU_TANH_3), t.constant_rest(GELU_TANH_3));
     let (c3, c3_lo) = (c3 * t.lit(factor), c3_lo * t.lit(factor));
     let (q, q_lo) = t.two_prod(t);
-    let (w, w_lo) = q.two_mul_add(c3, c1);
-    let w_lo = w_lo + (c1_lo + q * c3_lo + c3 * q_lo);
+    let (p, p_lo) = q.two_prod(c3);
+    let (w, w_lo) = p.two_sum(c1);
+    let w_lo = w_lo + p_lo + (c1_lo + q * c3_lo + c3 * q_lo);
     let (z, z_lo) = t.two_prod(w);
     (z, z_lo + t * w_lo)
 }

@@ -27,8 +27,8 @@ impl Gated for Glu {
     }
 
     #[inline(always)]
-    fn partials<T: Real>(gate: T, value: T) -> (T, T) {
+    fn backward<T: Real>(gate: T, value: T, grad: T) -> (T, T) {
         let j = gate.jet(Prim::Sigmoid);
-        (value.scaled(j.d, j.d_lo, j.k), j.value())
+        ((grad * value).scaled(j.d, j.d_lo, j.k), grad.scaled(j.v, j.v_lo, j.k))
     }
 }

@@ -53,7 +53,7 @@ impl Elementwise for HardSigmoid {
     fn slope<T: Real>(x: T, [alpha, beta, _]: Params<T>) -> T {
         // The distances from both corners: `line` itself rounds to 1 below the upper one.
         let (lower, upper) = (x + beta / alpha, x + (beta - x.lit(1.0)) / alpha);
-        let rise = lower.split(0.0).join(alpha, x.lit(0.0));
+        let rise = lower.split(0.0).join_simply(alpha, x.lit(0.0));
         upper.split_at(0.0).join(x.lit(0.0), rise)
     }
 }

@@ -33,7 +33,7 @@ impl Elementwise for LeakyRelu {
     #[inline(always)]
     fn value<T: Real>(x: T, [negative_slope, ..]: Params<T>) -> T {
         let s = x.split(0.0);
-        s.join(s.hi, s.lo.times_slope(negative_slope))
+        s.join_simply(s.hi, s.lo.times_slope(negative_slope))
     }
 
     #[inline(always)]

@@ -26,7 +26,7 @@ impl Elementwise for Mish {
         minimum: Some((-1.192_431_214_515_495_2, -0.308_843_413_017_250_4)),
         zeros: &[0.0],
         slope_zeros: &[-1.192_431_214_515_495_2],
-        bounds: Bounds::paired(1.0, 1.75),
+        bounds: Bounds::paired(1.0, 1.6),
         ..Claims::new((0.0, f64::INFINITY), (0.0, 1.0))
     };
     const ROUTE: Route =
@@ -39,6 +39,9 @@ impl Elementwise for Mish {
 
     #[inline(always)]
     fn slope<T: Real>(x: T, _: Params<T>) -> T {
+        if let Some(slope) = x.tabled_slope(Gating::TanhSoftplus) {
+            return slope;
+        }
         x.gated_slope(x.jet(Prim::TanhSoftplus))
     }
 }

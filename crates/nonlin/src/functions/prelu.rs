@@ -36,7 +36,7 @@ impl Elementwise for Prelu {
     #[inline(always)]
     fn value<T: Real>(x: T, [weight, ..]: Params<T>) -> T {
         let s = x.split(0.0);
-        s.join(s.hi, s.lo.times_slope(weight))
+        s.join_simply(s.hi, s.lo.times_slope(weight))
     }
 
     #[inline(always)]

@@ -29,7 +29,7 @@ impl Gated for Reglu {
     }
 
     #[inline(always)]
-    fn partials<T: Real>(gate: T, value: T) -> (T, T) {
-        (Relu::slope(gate, [gate; 3]) * value, Relu::value(gate, [gate; 3]))
+    fn backward<T: Real>(gate: T, value: T, grad: T) -> (T, T) {
+        (grad * (Relu::slope(gate, [gate; 3]) * value), grad * Relu::value(gate, [gate; 3]))
     }
 }

@@ -30,9 +30,9 @@ impl Gated for ReluGlu {
     }
 
     #[inline(always)]
-    fn partials<T: Real>(gate: T, value: T) -> (T, T) {
+    fn backward<T: Real>(gate: T, value: T, grad: T) -> (T, T) {
         let j = gate.jet(Prim::Sigmoid);
-        let v = Relu::value(value, [value; 3]);
-        (v.scaled(j.d, j.d_lo, j.k), Relu::slope(value, [value; 3]) * j.value())
+        let (v, slope) = (Relu::value(value, [value; 3]), Relu::slope(value, [value; 3]));
+        ((grad * v).scaled(j.d, j.d_lo, j.k), slope * grad.scaled(j.v, j.v_lo, j.k))
     }
 }

@@ -35,7 +35,7 @@ impl Elementwise for Rrelu {
     #[inline(always)]
     fn value<T: Real>(x: T, [lower, upper, _]: Params<T>) -> T {
         let s = x.split(0.0);
-        s.join(s.hi, s.lo.times_slope((lower + upper) * x.lit(0.5)))
+        s.join_simply(s.hi, s.lo.times_slope((lower + upper) * x.lit(0.5)))
     }
 
     #[inline(always)]

@@ -58,13 +58,13 @@ impl Elementwise for Selu {
     #[inline(always)]
     fn slope<T: Real>(x: T, _: Params<T>) -> T {
         let s = x.split(0.0);
-        s.join(x.constant(SELU_LAMBDA), s.lo.exp_times(x.constant(SELU_LAMBDA_ALPHA)))
+        s.join_simply(x.constant(SELU_LAMBDA), s.lo.exp_times(x.constant(SELU_LAMBDA_ALPHA)))
     }
 
     /// `lambda alpha e^x` is `y + lambda alpha`.
     #[inline(always)]
     fn slope_from_output<T: Real>(y: T, _: Params<T>) -> T {
         let s = y.split(0.0);
-        s.join(y.constant(SELU_LAMBDA), s.lo + y.constant(SELU_LAMBDA_ALPHA))
+        s.join_simply(y.constant(SELU_LAMBDA), s.lo + y.constant(SELU_LAMBDA_ALPHA))
     }
 }

@@ -38,7 +38,7 @@ impl Elementwise for Sigmoid {
 
     #[inline(always)]
     fn slope<T: Real>(x: T, _: Params<T>) -> T {
-        x.jet(Prim::Sigmoid).slope()
+        x.slope_jet(Prim::Sigmoid).slope()
     }
 
     /// `y (1 - y)`.

@@ -47,6 +47,9 @@ impl Elementwise for Silu {
     #[inline(always)]
     fn slope<T: Real>(x: T, [beta, ..]: Params<T>) -> T {
         let (z, z_lo) = x.argument((beta, x.lit(-0.0)));
+        if let Some(slope) = z.tabled_slope(Gating::Sigmoid) {
+            return slope;
+        }
         let j = z.jet_at(z_lo, Prim::Sigmoid);
         z.gated_slope(Jet { v_lo: j.v_lo + z_lo * j.d, ..j })
     }

@@ -28,8 +28,12 @@ impl Gated for Swiglu {
     }
 
     #[inline(always)]
-    fn partials<T: Real>(gate: T, value: T) -> (T, T) {
+    fn backward<T: Real>(gate: T, value: T, grad: T) -> (T, T) {
         let j = gate.jet(Prim::Sigmoid);
-        (gate.slope_sum(j).scaled_product(value, gate.lit(1.0), gate.lit(0.0), j.k), gate.gated(j))
+        let slope = gate.slope_sum(j);
+        (
+            slope.scaled_product(grad * value, gate.lit(1.0), gate.lit(0.0), j.k),
+            gate.gated_times(j, grad),
+        )
     }
 }

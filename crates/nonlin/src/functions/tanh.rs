@@ -38,7 +38,7 @@ impl Elementwise for Tanh {
 
     #[inline(always)]
     fn slope<T: Real>(x: T, _: Params<T>) -> T {
-        x.jet(Prim::Tanh).slope()
+        x.slope_jet(Prim::Tanh).slope()
     }
 
     /// `1 - y^2` as a product: the difference is exact where y is near 1.

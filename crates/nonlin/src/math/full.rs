@@ -31,8 +31,8 @@ struct Exp<V> {
 
 /// `e^x` is scaled from `2^(NEAR / 16)` on.
 const NEAR: f64 = 15_000.0;
-/// `e^-END` times the largest f64 is 0.
-const END: f64 = 1460.0;
+/// `e^-END` times the largest f64 and 1e6 is 0.
+const END: f64 = 1470.0;
 
 /// `n + ROUND`, `n`, the root for it and `p` with `e^(x + lo) = s (1 + p)` for `s = 2^(n/16)`, rounded.
 #[inline(always)]
@@ -153,6 +153,17 @@ pub(crate) fn finish<V: Lanes64>(x: V, k: V) -> V {
     x
 }
 
+/// `x 2^k factor`, where the product of the first two may be subnormal; a cold branch as in [`finish`].
+#[inline(always)]
+pub(crate) fn finish_times<V: Lanes64>(x: V, k: V, factor: V) -> V {
+    if V::any(k.abs().gt(V::splat(0.0))) {
+        core::hint::cold_path();
+        let (half, rest) = pow2_halves(k);
+        return (x * half * factor) * rest;
+    }
+    x * factor
+}
+
 /// `2^k` as a product of two powers, each within range, for an integer `-2040 < k < 2040`.
 #[inline(always)]
 pub(crate) fn pow2_halves<V: Lanes64>(k: V) -> (V, V) {
@@ -227,9 +238,9 @@ fn times<V: Lanes64>(a: V, a_lo: V, b: V, c: V) -> (V, V) {
     (p, p.mul_add(c, a_lo.mul_add(b, e)))
 }
 
-/// The sigmoid and its derivatives.
+/// The sigmoid and its derivatives; `APART` as in [`slope_jet`].
 #[inline(always)]
-fn sigmoid<V: Lanes64>(x: V, lo: Option<V>) -> Jet<Full<V>> {
+fn sigmoid<V: Lanes64, const APART: bool>(x: V, lo: Option<V>) -> Jet<Full<V>> {
     let (one, zero) = (V::splat(1.0), V::splat(0.0));
     // w = e^-x, large or small: 1 / (1 + w) is good on both sides.
     let lo = match lo {
@@ -256,8 +267,12 @@ fn sigmoid<V: Lanes64>(x: V, lo: Option<V>) -> Jet<Full<V>> {
     let (mut s, mut s_lo) = times(z, z_lo, y, c);
     if e.far {
         core::hint::cold_path();
-        (s, s_lo) = Exp::settle(e.k.min(zero), s, s_lo);
-        k = k.min(zero);
+        if APART {
+            k = -e.k.abs();
+        } else {
+            (s, s_lo) = Exp::settle(e.k.min(zero), s, s_lo);
+            k = k.min(zero);
+        }
     }
     let y_lo = y * c;
     full(y, y_lo, s, s_lo, (s + s_lo) * ((z - y) + (z_lo - y_lo)), k)
@@ -266,6 +281,49 @@ fn sigmoid<V: Lanes64>(x: V, lo: Option<V>) -> Jet<Full<V>> {
 #[inline(always)]
 fn full<V>(v: V, v_lo: V, d: V, d_lo: V, dd: V, k: V) -> Jet<Full<V>> {
     Jet { v: Full(v), d: Full(d), dd: Full(dd), v_lo: Full(v_lo), d_lo: Full(d_lo), k: Full(k) }
+}
+
+/// Tanh and its derivatives; `APART` as in [`slope_jet`].
+#[inline(always)]
+fn tanh<V: Lanes64, const APART: bool>(x: V, lo: Option<V>) -> Jet<Full<V>> {
+    let (one, two, nothing) = (V::splat(1.0), V::splat(2.0), V::splat(-0.0));
+    // With m = e^-2|x| - 1: -m / (2 + m).
+    let a = x.abs();
+    let e = Exp::fine(-(a + a), twice_away(x, lo));
+    let (m, m_lo) = minus_one(e);
+    let (b, b_lo) = two.quick_two_sum(m);
+    let b_lo = b_lo + m_lo;
+    let q = m / b;
+    let rest = V::residual(m, q, b) + (-q).mul_add(b_lo, m_lo);
+    // 1 / b = (1 - q) / 2
+    let v = rest.mul_add(V::splat(-0.5).mul_add(q, V::splat(0.5)), q).copysign(x);
+    // The slope: 4 w / (1 + w)^2 with w = e^-2|x|.
+    let y = one / b;
+    let c = correction(b, b_lo, y);
+    let y2 = y + y;
+    let (z, z_lo) = times(e.rounded(), nothing, y2, c);
+    let (mut d, mut d_lo) = times(z, z_lo, y2, c);
+    let mut k = V::splat(0.0);
+    if e.far {
+        core::hint::cold_path();
+        if APART {
+            k = e.k;
+        } else {
+            (d, d_lo) = Exp::settle(e.k, d, d_lo);
+        }
+    }
+    full(v, nothing, d, d_lo, -(two * v * d), k)
+}
+
+/// The primitive `p` at `x` for its first derivative: the power of two is the derivative's, also
+/// where the value has another, and is not right.
+#[inline(always)]
+pub(crate) fn slope_jet<V: Lanes64>(x: V, p: Prim) -> Jet<Full<V>> {
+    match p {
+        Prim::Sigmoid => sigmoid::<V, true>(x, None),
+        Prim::Tanh => tanh::<V, true>(x, None),
+        _ => jet(x, None, p),
+    }
 }
 
 /// The primitive `p` at `x + lo`. (Nothing here may call itself: see `narrow::jet`.)
@@ -293,30 +351,8 @@ pub(crate) fn jet<V: Lanes64>(x: V, lo: Option<V>, p: Prim) -> Jet<Full<V>> {
             }
             full(v, v_lo, d, d_lo, d, zero)
         }
-        Prim::Sigmoid => sigmoid(x, lo),
-        Prim::Tanh => {
-            // With m = e^-2|x| - 1: -m / (2 + m).
-            let a = x.abs();
-            let e = Exp::fine(-(a + a), twice_away(x, lo));
-            let (m, m_lo) = minus_one(e);
-            let (b, b_lo) = two.quick_two_sum(m);
-            let b_lo = b_lo + m_lo;
-            let q = m / b;
-            let rest = V::residual(m, q, b) + (-q).mul_add(b_lo, m_lo);
-            // 1 / b = (1 - q) / 2
-            let v = rest.mul_add(V::splat(-0.5).mul_add(q, V::splat(0.5)), q).copysign(x);
-            // The slope: 4 w / (1 + w)^2 with w = e^-2|x|.
-            let y = one / b;
-            let c = correction(b, b_lo, y);
-            let y2 = y + y;
-            let (z, z_lo) = times(e.rounded(), nothing, y2, c);
-            let (mut d, mut d_lo) = times(z, z_lo, y2, c);
-            if e.far {
-                core::hint::cold_path();
-                (d, d_lo) = Exp::settle(e.k, d, d_lo);
-            }
-            full(v, nothing, d, d_lo, -(two * v * d), zero)
-        }
+        Prim::Sigmoid => sigmoid::<V, false>(x, lo),
+        Prim::Tanh => tanh::<V, false>(x, lo),
         Prim::Softplus => {
             // max(x, 0) + ln(1 + e^-|x|)
             let j = softplus_neg(-x.abs(), away(x, lo));
@@ -336,12 +372,12 @@ pub(crate) fn jet<V: Lanes64>(x: V, lo: Option<V>, p: Prim) -> Jet<Full<V>> {
                 None => rest,
             };
             let v_lo = V::select(V::splat(f64::MAX).gt(v), rest + g_lo, zero);
-            let s = sigmoid(x, lo);
+            let s = sigmoid::<V, false>(x, lo);
             let (d, d_lo) = (finish(s.v.0, s.k.0), finish(s.v_lo.0, s.k.0));
             full(v, v_lo, d, d_lo, finish(s.d.0, s.k.0), k)
         }
         Prim::Cdf => {
-            let t = x.abs().min(V::splat(54.0));
+            let t = x.abs().min(V::splat(54.5));
             let t_lo = away(x, lo).map(|lo| -lo);
             let (h, h_lo) = t.two_prod(t);
             let minus_half = V::splat(-0.5);

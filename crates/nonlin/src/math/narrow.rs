@@ -45,7 +45,7 @@ pub(crate) fn recip<V: Lanes64>(d: V) -> V {
 
 /// `ln(1 + u)` for `0 <= u <= 1`: `2 atanh(u / (2 + u))`.
 #[inline(always)]
-fn ln_1p<V: Lanes64>(u: V) -> V {
+pub(crate) fn ln_1p<V: Lanes64>(u: V) -> V {
     let s = u * recip(u + V::splat(2.0));
     let v = s * s;
     let s2 = s + s;

@@ -11,21 +11,22 @@
 //! value that is 1 less a tail is exact where the base of the tail has no bits below 2^-24.
 
 use super::tables::{
-    EXP_REST, EXPM1, LN2_16_HI, LN2_16_LO, LOGISTIC, MILLS, PER_LN2, POWER, POWER_REST, SIGMOID,
-    SOFTPLUS, TANH, TANH_SLOPE, TANH_SOFTPLUS, TANH_SOFTPLUS_SLOPE,
+    CUBIC_GATE, CUBIC_SLOPE, EXP_REST, EXPM1, GELU_SLOPE, LN2_16_HI, LN2_16_LO, MILLS, MISH_SLOPE,
+    PER_LN2, POWER, POWER_REST, ROOT, SIGMOID, SILU_SLOPE, SOFTPLUS, TANH, TANH_SLOPE,
+    TANH_SOFTPLUS,
 };
-use crate::math::coefficients::INV_SQRT_2PI;
-use crate::real::{Jet, Paired, Prim};
+use crate::math::coefficients::{GELU_TANH_1, GELU_TANH_3, INV_SQRT_2PI};
+use crate::real::{Gating, Jet, Paired, Prim};
 use crate::simd::Lanes32;
 
 /// Adding this to an integer `k` leaves `k` in the low bits.
-const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23
+pub(super) const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23
 
 /// Up to here the tables of exponential tails reach; beyond, powers of the exponential do.
-const NEAR: f32 = 11.75;
+pub(super) const NEAR: f32 = 11.75;
 
 /// `e^-LAST` is still a normal number.
-const LAST: f32 = 87.3;
+pub(super) const LAST: f32 = 87.3;
 
 /// `a * b` as a product and what rounding it lost.
 #[inline(always)]
@@ -46,9 +47,7 @@ pub(crate) fn two_sum<V: Lanes32>(a: V, b: V) -> (V, V) {
 /// number of sixteenths of ln 2: `u` is that integer plus `ROUND`, `r` what is left of `-p`.
 #[inline(always)]
 fn power<V: Lanes32>(u: V, r: V) -> (V, V) {
-    let r = r + u.lookup_short(&POWER_REST.0);
-    let [c2, c3] = EXP_REST.map(V::splat);
-    let q = (r * r).mul_add(r.mul_add(c3, c2), r);
+    let q = rest_of_power(r + u.lookup_short(&POWER_REST.0));
     (u.lookup_short(&POWER.0).add_shifted(u), q)
 }
 
@@ -72,6 +71,28 @@ fn gauss<V: Lanes32>(t: V) -> (V, V) {
     power(u, k.mul_add(V::splat(-LN2_16_LO), r))
 }
 
+/// `(m, q)` with `e^-z = m (1 + q)` for `z = c1 t + c3 t^3`, the exponent of GELU by tanh, and
+/// `0 <= t <= 10`.
+#[inline(always)]
+pub(super) fn cubic<V: Lanes32>(t: V) -> (V, V) {
+    // The first constant in so many bits that what it adds to a product can be taken off exactly.
+    const C1: f32 = f32::from_bits((GELU_TANH_1.0 as f32).to_bits() & !0xF);
+    const C1_LO: f32 = (GELU_TANH_1.0 - C1 as f64 + GELU_TANH_1.1) as f32;
+    const C3: f32 = GELU_TANH_3.0 as f32;
+    const C3_LO: f32 = (GELU_TANH_3.0 - C3 as f64) as f32;
+    let (c1, c3) = (V::splat(C1), V::splat(C3));
+    // z = t (w + w_lo)
+    let (square, square_lo) = two_prod(t, t);
+    let w = square.mul_add(c3, c1);
+    let lost = square.mul_add(c3, c1 - w);
+    let w_lo = square.mul_add(V::splat(C3_LO), V::splat(C1_LO)) + square_lo.mul_add(c3, lost);
+    let u = (t * w).mul_add(V::splat(-PER_LN2), V::splat(ROUND));
+    let k = u - V::splat(ROUND);
+    // The second product is exact, and so is the difference but for the last bits.
+    let r = (-t).mul_add(w, k * V::splat(-LN2_16_HI));
+    power(u, k.mul_add(V::splat(-LN2_16_LO), (-t).mul_add(w_lo, r)))
+}
+
 /// `m (1 + q)` as a sum of two numbers.
 #[inline(always)]
 fn sum<V: Lanes32>((m, q): (V, V)) -> (V, V) {
@@ -84,19 +105,19 @@ fn times<V: Lanes32>((m, q): (V, V), (b, b_lo): (V, V)) -> (V, V) {
     (m * b, m * q.mul_add(b + b_lo, b_lo))
 }
 
+/// `m (1 + q)` times the sum of `b` and `b_lo` where `x <= 0`, else 1 less that: for slopes.
+#[inline(always)]
+fn reflected_times<V: Lanes32>(positive: V::Mask, (m, q): (V, V), (b, b_lo): (V, V)) -> V {
+    let s = b + q.mul_add(b + b_lo, b_lo);
+    V::select(positive, (-m).mul_add(s, V::splat(1.0)), m * s)
+}
+
 /// `e^x - 1` for `x <= 0`, rounded once.
 #[inline(always)]
 pub(crate) fn exp_m1<V: Lanes32>(x: V) -> V {
     let x = x.max(V::splat(-18.0));
     let (h, l) = EXPM1.at(-x, 0);
     x.mul_add(h, x * l)
-}
-
-/// `e^(x + lo)` for `-87 <= x <= 0`, to 0.6 units in the last place; 1 for 0.
-#[inline(always)]
-pub(crate) fn exp_neg<V: Lanes32>(x: V, lo: V) -> V {
-    let (m, q) = exp(-x, -lo);
-    m.mul_add(q, m)
 }
 
 /// What `e^x` is divided by when all terms of a softmax are: `2^i`, as [`exp_over`] takes it, for
@@ -106,15 +127,38 @@ pub(crate) fn over(i: f32) -> f32 {
     ROUND - 16.0 * i
 }
 
-/// `e^x / 2^i` to 0.6 units in the last place, for `|x| <= 1100` and `x / ln 2 - i` between -125 and
-/// 127. No difference of two numbers is taken, so nothing need be carried along.
+/// `(m, q)` with `e^x / 2^i = m (1 + q)`, the first of 12 bits, for `|x| <= 1100` and `x / ln 2 - i`
+/// between -125 and 127. No difference of two numbers is taken, so nothing need be carried along.
 #[inline(always)]
-pub(crate) fn exp_over<V: Lanes32>(x: V, over: V) -> V {
+pub(crate) fn power_over<V: Lanes32>(x: V, over: V) -> (V, V) {
     let u = x.mul_add(V::splat(PER_LN2), over);
     let k = u - over;
     let r = k.mul_add(V::splat(-LN2_16_HI), x); // exact
-    let (m, q) = power(u, k.mul_add(V::splat(-LN2_16_LO), r));
+    power(u, k.mul_add(V::splat(-LN2_16_LO), r))
+}
+
+/// `e^x / 2^i` to 0.6 units in the last place, where [`power_over`] takes `x`.
+#[inline(always)]
+pub(crate) fn exp_over<V: Lanes32>(x: V, over: V) -> V {
+    let (m, q) = power_over(x, over);
     m.mul_add(q, m)
+}
+
+/// [`exp_over`] to 1.1 units, with one look-up.
+#[inline(always)]
+pub(crate) fn exp_over_short<V: Lanes32>(x: V, over: V) -> V {
+    let u = x.mul_add(V::splat(PER_LN2), over);
+    let k = u - over;
+    let r = k.mul_add(V::splat(-LN2_16_LO), k.mul_add(V::splat(-LN2_16_HI), x));
+    let m = u.lookup_short(&ROOT.0).add_shifted(u);
+    m.mul_add(rest_of_power(r), m)
+}
+
+/// `e^r - 1`, for `|r|` up to a thirty-second of ln 2.
+#[inline(always)]
+fn rest_of_power<V: Lanes32>(r: V) -> V {
+    let [c2, c3] = EXP_REST.map(V::splat);
+    (r * r).mul_add(r.mul_add(c3, c2), r)
 }
 
 /// `tail` where `x <= 0`, else 1 less `tail`, if that is exact for its first part.
@@ -136,11 +180,38 @@ fn jet<V: Lanes32>(v: (V, V), d: (V, V), dd: V) -> Jet<Paired<V>> {
     }
 }
 
+/// The sigmoid: its tail, and 1 less that.
+#[inline(always)]
+fn sigmoid<V: Lanes32>(x: V, slot: usize) -> Jet<Paired<V>> {
+    let zero = V::splat(0.0);
+    let one = V::splat(1.0);
+    let t = x.abs();
+    let positive = x.gt(zero);
+    let tail = SIGMOID.at(t.min(V::splat(NEAR)), slot);
+    let (mut v, mut v_lo) = reflect(positive, tail);
+    // s (1 - s), from the tail alone.
+    let a = one - tail.0;
+    let (mut d, d_lo) = two_prod(tail.0, a);
+    let mut d_lo = tail.1.mul_add((a - tail.0) - tail.1, d_lo);
+    let far = t.gt(V::splat(NEAR));
+    if V::any(far) {
+        core::hint::cold_path();
+        // w - w^2 with w = e^-|x|, and the slope w - 2 w^2.
+        let (w, w_lo) = sum(exp(t.min(V::splat(LAST)), zero));
+        let square = (w + w_lo) * (w + w_lo);
+        let lo = w_lo - square;
+        v = V::select(far, V::select(positive, one, w), v);
+        v_lo = V::select(far, V::select(positive, -(w + lo), lo), v_lo);
+        d = V::select(far, w, d);
+        d_lo = V::select(far, lo - square, d_lo);
+    }
+    jet((v, v_lo), (d, d_lo), d * (one - (v + v)))
+}
+
 /// The primitive `p` at `x`.
 #[inline(always)]
 pub(crate) fn at<V: Lanes32>(x: V, p: Prim) -> Jet<Paired<V>> {
     let zero = V::splat(0.0);
-    let one = V::splat(1.0);
     let two = V::splat(2.0);
     // Nothing to add is -0, which leaves the sign of a zero.
     let nothing = V::splat(-0.0);
@@ -157,29 +228,7 @@ pub(crate) fn at<V: Lanes32>(x: V, p: Prim) -> Jet<Paired<V>> {
             let (v, v_lo) = two_prod(x, h);
             jet((v, x.mul_add(l, v_lo)), e, e.0)
         }
-        Prim::Sigmoid => {
-            let t = x.abs();
-            let positive = x.gt(zero);
-            let tail = SIGMOID.at(t.min(V::splat(NEAR)), 0);
-            let (mut v, mut v_lo) = reflect(positive, tail);
-            // s (1 - s), from the tail alone.
-            let a = one - tail.0;
-            let (mut d, d_lo) = two_prod(tail.0, a);
-            let mut d_lo = tail.1.mul_add((a - tail.0) - tail.1, d_lo);
-            let far = t.gt(V::splat(NEAR));
-            if V::any(far) {
-                core::hint::cold_path();
-                // w - w^2 with w = e^-|x|, and the slope w - 2 w^2.
-                let (w, w_lo) = sum(exp(t.min(V::splat(LAST)), zero));
-                let square = (w + w_lo) * (w + w_lo);
-                let lo = w_lo - square;
-                v = V::select(far, V::select(positive, one, w), v);
-                v_lo = V::select(far, V::select(positive, -(w + lo), lo), v_lo);
-                d = V::select(far, w, d);
-                d_lo = V::select(far, lo - square, d_lo);
-            }
-            jet((v, v_lo), (d, d_lo), d * (one - (v + v)))
-        }
+        Prim::Sigmoid => sigmoid(x, 0),
         Prim::Tanh => {
             // x times tanh(x) / x, up to where it is 1.
             let end = V::splat(9.02);
@@ -214,71 +263,106 @@ pub(crate) fn at<V: Lanes32>(x: V, p: Prim) -> Jet<Paired<V>> {
                 v = V::select(far, w, v);
                 v_lo = V::select(far, (whole * V::splat(-0.5)).mul_add(whole, w_lo), v_lo);
             }
-            let j = sigmoid(x, nothing);
+            let j = sigmoid(x, 1);
             Jet { v: Paired(v), v_lo: Paired(v_lo), d: j.v, d_lo: j.v_lo, dd: j.d, k: j.k }
         }
         Prim::TanhSoftplus => {
             let (low, high) = (V::splat(-8.9), V::splat(9.5));
             let c = x.max(low).min(high);
             let (mut v, mut v_lo) = TANH_SOFTPLUS.exact(c, 0);
-            let (mut d, mut d_lo) = TANH_SOFTPLUS_SLOPE.exact(c, 0);
-            let open = x.gt(high);
-            d = V::select(open, zero, d);
-            d_lo = V::select(open, zero, d_lo);
             let far = low.gt(x);
             if V::any(far) {
                 core::hint::cold_path();
-                // w - w^2 / 2 with w = e^x, and the slope w - w^2.
+                // w - w^2 / 2 with w = e^x
                 let (w, w_lo) = sum(exp((-x).min(V::splat(LAST)), zero));
                 let half_square = (w + w_lo) * (w + w_lo) * V::splat(0.5);
-                let lo = w_lo - half_square;
                 v = V::select(far, w, v);
-                v_lo = V::select(far, lo, v_lo);
-                d = V::select(far, w, d);
-                d_lo = V::select(far, lo - half_square, d_lo);
+                v_lo = V::select(far, w_lo - half_square, v_lo);
             }
-            // Half the slope of the slope's logarithm is not needed here: see `Function::curvature`.
-            jet((v, v_lo), (d, d_lo), d)
+            // No function needs the derivatives: see `slope` below.
+            let none = (V::splat(f32::NAN), zero);
+            jet((v, v_lo), none, none.0)
         }
         Prim::Cdf => {
             // e^(-t^2/2) times the tail over it, up to where its square is a normal number.
             let t = x.abs().min(V::splat(13.1));
             let e = gauss(t);
-            let (q, q_lo) = times(e, MILLS.at(t, 0));
-            let positive = x.gt(zero);
-            let v = one - q;
-            let v_lo = ((one - v) - q) - q_lo;
-            let v = (V::select(positive, v, q), V::select(positive, v_lo, q_lo));
+            let v = open(x.gt(zero), times(e, MILLS.at(t, 0)));
             // The density: its constant in 12 bits, and the rest.
             let c = V::splat(0.398_925_78);
             let rest = V::splat((INV_SQRT_2PI.0 - 0.398_925_781_25) as f32);
             let d = times(e, (c, rest));
             // Where its square is no normal number any more, there is no density.
-            let open = x.abs().gt(V::splat(13.0));
-            let d = (V::select(open, zero, d.0), V::select(open, zero, d.1));
+            let beyond = x.abs().gt(V::splat(13.0));
+            let d = (V::select(beyond, zero, d.0), V::select(beyond, zero, d.1));
             jet(v, d, -(x * d.0))
         }
     }
 }
 
-/// The sigmoid at `x + lo`, as good in the tail as near 0: `e^-|x|` times the sigmoid of `|x|`.
+/// The gate of GELU by tanh, `1 / (1 + e^-z)` with `z` as in [`cubic`], for `x >= -10`.
 #[inline(always)]
-pub(crate) fn sigmoid<V: Lanes32>(x: V, lo: V) -> Jet<Paired<V>> {
+pub(crate) fn cubic_gate<V: Lanes32>(x: V) -> (V, V) {
+    let t = x.abs().min(V::splat(9.8));
+    let tail = times(cubic(t), CUBIC_GATE.at(t.min(V::splat(5.4)), 0));
+    open(x.gt(V::splat(0.0)), tail)
+}
+
+/// `tail` where `x <= 0`, else 1 less `tail`.
+#[inline(always)]
+fn open<V: Lanes32>(positive: V::Mask, (q, q_lo): (V, V)) -> (V, V) {
+    let one = V::splat(1.0);
+    let v = one - q;
+    let v_lo = ((one - v) - q) - q_lo;
+    (V::select(positive, v, q), V::select(positive, v_lo, q_lo))
+}
+
+/// The slope of `x` times a gate.
+#[inline(always)]
+pub(crate) fn gated_slope<V: Lanes32>(x: V, gate: Gating) -> V {
     let zero = V::splat(0.0);
     let one = V::splat(1.0);
-    let t = x.abs();
-    let t_lo = lo * one.copysign(x);
-    let e = exp(t.min(V::splat(LAST)), t_lo);
-    let end = V::splat(17.7);
-    let (s, s_lo) = LOGISTIC.at(t.min(end), 1);
-    // Where the table ends it is 1.
-    let s_lo = V::select(t.gt(end), zero, s_lo);
-    let whole = s + s_lo;
-    let s_lo = (-whole).mul_add(whole, whole).mul_add(t_lo, s_lo);
-    let tail = times(e, (s, s_lo));
     let positive = x.gt(zero);
-    let v = (V::select(positive, s, tail.0), V::select(positive, s_lo, tail.1));
-    let (d, d_lo) = two_prod(tail.0, s);
-    let d_lo = d_lo + tail.0.mul_add(s_lo, tail.1 * (s + s_lo));
-    jet(v, (d, d_lo), d * (one - (v.0 + v.0)))
+    match gate {
+        Gating::Sigmoid => {
+            let t = x.abs();
+            let mut tail = SILU_SLOPE.at(t.min(V::splat(NEAR)), 2);
+            let far = t.gt(V::splat(NEAR));
+            if V::any(far) {
+                core::hint::cold_path();
+                // w (1 - t) - w^2 (1 - 2 t) with w = e^-t
+                let t = t.min(V::splat(LAST));
+                let (w, w_lo) = sum(exp(t, zero));
+                let less = one - t;
+                let whole = w + w_lo;
+                let lo = (whole * whole).mul_add((t + t) - one, w_lo * less);
+                tail = V::select(far, w.mul_add(less, lo), tail);
+            }
+            V::select(positive, one - tail, tail)
+        }
+        Gating::TanhSoftplus => {
+            let low = V::splat(-9.0);
+            let mut d = MISH_SLOPE.at(x.max(low).min(V::splat(10.9)), 2);
+            let far = low.gt(x);
+            if V::any(far) {
+                core::hint::cold_path();
+                // w (1 + x) - w^2 (1/2 + x) with w = e^x
+                let t = x.max(V::splat(-LAST));
+                let (w, w_lo) = sum(exp(-t, zero));
+                let more = one + t;
+                let whole = w + w_lo;
+                let lo = (whole * whole).mul_add(V::splat(-0.5) - t, w_lo * more);
+                d = V::select(far, w.mul_add(more, lo), d);
+            }
+            d
+        }
+        Gating::Cdf => {
+            let t = x.abs().min(V::splat(13.1));
+            reflected_times(positive, gauss(t), GELU_SLOPE.at(t, 2))
+        }
+        Gating::CubicSigmoid => {
+            let t = x.abs().min(V::splat(9.8));
+            reflected_times(positive, cubic(t), CUBIC_SLOPE.at(t, 2))
+        }
+    }
 }

@@ -76,6 +76,13 @@ pub struct Octaves<const N: usize, const G: usize> {
     fours: [Four; G],
 }
 
+/// A polynomial in the distance from the middle of a piece, and nothing else. Its last rounding is
+/// of the whole and not of what is beyond a base: good enough for slopes.
+pub struct Poly<const N: usize, const G: usize> {
+    step: f32,
+    fours: [Four; G],
+}
+
 /// Adding this rounds a number to an integer, which then stands in the low bits of the sum.
 const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23
 
@@ -83,6 +90,20 @@ const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23
 #[inline(always)]
 fn piece<V: Lanes32>(t: V, step: f32) -> V {
     t.mul_add(V::splat(1.0 / step), V::splat(ROUND))
+}
+
+/// The piece of a number, and the distance from its middle, which is exact.
+#[inline(always)]
+fn middle<V: Lanes32>(t: V, step: f32, slot: usize) -> (V::Pick, V) {
+    let u = piece(t, step);
+    let k = u - V::splat(ROUND);
+    (u.pick(slot), k.mul_add(V::splat(-step), t))
+}
+
+/// The piece of a number, for pieces that grow with `t + 1`.
+#[inline(always)]
+fn growing<V: Lanes32>(t: V, slot: usize) -> V::Pick {
+    (t + V::splat(1.0)).octave().pick(slot)
 }
 
 /// `y r + ...` with the coefficients from number `end` down to number `start`, as far as they are in
@@ -133,12 +154,23 @@ impl<const N: usize, const G: usize> Table<N, G> {
     /// Base and rest at `t`, which must lie within the table; NaN for NaN.
     #[inline(always)]
     pub(crate) fn at<V: Lanes32>(&self, t: V, slot: usize) -> (V, V) {
-        let u = piece(t, self.step);
-        let k = u - V::splat(ROUND);
-        let r = k.mul_add(V::splat(-self.step), t); // exact
-        let pick = u.pick(slot);
+        let (pick, r) = middle(t, self.step, slot);
         let [base, ..] = V::four(pick, &self.fours[0]);
         (base, horner(pick, r, &self.fours, 1, N))
+    }
+}
+
+impl<const N: usize, const G: usize> Poly<N, G> {
+    /// From a row for each number.
+    pub(crate) const fn new(step: f32, rest: [Row; N]) -> Self {
+        Poly { step, fours: fours([], rest) }
+    }
+
+    /// The function at `t`, which must lie within the table; NaN for NaN.
+    #[inline(always)]
+    pub(crate) fn at<V: Lanes32>(&self, t: V, slot: usize) -> V {
+        let (pick, r) = middle(t, self.step, slot);
+        horner(pick, r, &self.fours, 0, N - 1)
     }
 }
 
@@ -179,8 +211,144 @@ impl<const N: usize, const G: usize> Octaves<N, G> {
     /// Base and rest at `t`, which must lie within the table; NaN for NaN.
     #[inline(always)]
     pub(crate) fn at<V: Lanes32>(&self, t: V, slot: usize) -> (V, V) {
-        let pick = (t + V::splat(1.0)).octave().pick(slot);
+        let pick = growing(t, slot);
         let [centre, base, ..] = V::four(pick, &self.fours[0]);
         (base, horner(pick, t - centre, &self.fours, 2, N + 1))
+    }
+}
+
+/// A table read in one number, to 2^-21: polynomials of `M` coefficients, which the compiler derives
+/// from those of the table.
+#[cfg(feature = "half")]
+pub struct Shortened<const M: usize, const G: usize> {
+    pieces: Pieces,
+    fours: [Four; G],
+}
+
+/// How a table finds the piece of a number, and what its polynomials are in.
+#[cfg(feature = "half")]
+enum Pieces {
+    /// Pieces of this width, and the distance from their middle.
+    Middle(f32),
+    /// Pieces of this width, and the distance from a centre, the first number of a piece.
+    Centre(f32),
+    /// Pieces that grow, and the distance from a centre.
+    Growing,
+}
+
+#[cfg(feature = "half")]
+impl<const M: usize, const G: usize> Shortened<M, G> {
+    /// The number at `t`, which must lie within the table; NaN for NaN.
+    #[inline(always)]
+    pub(crate) fn at<V: Lanes32>(&self, t: V, slot: usize) -> V {
+        let pick = match self.pieces {
+            Pieces::Middle(step) => {
+                let (pick, r) = middle(t, step, slot);
+                return horner(pick, r, &self.fours, 0, M - 1);
+            }
+            Pieces::Centre(step) => piece(t, step).pick(slot),
+            Pieces::Growing => growing(t, slot),
+        };
+        let [centre, ..] = V::four(pick, &self.fours[0]);
+        horner(pick, t - centre, &self.fours, 1, M)
+    }
+
+    pub(crate) const fn table<const N: usize, const H: usize>(of: &Table<N, H>) -> Self {
+        let c = shorten::<M>(&of.fours, 0, N, 0, &[of.step / 2.0; 4]);
+        Shortened { pieces: Pieces::Middle(of.step), fours: fours([], c) }
+    }
+
+    pub(crate) const fn centred<const N: usize, const H: usize>(of: &Centred<N, H>) -> Self {
+        let c = shorten::<M>(&of.fours, 1, N, 1, &[of.step / 2.0; 4]);
+        Shortened { pieces: Pieces::Centre(of.step), fours: fours([row(&of.fours, 0)], c) }
+    }
+
+    pub(crate) const fn octaves<const N: usize, const H: usize>(of: &Octaves<N, H>) -> Self {
+        // The exponent of 1 is odd: its pieces are the last eight.
+        let unit = 1.0 / 16.0;
+        let half = [2.0 * unit, 4.0 * unit, 8.0 * unit, unit];
+        let c = shorten::<M>(&of.fours, 1, N, 0, &half);
+        Shortened { pieces: Pieces::Growing, fours: fours([row(&of.fours, 0)], c) }
+    }
+}
+
+/// Number `j` of all pieces.
+#[cfg(feature = "half")]
+const fn row(fours: &[Four], j: usize) -> Row {
+    let mut row = [0.0; 32];
+    let mut k = 0;
+    while k < 32 {
+        row[k] = fours[j / 4].by_piece[k][j % 4];
+        k += 1;
+    }
+    row
+}
+
+/// The coefficients of `base + r^first rest(r)`, with the powers from `M` on replaced by the best
+/// approximation of lower degree, from Chebyshev's polynomials. The base is number `base` of a piece,
+/// the `n` coefficients of the rest follow it. `half` is half the width of eight pieces each.
+#[cfg(feature = "half")]
+const fn shorten<const M: usize>(
+    fours: &[Four],
+    base: usize,
+    n: usize,
+    first: usize,
+    half: &[f32; 4],
+) -> [Row; M] {
+    let mut out = [[0.0; 32]; M];
+    let mut piece = 0;
+    while piece < 32 {
+        let mut c = [0.0f64; 16];
+        c[0] = fours[base / 4].by_piece[piece][base % 4] as f64;
+        let mut i = 0;
+        while i < n {
+            let j = base + 1 + i;
+            c[i + first] += fours[j / 4].by_piece[piece][j % 4] as f64;
+            i += 1;
+        }
+        let h = half[piece / 8] as f64;
+        let mut degree = n + first - 1;
+        while degree >= M {
+            lower(&mut c, degree, h);
+            degree -= 1;
+        }
+        i = 0;
+        while i < M {
+            out[i][piece] = c[i] as f32;
+            i += 1;
+        }
+        piece += 1;
+    }
+    out
+}
+
+/// Takes the multiple of Chebyshev's polynomial of degree `n` over `-h ..= h` off `c` that removes the
+/// power `n`.
+#[cfg(feature = "half")]
+const fn lower(c: &mut [f64; 16], n: usize, h: f64) {
+    // T_0 = 1, T_1 = x, T_k = 2 x T_(k-1) - T_(k-2).
+    let (mut before, mut t) = ([0.0f64; 16], [0.0f64; 16]);
+    before[0] = 1.0;
+    t[1] = 1.0;
+    let mut k = 1;
+    while k < n {
+        let mut next = [0.0f64; 16];
+        let mut i = 0;
+        while i < n {
+            next[i + 1] += 2.0 * t[i];
+            next[i] -= before[i];
+            i += 1;
+        }
+        before = t;
+        t = next;
+        k += 1;
+    }
+    let mut scale = c[n] / t[n];
+    let mut i = n + 1;
+    while i > 0 {
+        i -= 1;
+        // c[n] r^n is c[n] h^n x^n for r = h x.
+        c[i] -= scale * t[i];
+        scale *= h;
     }
 }

@@ -72,12 +72,13 @@ impl Dd {
         (sum, Dd::new(k))
     }
 
-    /// `w` and `k >= -2020` with `e^self = 2^k w`, which is 0 where it is 0 times the largest f64.
+    /// `w` and `k >= -2020` with `e^self = 2^k w`, which is 0 where it is 0 times the largest f64
+    /// and what a slope multiplies it by.
     fn exp_scaled(self) -> (Self, Dd) {
-        if self.hi < -1460.0 {
+        if self.hi < -1500.0 {
             return (Dd::new(0.0), Dd::new(-2020.0));
         }
-        let (m, k) = self.clamp(-1460.0, 800.0).exp_parts();
+        let (m, k) = self.clamp(-1500.0, 800.0).exp_parts();
         let whole = k.hi.max(-2020.0);
         ((m + ONE).scale2(Dd::new(k.hi - whole)), Dd::new(whole))
     }
@@ -229,6 +230,17 @@ impl Real for Dd {
         let half = Dd::new((k.hi * 0.5 + ROUND) - ROUND);
         ((self * m).scale2(half) * value).scale2(k - half)
     }
+    /// Both slopes are even, and only left of 0 is there a power of two.
+    fn slope_jet(self, p: Prim) -> Jet<Self> {
+        match p {
+            Prim::Sigmoid => (-self.abs()).jet(p),
+            Prim::Tanh => {
+                let j = (self.abs() * Dd::new(-2.0)).jet(Prim::Sigmoid);
+                Jet { d: FOUR * j.d, ..j }
+            }
+            _ => self.jet(p),
+        }
+    }
     fn jet_at(self, lo: Self, p: Prim) -> Jet<Self> {
         let x = self + lo;
         if x.hi.is_nan() {
@@ -290,7 +302,7 @@ impl Real for Dd {
                 Jet::new(v, s.v.scale2(s.k), s.d.scale2(s.k))
             }
             Prim::Cdf => {
-                let t = x.abs().clamp(0.0, 54.0);
+                let t = x.abs().clamp(0.0, 54.5);
                 let (e, k) = (t * t * Dd::new(-0.5)).exp_scaled();
                 let tail = e * t.mills();
                 let density = e * DENSITY_0;

@@ -69,6 +69,10 @@ macro_rules! shared_methods {
             let y = V::select(self.0.gt(self.lit(c).0), hi.0, lo.0);
             $t(V::select(self.0.is_nan(), self.0, y))
         }
+        #[inline(always)]
+        fn pick_simply(self, c: f64, hi: Self, lo: Self) -> Self {
+            $t(V::select(self.0.gt(self.lit(c).0), hi.0, lo.0))
+        }
     };
 }
 
@@ -114,6 +118,10 @@ impl<V: Lanes64> Real for Full<V> {
         full::jet(self.0, None, p)
     }
     #[inline(always)]
+    fn slope_jet(self, p: Prim) -> Jet<Self> {
+        full::slope_jet(self.0, p)
+    }
+    #[inline(always)]
     fn scale2(self, k: Self) -> Self {
         Full(full::finish(self.0, k.0))
     }
@@ -142,16 +150,19 @@ impl<V: Lanes64> Real for Full<V> {
         let y = x.mul_add(gate.v.0, x.min(V::splat(f64::MAX)) * gate.v_lo.0);
         Full(full::finish(y, gate.k.0).copysign(self.0))
     }
+    // Below -1e6 the gate is closed, and a huge factor shall not open it.
+    #[inline(always)]
+    fn gated_times(self, gate: Jet<Self>, factor: Self) -> Self {
+        // A subnormal number that the gate halves loses a bit: there it comes last.
+        let last = V::splat(1e-250).gt(self.0.abs());
+        let x = V::select(last, factor.0, self.0.max(V::splat(-1e6)));
+        let y = x.mul_add(gate.v.0, x.min(V::splat(f64::MAX)) * gate.v_lo.0).copysign(x);
+        Full(full::finish_times(y, gate.k.0, V::select(last, self.0, factor.0)))
+    }
     #[inline(always)]
     fn scaled_product(self, value: Self, m: Self, m_lo: Self, k: Self) -> Self {
-        // Below -1e6 the gate is closed, and a huge value shall not open it.
         let y = full::times_pair(self.0.max(V::splat(-1e6)), m.0, m_lo.0);
-        if V::any(k.0.abs().gt(V::splat(0.0))) {
-            core::hint::cold_path();
-            let (half, rest) = full::pow2_halves(k.0);
-            return Full((y * half * value.0) * rest);
-        }
-        Full(y * value.0)
+        Full(full::finish_times(y, k.0, value.0))
     }
     #[inline(always)]
     fn reciprocal(self) -> (Self, Self) {

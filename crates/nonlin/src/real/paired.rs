@@ -1,6 +1,6 @@
 //! f32 registers whose primitives come with what rounding them lost.
 
-use super::{Jet, Prim, Real};
+use super::{Gating, Jet, Prim, Real};
 use crate::math::paired;
 use crate::simd::Lanes32;
 use core::ops::{Add, Div, Mul, Neg, Sub};
@@ -35,15 +35,24 @@ impl<V: Lanes32> Real for Paired<V> {
     fn finite(self) -> Self {
         self
     }
-    /// Without the correction: at default parameters an argument is a number of this type, and where
-    /// it is not, [`Real::steep_sigmoid`] is.
+    /// Without the correction: at default parameters an argument is a number of this type.
     #[inline(always)]
     fn jet_at(self, _lo: Self, p: Prim) -> Jet<Self> {
         paired::at(self.0, p)
     }
     #[inline(always)]
-    fn steep_sigmoid(self, lo: Self) -> Jet<Self> {
-        paired::sigmoid(self.0, lo.0)
+    fn tabled_gate(self, gate: Gating) -> Option<Jet<Self>> {
+        // The others are primitives.
+        if gate != Gating::CubicSigmoid {
+            return None;
+        }
+        let (v, v_lo) = paired::cubic_gate(self.0);
+        let v = Paired(v);
+        Some(Jet { v_lo: Paired(v_lo), ..Jet::new(v, v, v) })
+    }
+    #[inline(always)]
+    fn tabled_slope(self, gate: Gating) -> Option<Self> {
+        Some(Paired(paired::gated_slope(self.0, gate)))
     }
     /// From the distance to where it passes through 0, which is exact nearby.
     #[inline(always)]
@@ -70,17 +79,6 @@ impl<V: Lanes32> Real for Paired<V> {
     fn sign(self) -> Self {
         Paired(V::splat(1.0).copysign(self.0 + V::splat(0.0)))
     }
-    /// The first of 12 bits, so that sums and products with it leave room.
-    #[inline(always)]
-    fn constant_parts(self, c: (f64, f64)) -> (Self, Self) {
-        let short = f32::from_bits((c.0 as f32).to_bits() & !0xFFF);
-        (Paired(V::splat(short)), self.lit(c.0 - f64::from(short) + c.1))
-    }
-    #[inline(always)]
-    fn two_mul_add(self, a: Self, b: Self) -> (Self, Self) {
-        let s = self.0.mul_add(a.0, b.0);
-        (Paired(s), Paired(self.0.mul_add(a.0, b.0 - s)))
-    }
     #[inline(always)]
     fn two_prod(self, o: Self) -> (Self, Self) {
         let (p, e) = paired::two_prod(self.0, o.0);
@@ -98,8 +96,9 @@ impl<V: Lanes32> Real for Paired<V> {
     }
     #[inline(always)]
     fn scaled(self, m: Self, m_lo: Self, _k: Self) -> Self {
-        // The low part of a gate that is 1 is 0, which an infinity must not meet.
-        Paired(self.0.mul_add(m.0, self.0.min(V::splat(f32::MAX)) * m_lo.0))
+        // Of the low part, which may be 0 or negative, infinities must see nothing.
+        let finite = self.0.max(V::splat(f32::MIN)).min(V::splat(f32::MAX));
+        Paired(self.0.mul_add(m.0, finite * m_lo.0))
     }
     /// The larger factor meets the gate first, so that nothing on the way is subnormal.
     #[inline(always)]
@@ -109,10 +108,18 @@ impl<V: Lanes32> Real for Paired<V> {
         let small = Paired(V::select(swap, self.0, value.0));
         large.scaled(m, m_lo, k) * small
     }
-    /// A gate is never negative; the sum of two zeros may have lost the sign.
+    /// A gate is never negative; the sum of two zeros may have lost the sign. -inf does not get here.
     #[inline(always)]
     fn gated(self, gate: Jet<Self>) -> Self {
-        Paired(self.scaled(gate.v, gate.v_lo, gate.k).0.copysign(self.0))
+        let low = self.0.min(V::splat(f32::MAX)) * gate.v_lo.0;
+        Paired(self.0.mul_add(gate.v.0, low).copysign(self.0))
+    }
+    /// A subnormal number that the gate halves loses a bit: there it comes last.
+    #[inline(always)]
+    fn gated_times(self, gate: Jet<Self>, factor: Self) -> Self {
+        let last = V::splat(1e-30).gt(self.0.abs());
+        let first = Paired(V::select(last, factor.0, self.0));
+        first.gated(gate) * Paired(V::select(last, self.0, factor.0))
     }
     #[inline(always)]
     fn pick_at_least(self, c: f64, hi: Self, lo: Self) -> Self {

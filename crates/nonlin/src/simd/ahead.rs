@@ -6,12 +6,12 @@
 //! for its pieces alone, which are noted down, and the compiler drops the rest of it. The second time
 //! it reads them there. A register carries its notes along, so that no definition knows.
 
-use super::{Lanes, Lanes32};
+use super::{Lanes, Lanes32, Partial};
 use crate::math::table::Four;
 use core::ops::{Add, Div, Mul, Neg, Sub};
 
 /// Tables that one kernel reads at different pieces, at most.
-pub const SLOTS: usize = 2;
+pub const SLOTS: usize = 3;
 
 /// What a register knows of its pieces. Which of the three is a constant once a kernel is inlined.
 #[derive(Clone, Copy)]
@@ -31,23 +31,6 @@ impl<P: Copy> Notes<P> {
         match self {
             Notes::Absent => other,
             known => known,
-        }
-    }
-}
-
-#[cfg(feature = "half")]
-impl<P> Notes<[P; 2]> {
-    /// Those of the first (0) or the second (1) of two registers.
-    #[inline(always)]
-    pub(crate) fn of_half(self, half: usize) -> Notes<P> {
-        match self {
-            Notes::Absent => Notes::Absent,
-            Notes::Write([a, b]) => {
-                Notes::Write([a.cast::<P>().wrapping_add(half), b.cast::<P>().wrapping_add(half)])
-            }
-            Notes::Read([a, b]) => {
-                Notes::Read([a.cast::<P>().wrapping_add(half), b.cast::<P>().wrapping_add(half)])
-            }
         }
     }
 }
@@ -152,10 +135,6 @@ impl<V: Lanes32> Lanes32 for Ahead<V> {
         Ahead(self.0, notes)
     }
     #[inline(always)]
-    fn only_notes(self) -> bool {
-        matches!(self.1, Notes::Write(_))
-    }
-    #[inline(always)]
     fn pick(self, slot: usize) -> V::Pick {
         match self.1 {
             Notes::Absent => self.0.pick(slot),
@@ -194,30 +173,6 @@ impl<V: Lanes32> Lanes32 for Ahead<V> {
     fn add_shifted(self, t: Self) -> Self {
         Ahead(self.0.add_shifted(t.0), self.1.or(t.1))
     }
-    #[cfg(feature = "half")]
-    #[inline(always)]
-    unsafe fn load_bf16(p: *const half::bf16) -> [Self; 2] {
-        // SAFETY: the caller's promise.
-        let [a, b] = unsafe { V::load_bf16(p) };
-        [Ahead(a, Notes::Absent), Ahead(b, Notes::Absent)]
-    }
-    #[cfg(feature = "half")]
-    #[inline(always)]
-    unsafe fn store_bf16(v: [Self; 2], p: *mut half::bf16) {
-        // SAFETY: the caller's promise.
-        unsafe { V::store_bf16([v[0].0, v[1].0], p) }
-    }
-    #[cfg(feature = "half")]
-    #[inline(always)]
-    unsafe fn load_f16(p: *const half::f16) -> [Self; 2] {
-        // SAFETY: the caller's promise.
-        let [a, b] = unsafe { V::load_f16(p) };
-        [Ahead(a, Notes::Absent), Ahead(b, Notes::Absent)]
-    }
-    #[cfg(feature = "half")]
-    #[inline(always)]
-    unsafe fn store_f16(v: [Self; 2], p: *mut half::f16) {
-        // SAFETY: the caller's promise.
-        unsafe { V::store_f16([v[0].0, v[1].0], p) }
-    }
 }
+
+impl<V: Lanes32> Partial for Ahead<V> {}

@@ -1,6 +1,6 @@
 //! NEON, which every 64-bit Arm processor has: two f64 or four f32, fused multiply-add.
 
-use super::{Lanes, Lanes32, Lanes64, Simd, operators};
+use super::{Lanes, Lanes32, Lanes64, Partial, Simd, operators};
 use crate::math::table::Four;
 use core::arch::aarch64::*;
 use core::ops::Neg;
@@ -12,8 +12,8 @@ impl Simd for Neon {
     type F64 = F64x2;
     type F32 = F32x4;
     type Block32 = F32x4;
+    type Tabled32 = F32x4;
     type Block64 = F64x2;
-    type Half32 = F32x4;
 }
 
 /// One register type: its name, intrinsic types, element, lanes and intrinsics.
@@ -172,6 +172,8 @@ impl Lanes64 for F64x2 {
         })
     }
 }
+
+impl Partial for F32x4 {}
 
 impl Lanes32 for F32x4 {
     type Wide = F64x2;

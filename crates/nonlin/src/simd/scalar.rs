@@ -1,6 +1,6 @@
 //! One lane at a time, with nothing but IEEE arithmetic: the form that runs anywhere.
 
-use super::{Lanes, Lanes32, Lanes64, Simd};
+use super::{Lanes, Lanes32, Lanes64, Partial, Simd};
 use crate::math::table::Four;
 
 /// Plain numbers as one-lane registers.
@@ -11,8 +11,8 @@ impl Simd for Scalar {
     type F64 = f64;
     type F32 = F32x2;
     type Block32 = F32x2;
+    type Tabled32 = F32x2;
     type Block64 = f64;
-    type Half32 = F32x2;
 }
 
 impl Lanes for f64 {
@@ -200,6 +200,8 @@ impl Lanes for F32x2 {
         F32x2([if m[0] { a.0[0] } else { b.0[0] }, if m[1] { a.0[1] } else { b.0[1] }])
     }
 }
+
+impl Partial for F32x2 {}
 
 impl Lanes32 for F32x2 {
     type Wide = f64;

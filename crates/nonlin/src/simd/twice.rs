@@ -4,13 +4,13 @@
 //! side by side in the code, and a processor that can look only so many instructions ahead always
 //! finds something to do while it waits for the longer primitives.
 
-use super::{Lanes, Lanes32, Lanes64};
+use super::{Lanes, Lanes32, Lanes64, Partial};
 use crate::math::table::Four;
 use core::ops::{Add, Div, Mul, Neg, Sub};
 
 /// Two registers.
 #[derive(Clone, Copy)]
-pub struct Twice<V>(V, V);
+pub struct Twice<V>(pub V, pub V);
 
 macro_rules! both {
     ($($trait:ident $method:ident),*) => {$(
@@ -171,5 +171,26 @@ impl<V: Lanes32> Lanes32 for Twice<V> {
     #[inline(always)]
     fn add_shifted(self, t: Self) -> Self {
         Twice(self.0.add_shifted(t.0), self.1.add_shifted(t.1))
+    }
+}
+
+impl<V: Partial> Partial for Twice<V> {
+    #[inline(always)]
+    unsafe fn load_first(p: *const f32, n: usize, rest: f32) -> Self {
+        let first = n.min(V::N);
+        // SAFETY: the caller's promise; nothing is read where the second part is empty.
+        unsafe {
+            let a = V::load_first(p, first, rest);
+            Twice(a, V::load_first(p.wrapping_add(V::N), n - first, rest))
+        }
+    }
+    #[inline(always)]
+    unsafe fn store_first(self, p: *mut f32, n: usize) {
+        let first = n.min(V::N);
+        // SAFETY: the caller's promise; nothing is written where the second part is empty.
+        unsafe {
+            self.0.store_first(p, first);
+            self.1.store_first(p.wrapping_add(V::N), n - first);
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! SSE2 (every x86-64 processor), AVX2 with FMA, and AVX-512 (F, DQ, VL, BW).
 use super::ahead::Ahead;
 use super::twice::Twice;
-use super::{Lanes, Lanes32, Lanes64, Simd, operators};
+use super::{Lanes, Lanes32, Lanes64, Partial, Simd, operators};
 use crate::math::table::Four;
 use core::arch::x86_64::*;
 use core::ops::Neg;
@@ -17,15 +17,15 @@ impl Simd for Sse2 {
     type F64 = F64x2;
     type F32 = F32x4;
     type Block32 = F32x4;
+    type Tabled32 = F32x4;
     type Block64 = F64x2;
-    type Half32 = F32x4;
 }
 impl Simd for Avx2 {
     type F64 = F64x4;
     type F32 = F32x8;
-    type Block32 = Ahead<F32x8>;
+    type Block32 = F32x8;
+    type Tabled32 = Ahead<F32x8>;
     type Block64 = F64x4;
-    type Half32 = Ahead<F32x8>;
     #[cfg(feature = "half")]
     #[inline(always)]
     unsafe fn widen_f16(from: *const half::f16, to: *mut f32, n: usize) {
@@ -43,8 +43,8 @@ impl Simd for Avx512 {
     type F64 = F64x8;
     type F32 = F32x16;
     type Block32 = Twice<F32x16>;
+    type Tabled32 = Twice<F32x16>;
     type Block64 = Twice<F64x8>;
-    type Half32 = F32x16;
     #[cfg(feature = "half")]
     #[inline(always)]
     unsafe fn widen_f16(from: *const half::f16, to: *mut f32, n: usize) {
@@ -656,3 +656,46 @@ copy: |from, to, n| {
     let second = _mm256_loadu_si256(from.add(16).cast());
     _mm256_mask_storeu_epi16(to.wrapping_add(16).cast(), (mask >> 16) as u16, second);
 });
+
+impl Partial for F32x4 {}
+impl Partial for F32x8 {
+    #[inline(always)]
+    unsafe fn load_first(p: *const f32, n: usize, rest: f32) -> Self {
+        // SAFETY: the caller's promise, and as in `register!`; lanes that are not read may lie
+        // anywhere.
+        Self(unsafe {
+            let mask = first_lanes(n);
+            let v = _mm256_maskload_ps(p, mask);
+            _mm256_blendv_ps(_mm256_set1_ps(rest), v, _mm256_castsi256_ps(mask))
+        })
+    }
+    #[inline(always)]
+    unsafe fn store_first(self, p: *mut f32, n: usize) {
+        // SAFETY: as above.
+        unsafe { _mm256_maskstore_ps(p, first_lanes(n), self.0) }
+    }
+}
+impl Partial for F32x16 {
+    #[inline(always)]
+    unsafe fn load_first(p: *const f32, n: usize, rest: f32) -> Self {
+        // SAFETY: the caller's promise, and as in `register!`; lanes that are not read may lie
+        // anywhere.
+        Self(unsafe { _mm512_mask_loadu_ps(_mm512_set1_ps(rest), ((1u32 << n) - 1) as u16, p) })
+    }
+    #[inline(always)]
+    unsafe fn store_first(self, p: *mut f32, n: usize) {
+        // SAFETY: as above.
+        unsafe { _mm512_mask_storeu_ps(p, ((1u32 << n) - 1) as u16, self.0) }
+    }
+}
+
+/// The first `n <= 8` lanes.
+///
+/// # Safety
+/// The processor has AVX2.
+#[inline(always)]
+unsafe fn first_lanes(n: usize) -> __m256i {
+    const LANES: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
+    // SAFETY: the load lies within the array; the caller's promise.
+    unsafe { _mm256_loadu_si256(LANES.as_ptr().add(8 - n).cast()) }
+}

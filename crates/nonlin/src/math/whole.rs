@@ -1,0 +1,208 @@
+//! Primitives for results of half types, in registers of f32: a value comes in one number.
+//!
+//! A result that is rounded to 11 bits at last needs 2^-21 of itself and not 2^-26. So there are no
+//! low parts, and the polynomials of `paired` do without their highest powers. Otherwise this is
+//! `paired`: the same tables, the same bounds of inputs, the same ways at their ends.
+
+use super::paired::{self, LAST, NEAR, ROUND, cubic};
+use super::table::{Short, Shortened};
+use super::tables::{
+    CUBIC_GATE, CUBIC_SLOPE, EXP_REST, EXPM1, GELU_SLOPE, LN2_16_HI, LN2_16_LO, MILLS, PER_LN2,
+    POWER, POWER_REST, SIGMOID, SOFTPLUS, TANH, TANH_SLOPE, TANH_SOFTPLUS,
+};
+use crate::math::coefficients::INV_SQRT_2PI;
+use crate::real::{Gating, Jet, Prim, Whole};
+use crate::simd::Lanes32;
+
+const SIGMOID_5: Shortened<5, 2> = Shortened::table(&SIGMOID);
+const SOFTPLUS_5: Shortened<5, 2> = Shortened::centred(&SOFTPLUS);
+const EXPM1_5: Shortened<5, 2> = Shortened::centred(&EXPM1);
+const TANH_5: Shortened<5, 2> = Shortened::centred(&TANH);
+const TANH_SLOPE_6: Shortened<6, 2> = Shortened::centred(&TANH_SLOPE);
+const TANH_SOFTPLUS_6: Shortened<6, 2> = Shortened::centred(&TANH_SOFTPLUS);
+const GELU_SLOPE_5: Shortened<5, 2> = Shortened::octaves(&GELU_SLOPE);
+const CUBIC_SLOPE_6: Shortened<6, 2> = Shortened::table(&CUBIC_SLOPE);
+const CUBIC_GATE_4: Shortened<4, 1> = Shortened::table(&CUBIC_GATE);
+const MILLS_5: Shortened<5, 2> = Shortened::octaves(&MILLS);
+
+/// ln 2 / 16, which as an f32 is good to 2^-28.
+const LN2_16: f32 = (LN2_16_HI as f64 + LN2_16_LO as f64) as f32;
+
+/// `2^(j/16)`: its representation less `j 2^19`.
+const ROOTS: Short = {
+    let mut roots = Short([0.0; 16]);
+    let mut j = 0;
+    while j < 16 {
+        let steps = (j as u32) << 19;
+        let r = POWER_REST.0[j] as f64;
+        let root = f32::from_bits(POWER.0[j].to_bits() + steps) as f64 * (1.0 + r + r * r / 2.0);
+        roots.0[j] = f32::from_bits((root as f32).to_bits() - steps);
+        j += 1;
+    }
+    roots
+};
+
+/// `e^-p` from `p` to an integer number of sixteenths of ln 2: `u` is that integer plus `ROUND`, `r`
+/// what is left of `-p`.
+#[inline(always)]
+fn power<V: Lanes32>(u: V, r: V) -> V {
+    let [c2, c3] = EXP_REST.map(V::splat);
+    let q = (r * r).mul_add(r.mul_add(c3, c2), r);
+    let m = u.lookup_short(&ROOTS.0).add_shifted(u);
+    m.mul_add(q, m)
+}
+
+/// `e^-(p + e)` for `-87 <= p <= 87.3`.
+#[inline(always)]
+fn exp<V: Lanes32>(p: V, e: V) -> V {
+    let u = p.mul_add(V::splat(-PER_LN2), V::splat(ROUND));
+    let k = u - V::splat(ROUND);
+    power(u, k.mul_add(V::splat(-LN2_16), -p) - e)
+}
+
+/// `e^-(t^2 / 2)` for `|t| <= 13.2`; `t^2` is exact, since `t` has at most 11 bits.
+#[inline(always)]
+fn gauss<V: Lanes32>(t: V) -> V {
+    let p = t * (t * V::splat(0.5));
+    let u = p.mul_add(V::splat(-PER_LN2), V::splat(ROUND));
+    let k = u - V::splat(ROUND);
+    power(u, k.mul_add(V::splat(-LN2_16), -p))
+}
+
+/// `e^x - 1` for `x <= 0`.
+#[inline(always)]
+pub(crate) fn exp_m1<V: Lanes32>(x: V) -> V {
+    let x = x.max(V::splat(-18.0));
+    x * EXPM1_5.at(-x, 0)
+}
+
+#[inline(always)]
+fn jet<V: Lanes32>(v: V, d: V, dd: V) -> Jet<Whole<V>> {
+    Jet::new(Whole(v), Whole(d), Whole(dd))
+}
+
+/// The sigmoid: its tail, and 1 less that.
+#[inline(always)]
+fn sigmoid<V: Lanes32>(x: V, slot: usize) -> Jet<Whole<V>> {
+    let (zero, one) = (V::splat(0.0), V::splat(1.0));
+    let t = x.abs();
+    let positive = x.gt(zero);
+    let tail = SIGMOID_5.at(t.min(V::splat(NEAR)), slot);
+    let mut v = V::select(positive, one - tail, tail);
+    let mut d = (-tail).mul_add(tail, tail);
+    let far = t.gt(V::splat(NEAR));
+    if V::any(far) {
+        core::hint::cold_path();
+        // w - w^2 with w = e^-|x|, and the slope w - 2 w^2.
+        let w = exp(t.min(V::splat(LAST)), zero);
+        let tail = (-w).mul_add(w, w);
+        v = V::select(far, V::select(positive, one - tail, tail), v);
+        d = V::select(far, (-w).mul_add(w, tail), d);
+    }
+    jet(v, d, d * (one - (v + v)))
+}
+
+/// The primitive `p` at `x`.
+#[inline(always)]
+pub(crate) fn at<V: Lanes32>(x: V, p: Prim) -> Jet<Whole<V>> {
+    let zero = V::splat(0.0);
+    let two = V::splat(2.0);
+    match p {
+        Prim::Exp => {
+            let e = exp(-x, zero);
+            jet(e, e, e)
+        }
+        Prim::ExpM1 => {
+            let e = exp(-x, zero);
+            jet(exp_m1(x), e, e)
+        }
+        Prim::Sigmoid => sigmoid(x, 0),
+        Prim::Tanh => {
+            // x times tanh(x) / x, up to where it is 1.
+            let end = V::splat(9.02);
+            let c = x.min(end).max(-end);
+            let v = c * TANH_5.at(c.abs(), 0);
+            let t = x.abs();
+            let edge = V::splat(9.3);
+            let mut d = TANH_SLOPE_6.at(t.min(edge), 1);
+            let far = t.gt(edge);
+            if V::any(far) {
+                core::hint::cold_path();
+                // 4 w - 8 w^2 with w = e^-2|x|
+                let w = V::splat(4.0) * exp((t + t).min(V::splat(LAST)), zero);
+                d = V::select(far, (w * V::splat(-0.5)).mul_add(w, w), d);
+            }
+            jet(v, d, -(two * v * d))
+        }
+        Prim::Softplus => {
+            // For x <= 0 alone.
+            let t = -x;
+            let mut v = SOFTPLUS_5.at(t.min(V::splat(NEAR)), 0);
+            let far = t.gt(V::splat(NEAR));
+            if V::any(far) {
+                core::hint::cold_path();
+                // w - w^2 / 2 with w = e^x
+                let w = exp(t.min(V::splat(LAST)), zero);
+                v = V::select(far, (w * V::splat(-0.5)).mul_add(w, w), v);
+            }
+            let j = sigmoid(x, 1);
+            Jet { v: Whole(v), d: j.v, dd: j.d, ..j }
+        }
+        Prim::TanhSoftplus => {
+            let (low, high) = (V::splat(-8.9), V::splat(9.5));
+            let c = x.max(low).min(high);
+            let mut v = TANH_SOFTPLUS_6.at(c, 0);
+            let far = low.gt(x);
+            if V::any(far) {
+                core::hint::cold_path();
+                // w + w^2 / 2 - w^2 with w = e^x
+                let w = exp((-x).min(V::splat(LAST)), zero);
+                v = V::select(far, (w * V::splat(-0.5)).mul_add(w, w), v);
+            }
+            // The derivatives are not needed: see `paired`.
+            jet(v, V::splat(f32::NAN), V::splat(f32::NAN))
+        }
+        Prim::Cdf => {
+            // e^(-t^2/2) times the tail over it, up to where its square is a normal number.
+            let t = x.abs().min(V::splat(13.1));
+            let e = gauss(t);
+            let q = e * MILLS_5.at(t, 0);
+            let v = reflected(x, q);
+            let d = e * V::splat(INV_SQRT_2PI.0 as f32);
+            // Where its square is no normal number any more, there is no density.
+            let d = V::select(x.abs().gt(V::splat(13.0)), zero, d);
+            jet(v, d, -(x * d))
+        }
+    }
+}
+
+/// The gate of GELU by tanh, for `x >= -10`.
+#[inline(always)]
+pub(crate) fn cubic_gate<V: Lanes32>(x: V) -> V {
+    let t = x.abs().min(V::splat(9.8));
+    let (m, q) = cubic(t);
+    reflected(x, m.mul_add(q, m) * CUBIC_GATE_4.at(t.min(V::splat(5.4)), 0))
+}
+
+/// `tail` where `x <= 0`, else 1 less `tail`.
+#[inline(always)]
+fn reflected<V: Lanes32>(x: V, tail: V) -> V {
+    V::select(x.gt(V::splat(0.0)), V::splat(1.0) - tail, tail)
+}
+
+/// The slope of `x` times a gate.
+#[inline(always)]
+pub(crate) fn gated_slope<V: Lanes32>(x: V, gate: Gating) -> V {
+    match gate {
+        Gating::Sigmoid | Gating::TanhSoftplus => paired::gated_slope(x, gate),
+        Gating::Cdf => {
+            let t = x.abs().min(V::splat(13.1));
+            reflected(x, gauss(t) * GELU_SLOPE_5.at(t, 2))
+        }
+        Gating::CubicSigmoid => {
+            let t = x.abs().min(V::splat(9.8));
+            let (m, q) = cubic(t);
+            reflected(x, m.mul_add(q, m) * CUBIC_SLOPE_6.at(t, 2))
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! f32 registers for results of half types.
+
+use super::{Gating, Jet, Prim, Real};
+use crate::math::whole;
+use crate::simd::Lanes32;
+use core::ops::{Add, Div, Mul, Neg, Sub};
+
+/// f32 lanes of numbers of a half type; what rounding loses does not show in one, so nothing is
+/// carried along but where a primitive is steep.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub struct Whole<V>(pub V);
+
+super::lanes::forward_operators!(Whole, Lanes32);
+
+impl<V: Lanes32> Real for Whole<V> {
+    super::lanes::shared_methods!(Whole);
+    #[inline(always)]
+    fn lit(self, c: f64) -> Self {
+        Whole(V::splat(c as f32))
+    }
+    #[inline(always)]
+    fn constant(self, c: (f64, f64)) -> Self {
+        self.lit(c.0)
+    }
+    #[inline(always)]
+    fn lowest(self) -> Self {
+        Whole(V::splat(f32::MIN))
+    }
+    /// All numbers that get here are: see [`Route::Paired`](crate::activation::Route).
+    #[inline(always)]
+    fn finite(self) -> Self {
+        self
+    }
+    #[inline(always)]
+    fn jet_at(self, _lo: Self, p: Prim) -> Jet<Self> {
+        whole::at(self.0, p)
+    }
+    #[inline(always)]
+    fn tabled_gate(self, gate: Gating) -> Option<Jet<Self>> {
+        // The others are primitives.
+        if gate != Gating::CubicSigmoid {
+            return None;
+        }
+        let v = Whole(whole::cubic_gate(self.0));
+        Some(Jet::new(v, v, v))
+    }
+    #[inline(always)]
+    fn tabled_slope(self, gate: Gating) -> Option<Self> {
+        Some(Whole(whole::gated_slope(self.0, gate)))
+    }
+    /// From the distance to where it passes through 0, which is exact nearby.
+    #[inline(always)]
+    fn line(self, slope: Self, _rest: Self, offset: Self) -> Self {
+        (offset / slope + self) * slope
+    }
+    #[inline(always)]
+    fn pick_own(self, c: f64, lo: Self) -> Self {
+        Whole(V::select(V::splat(c as f32).gt(self.0), lo.0, self.0))
+    }
+    #[inline(always)]
+    fn exp_m1(self) -> Self {
+        Whole(whole::exp_m1(self.0))
+    }
+    /// Written so that the compiler knows the result where it knows the number.
+    #[inline(always)]
+    fn sign(self) -> Self {
+        Whole(V::splat(1.0).copysign(self.0 + V::splat(0.0)))
+    }
+    /// Nothing, which the compiler knows (here and below).
+    #[inline(always)]
+    fn constant_rest(self, _c: (f64, f64)) -> Self {
+        self.lit(-0.0)
+    }
+    #[inline(always)]
+    fn two_prod(self, o: Self) -> (Self, Self) {
+        (self * o, self.lit(-0.0))
+    }
+    #[inline(always)]
+    fn two_sum(self, o: Self) -> (Self, Self) {
+        (self + o, self.lit(-0.0))
+    }
+    /// Parameters are the defaults here, and their products exact.
+    #[inline(always)]
+    fn argument(self, (factor, _rest): (Self, Self)) -> (Self, Self) {
+        (self * factor, self.lit(-0.0))
+    }
+    #[inline(always)]
+    fn plus_quotient(self, j: Jet<Self>, divisor: Self) -> Self {
+        self + j.v * (self.lit(1.0) / divisor)
+    }
+    #[inline(always)]
+    fn scaled(self, m: Self, _m_lo: Self, _k: Self) -> Self {
+        self * m
+    }
+    /// The larger factor meets the gate first, so that nothing on the way is subnormal.
+    #[inline(always)]
+    fn scaled_product(self, value: Self, m: Self, m_lo: Self, k: Self) -> Self {
+        let swap = value.0.abs().gt(self.0.abs());
+        let large = Whole(V::select(swap, value.0, self.0));
+        let small = Whole(V::select(swap, self.0, value.0));
+        large.scaled(m, m_lo, k) * small
+    }
+    #[inline(always)]
+    fn gated(self, gate: Jet<Self>) -> Self {
+        self * gate.v
+    }
+    #[inline(always)]
+    fn pick_at_least(self, c: f64, hi: Self, lo: Self) -> Self {
+        let y = V::select(V::splat(c as f32).gt(self.0), lo.0, hi.0);
+        Whole(V::select(self.0.is_nan(), self.0, y))
+    }
+    /// Where `self` is beyond 64, a gate is 1 and its slope nothing, however large `self` may be.
+    #[inline(always)]
+    fn slope_sum(self, gate: Jet<Self>) -> Self {
+        Whole(self.0.min(V::splat(64.0)).mul_add(gate.d.0, gate.v.0))
+    }
+}
