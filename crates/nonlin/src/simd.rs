@@ -213,8 +213,9 @@ pub trait Lanes32: Partial {
     /// A register that knows its pieces ahead has one for each `slot`. So tables that one kernel
     /// reads at different pieces must have different slots: values have 0; what comes beside a value
     /// in one primitive, the slope of tanh and the sigmoid beside softplus, has 1; and slopes of
-    /// gated functions, which partial derivatives need beside the gate, have 2. Two tables at
-    /// different pieces in one slot give other bits at that level than elsewhere.
+    /// gated functions have 2, since a gated unit may need them beside the gate. Two tables at
+    /// different pieces in one slot give other bits at that level than elsewhere, which
+    /// `tests/same_bits.rs` finds. A slot that no kernel reads costs nothing.
     fn pick(self, slot: usize) -> Self::Pick;
     /// Writes what `pick` gives to memory.
     ///
