@@ -13,10 +13,12 @@ use crate::level::{PerLevel, per_level};
 #[cfg(feature = "half")]
 use crate::real::Whole;
 use crate::real::{Dual, Full, Late, Narrow, Paired, Real, Single};
+use crate::simd::ahead::{Notes, SLOTS};
 #[cfg(feature = "half")]
 use crate::simd::twice::Twice;
 use crate::simd::{Lanes, Lanes32, Lanes64, Simd};
 use core::marker::PhantomData;
+use core::mem::MaybeUninit;
 
 type P<'a> = &'a Call;
 
@@ -63,11 +65,20 @@ trait Io<T>: Register {
 /// A register with one number in every lane.
 trait Register: Copy {
     const N: usize;
+    /// What notes on a register are made of, see `simd::ahead`.
+    type Pick: Copy;
+    /// Whether a loop should make some.
+    const AHEAD: bool = false;
+    #[inline(always)]
+    fn with_notes(self, _notes: Notes<Self::Pick>) -> Self {
+        self
+    }
     fn set(v: f64) -> Self;
 }
 
 impl<V: Lanes64> Register for Narrow<V> {
     const N: usize = V::N;
+    type Pick = ();
     #[inline(always)]
     fn set(v: f64) -> Self {
         Narrow(V::splat(v))
@@ -89,6 +100,7 @@ impl<V: Lanes64> Io<f32> for Narrow<V> {
 
 impl<V: Lanes64> Register for Full<V> {
     const N: usize = V::N;
+    type Pick = ();
     #[inline(always)]
     fn set(v: f64) -> Self {
         Full(V::splat(v))
@@ -115,6 +127,7 @@ impl<V: Lanes64> Io<f64> for Full<V> {
 
 impl<V: Lanes64> Register for Late<Full<V>> {
     const N: usize = V::N;
+    type Pick = ();
     #[inline(always)]
     fn set(v: f64) -> Self {
         Late::new(Full::set(v))
@@ -162,6 +175,12 @@ macro_rules! io32 {
 
         impl<V: Lanes32> Register for $t<V> {
             const N: usize = V::N;
+            type Pick = V::Pick;
+            const AHEAD: bool = V::AHEAD;
+            #[inline(always)]
+            fn with_notes(self, notes: Notes<V::Pick>) -> Self {
+                $t(self.0.with_notes(notes))
+            }
             #[inline(always)]
             fn set(v: f64) -> Self {
                 $t(V::splat(v as f32))
@@ -235,6 +254,25 @@ trait Step<R, const I: usize, const O: usize>: Copy {
     fn step(self, x: [R; I]) -> [R; O];
 }
 
+/// Registers that a loop goes over ahead, where that pays: their notes take 3 KiB.
+const STRETCH: usize = 32;
+
+/// The registers at `i` of the inputs.
+///
+/// # Safety
+/// A register must lie there in each of them.
+#[inline(always)]
+unsafe fn read<R: Io<T>, const I: usize, T>(inputs: &[*const T; I], i: usize) -> [R; I] {
+    let mut x = [R::set(0.0); I];
+    let mut k = 0;
+    while k < I {
+        // SAFETY: the caller's promise.
+        x[k] = unsafe { R::read(inputs[k].add(i)) };
+        k += 1;
+    }
+    x
+}
+
 /// Runs whole registers, then once a full register with copies of the rest.
 ///
 /// # Safety
@@ -256,28 +294,61 @@ unsafe fn run<R: Io<T>, const I: usize, const O: usize, const ROOM: usize, T: Co
     let arrays = outputs;
     let mut end = whole;
     let mut rest = whole < n;
-    // One place calls `step`, so that it is compiled once.
+    // Apart, so that the compiler drops a slot that no one reads.
+    let mut first = [MaybeUninit::<R::Pick>::uninit(); STRETCH];
+    let (mut second, mut third) = (first, first);
+    // One place calls `step`, so that it is compiled once, and one where registers have notes.
     loop {
         let mut i = 0;
         while i < end {
-            let mut x = [R::set(0.0); I];
-            let mut k = 0;
-            while k < I {
-                // SAFETY: `i + R::N <= end`, of the caller's arrays or of the buffers.
-                x[k] = unsafe { R::read(inputs[k].add(i)) };
-                k += 1;
-            }
-            let y = f.step(x);
-            k = 0;
-            while k < O {
-                // SAFETY: as above; a register is a multiple of 64 bytes, or not stored past the caches.
-                unsafe {
-                    let to = outputs[k].add(i);
-                    if past { y[k].write_past(to) } else { y[k].write(to) }
+            let start = i;
+            let stop = if R::AHEAD { end.min(i + STRETCH * R::N) } else { end };
+            if R::AHEAD {
+                while i < stop {
+                    // SAFETY: `i + R::N <= end`, of the caller's arrays or of the buffers.
+                    let mut x = unsafe { read::<R, I, T>(&inputs, i) };
+                    let k = (i - start) / R::N;
+                    // SAFETY: `k < STRETCH`
+                    let to: [*mut R::Pick; SLOTS] = unsafe {
+                        [
+                            first.as_mut_ptr().add(k).cast(),
+                            second.as_mut_ptr().add(k).cast(),
+                            third.as_mut_ptr().add(k).cast(),
+                        ]
+                    };
+                    x[0] = x[0].with_notes(Notes::Write(to));
+                    let _only_the_notes_count = f.step(x);
+                    i += R::N;
                 }
-                k += 1;
+                i = start;
             }
-            i += R::N;
+            while i < stop {
+                // SAFETY: `i + R::N <= end`, of the caller's arrays or of the buffers.
+                let mut x = unsafe { read::<R, I, T>(&inputs, i) };
+                if R::AHEAD {
+                    let k = (i - start) / R::N;
+                    // SAFETY: `k < STRETCH`
+                    let from: [*const R::Pick; SLOTS] = unsafe {
+                        [
+                            first.as_ptr().add(k).cast(),
+                            second.as_ptr().add(k).cast(),
+                            third.as_ptr().add(k).cast(),
+                        ]
+                    };
+                    x[0] = x[0].with_notes(Notes::Read(from));
+                }
+                let y = f.step(x);
+                let mut k = 0;
+                while k < O {
+                    // SAFETY: as above; a register is a multiple of 64 bytes, or not stored past the caches.
+                    unsafe {
+                        let to = outputs[k].add(i);
+                        if past { y[k].write_past(to) } else { y[k].write(to) }
+                    }
+                    k += 1;
+                }
+                i += R::N;
+            }
         }
         if past {
             crate::stream::fence();
@@ -481,13 +552,13 @@ fn spread<R: Register>(p: P<'_>) -> Params<R> {
 #[inline(always)]
 unsafe fn forward_f32<S: Simd, A: Elementwise>(x: *const f32, y: *mut f32, n: usize, p: P<'_>) {
     match A::ROUTE {
-        Route::Paired { value: (low, high), .. } if S::Block32::FUSED && is_default::<A>(p) => {
-            let fast = Value::<A, Paired<S::Block32>>(defaults::<A, _>(), PhantomData);
+        Route::Paired { value: (low, high), .. } if S::Tabled32::FUSED && is_default::<A>(p) => {
+            let fast = Value::<A, Paired<S::Tabled32>>(defaults::<A, _>(), PhantomData);
             let wide =
-                Value::<A, Narrow<<S::Block32 as Lanes32>::Wide>>(defaults::<A, _>(), PhantomData);
+                Value::<A, Narrow<<S::Tabled32 as Lanes32>::Wide>>(defaults::<A, _>(), PhantomData);
             // SAFETY: the caller's promise.
             unsafe {
-                run::<Paired<S::Block32>, 1, 1, WIDEST, _>(
+                run::<Paired<S::Tabled32>, 1, 1, WIDEST, _>(
                     [x],
                     [y],
                     n,
@@ -547,15 +618,15 @@ unsafe fn backward_f32<S: Simd, A: Elementwise>(
     p: P<'_>,
 ) {
     match A::ROUTE {
-        Route::Paired { slope: (low, high), .. } if S::Block32::FUSED && is_default::<A>(p) => {
-            let fast = Backward::<A, Paired<S::Block32>>(defaults::<A, _>(), PhantomData);
-            let wide = Backward::<A, Narrow<<S::Block32 as Lanes32>::Wide>>(
+        Route::Paired { slope: (low, high), .. } if S::Tabled32::FUSED && is_default::<A>(p) => {
+            let fast = Backward::<A, Paired<S::Tabled32>>(defaults::<A, _>(), PhantomData);
+            let wide = Backward::<A, Narrow<<S::Tabled32 as Lanes32>::Wide>>(
                 defaults::<A, _>(),
                 PhantomData,
             );
             // SAFETY: the caller's promise.
             unsafe {
-                run::<Paired<S::Block32>, 2, 1, WIDEST, _>(
+                run::<Paired<S::Tabled32>, 2, 1, WIDEST, _>(
                     [x, g],
                     [dx],
                     n,
@@ -736,10 +807,10 @@ unsafe fn gated_f32<S: Simd, G: Gated>(
 ) {
     let step = GatedValue::<G>(PhantomData);
     match G::ROUTE {
-        Route::Paired { value: (low, high), .. } if S::Block32::FUSED => {
+        Route::Paired { value: (low, high), .. } if S::Tabled32::FUSED => {
             let within = Within { fast: step, wide: step, low, high };
             // SAFETY: the caller's promise.
-            unsafe { run::<Paired<S::Block32>, 2, 1, WIDEST, _>([a, b], [y], n, within, past) }
+            unsafe { run::<Paired<S::Tabled32>, 2, 1, WIDEST, _>([a, b], [y], n, within, past) }
         }
         // SAFETY: the caller's promise.
         Route::Single => unsafe {
@@ -775,11 +846,11 @@ unsafe fn gated_backward_f32<S: Simd, G: Gated>(
 ) {
     let step = GatedBackward::<G>(PhantomData);
     match G::ROUTE {
-        Route::Paired { slope: (low, high), .. } if S::Block32::FUSED => {
+        Route::Paired { slope: (low, high), .. } if S::Tabled32::FUSED => {
             let within = Within { fast: step, wide: step, low, high };
             // SAFETY: the caller's promise.
             unsafe {
-                run::<Paired<S::Block32>, 3, 2, WIDEST, _>([a, b, g], [da, db], n, within, false)
+                run::<Paired<S::Tabled32>, 3, 2, WIDEST, _>([a, b, g], [da, db], n, within, false)
             }
         }
         // SAFETY: the caller's promise.

@@ -17,8 +17,11 @@
 
 #![allow(unsafe_code)]
 
+use crate::math::table::Four;
+use ahead::Notes;
 use core::ops::{Add, Div, Mul, Neg, Sub};
 
+pub(crate) mod ahead;
 #[cfg(target_arch = "aarch64")]
 pub(crate) mod neon;
 #[cfg_attr(any(target_arch = "x86_64", target_arch = "aarch64"), allow(dead_code))]
@@ -196,8 +199,34 @@ pub trait Lanes32: Partial {
     type Wide: Lanes64;
     /// The lower and the upper half, widened.
     fn widen(self) -> (Self::Wide, Self::Wide);
-    /// The elements of `row` that the last five bits of the representation say.
-    fn lookup(self, row: &[f32; 32]) -> Self;
+    /// What picks coefficients, in the form that the level needs.
+    type Pick: Copy;
+    /// Whether a loop should go over a stretch of registers ahead, for their pieces: see `ahead`.
+    const AHEAD: bool = false;
+    /// The same register with notes on its pieces, which those without `AHEAD` have no use for.
+    #[inline(always)]
+    fn with_notes(self, _notes: Notes<Self::Pick>) -> Self {
+        self
+    }
+    /// Picks the piece that the last five bits of the representation say.
+    ///
+    /// A register that knows its pieces ahead has one for each `slot`. So tables that one kernel
+    /// reads at different pieces must have different slots: values have 0; what comes beside a value
+    /// in one primitive, the slope of tanh and the sigmoid beside softplus, has 1; and slopes of
+    /// gated functions, which partial derivatives need beside the gate, have 2. Two tables at
+    /// different pieces in one slot give other bits at that level than elsewhere.
+    fn pick(self, slot: usize) -> Self::Pick;
+    /// Writes what `pick` gives to memory.
+    ///
+    /// # Safety
+    /// `to` must be valid for writing.
+    #[inline(always)]
+    unsafe fn note(self, to: *mut Self::Pick) {
+        // SAFETY: the caller's promise.
+        unsafe { to.write(self.pick(0)) }
+    }
+    /// Four coefficients of the piece. Asking again costs nothing, nor does what is not used.
+    fn four(pick: Self::Pick, four: &Four) -> [Self; 4];
     /// The elements of `row` that the last four bits of the representation say.
     fn lookup_short(self, row: &[f32; 16]) -> Self;
     /// The exponent and the first three bits after the point, in the last bits of the representation.
@@ -317,6 +346,8 @@ pub trait Simd: 'static {
     /// What loops over the longer primitives of f32 take at a time: as many registers as keep the
     /// processor busy.
     type Block32: Lanes32;
+    /// The same for those that read tables: on some levels a register that knows its pieces ahead.
+    type Tabled32: Lanes32;
     /// The same for f64.
     type Block64: Lanes64;
     /// Widens `n` numbers.

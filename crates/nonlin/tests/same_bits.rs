@@ -61,6 +61,50 @@ fn every_fused_level() {
     });
 }
 
+fn gated_levels_agree<T: Number>(r: &mut Report, u: &nonlin::GatedFunction, a: &[T]) {
+    let (b, g) = (uniform::<T>(-9.0, 9.0, a.len() as u64, 3), gradients::<T>(a.len()));
+    let mut first: Option<(_, [Vec<T>; 3])> = None;
+    for level in fused_levels() {
+        let exec = at(level);
+        let mut now: [Vec<T>; 3] = core::array::from_fn(|_| vec![T::default(); a.len()]);
+        let [y, da, db] = &mut now;
+        u.forward_with(&exec, a, &b, y);
+        u.backward_with(&exec, a, &b, &g, da, db);
+        let Some((name, before)) = &first else {
+            first = Some((level, now));
+            continue;
+        };
+        for (what, (v, w)) in ["y", "da", "db"].iter().zip(before.iter().zip(&now)) {
+            let i = first_difference(v, w);
+            r.need(i.is_none(), || {
+                let i = i.unwrap();
+                format!(
+                    "{} {} {what} at {:?}, {:?}: {name} {:?}, {level} {:?}",
+                    u.name(),
+                    T::NAME_OF,
+                    a[i],
+                    b[i],
+                    v[i],
+                    w[i]
+                )
+            });
+        }
+    }
+}
+
+/// Both operands: where value and slope read tables, each must find its own pieces.
+#[test]
+fn every_fused_level_of_gated_units() {
+    let mut r = Report::default();
+    for u in gated_functions() {
+        gated_levels_agree(&mut r, u, &uniform::<f32>(-20.0, 20.0, 20_000, 5));
+        gated_levels_agree(&mut r, u, &uniform::<f64>(-20.0, 20.0, 5_000, 5));
+        gated_levels_agree::<f16>(&mut r, u, &half_patterns());
+        gated_levels_agree::<bf16>(&mut r, u, &half_patterns());
+    }
+    r.finish();
+}
+
 #[test]
 fn scalars_and_slices() {
     all(|r, f| {

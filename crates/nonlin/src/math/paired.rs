@@ -116,7 +116,7 @@ fn reflected_times<V: Lanes32>(positive: V::Mask, (m, q): (V, V), (b, b_lo): (V,
 #[inline(always)]
 pub(crate) fn exp_m1<V: Lanes32>(x: V) -> V {
     let x = x.max(V::splat(-18.0));
-    let (h, l) = EXPM1.at(-x);
+    let (h, l) = EXPM1.at(-x, 0);
     x.mul_add(h, x * l)
 }
 
@@ -182,12 +182,12 @@ fn jet<V: Lanes32>(v: (V, V), d: (V, V), dd: V) -> Jet<Paired<V>> {
 
 /// The sigmoid: its tail, and 1 less that.
 #[inline(always)]
-fn sigmoid<V: Lanes32>(x: V) -> Jet<Paired<V>> {
+fn sigmoid<V: Lanes32>(x: V, slot: usize) -> Jet<Paired<V>> {
     let zero = V::splat(0.0);
     let one = V::splat(1.0);
     let t = x.abs();
     let positive = x.gt(zero);
-    let tail = SIGMOID.at(t.min(V::splat(NEAR)));
+    let tail = SIGMOID.at(t.min(V::splat(NEAR)), slot);
     let (mut v, mut v_lo) = reflect(positive, tail);
     // s (1 - s), from the tail alone.
     let a = one - tail.0;
@@ -224,21 +224,21 @@ pub(crate) fn at<V: Lanes32>(x: V, p: Prim) -> Jet<Paired<V>> {
             // For x <= 0 alone: x times (1 - e^x) / -x.
             let e = sum(exp(-x, zero));
             let x = x.max(V::splat(-18.0));
-            let (h, l) = EXPM1.at(-x);
+            let (h, l) = EXPM1.at(-x, 0);
             let (v, v_lo) = two_prod(x, h);
             jet((v, x.mul_add(l, v_lo)), e, e.0)
         }
-        Prim::Sigmoid => sigmoid(x),
+        Prim::Sigmoid => sigmoid(x, 0),
         Prim::Tanh => {
             // x times tanh(x) / x, up to where it is 1.
             let end = V::splat(9.02);
             let c = x.min(end).max(-end);
-            let (h, l) = TANH.at(c.abs());
+            let (h, l) = TANH.at(c.abs(), 0);
             // The sum of two zeros may have lost the sign.
             let v = c.mul_add(h, c * l).copysign(c);
             let t = x.abs();
             let edge = V::splat(9.3);
-            let (mut d, mut d_lo) = TANH_SLOPE.at(t.min(edge));
+            let (mut d, mut d_lo) = TANH_SLOPE.at(t.min(edge), 1);
             let far = t.gt(edge);
             if V::any(far) {
                 core::hint::cold_path();
@@ -253,7 +253,7 @@ pub(crate) fn at<V: Lanes32>(x: V, p: Prim) -> Jet<Paired<V>> {
         Prim::Softplus => {
             // For x <= 0 alone.
             let t = -x;
-            let (mut v, mut v_lo) = SOFTPLUS.at(t.min(V::splat(NEAR)));
+            let (mut v, mut v_lo) = SOFTPLUS.at(t.min(V::splat(NEAR)), 0);
             let far = t.gt(V::splat(NEAR));
             if V::any(far) {
                 core::hint::cold_path();
@@ -263,13 +263,13 @@ pub(crate) fn at<V: Lanes32>(x: V, p: Prim) -> Jet<Paired<V>> {
                 v = V::select(far, w, v);
                 v_lo = V::select(far, (whole * V::splat(-0.5)).mul_add(whole, w_lo), v_lo);
             }
-            let j = sigmoid(x);
+            let j = sigmoid(x, 1);
             Jet { v: Paired(v), v_lo: Paired(v_lo), d: j.v, d_lo: j.v_lo, dd: j.d, k: j.k }
         }
         Prim::TanhSoftplus => {
             let (low, high) = (V::splat(-8.9), V::splat(9.5));
             let c = x.max(low).min(high);
-            let (mut v, mut v_lo) = TANH_SOFTPLUS.exact(c);
+            let (mut v, mut v_lo) = TANH_SOFTPLUS.exact(c, 0);
             let far = low.gt(x);
             if V::any(far) {
                 core::hint::cold_path();
@@ -287,7 +287,7 @@ pub(crate) fn at<V: Lanes32>(x: V, p: Prim) -> Jet<Paired<V>> {
             // e^(-t^2/2) times the tail over it, up to where its square is a normal number.
             let t = x.abs().min(V::splat(13.1));
             let e = gauss(t);
-            let v = open(x.gt(zero), times(e, MILLS.at(t)));
+            let v = open(x.gt(zero), times(e, MILLS.at(t, 0)));
             // The density: its constant in 12 bits, and the rest.
             let c = V::splat(0.398_925_78);
             let rest = V::splat((INV_SQRT_2PI.0 - 0.398_925_781_25) as f32);
@@ -304,7 +304,7 @@ pub(crate) fn at<V: Lanes32>(x: V, p: Prim) -> Jet<Paired<V>> {
 #[inline(always)]
 pub(crate) fn cubic_gate<V: Lanes32>(x: V) -> (V, V) {
     let t = x.abs().min(V::splat(9.8));
-    let tail = times(cubic(t), CUBIC_GATE.at(t.min(V::splat(5.4))));
+    let tail = times(cubic(t), CUBIC_GATE.at(t.min(V::splat(5.4)), 0));
     open(x.gt(V::splat(0.0)), tail)
 }
 
@@ -326,7 +326,7 @@ pub(crate) fn gated_slope<V: Lanes32>(x: V, gate: Gating) -> V {
     match gate {
         Gating::Sigmoid => {
             let t = x.abs();
-            let mut tail = SILU_SLOPE.at(t.min(V::splat(NEAR)));
+            let mut tail = SILU_SLOPE.at(t.min(V::splat(NEAR)), 2);
             let far = t.gt(V::splat(NEAR));
             if V::any(far) {
                 core::hint::cold_path();
@@ -342,7 +342,7 @@ pub(crate) fn gated_slope<V: Lanes32>(x: V, gate: Gating) -> V {
         }
         Gating::TanhSoftplus => {
             let low = V::splat(-9.0);
-            let mut d = MISH_SLOPE.at(x.max(low).min(V::splat(10.9)));
+            let mut d = MISH_SLOPE.at(x.max(low).min(V::splat(10.9)), 2);
             let far = low.gt(x);
             if V::any(far) {
                 core::hint::cold_path();
@@ -358,11 +358,11 @@ pub(crate) fn gated_slope<V: Lanes32>(x: V, gate: Gating) -> V {
         }
         Gating::Cdf => {
             let t = x.abs().min(V::splat(13.1));
-            reflected_times(positive, gauss(t), GELU_SLOPE.at(t))
+            reflected_times(positive, gauss(t), GELU_SLOPE.at(t, 2))
         }
         Gating::CubicSigmoid => {
             let t = x.abs().min(V::splat(9.8));
-            reflected_times(positive, cubic(t), CUBIC_SLOPE.at(t))
+            reflected_times(positive, cubic(t), CUBIC_SLOPE.at(t, 2))
         }
     }
 }

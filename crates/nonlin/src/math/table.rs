@@ -1,51 +1,86 @@
-//! Piecewise polynomials whose coefficients lie in registers.
+//! Piecewise polynomials whose coefficients are looked up, not branched to.
 //!
 //! A smooth function of one number is cut into 32 pieces of equal width. The piece of a number is
 //! what rounding it to a multiple of the width leaves in the low bits, and these bits pick the
-//! coefficients from two registers of AVX-512, four of AVX2 or eight of NEON. That costs less than
-//! an exponential and a division, and far less than the two with all that they round off. A piece
-//! has a base, which may have few bits so that it can be multiplied or subtracted without
-//! rounding, and a polynomial for what is beyond the base, so that rounding it matters little.
+//! coefficients: from two registers of AVX-512, elsewhere by a load of four at a time for each lane.
+//! That costs less than an exponential and a division, and far less than the two with all that they
+//! round off. A piece has a base, which may have few bits so that it can be multiplied or subtracted
+//! without rounding, and a polynomial for what is beyond the base, so that rounding it matters little.
 
 use crate::simd::Lanes32;
 
 /// One coefficient of all pieces.
-#[repr(C, align(64))]
-pub struct Row(pub [f32; 32]);
+pub type Row = [f32; 32];
 
 /// Sixteen numbers.
 #[repr(C, align(64))]
 pub struct Short(pub [f32; 16]);
 
+/// Four coefficients of all pieces, in the order in which a level looks them up.
+#[repr(C, align(64))]
+pub struct Four {
+    /// All pieces of a coefficient side by side: a register or two.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) by_coefficient: [[f32; 32]; 4],
+    /// All coefficients of a piece side by side: one load.
+    pub(crate) by_piece: [[f32; 4]; 32],
+}
+
+/// `head` and `rest`, four by four; 0 where that does not come out even.
+const fn fours<const H: usize, const N: usize, const G: usize>(
+    head: [Row; H],
+    rest: [Row; N],
+) -> [Four; G] {
+    assert!(G == (H + N).div_ceil(4));
+    let mut fours = [const {
+        Four {
+            #[cfg(target_arch = "x86_64")]
+            by_coefficient: [[0.0; 32]; 4],
+            by_piece: [[0.0; 4]; 32],
+        }
+    }; G];
+    let mut j = 0;
+    while j < H + N {
+        let row = if j < H { &head[j] } else { &rest[j - H] };
+        let (four, i) = (&mut fours[j / 4], j % 4);
+        let mut k = 0;
+        while k < 32 {
+            #[cfg(target_arch = "x86_64")]
+            {
+                four.by_coefficient[i][k] = row[k];
+            }
+            four.by_piece[k][i] = row[k];
+            k += 1;
+        }
+        j += 1;
+    }
+    fours
+}
+
 /// A function in 32 pieces of width `step`: a base of few bits, and a polynomial in the distance
-/// from the middle of the piece. Coefficients of low degree come first.
-pub struct Table<const N: usize> {
-    pub(crate) step: f32,
-    pub(crate) base: Row,
-    pub(crate) rest: [Row; N],
+/// from the middle of the piece. `N` coefficients, in `G` fours; those of low degree come first.
+pub struct Table<const N: usize, const G: usize> {
+    step: f32,
+    fours: [Four; G],
 }
 
 /// The same with a centre in each piece at which the function is an f32 number: so the base is
 /// exact, and the polynomial begins with the distance from the centre.
-pub struct Centred<const N: usize> {
-    pub(crate) step: f32,
-    pub(crate) centre: Row,
-    pub(crate) base: Row,
-    pub(crate) rest: [Row; N],
+pub struct Centred<const N: usize, const G: usize> {
+    step: f32,
+    fours: [Four; G],
 }
 
 /// A `Table` whose pieces grow with `t + 1`, eight to an octave, from 0 to 15.
-pub struct Octaves<const N: usize> {
-    pub(crate) centre: Row,
-    pub(crate) base: Row,
-    pub(crate) rest: [Row; N],
+pub struct Octaves<const N: usize, const G: usize> {
+    fours: [Four; G],
 }
 
 /// A polynomial in the distance from the middle of a piece, and nothing else. Its last rounding is
 /// of the whole and not of what is beyond a base: good enough for slopes.
-pub struct Poly<const N: usize> {
-    pub(crate) step: f32,
-    pub(crate) rest: [Row; N],
+pub struct Poly<const N: usize, const G: usize> {
+    step: f32,
+    fours: [Four; G],
 }
 
 /// Adding this rounds a number to an integer, which then stands in the low bits of the sum.
@@ -57,175 +92,229 @@ fn piece<V: Lanes32>(t: V, step: f32) -> V {
     t.mul_add(V::splat(1.0 / step), V::splat(ROUND))
 }
 
-/// `c[0] + c[1] r + ...` with the coefficients that `u` picks.
+/// The piece of a number, and the distance from its middle, which is exact.
 #[inline(always)]
-fn horner<V: Lanes32>(u: V, r: V, c: &[Row]) -> V {
-    let mut i = c.len() - 1;
-    let mut y = u.lookup(&c[i].0);
+fn middle<V: Lanes32>(t: V, step: f32, slot: usize) -> (V::Pick, V) {
+    let u = piece(t, step);
+    let k = u - V::splat(ROUND);
+    (u.pick(slot), k.mul_add(V::splat(-step), t))
+}
+
+/// The piece of a number, for pieces that grow with `t + 1`.
+#[inline(always)]
+fn growing<V: Lanes32>(t: V, slot: usize) -> V::Pick {
+    (t + V::splat(1.0)).octave().pick(slot)
+}
+
+/// `y r + ...` with the coefficients from number `end` down to number `start`, as far as they are in
+/// four `g`; `y` is not there yet where `end` is.
+#[inline(always)]
+fn horner_in<V: Lanes32>(
+    y: V,
+    pick: V::Pick,
+    r: V,
+    (fours, g): (&[Four], usize),
+    (start, end): (usize, usize),
+) -> V {
+    let c = V::four(pick, &fours[g]);
+    let mut y = y;
+    let mut i = 4;
     while i > 0 {
         i -= 1;
-        y = y.mul_add(r, u.lookup(&c[i].0));
+        let j = 4 * g + i;
+        if j == end {
+            y = c[i];
+        } else if j >= start && j < end {
+            y = y.mul_add(r, c[i]);
+        }
     }
     y
 }
 
-/// The piece of a number, in the low bits, and the distance from the piece's middle or centre.
-trait Find {
-    fn find<V: Lanes32>(&self, t: V) -> (V, V);
-}
-
-/// The piece, and the distance from its middle, which is exact.
+/// `c[0] + c[1] r + ...` with the coefficients from number `start` to number `end` that `pick` says.
 #[inline(always)]
-fn middle<V: Lanes32>(t: V, step: f32) -> (V, V) {
-    let u = piece(t, step);
-    let k = u - V::splat(ROUND);
-    (u, k.mul_add(V::splat(-step), t))
-}
-
-impl<const N: usize> Find for Table<N> {
-    #[inline(always)]
-    fn find<V: Lanes32>(&self, t: V) -> (V, V) {
-        middle(t, self.step)
+fn horner<V: Lanes32>(pick: V::Pick, r: V, fours: &[Four], start: usize, end: usize) -> V {
+    // A loop would have to be unrolled by the compiler, to which it looks long.
+    let mut y = r;
+    if fours.len() > 2 {
+        y = horner_in(y, pick, r, (fours, 2), (start, end));
     }
-}
-
-impl<const N: usize> Find for Centred<N> {
-    #[inline(always)]
-    fn find<V: Lanes32>(&self, t: V) -> (V, V) {
-        let u = piece(t, self.step);
-        (u, t - u.lookup(&self.centre.0))
+    if fours.len() > 1 {
+        y = horner_in(y, pick, r, (fours, 1), (start, end));
     }
+    horner_in(y, pick, r, (fours, 0), (start, end))
 }
 
-impl<const N: usize> Find for Octaves<N> {
-    #[inline(always)]
-    fn find<V: Lanes32>(&self, t: V) -> (V, V) {
-        let u = (t + V::splat(1.0)).octave();
-        (u, t - u.lookup(&self.centre.0))
+impl<const N: usize, const G: usize> Table<N, G> {
+    /// From a row for each number.
+    pub(crate) const fn new(step: f32, base: Row, rest: [Row; N]) -> Self {
+        Table { step, fours: fours([base], rest) }
     }
-}
 
-impl<const N: usize> Table<N> {
     /// Base and rest at `t`, which must lie within the table; NaN for NaN.
     #[inline(always)]
-    pub(crate) fn at<V: Lanes32>(&self, t: V) -> (V, V) {
-        let (u, r) = self.find(t);
-        (u.lookup(&self.base.0), horner(u, r, &self.rest))
+    pub(crate) fn at<V: Lanes32>(&self, t: V, slot: usize) -> (V, V) {
+        let (pick, r) = middle(t, self.step, slot);
+        let [base, ..] = V::four(pick, &self.fours[0]);
+        (base, horner(pick, r, &self.fours, 1, N))
     }
 }
 
-impl<const N: usize> Poly<N> {
+impl<const N: usize, const G: usize> Poly<N, G> {
+    /// From a row for each number.
+    pub(crate) const fn new(step: f32, rest: [Row; N]) -> Self {
+        Poly { step, fours: fours([], rest) }
+    }
+
     /// The function at `t`, which must lie within the table; NaN for NaN.
     #[inline(always)]
-    pub(crate) fn at<V: Lanes32>(&self, t: V) -> V {
-        let (u, r) = middle(t, self.step);
-        horner(u, r, &self.rest)
+    pub(crate) fn at<V: Lanes32>(&self, t: V, slot: usize) -> V {
+        let (pick, r) = middle(t, self.step, slot);
+        horner(pick, r, &self.fours, 0, N - 1)
     }
 }
 
-impl<const N: usize> Centred<N> {
+impl<const N: usize, const G: usize> Centred<N, G> {
+    /// From a row for each number.
+    pub(crate) const fn new(step: f32, centre: Row, base: Row, rest: [Row; N]) -> Self {
+        Centred { step, fours: fours([centre, base], rest) }
+    }
+
     /// Base and rest at `t`, which must lie within the table; NaN for NaN.
     #[inline(always)]
-    pub(crate) fn at<V: Lanes32>(&self, t: V) -> (V, V) {
-        let (u, r) = self.find(t);
-        (u.lookup(&self.base.0), r * horner(u, r, &self.rest))
+    pub(crate) fn at<V: Lanes32>(&self, t: V, slot: usize) -> (V, V) {
+        let pick = piece(t, self.step).pick(slot);
+        let [centre, base, ..] = V::four(pick, &self.fours[0]);
+        let r = t - centre;
+        (base, r * horner(pick, r, &self.fours, 2, N + 1))
     }
 
     /// The same with the linear term in the first of the two numbers: for wide pieces.
     #[inline(always)]
-    pub(crate) fn exact<V: Lanes32>(&self, t: V) -> (V, V) {
-        let (u, r) = self.find(t);
-        let (base, c) = (u.lookup(&self.base.0), u.lookup(&self.rest[0].0));
+    pub(crate) fn exact<V: Lanes32>(&self, t: V, slot: usize) -> (V, V) {
+        let pick = piece(t, self.step).pick(slot);
+        let [centre, base, c, _] = V::four(pick, &self.fours[0]);
+        let r = t - centre;
         let p = r * c;
         let sum = base + p;
         let lost = r.mul_add(c, -p) + (p - (sum - base));
-        (sum, r.mul_add(r * horner(u, r, &self.rest[1..]), lost))
+        (sum, r.mul_add(r * horner(pick, r, &self.fours, 3, N + 1), lost))
     }
 }
 
-impl<const N: usize> Octaves<N> {
+impl<const N: usize, const G: usize> Octaves<N, G> {
+    /// From a row for each number.
+    pub(crate) const fn new(centre: Row, base: Row, rest: [Row; N]) -> Self {
+        Octaves { fours: fours([centre, base], rest) }
+    }
+
     /// Base and rest at `t`, which must lie within the table; NaN for NaN.
     #[inline(always)]
-    pub(crate) fn at<V: Lanes32>(&self, t: V) -> (V, V) {
-        let (u, r) = self.find(t);
-        (u.lookup(&self.base.0), horner(u, r, &self.rest))
+    pub(crate) fn at<V: Lanes32>(&self, t: V, slot: usize) -> (V, V) {
+        let pick = growing(t, slot);
+        let [centre, base, ..] = V::four(pick, &self.fours[0]);
+        (base, horner(pick, t - centre, &self.fours, 2, N + 1))
     }
 }
 
 /// A table read in one number, to 2^-21: polynomials of `M` coefficients, which the compiler derives
 /// from those of the table.
 #[cfg(feature = "half")]
-pub struct Shortened<T: 'static, const M: usize> {
-    of: &'static T,
-    c: [Row; M],
+pub struct Shortened<const M: usize, const G: usize> {
+    pieces: Pieces,
+    fours: [Four; G],
+}
+
+/// How a table finds the piece of a number, and what its polynomials are in.
+#[cfg(feature = "half")]
+enum Pieces {
+    /// Pieces of this width, and the distance from their middle.
+    Middle(f32),
+    /// Pieces of this width, and the distance from a centre, the first number of a piece.
+    Centre(f32),
+    /// Pieces that grow, and the distance from a centre.
+    Growing,
 }
 
 #[cfg(feature = "half")]
-#[allow(private_bounds, reason = "three kinds of tables, all of them here")]
-impl<T: Find, const M: usize> Shortened<T, M> {
+impl<const M: usize, const G: usize> Shortened<M, G> {
     /// The number at `t`, which must lie within the table; NaN for NaN.
     #[inline(always)]
-    pub(crate) fn at<V: Lanes32>(&self, t: V) -> V {
-        let (u, r) = self.of.find(t);
-        horner(u, r, &self.c)
+    pub(crate) fn at<V: Lanes32>(&self, t: V, slot: usize) -> V {
+        let pick = match self.pieces {
+            Pieces::Middle(step) => {
+                let (pick, r) = middle(t, step, slot);
+                return horner(pick, r, &self.fours, 0, M - 1);
+            }
+            Pieces::Centre(step) => piece(t, step).pick(slot),
+            Pieces::Growing => growing(t, slot),
+        };
+        let [centre, ..] = V::four(pick, &self.fours[0]);
+        horner(pick, t - centre, &self.fours, 1, M)
     }
-}
 
-#[cfg(feature = "half")]
-impl<const N: usize, const M: usize> Shortened<Table<N>, M> {
-    pub(crate) const fn table(of: &'static Table<N>) -> Self {
-        Shortened { of, c: shorten(&of.base, &of.rest, 0, &[of.step / 2.0; 4]) }
+    pub(crate) const fn table<const N: usize, const H: usize>(of: &Table<N, H>) -> Self {
+        let c = shorten::<M>(&of.fours, 0, N, 0, &[of.step / 2.0; 4]);
+        Shortened { pieces: Pieces::Middle(of.step), fours: fours([], c) }
     }
-}
 
-#[cfg(feature = "half")]
-impl<const N: usize, const M: usize> Shortened<Centred<N>, M> {
-    pub(crate) const fn centred(of: &'static Centred<N>) -> Self {
-        Shortened { of, c: shorten(&of.base, &of.rest, 1, &[of.step / 2.0; 4]) }
+    pub(crate) const fn centred<const N: usize, const H: usize>(of: &Centred<N, H>) -> Self {
+        let c = shorten::<M>(&of.fours, 1, N, 1, &[of.step / 2.0; 4]);
+        Shortened { pieces: Pieces::Centre(of.step), fours: fours([row(&of.fours, 0)], c) }
     }
-}
 
-#[cfg(feature = "half")]
-impl<const N: usize, const M: usize> Shortened<Octaves<N>, M> {
-    pub(crate) const fn octaves(of: &'static Octaves<N>) -> Self {
+    pub(crate) const fn octaves<const N: usize, const H: usize>(of: &Octaves<N, H>) -> Self {
         // The exponent of 1 is odd: its pieces are the last eight.
         let unit = 1.0 / 16.0;
-        Shortened {
-            of,
-            c: shorten(&of.base, &of.rest, 0, &[2.0 * unit, 4.0 * unit, 8.0 * unit, unit]),
-        }
+        let half = [2.0 * unit, 4.0 * unit, 8.0 * unit, unit];
+        let c = shorten::<M>(&of.fours, 1, N, 0, &half);
+        Shortened { pieces: Pieces::Growing, fours: fours([row(&of.fours, 0)], c) }
     }
+}
+
+/// Number `j` of all pieces.
+#[cfg(feature = "half")]
+const fn row(fours: &[Four], j: usize) -> Row {
+    let mut row = [0.0; 32];
+    let mut k = 0;
+    while k < 32 {
+        row[k] = fours[j / 4].by_piece[k][j % 4];
+        k += 1;
+    }
+    row
 }
 
 /// The coefficients of `base + r^first rest(r)`, with the powers from `M` on replaced by the best
-/// approximation of lower degree, from Chebyshev's polynomials. `half` is half the width of eight
-/// pieces each.
+/// approximation of lower degree, from Chebyshev's polynomials. The base is number `base` of a piece,
+/// the `n` coefficients of the rest follow it. `half` is half the width of eight pieces each.
 #[cfg(feature = "half")]
 const fn shorten<const M: usize>(
-    base: &Row,
-    rest: &[Row],
+    fours: &[Four],
+    base: usize,
+    n: usize,
     first: usize,
     half: &[f32; 4],
 ) -> [Row; M] {
-    let mut out = [const { Row([0.0; 32]) }; M];
+    let mut out = [[0.0; 32]; M];
     let mut piece = 0;
     while piece < 32 {
         let mut c = [0.0f64; 16];
-        c[0] = base.0[piece] as f64;
+        c[0] = fours[base / 4].by_piece[piece][base % 4] as f64;
         let mut i = 0;
-        while i < rest.len() {
-            c[i + first] += rest[i].0[piece] as f64;
+        while i < n {
+            let j = base + 1 + i;
+            c[i + first] += fours[j / 4].by_piece[piece][j % 4] as f64;
             i += 1;
         }
         let h = half[piece / 8] as f64;
-        let mut degree = rest.len() + first - 1;
+        let mut degree = n + first - 1;
         while degree >= M {
             lower(&mut c, degree, h);
             degree -= 1;
         }
         i = 0;
         while i < M {
-            out[i].0[piece] = c[i] as f32;
+            out[i][piece] = c[i] as f32;
             i += 1;
         }
         piece += 1;

@@ -5,7 +5,7 @@
 //! `paired`: the same tables, the same bounds of inputs, the same ways at their ends.
 
 use super::paired::{self, LAST, NEAR, ROUND, cubic};
-use super::table::{Centred, Octaves, Short, Shortened, Table};
+use super::table::{Short, Shortened};
 use super::tables::{
     CUBIC_GATE, CUBIC_SLOPE, EXP_REST, EXPM1, GELU_SLOPE, LN2_16_HI, LN2_16_LO, MILLS, PER_LN2,
     POWER, POWER_REST, SIGMOID, SOFTPLUS, TANH, TANH_SLOPE, TANH_SOFTPLUS,
@@ -14,22 +14,22 @@ use crate::math::coefficients::INV_SQRT_2PI;
 use crate::real::{Gating, Jet, Prim, Whole};
 use crate::simd::Lanes32;
 
-static SIGMOID_5: Shortened<Table<6>, 5> = Shortened::table(&SIGMOID);
-static SOFTPLUS_5: Shortened<Centred<5>, 5> = Shortened::centred(&SOFTPLUS);
-static EXPM1_5: Shortened<Centred<5>, 5> = Shortened::centred(&EXPM1);
-static TANH_5: Shortened<Centred<5>, 5> = Shortened::centred(&TANH);
-static TANH_SLOPE_6: Shortened<Centred<6>, 6> = Shortened::centred(&TANH_SLOPE);
-static TANH_SOFTPLUS_6: Shortened<Centred<6>, 6> = Shortened::centred(&TANH_SOFTPLUS);
-static GELU_SLOPE_5: Shortened<Octaves<6>, 5> = Shortened::octaves(&GELU_SLOPE);
-static CUBIC_SLOPE_6: Shortened<Table<7>, 6> = Shortened::table(&CUBIC_SLOPE);
-static CUBIC_GATE_4: Shortened<Table<5>, 4> = Shortened::table(&CUBIC_GATE);
-static MILLS_5: Shortened<Octaves<6>, 5> = Shortened::octaves(&MILLS);
+const SIGMOID_5: Shortened<5, 2> = Shortened::table(&SIGMOID);
+const SOFTPLUS_5: Shortened<5, 2> = Shortened::centred(&SOFTPLUS);
+const EXPM1_5: Shortened<5, 2> = Shortened::centred(&EXPM1);
+const TANH_5: Shortened<5, 2> = Shortened::centred(&TANH);
+const TANH_SLOPE_6: Shortened<6, 2> = Shortened::centred(&TANH_SLOPE);
+const TANH_SOFTPLUS_6: Shortened<6, 2> = Shortened::centred(&TANH_SOFTPLUS);
+const GELU_SLOPE_5: Shortened<5, 2> = Shortened::octaves(&GELU_SLOPE);
+const CUBIC_SLOPE_6: Shortened<6, 2> = Shortened::table(&CUBIC_SLOPE);
+const CUBIC_GATE_4: Shortened<4, 1> = Shortened::table(&CUBIC_GATE);
+const MILLS_5: Shortened<5, 2> = Shortened::octaves(&MILLS);
 
 /// ln 2 / 16, which as an f32 is good to 2^-28.
 const LN2_16: f32 = (LN2_16_HI as f64 + LN2_16_LO as f64) as f32;
 
 /// `2^(j/16)`: its representation less `j 2^19`.
-static ROOTS: Short = {
+const ROOTS: Short = {
     let mut roots = Short([0.0; 16]);
     let mut j = 0;
     while j < 16 {
@@ -73,7 +73,7 @@ fn gauss<V: Lanes32>(t: V) -> V {
 #[inline(always)]
 pub(crate) fn exp_m1<V: Lanes32>(x: V) -> V {
     let x = x.max(V::splat(-18.0));
-    x * EXPM1_5.at(-x)
+    x * EXPM1_5.at(-x, 0)
 }
 
 #[inline(always)]
@@ -83,11 +83,11 @@ fn jet<V: Lanes32>(v: V, d: V, dd: V) -> Jet<Whole<V>> {
 
 /// The sigmoid: its tail, and 1 less that.
 #[inline(always)]
-fn sigmoid<V: Lanes32>(x: V) -> Jet<Whole<V>> {
+fn sigmoid<V: Lanes32>(x: V, slot: usize) -> Jet<Whole<V>> {
     let (zero, one) = (V::splat(0.0), V::splat(1.0));
     let t = x.abs();
     let positive = x.gt(zero);
-    let tail = SIGMOID_5.at(t.min(V::splat(NEAR)));
+    let tail = SIGMOID_5.at(t.min(V::splat(NEAR)), slot);
     let mut v = V::select(positive, one - tail, tail);
     let mut d = (-tail).mul_add(tail, tail);
     let far = t.gt(V::splat(NEAR));
@@ -116,15 +116,15 @@ pub(crate) fn at<V: Lanes32>(x: V, p: Prim) -> Jet<Whole<V>> {
             let e = exp(-x, zero);
             jet(exp_m1(x), e, e)
         }
-        Prim::Sigmoid => sigmoid(x),
+        Prim::Sigmoid => sigmoid(x, 0),
         Prim::Tanh => {
             // x times tanh(x) / x, up to where it is 1.
             let end = V::splat(9.02);
             let c = x.min(end).max(-end);
-            let v = c * TANH_5.at(c.abs());
+            let v = c * TANH_5.at(c.abs(), 0);
             let t = x.abs();
             let edge = V::splat(9.3);
-            let mut d = TANH_SLOPE_6.at(t.min(edge));
+            let mut d = TANH_SLOPE_6.at(t.min(edge), 1);
             let far = t.gt(edge);
             if V::any(far) {
                 core::hint::cold_path();
@@ -137,7 +137,7 @@ pub(crate) fn at<V: Lanes32>(x: V, p: Prim) -> Jet<Whole<V>> {
         Prim::Softplus => {
             // For x <= 0 alone.
             let t = -x;
-            let mut v = SOFTPLUS_5.at(t.min(V::splat(NEAR)));
+            let mut v = SOFTPLUS_5.at(t.min(V::splat(NEAR)), 0);
             let far = t.gt(V::splat(NEAR));
             if V::any(far) {
                 core::hint::cold_path();
@@ -145,13 +145,13 @@ pub(crate) fn at<V: Lanes32>(x: V, p: Prim) -> Jet<Whole<V>> {
                 let w = exp(t.min(V::splat(LAST)), zero);
                 v = V::select(far, (w * V::splat(-0.5)).mul_add(w, w), v);
             }
-            let j = sigmoid(x);
+            let j = sigmoid(x, 1);
             Jet { v: Whole(v), d: j.v, dd: j.d, ..j }
         }
         Prim::TanhSoftplus => {
             let (low, high) = (V::splat(-8.9), V::splat(9.5));
             let c = x.max(low).min(high);
-            let mut v = TANH_SOFTPLUS_6.at(c);
+            let mut v = TANH_SOFTPLUS_6.at(c, 0);
             let far = low.gt(x);
             if V::any(far) {
                 core::hint::cold_path();
@@ -166,7 +166,7 @@ pub(crate) fn at<V: Lanes32>(x: V, p: Prim) -> Jet<Whole<V>> {
             // e^(-t^2/2) times the tail over it, up to where its square is a normal number.
             let t = x.abs().min(V::splat(13.1));
             let e = gauss(t);
-            let q = e * MILLS_5.at(t);
+            let q = e * MILLS_5.at(t, 0);
             let v = reflected(x, q);
             let d = e * V::splat(INV_SQRT_2PI.0 as f32);
             // Where its square is no normal number any more, there is no density.
@@ -181,7 +181,7 @@ pub(crate) fn at<V: Lanes32>(x: V, p: Prim) -> Jet<Whole<V>> {
 pub(crate) fn cubic_gate<V: Lanes32>(x: V) -> V {
     let t = x.abs().min(V::splat(9.8));
     let (m, q) = cubic(t);
-    reflected(x, m.mul_add(q, m) * CUBIC_GATE_4.at(t.min(V::splat(5.4))))
+    reflected(x, m.mul_add(q, m) * CUBIC_GATE_4.at(t.min(V::splat(5.4)), 0))
 }
 
 /// `tail` where `x <= 0`, else 1 less `tail`.
@@ -197,12 +197,12 @@ pub(crate) fn gated_slope<V: Lanes32>(x: V, gate: Gating) -> V {
         Gating::Sigmoid | Gating::TanhSoftplus => paired::gated_slope(x, gate),
         Gating::Cdf => {
             let t = x.abs().min(V::splat(13.1));
-            reflected(x, gauss(t) * GELU_SLOPE_5.at(t))
+            reflected(x, gauss(t) * GELU_SLOPE_5.at(t, 2))
         }
         Gating::CubicSigmoid => {
             let t = x.abs().min(V::splat(9.8));
             let (m, q) = cubic(t);
-            reflected(x, m.mul_add(q, m) * CUBIC_SLOPE_6.at(t))
+            reflected(x, m.mul_add(q, m) * CUBIC_SLOPE_6.at(t, 2))
         }
     }
 }

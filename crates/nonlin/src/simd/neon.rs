@@ -1,6 +1,7 @@
 //! NEON, which every 64-bit Arm processor has: two f64 or four f32, fused multiply-add.
 
 use super::{Lanes, Lanes32, Lanes64, Partial, Simd, operators};
+use crate::math::table::Four;
 use core::arch::aarch64::*;
 use core::ops::Neg;
 
@@ -11,6 +12,7 @@ impl Simd for Neon {
     type F64 = F64x2;
     type F32 = F32x4;
     type Block32 = F32x4;
+    type Tabled32 = F32x4;
     type Block64 = F64x2;
 }
 
@@ -180,19 +182,32 @@ impl Lanes32 for F32x4 {
         // SAFETY: every aarch64 processor has NEON.
         unsafe { (F64x2(vcvt_f64_f32(vget_low_f32(self.0))), F64x2(vcvt_high_f64_f32(self.0))) }
     }
+    type Pick = [usize; 4];
     #[inline(always)]
-    fn lookup(self, row: &[f32; 32]) -> Self {
-        let p: *const u8 = row.as_ptr().cast();
-        // SAFETY: every aarch64 processor has NEON; both reads lie within the row.
-        Self(unsafe {
+    fn pick(self, _slot: usize) -> [usize; 4] {
+        // SAFETY: every aarch64 processor has NEON.
+        unsafe {
             let i = vandq_u32(vreinterpretq_u32_f32(self.0), vdupq_n_u32(31));
-            // The four bytes of element i. Beyond 64 bytes a table gives 0.
-            let b = vmlaq_n_u32(vdupq_n_u32(0x0302_0100), i, 0x0404_0404);
-            let b = vreinterpretq_u8_u32(b);
-            let low = vqtbl4q_u8(vld1q_u8_x4(p), b);
-            let high = vqtbl4q_u8(vld1q_u8_x4(p.add(64)), vsubq_u8(b, vdupq_n_u8(64)));
-            vreinterpretq_f32_u8(vorrq_u8(low, high))
-        })
+            [
+                vgetq_lane_u32::<0>(i) as usize,
+                vgetq_lane_u32::<1>(i) as usize,
+                vgetq_lane_u32::<2>(i) as usize,
+                vgetq_lane_u32::<3>(i) as usize,
+            ]
+        }
+    }
+    #[inline(always)]
+    fn four([a, b, c, d]: [usize; 4], four: &Four) -> [Self; 4] {
+        let p = &four.by_piece;
+        // SAFETY: every aarch64 processor has NEON; `pick` gives less than 32.
+        unsafe {
+            let [a, b, c, d] = [a, b, c, d].map(|k| vld1q_f32(p.get_unchecked(k).as_ptr()));
+            let (ab, cd) = (vtrn1q_f32(a, b), vtrn1q_f32(c, d));
+            let (ab2, cd2) = (vtrn2q_f32(a, b), vtrn2q_f32(c, d));
+            let [ab, cd, ab2, cd2] = [ab, cd, ab2, cd2].map(|v| vreinterpretq_f64_f32(v));
+            [vtrn1q_f64(ab, cd), vtrn1q_f64(ab2, cd2), vtrn2q_f64(ab, cd), vtrn2q_f64(ab2, cd2)]
+                .map(|v| Self(vreinterpretq_f32_f64(v)))
+        }
     }
     #[inline(always)]
     fn lookup_short(self, row: &[f32; 16]) -> Self {

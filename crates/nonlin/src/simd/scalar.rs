@@ -1,6 +1,7 @@
 //! One lane at a time, with nothing but IEEE arithmetic: the form that runs anywhere.
 
 use super::{Lanes, Lanes32, Lanes64, Partial, Simd};
+use crate::math::table::Four;
 
 /// Plain numbers as one-lane registers.
 #[derive(Clone, Copy)]
@@ -10,6 +11,7 @@ impl Simd for Scalar {
     type F64 = f64;
     type F32 = F32x2;
     type Block32 = F32x2;
+    type Tabled32 = F32x2;
     type Block64 = f64;
 }
 
@@ -207,9 +209,15 @@ impl Lanes32 for F32x2 {
     fn widen(self) -> (f64, f64) {
         (f64::from(self.0[0]), f64::from(self.0[1]))
     }
+    type Pick = [usize; 2];
     #[inline(always)]
-    fn lookup(self, row: &[f32; 32]) -> Self {
-        F32x2(self.0.map(|v| row[(v.to_bits() & 31) as usize]))
+    fn pick(self, _slot: usize) -> [usize; 2] {
+        self.0.map(|v| (v.to_bits() & 31) as usize)
+    }
+    #[inline(always)]
+    fn four([i, j]: [usize; 2], four: &Four) -> [Self; 4] {
+        let (a, b) = (four.by_piece[i], four.by_piece[j]);
+        [0, 1, 2, 3].map(|c| F32x2([a[c], b[c]]))
     }
     #[inline(always)]
     fn add_shifted(self, t: Self) -> Self {

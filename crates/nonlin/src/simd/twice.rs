@@ -5,6 +5,7 @@
 //! finds something to do while it waits for the longer primitives.
 
 use super::{Lanes, Lanes32, Lanes64, Partial};
+use crate::math::table::Four;
 use core::ops::{Add, Div, Mul, Neg, Sub};
 
 /// Two registers.
@@ -148,9 +149,16 @@ impl<V: Lanes32> Lanes32 for Twice<V> {
     fn narrow(lo: Self::Wide, hi: Self::Wide) -> Self {
         Twice(V::narrow(lo.0, hi.0), V::narrow(lo.1, hi.1))
     }
+    type Pick = (V::Pick, V::Pick);
     #[inline(always)]
-    fn lookup(self, row: &[f32; 32]) -> Self {
-        Twice(self.0.lookup(row), self.1.lookup(row))
+    fn pick(self, slot: usize) -> Self::Pick {
+        (self.0.pick(slot), self.1.pick(slot))
+    }
+    #[inline(always)]
+    fn four(pick: Self::Pick, four: &Four) -> [Self; 4] {
+        let [a, b, c, d] = V::four(pick.0, four);
+        let [e, f, g, h] = V::four(pick.1, four);
+        [Twice(a, e), Twice(b, f), Twice(c, g), Twice(d, h)]
     }
     #[inline(always)]
     fn lookup_short(self, row: &[f32; 16]) -> Self {

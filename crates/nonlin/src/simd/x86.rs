@@ -1,6 +1,8 @@
 //! SSE2 (every x86-64 processor), AVX2 with FMA, and AVX-512 (F, DQ, VL, BW).
+use super::ahead::Ahead;
 use super::twice::Twice;
 use super::{Lanes, Lanes32, Lanes64, Partial, Simd, operators};
+use crate::math::table::Four;
 use core::arch::x86_64::*;
 use core::ops::Neg;
 
@@ -15,12 +17,14 @@ impl Simd for Sse2 {
     type F64 = F64x2;
     type F32 = F32x4;
     type Block32 = F32x4;
+    type Tabled32 = F32x4;
     type Block64 = F64x2;
 }
 impl Simd for Avx2 {
     type F64 = F64x4;
     type F32 = F32x8;
     type Block32 = F32x8;
+    type Tabled32 = Ahead<F32x8>;
     type Block64 = F64x4;
     #[cfg(feature = "half")]
     #[inline(always)]
@@ -39,6 +43,7 @@ impl Simd for Avx512 {
     type F64 = F64x8;
     type F32 = F32x16;
     type Block32 = Twice<F32x16>;
+    type Tabled32 = Twice<F32x16>;
     type Block64 = Twice<F64x8>;
     #[cfg(feature = "half")]
     #[inline(always)]
@@ -357,6 +362,28 @@ register64!(F64x8,
     sixteenths: |v, t| _mm512_castsi512_pd(_mm512_add_epi64(
         _mm512_castpd_si512(v), _mm512_slli_epi64::<48>(_mm512_castpd_si512(t)))));
 
+/// Where in a table, in bytes, the pieces are that the lanes say.
+#[inline(always)]
+unsafe fn places(v: __m256) -> __m256i {
+    // SAFETY: the caller's promise that the processor has AVX2.
+    unsafe {
+        let shifted = _mm256_slli_epi32::<4>(_mm256_castps_si256(v));
+        _mm256_and_si256(shifted, _mm256_set1_epi32(31 * 16))
+    }
+}
+
+/// The coefficients of two pieces, given in bytes from the start of the table.
+#[inline(always)]
+unsafe fn two_pieces(table: &[[f32; 4]; 32], low: u32, high: u32) -> __m256 {
+    let p: *const u8 = table.as_ptr().cast();
+    // SAFETY: the caller's promise that both are within the table.
+    unsafe {
+        let low = _mm_load_ps(p.add(low as usize).cast());
+        let high = _mm_load_ps(p.add(high as usize).cast());
+        _mm256_insertf128_ps::<1>(_mm256_castps128_ps256(low), high)
+    }
+}
+
 /// The lower (0) or upper (1) words of the lanes of two registers, in turns.
 #[cfg(feature = "half")]
 const fn words(half: u16) -> [u16; 32] {
@@ -378,13 +405,14 @@ const fn words(half: u16) -> [u16; 32] {
 /// if `lower | (upper & 1)` is more than `0x8000`.
 macro_rules! register32 {
     ($t:ident, $wide:ident, widen: |$wv:ident| $widen:expr, narrow: |$nl:ident, $nh:ident| $narrow:expr,
-     lookup: |$lv:ident, $lt:ident| $lookup:expr, short: |$hv:ident, $ht:ident| $short:expr,
+     pick: $pick:ty, |$kv:ident| $picked:expr, $(note: |$nv:ident, $nt:ident| $note:expr,)? four: |$fp:ident, $ft:ident| $four:expr, short: |$hv:ident, $ht:ident| $short:expr,
      octave: |$ov:ident| $octave:expr, shifted: |$sv:ident, $st:ident| $shifted:expr
      $(, load_bf16: |$lb:ident| $load_bf16:expr, store_bf16: |$pb:ident, $eb:ident, $ob:ident| $store_bf16:expr,
      load_f16: |$lh:ident| $load_f16:expr, store_f16: |$ph:ident, $vh:ident| $store_f16:expr)?
      $(, copy: |$fc:ident, $tc:ident, $nc:ident| $copy_in:expr, $copy_out:expr)?) => {
         impl Lanes32 for $t {
             type Wide = $wide;
+            type Pick = $pick;
             #[inline(always)]
             fn widen(self) -> ($wide, $wide) {
                 let $wv = self.0;
@@ -394,10 +422,26 @@ macro_rules! register32 {
             }
             #[inline(always)]
             #[allow(unused_unsafe, reason = "SSE2 has no such instruction")]
-            fn lookup(self, row: &[f32; 32]) -> Self {
-                let ($lv, $lt) = (self.0, row.as_ptr());
-                // SAFETY: as in `register!`; all reads lie within the row.
-                Self(unsafe { $lookup })
+            fn pick(self, _slot: usize) -> $pick {
+                let $kv = self.0;
+                // SAFETY: as in `register!`.
+                unsafe { $picked }
+            }
+            $(
+                #[inline(always)]
+                unsafe fn note(self, to: *mut $pick) {
+                    let ($nv, $nt) = (self.0, to);
+                    // SAFETY: the caller's promise, and as in `register!`.
+                    unsafe { $note }
+                }
+            )?
+            #[inline(always)]
+            #[allow(unused_unsafe, reason = "SSE2 has no such instruction")]
+            fn four(pick: $pick, four: &Four) -> [Self; 4] {
+                let ($fp, $ft) = (pick, four);
+                // SAFETY: as in `register!`; `pick` gives pieces of a table.
+                let [a, b, c, d] = unsafe { $four };
+                [Self(a), Self(b), Self(c), Self(d)]
             }
             #[inline(always)]
             #[allow(unused_unsafe, reason = "SSE2 has no such instruction")]
@@ -484,11 +528,19 @@ macro_rules! register32 {
 register32!(F32x4, F64x2,
     widen: |v| (_mm_cvtps_pd(v), _mm_cvtps_pd(_mm_movehl_ps(v, v))),
     narrow: |lo, hi| _mm_movelh_ps(_mm_cvtpd_ps(lo), _mm_cvtpd_ps(hi)),
-    lookup: |v, t| _mm_set_ps(
-        *t.add((_mm_cvtsi128_si32(_mm_shuffle_epi32::<3>(_mm_castps_si128(v))) & 31) as usize),
-        *t.add((_mm_cvtsi128_si32(_mm_shuffle_epi32::<2>(_mm_castps_si128(v))) & 31) as usize),
-        *t.add((_mm_cvtsi128_si32(_mm_shuffle_epi32::<1>(_mm_castps_si128(v))) & 31) as usize),
-        *t.add((_mm_cvtsi128_si32(_mm_castps_si128(v)) & 31) as usize)),
+    pick: [usize; 4], |v| {
+        let i = _mm_and_si128(_mm_castps_si128(v), _mm_set1_epi32(31));
+        let (a, b) = (_mm_cvtsi128_si64(i) as usize, _mm_cvtsi128_si64(_mm_unpackhi_epi64(i, i)) as usize);
+        [a & 31, a >> 32, b & 31, b >> 32]
+    },
+    four: |p, four| {
+        let t = &four.by_piece;
+        let (a, b) = (_mm_loadu_ps(t[p[0]].as_ptr()), _mm_loadu_ps(t[p[1]].as_ptr()));
+        let (c, d) = (_mm_loadu_ps(t[p[2]].as_ptr()), _mm_loadu_ps(t[p[3]].as_ptr()));
+        let (ab, cd) = (_mm_unpacklo_ps(a, b), _mm_unpacklo_ps(c, d));
+        let (ab2, cd2) = (_mm_unpackhi_ps(a, b), _mm_unpackhi_ps(c, d));
+        [_mm_movelh_ps(ab, cd), _mm_movehl_ps(cd, ab), _mm_movelh_ps(ab2, cd2), _mm_movehl_ps(cd2, ab2)]
+    },
     short: |v, t| _mm_set_ps(
         *t.add((_mm_cvtsi128_si32(_mm_shuffle_epi32::<3>(_mm_castps_si128(v))) & 15) as usize),
         *t.add((_mm_cvtsi128_si32(_mm_shuffle_epi32::<2>(_mm_castps_si128(v))) & 15) as usize),
@@ -500,18 +552,29 @@ register32!(F32x4, F64x2,
 register32!(F32x8, F64x4,
     widen: |v| (_mm256_cvtps_pd(_mm256_castps256_ps128(v)), _mm256_cvtps_pd(_mm256_extractf128_ps::<1>(v))),
     narrow: |lo, hi| _mm256_insertf128_ps::<1>(_mm256_castps128_ps256(_mm256_cvtpd_ps(lo)), _mm256_cvtpd_ps(hi)),
-    lookup: |v, t| {
-        let i = _mm256_castps_si256(v);
-        let bit3 = _mm256_castsi256_ps(_mm256_slli_epi32::<28>(i));
-        let bit4 = _mm256_castsi256_ps(_mm256_slli_epi32::<27>(i));
-        _mm256_blendv_ps(
-            _mm256_blendv_ps(
-                _mm256_permutevar8x32_ps(_mm256_loadu_ps(t), i),
-                _mm256_permutevar8x32_ps(_mm256_loadu_ps(t.add(8)), i), bit3),
-            _mm256_blendv_ps(
-                _mm256_permutevar8x32_ps(_mm256_loadu_ps(t.add(16)), i),
-                _mm256_permutevar8x32_ps(_mm256_loadu_ps(t.add(24)), i), bit3),
-            bit4)
+    pick: [u32; 8], |v| {
+        let i = places(v);
+        let (lo, hi) = (_mm256_castsi256_si128(i), _mm256_extracti128_si256::<1>(i));
+        let (a, b) = (_mm_cvtsi128_si64(lo) as u64, _mm_extract_epi64::<1>(lo) as u64);
+        let (c, d) = (_mm_cvtsi128_si64(hi) as u64, _mm_extract_epi64::<1>(hi) as u64);
+        let halves = |v: u64| (v as u32, (v >> 32) as u32);
+        let ((a, b), (c, d), (e, f), (g, h)) = (halves(a), halves(b), halves(c), halves(d));
+        [a, b, c, d, e, f, g, h]
+    },
+    note: |v, to| _mm256_storeu_si256(to.cast(), places(v)),
+    four: |p, four| {
+        let t = &four.by_piece;
+        // Lanes l and l + 4, each with its four coefficients.
+        let (a, b) = (two_pieces(t, p[0], p[4]), two_pieces(t, p[1], p[5]));
+        let (c, d) = (two_pieces(t, p[2], p[6]), two_pieces(t, p[3], p[7]));
+        let (ab, cd) = (_mm256_unpacklo_ps(a, b), _mm256_unpacklo_ps(c, d));
+        let (ab2, cd2) = (_mm256_unpackhi_ps(a, b), _mm256_unpackhi_ps(c, d));
+        [
+            _mm256_shuffle_ps::<0b01_00_01_00>(ab, cd),
+            _mm256_shuffle_ps::<0b11_10_11_10>(ab, cd),
+            _mm256_shuffle_ps::<0b01_00_01_00>(ab2, cd2),
+            _mm256_shuffle_ps::<0b11_10_11_10>(ab2, cd2),
+        ]
     },
     short: |v, t| {
         let i = _mm256_castps_si256(v);
@@ -545,8 +608,16 @@ register32!(F32x8, F64x4,
 register32!(F32x16, F64x8,
     widen: |v| (_mm512_cvtps_pd(_mm512_castps512_ps256(v)), _mm512_cvtps_pd(_mm512_extractf32x8_ps::<1>(v))),
     narrow: |lo, hi| _mm512_insertf32x8::<1>(_mm512_castps256_ps512(_mm512_cvtpd_ps(lo)), _mm512_cvtpd_ps(hi)),
-    lookup: |v, t| _mm512_permutex2var_ps(
-        _mm512_loadu_ps(t), _mm512_castps_si512(v), _mm512_loadu_ps(t.add(16))),
+    pick: __m512i, |v| _mm512_castps_si512(v),
+    four: |i, four| {
+        let t = &four.by_coefficient;
+        [
+            _mm512_permutex2var_ps(_mm512_loadu_ps(t[0].as_ptr()), i, _mm512_loadu_ps(t[0].as_ptr().add(16))),
+            _mm512_permutex2var_ps(_mm512_loadu_ps(t[1].as_ptr()), i, _mm512_loadu_ps(t[1].as_ptr().add(16))),
+            _mm512_permutex2var_ps(_mm512_loadu_ps(t[2].as_ptr()), i, _mm512_loadu_ps(t[2].as_ptr().add(16))),
+            _mm512_permutex2var_ps(_mm512_loadu_ps(t[3].as_ptr()), i, _mm512_loadu_ps(t[3].as_ptr().add(16))),
+        ]
+    },
     short: |v, t| _mm512_permutexvar_ps(_mm512_castps_si512(v), _mm512_loadu_ps(t)),
     octave: |v| _mm512_castsi512_ps(_mm512_srli_epi32::<20>(_mm512_castps_si512(v))),
     shifted: |v, t| _mm512_castsi512_ps(_mm512_add_epi32(
