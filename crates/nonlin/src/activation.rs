@@ -259,6 +259,8 @@ pub trait Gated: Copy + 'static {
     const GATE: Gate;
     /// How f32 arrays are computed.
     const ROUTE: Route = Route::Wide;
+    /// Where the derivative by the gate passes through zero as a difference of two terms.
+    const SLOPE_ZEROS: &'static [f64] = &[];
 
     /// f(gate, value).
     fn value<T: Real>(gate: T, value: T) -> T;

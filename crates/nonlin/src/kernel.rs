@@ -1159,7 +1159,7 @@ mod half_kernels {
             n,
             step,
             kernel,
-            false
+            !B::G::SLOPE_ZEROS.is_empty()
         );
     }
 

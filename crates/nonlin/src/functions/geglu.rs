@@ -20,6 +20,7 @@ impl Gated for Geglu {
     const GATE: Gate = Gate::First;
     const ROUTE: Route =
         Route::Paired { value: (-12.0, f32::INFINITY), slope: (-12.0, f32::INFINITY) };
+    const SLOPE_ZEROS: &'static [f64] = &[-0.751_791_524_693_564_5];
 
     #[inline(always)]
     fn value<T: Real>(gate: T, value: T) -> T {

@@ -20,6 +20,7 @@ impl Gated for Swiglu {
     const GATE: Gate = Gate::First;
     const ROUTE: Route =
         Route::Paired { value: (-70.0, f32::INFINITY), slope: (-70.0, f32::INFINITY) };
+    const SLOPE_ZEROS: &'static [f64] = &[-1.278_464_542_761_073_7];
 
     #[inline(always)]
     fn value<T: Real>(gate: T, value: T) -> T {
