@@ -1,5 +1,6 @@
 //! GEGLU: a value gated by the exact GELU.
 
+use crate::functions::Gelu;
 use crate::prelude::*;
 
 /// `gelu(a) b`.
@@ -20,7 +21,7 @@ impl Gated for Geglu {
     const GATE: Gate = Gate::First;
     const ROUTE: Route =
         Route::Paired { value: (-12.0, f32::INFINITY), slope: (-12.0, f32::INFINITY) };
-    const SLOPE_ZEROS: &'static [f64] = &[-0.751_791_524_693_564_5];
+    const SLOPE_ZEROS: &'static [f64] = Gelu::CLAIMS.slope_zeros;
 
     #[inline(always)]
     fn value<T: Real>(gate: T, value: T) -> T {

@@ -1,5 +1,6 @@
 //! SwiGLU: a value gated by SiLU.
 
+use crate::functions::Silu;
 use crate::prelude::*;
 
 /// `silu(a) b`.
@@ -20,7 +21,7 @@ impl Gated for Swiglu {
     const GATE: Gate = Gate::First;
     const ROUTE: Route =
         Route::Paired { value: (-70.0, f32::INFINITY), slope: (-70.0, f32::INFINITY) };
-    const SLOPE_ZEROS: &'static [f64] = &[-1.278_464_542_761_073_7];
+    const SLOPE_ZEROS: &'static [f64] = Silu::CLAIMS.slope_zeros;
 
     #[inline(always)]
     fn value<T: Real>(gate: T, value: T) -> T {

@@ -22,6 +22,15 @@ use crate::simd::Lanes32;
 /// Adding this to an integer `k` leaves `k` in the low bits.
 pub(super) const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23
 
+/// Beyond this the tail of the normal distribution is nothing next to 1, and its square no normal number.
+pub(super) const CDF_END: f32 = 13.1;
+
+/// The same for the gate of GELU by tanh.
+pub(super) const CUBIC_END: f32 = 9.8;
+
+/// From here on that gate is 1, but for its exponential.
+pub(super) const CUBIC_OPEN: f32 = 5.4;
+
 /// Up to here the tables of exponential tails reach; beyond, powers of the exponential do.
 pub(super) const NEAR: f32 = 11.75;
 
@@ -285,7 +294,7 @@ pub(crate) fn at<V: Lanes32>(x: V, p: Prim) -> Jet<Paired<V>> {
         }
         Prim::Cdf => {
             // e^(-t^2/2) times the tail over it, up to where its square is a normal number.
-            let t = x.abs().min(V::splat(13.1));
+            let t = x.abs().min(V::splat(CDF_END));
             let e = gauss(t);
             let v = open(x.gt(zero), times(e, MILLS.at(t, 0)));
             // The density: its constant in 12 bits, and the rest.
@@ -303,8 +312,8 @@ pub(crate) fn at<V: Lanes32>(x: V, p: Prim) -> Jet<Paired<V>> {
 /// The gate of GELU by tanh, `1 / (1 + e^-z)` with `z` as in [`cubic`], for `x >= -10`.
 #[inline(always)]
 pub(crate) fn cubic_gate<V: Lanes32>(x: V) -> (V, V) {
-    let t = x.abs().min(V::splat(9.8));
-    let tail = times(cubic(t), CUBIC_GATE.at(t.min(V::splat(5.4)), 0));
+    let t = x.abs().min(V::splat(CUBIC_END));
+    let tail = times(cubic(t), CUBIC_GATE.at(t.min(V::splat(CUBIC_OPEN)), 0));
     open(x.gt(V::splat(0.0)), tail)
 }
 
@@ -357,11 +366,11 @@ pub(crate) fn gated_slope<V: Lanes32>(x: V, gate: Gating) -> V {
             d
         }
         Gating::Cdf => {
-            let t = x.abs().min(V::splat(13.1));
+            let t = x.abs().min(V::splat(CDF_END));
             reflected_times(positive, gauss(t), GELU_SLOPE.at(t, 2))
         }
         Gating::CubicSigmoid => {
-            let t = x.abs().min(V::splat(9.8));
+            let t = x.abs().min(V::splat(CUBIC_END));
             reflected_times(positive, cubic(t), CUBIC_SLOPE.at(t, 2))
         }
     }

@@ -4,7 +4,7 @@
 //! low parts, and the polynomials of `paired` do without their highest powers. Otherwise this is
 //! `paired`: the same tables, the same bounds of inputs, the same ways at their ends.
 
-use super::paired::{self, LAST, NEAR, ROUND, cubic};
+use super::paired::{self, CDF_END, CUBIC_END, CUBIC_OPEN, LAST, NEAR, ROUND, cubic};
 use super::table::{Short, Shortened};
 use super::tables::{
     CUBIC_GATE, CUBIC_SLOPE, EXP_REST, EXPM1, GELU_SLOPE, LN2_16_HI, LN2_16_LO, MILLS, PER_LN2,
@@ -164,7 +164,7 @@ pub(crate) fn at<V: Lanes32>(x: V, p: Prim) -> Jet<Whole<V>> {
         }
         Prim::Cdf => {
             // e^(-t^2/2) times the tail over it, up to where its square is a normal number.
-            let t = x.abs().min(V::splat(13.1));
+            let t = x.abs().min(V::splat(CDF_END));
             let e = gauss(t);
             let q = e * MILLS_5.at(t, 0);
             let v = reflected(x, q);
@@ -179,9 +179,9 @@ pub(crate) fn at<V: Lanes32>(x: V, p: Prim) -> Jet<Whole<V>> {
 /// The gate of GELU by tanh, for `x >= -10`.
 #[inline(always)]
 pub(crate) fn cubic_gate<V: Lanes32>(x: V) -> V {
-    let t = x.abs().min(V::splat(9.8));
+    let t = x.abs().min(V::splat(CUBIC_END));
     let (m, q) = cubic(t);
-    reflected(x, m.mul_add(q, m) * CUBIC_GATE_4.at(t.min(V::splat(5.4)), 0))
+    reflected(x, m.mul_add(q, m) * CUBIC_GATE_4.at(t.min(V::splat(CUBIC_OPEN)), 0))
 }
 
 /// `tail` where `x <= 0`, else 1 less `tail`.
@@ -196,11 +196,11 @@ pub(crate) fn gated_slope<V: Lanes32>(x: V, gate: Gating) -> V {
     match gate {
         Gating::Sigmoid | Gating::TanhSoftplus => paired::gated_slope(x, gate),
         Gating::Cdf => {
-            let t = x.abs().min(V::splat(13.1));
+            let t = x.abs().min(V::splat(CDF_END));
             reflected(x, gauss(t) * GELU_SLOPE_5.at(t, 2))
         }
         Gating::CubicSigmoid => {
-            let t = x.abs().min(V::splat(9.8));
+            let t = x.abs().min(V::splat(CUBIC_END));
             let (m, q) = cubic(t);
             reflected(x, m.mul_add(q, m) * CUBIC_SLOPE_6.at(t, 2))
         }
