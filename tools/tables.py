@@ -4,13 +4,13 @@
     python3 tools/tables.py            # rewrite crates/nonlin/src/math/tables.rs
     python3 tools/tables.py --check    # derive again and compare, exit 1 on a difference
 
-A table has 32 pieces. Piece k stands for the numbers t with |t - k step| <= step / 2, and lies
-at k mod 32, which is what the low bits of a rounded t / step say. Its value is `base + rest(r)`,
+A table has 16 pieces. Piece k stands for the numbers t with |t - k step| <= step / 2, and lies
+at k mod 16, which is what the low bits of a rounded t / step say. Its value is `base + rest(r)`,
 where `rest` is a polynomial of f32 numbers in the distance r from a centre. Of the kinds, a
 `Table` has bases of few bits, which a kernel can multiply or subtract exactly, and a rest that
 begins with what the base lacks; a `Centred` table has centres near k step at which the function
 is an f32 number to 2^-32 (Gal 1991), so that the rest begins with r. `Octaves` has pieces that
-grow with t + 1, eight to an octave, and otherwise is a `Table`. The rest is a least-squares
+grow with t + 1, four to an octave, and otherwise is a `Table`. The rest is a least-squares
 fit at Chebyshev nodes, relative to the function, in 40-digit arithmetic (mpmath, the only
 dependency); coefficients are rounded low degree first, each rounding followed by a new fit of
 those that are left.
@@ -22,6 +22,7 @@ from pathlib import Path
 from mpmath import mp, mpf, cos, erfc, exp, expm1, fabs, floor, frexp, log, log1p, lu_solve, matrix, pi, sqrt, tanh
 
 mp.dps = 40
+PIECES = 16
 OUT = Path(__file__).resolve().parent.parent / "crates/nonlin/src/math/tables.rs"
 
 
@@ -39,6 +40,11 @@ def tanh_slope(t):
     """4 e^-2t / (1 + e^-2t)^2, the derivative of tanh"""
     w = exp(-2 * t)
     return 4 * w / (1 + w) ** 2
+
+
+def rise(t):
+    """1 / (1 + e^-t) - 1/2, by which the sigmoid is above a half"""
+    return tanh(t / 2) / 2
 
 
 def logistic_tail(t):
@@ -99,6 +105,26 @@ def cubic_slope(t):
     return s - cubic(t, 3) * s * s
 
 
+def normal_tail(t):
+    """Phi(-t), the tail of the normal distribution"""
+    return erfc(t / sqrt(mpf(2))) / 2
+
+
+def gelu_tail_slope(t):
+    """Phi(-t) - t phi(t), the slope of GELU at -t"""
+    return gelu_slope(t) * exp(-t * t / 2)
+
+
+def cubic_tail(t):
+    """1 / (1 + e^z) with z = 2 sqrt(2/pi) (t + 0.044715 t^3), the gate of GELU by tanh at -t"""
+    return logistic_tail(cubic(t))
+
+
+def cubic_tail_slope(t):
+    """s - t z' s (1 - s) with s = 1 / (1 + e^z), the slope of GELU by tanh at -t"""
+    return cubic_slope(t) * exp(-cubic(t))
+
+
 def bits(count):
     """Rounds to so many significant bits."""
     def rounded(v):
@@ -112,15 +138,17 @@ def multiple(exponent):
     return lambda v: mpf(int(floor(v * 2**exponent + mpf(1) / 2))) / 2**exponent
 
 
-def fit(f, base, low, high, centre, degree, start=0):
+def fit(f, base, low, high, centre, degree, start=0, size=None):
     """Coefficients of rest(r) from r^start on, as f32, and the largest error of base + rest.
 
-    Relative to the function, but where it is below 0.05 near a zero within |t| < 2, to that."""
+    Relative to the function (or to `size`), but where it is below 0.05 near a zero within |t| < 2, to that."""
     count = 3 * (degree + 1)
     at = lambda i, n: (low + high) / 2 - (high - low) / 2 * cos(pi * (2 * i + 1) / (2 * n))
     points = [at(i, count) for i in range(count)]
     values = [f(x) for x in points]
-    sizes = [max(fabs(v), mpf("0.05")) if fabs(x) < 2 else v for x, v in zip(points, values)]
+    sizes = [size(x) for x in points] if size else [
+        max(fabs(v), mpf("0.05")) if fabs(x) < 2 else v for x, v in zip(points, values)
+    ]
     rest = [v - base for v in values]
     r = [x - centre for x in points]
     fixed = []
@@ -151,16 +179,16 @@ class Table:
     def __init__(self, name, f, step, degree, rounded=None, first=0):
         self.name, self.f, self.step, self.degree = name, f, mpf(step), degree
         self.low = mpf(0) if first == 0 else (first - mpf(1) / 2) * self.step
-        self.high = (first + 31 + mpf(1) / 2) * self.step
+        self.high = (first + PIECES - mpf(1) / 2) * self.step
         self.error = mpf(0)
-        self.rows = [[0.0] * 32 for _ in range(degree + 2)]
-        for k in range(first, first + 32):
+        self.rows = [[0.0] * PIECES for _ in range(degree + 2)]
+        for k in range(first, first + PIECES):
             middle = k * self.step
             low, high = max(middle - self.step / 2, self.low), middle + self.step / 2
             values, error = self.piece(middle, low, high, rounded)
             self.error = max(self.error, error)
             for row, v in zip(self.rows, values):
-                row[k % 32] = float(v)
+                row[k % PIECES] = float(v)
 
     def piece(self, middle, low, high, rounded):
         base = rounded(self.f(middle))
@@ -217,36 +245,82 @@ class Leaning(Centred):
     lean = True
 
 
+class Rise(Table):
+    """Bases that 1/2 plus or minus them is exact; errors relative to 1/2 less the function."""
+
+    def piece(self, middle, low, high, rounded):
+        tail = lambda t: mpf(1) / 2 - self.f(t)
+        base = rounded(self.f(middle))
+        start = 1 if base == self.f(middle) else 0
+        c, error = fit(self.f, base, low, high, middle, self.degree, start, tail)
+        return [base] + [0] * start + c, error
+
+
+class Curved(Centred):
+    """Pieces of equal width of `b t + a t^2`, which is 15.5 at the end of the table; `linear` of it is `b t`."""
+    kind, head = "Curved", ["centre", "base"]
+
+    def __init__(self, name, f, high, degree, linear):
+        self.name, self.f, self.degree, self.step = name, f, degree, None
+        self.low, self.high, self.error = mpf(0), mpf(high), mpf(0)
+        steps = PIECES - mpf(1) / 2
+        self.b = mpf(single(mpf(linear) * steps / self.high))
+        self.a = mpf(single((steps - self.b * self.high) / self.high**2))
+        edge = lambda k: (sqrt(self.b**2 + 4 * self.a * k) - self.b) / (2 * self.a)
+        self.rows = [[0.0] * PIECES for _ in range(degree + 2)]
+        for k in range(PIECES):
+            low, high = edge(max(k - mpf(1) / 2, 0)), edge(k + mpf(1) / 2)
+            values, error = self.piece((low + high) / 2, low, high, None)
+            self.error = max(self.error, error)
+            for row, v in zip(self.rows, values):
+                row[k] = float(v)
+
+
+class CurvedPoly(Curved):
+    """The same without bases, for slopes."""
+    kind, head = "CurvedPoly", ["centre"]
+
+    def piece(self, middle, low, high, _):
+        centre = mpf(single(middle))
+        c, error = fit(self.f, mpf(0), low, high, centre, self.degree)
+        return [centre] + c, error
+
+
 class Octaves(Table):
-    """Pieces as wide as an eighth of the power of two below t + 1."""
+    """Pieces as wide as a quarter of the power of two below t + 1."""
     kind, head = "Octaves", ["centre", "base"]
 
     def __init__(self, name, f, degree, rounded):
         self.name, self.f, self.degree, self.step = name, f, degree, None
         self.low, self.high, self.error = mpf(0), mpf(15), mpf(0)
-        self.rows = [[0.0] * 32 for _ in range(degree + 3)]
-        for m in range(32):
-            width = mpf(2) ** (m // 8) / 8
-            low = mpf(2) ** (m // 8) + m % 8 * width - 1
+        self.rows = [[0.0] * PIECES for _ in range(degree + 3)]
+        for m in range(PIECES):
+            width = mpf(2) ** (m // 4) / 4
+            low = mpf(2) ** (m // 4) + m % 4 * width - 1
             values, error = self.piece(low + width / 2, low, low + width, rounded)
             self.error = max(self.error, error)
             for row, v in zip(self.rows, [low + width / 2] + values):
-                row[(127 * 8 + m) % 32] = float(v)
+                row[(127 * 4 + m) % PIECES] = float(v)
 
 
 def tables():
-    yield Centred("TANH", tanh_ratio, "0.296875", 5)
-    yield Centred("TANH_SLOPE", tanh_slope, "0.296875", 6)
-    yield Table("SIGMOID", logistic_tail, "0.375", 5, multiple(24))
-    yield Poly("SILU_SLOPE", silu_slope, "0.375", 5)
-    yield Centred("EXPM1", expm1_ratio, "0.578125", 5)
-    yield Centred("SOFTPLUS", softplus_tail, "0.375", 5)
-    yield Leaning("TANH_SOFTPLUS", tanh_softplus, "0.578125", 6, first=-15)
-    yield Poly("MISH_SLOPE", mish_slope, "0.625", 7, first=-14)
-    yield Octaves("MILLS", mills, 5, bits(12))
-    yield Octaves("GELU_SLOPE", gelu_slope, 5, bits(12))
-    yield Table("CUBIC_GATE", cubic_gate, "0.171875", 4, bits(12))
-    yield Table("CUBIC_SLOPE", cubic_slope, "0.3125", 6, bits(12))
+    yield Centred("TANH", tanh_ratio, "0.59375", 6)
+    yield Centred("TANH_SLOPE", tanh_slope, "0.609375", 8)
+    yield Rise("SIGMOID", rise, "0.765625", 6, multiple(24))
+    yield Centred("SILU", logistic_tail, "0.765625", 6)
+    yield Poly("SILU_SLOPE", silu_slope, "0.765625", 7)
+    yield Centred("EXPM1", expm1_ratio, "1.171875", 6)
+    yield Centred("SOFTPLUS", softplus_tail, "0.765625", 6)
+    yield Leaning("TANH_SOFTPLUS", tanh_softplus, "1.1875", 8, first=-7)
+    yield Poly("MISH_SLOPE", mish_slope, "1.28125", 9, first=-7)
+    yield Curved("GELU", normal_tail, 9, 9, "0.1")
+    yield CurvedPoly("GELU_SLOPE", gelu_tail_slope, 9, 9, "0.1")
+    yield Curved("GELU_TANH", cubic_tail, 8, 10, "0.04")
+    yield CurvedPoly("GELU_TANH_SLOPE", cubic_tail_slope, 8, 10, "0.04")
+    yield Octaves("MILLS", mills, 6, bits(12))
+    yield Octaves("MILLS_SLOPE", gelu_slope, 6, bits(12))
+    yield Table("CUBIC_GATE", cubic_gate, "0.34765625", 5, bits(12))
+    yield Table("CUBIC_SLOPE", cubic_slope, "0.640625", 7, bits(12))
 
 
 def powers():
@@ -265,9 +339,9 @@ def render():
     lo = single(sixteenth - mpf(hi))
     lines = [
         "// Generated by tools/tables.py; do not edit. `python3 tools/tables.py --check` derives them again.",
-        "//! Tables of the f32 kernels: 32 pieces, each a base and a polynomial of what is beyond it.",
+        "//! Tables of the f32 kernels: 16 pieces, each a base and a polynomial of what is beyond it.",
         "",
-        "use super::table::{Centred, Octaves, Poly, Short, Table};",
+        "use super::table::{Centred, Curved, CurvedPoly, Octaves, Poly, Short, Table};",
         "",
     ]
     pattern, rest, roots = powers()
@@ -306,7 +380,9 @@ def render():
             "#[rustfmt::skip]",
             f"pub const {t.name}: {t.kind}<{sizes}> = {t.kind}::new(",
         ]
-        if t.step is not None:
+        if isinstance(t, Curved):
+            lines += [f"    [{float(t.b)!r}, {float(t.a)!r}],"]
+        elif t.step is not None:
             lines += [f"    {float(t.step)!r},"]
         lines += [f"    {row(r)}," for r in t.rows[:head]]
         lines += ["    ["] + [f"        {row(r)}," for r in t.rows[head:]] + ["    ],", ");"]

@@ -6,7 +6,7 @@
 
 #![allow(unsafe_code)]
 
-use crate::activation::{Elementwise, Gated, MAX_PARAMS, Params, Route};
+use crate::activation::{Elementwise, Gated, MAX_PARAMS, Params, Reach, Route};
 #[cfg(feature = "half")]
 use crate::halves::Half;
 use crate::level::{PerLevel, per_level};
@@ -234,6 +234,14 @@ macro_rules! io32 {
         }
     };
 }
+impl<V: Lanes32> Register for Paired<V, true> {
+    const N: usize = V::N;
+    type Pick = V::Pick;
+    #[inline(always)]
+    fn set(v: f64) -> Self {
+        Paired(V::splat(v as f32))
+    }
+}
 io32!(Single);
 io32!(Paired);
 #[cfg(feature = "half")]
@@ -252,6 +260,11 @@ struct Aligned<T>(T);
 /// step that is not inlined loses the instructions it was compiled for.
 trait Step<R, const I: usize, const O: usize>: Copy {
     fn step(self, x: [R; I]) -> [R; O];
+    /// The same where the function (its slope) is at its limit.
+    #[inline(always)]
+    fn at_limit(self, x: [R; I], _limit: R) -> [R; O] {
+        self.step(x)
+    }
 }
 
 /// Registers that a loop goes over ahead, where that pays: their notes take 3 KiB.
@@ -407,11 +420,19 @@ impl<A: Elementwise, R: Real> Step<R, 1, 1> for Value<A, R> {
     fn step(self, [x]: [R; 1]) -> [R; 1] {
         [A::value(x, self.0)]
     }
+    #[inline(always)]
+    fn at_limit(self, _: [R; 1], limit: R) -> [R; 1] {
+        [limit]
+    }
 }
 impl<A: Elementwise, R: Real> Step<R, 2, 1> for Backward<A, R> {
     #[inline(always)]
     fn step(self, [x, g]: [R; 2]) -> [R; 1] {
         [g * A::slope(x, self.0)]
+    }
+    #[inline(always)]
+    fn at_limit(self, [_, g]: [R; 2], limit: R) -> [R; 1] {
+        [g * limit]
     }
 }
 impl<A: Elementwise, R: Real> Step<R, 2, 1> for FromOutput<A, R> {
@@ -449,20 +470,24 @@ impl<G: Gated, R: Real> Step<R, 3, 2> for GatedBackward<G> {
     }
 }
 
-/// `fast` between `low` and `high` (and for NaN), `wide` elsewhere.
+/// `near` if no lane lies beyond its tables; else `fast`, but `wide` in those lanes that are beyond that.
 ///
-/// Each lane decides for itself, so a result never depends on its neighbours.
+/// Each lane decides for itself, so a result never depends on its neighbours: where both could
+/// be asked, `near` and `fast` have the same bits.
 #[derive(Clone, Copy)]
-struct Within<F, W> {
+struct Within<N, F, W> {
+    near: N,
     fast: F,
     wide: W,
-    low: f32,
-    high: f32,
+    reach: Reach,
 }
 
-/// Where `x` is not between the bounds; one that is infinite costs nothing.
+/// Where `x` is not between the bounds (or NaN); one that is infinite costs nothing.
 #[inline(always)]
-fn outside<V: Lanes32>(x: V, low: f32, high: f32) -> Option<V::Mask> {
+fn outside<V: Lanes32>(x: V, (low, high): (f32, f32)) -> Option<V::Mask> {
+    if low == -high && low > f32::NEG_INFINITY {
+        return Some(x.abs().gt(V::splat(high)));
+    }
     let below = V::splat(low).gt(x);
     let above = x.gt(V::splat(high));
     match (low > f32::NEG_INFINITY, high < f32::INFINITY) {
@@ -473,27 +498,68 @@ fn outside<V: Lanes32>(x: V, low: f32, high: f32) -> Option<V::Mask> {
     }
 }
 
-impl<V: Lanes32, F, W, const I: usize, const O: usize> Step<Paired<V>, I, O> for Within<F, W>
+/// Registers of one number type as those of another.
+macro_rules! with {
+    ($from:ident => $to:expr, $x:expr, $zero:expr) => {{
+        let mut out = $zero;
+        let mut i = 0;
+        while i < out.len() {
+            let $from = $x[i];
+            out[i] = $to;
+            i += 1;
+        }
+        out
+    }};
+}
+
+impl<V: Lanes32, N, F, W, const I: usize, const O: usize> Step<Paired<V>, I, O> for Within<N, F, W>
 where
+    N: Step<Paired<V, true>, I, O>,
     F: Step<Paired<V>, I, O>,
     W: Step<Narrow<V::Wide>, I, O>,
 {
     #[inline(always)]
     fn step(self, x: [Paired<V>; I]) -> [Paired<V>; O] {
-        let mut y = self.fast.step(x);
-        let Some(outside) = outside(x[0].0, self.low, self.high) else { return y };
-        if V::any(outside) {
+        if let Some(far) = outside(x[0].0, self.reach.near)
+            && V::any(far)
+        {
             core::hint::cold_path();
-            let mut lo = [Narrow(<V::Wide as Lanes>::splat(0.0)); I];
-            let mut hi = lo;
+            return self.beyond(x);
+        }
+        let x = with!(v => Paired(v.0), x, [Paired(V::splat(0.0)); I]);
+        let y = self.near.step(x);
+        with!(v => Paired(v.0), y, [Paired(V::splat(0.0)); O])
+    }
+}
+
+impl<N, F, W> Within<N, F, W> {
+    #[inline(always)]
+    fn beyond<V: Lanes32, const I: usize, const O: usize>(self, x: [Paired<V>; I]) -> [Paired<V>; O]
+    where
+        F: Step<Paired<V>, I, O>,
+        W: Step<Narrow<V::Wide>, I, O>,
+    {
+        let zero = V::splat(0.0);
+        let mut y = self.fast.step(x);
+        let mut at = x[0].0;
+        if let Some((end, limit)) = self.reach.closed {
+            let end_v = V::splat(end);
+            let closed = if end < 0.0 { end_v.gt(at) } else { at.gt(end_v) };
+            let limits = self.fast.at_limit(x, Paired(V::splat(limit)));
             let mut i = 0;
-            while i < I {
-                let (l, h) = x[i].0.widen();
-                (lo[i], hi[i]) = (Narrow(l), Narrow(h));
+            while i < O {
+                y[i] = Paired(V::select(closed, limits[i].0, y[i].0));
                 i += 1;
             }
+            at = V::select(closed, zero, at);
+        }
+        let Some(outside) = outside(at, self.reach.all) else { return y };
+        if V::any(outside) {
+            let wide = <V::Wide as Lanes>::splat(0.0);
+            let lo = with!(v => Narrow(v.0.widen().0), x, [Narrow(wide); I]);
+            let hi = with!(v => Narrow(v.0.widen().1), x, [Narrow(wide); I]);
             let (lo, hi) = (self.wide.step(lo), self.wide.step(hi));
-            i = 0;
+            let mut i = 0;
             while i < O {
                 let wide = V::narrow(lo[i].0, hi[i].0);
                 y[i] = Paired(V::select(outside, wide, y[i].0));
@@ -552,7 +618,8 @@ fn spread<R: Register>(p: P<'_>) -> Params<R> {
 #[inline(always)]
 unsafe fn forward_f32<S: Simd, A: Elementwise>(x: *const f32, y: *mut f32, n: usize, p: P<'_>) {
     match A::ROUTE {
-        Route::Paired { value: (low, high), .. } if S::Tabled32::FUSED && is_default::<A>(p) => {
+        Route::Paired { value: reach, .. } if S::Tabled32::FUSED && is_default::<A>(p) => {
+            let near = Value::<A, Paired<S::Tabled32, true>>(defaults::<A, _>(), PhantomData);
             let fast = Value::<A, Paired<S::Tabled32>>(defaults::<A, _>(), PhantomData);
             let wide =
                 Value::<A, Narrow<<S::Tabled32 as Lanes32>::Wide>>(defaults::<A, _>(), PhantomData);
@@ -562,7 +629,7 @@ unsafe fn forward_f32<S: Simd, A: Elementwise>(x: *const f32, y: *mut f32, n: us
                     [x],
                     [y],
                     n,
-                    Within { fast, wide, low, high },
+                    Within { near, fast, wide, reach },
                     p.past,
                 )
             }
@@ -618,7 +685,8 @@ unsafe fn backward_f32<S: Simd, A: Elementwise>(
     p: P<'_>,
 ) {
     match A::ROUTE {
-        Route::Paired { slope: (low, high), .. } if S::Tabled32::FUSED && is_default::<A>(p) => {
+        Route::Paired { slope: reach, .. } if S::Tabled32::FUSED && is_default::<A>(p) => {
+            let near = Backward::<A, Paired<S::Tabled32, true>>(defaults::<A, _>(), PhantomData);
             let fast = Backward::<A, Paired<S::Tabled32>>(defaults::<A, _>(), PhantomData);
             let wide = Backward::<A, Narrow<<S::Tabled32 as Lanes32>::Wide>>(
                 defaults::<A, _>(),
@@ -630,7 +698,7 @@ unsafe fn backward_f32<S: Simd, A: Elementwise>(
                     [x, g],
                     [dx],
                     n,
-                    Within { fast, wide, low, high },
+                    Within { near, fast, wide, reach },
                     p.past,
                 )
             }
@@ -807,8 +875,8 @@ unsafe fn gated_f32<S: Simd, G: Gated>(
 ) {
     let step = GatedValue::<G>(PhantomData);
     match G::ROUTE {
-        Route::Paired { value: (low, high), .. } if S::Tabled32::FUSED => {
-            let within = Within { fast: step, wide: step, low, high };
+        Route::Paired { value: reach, .. } if S::Tabled32::FUSED => {
+            let within = Within { near: step, fast: step, wide: step, reach };
             // SAFETY: the caller's promise.
             unsafe { run::<Paired<S::Tabled32>, 2, 1, WIDEST, _>([a, b], [y], n, within, past) }
         }
@@ -846,8 +914,8 @@ unsafe fn gated_backward_f32<S: Simd, G: Gated>(
 ) {
     let step = GatedBackward::<G>(PhantomData);
     match G::ROUTE {
-        Route::Paired { slope: (low, high), .. } if S::Tabled32::FUSED => {
-            let within = Within { fast: step, wide: step, low, high };
+        Route::Paired { slope: reach, .. } if S::Tabled32::FUSED => {
+            let within = Within { near: step, fast: step, wide: step, reach };
             // SAFETY: the caller's promise.
             unsafe {
                 run::<Paired<S::Tabled32>, 3, 2, WIDEST, _>([a, b, g], [da, db], n, within, false)
@@ -929,12 +997,11 @@ mod half_kernels {
         }
     }
 
-    /// `fast` if the register is between `low` and `high` (or NaN), else the kernel for f32.
+    /// `fast` if the register is within the bounds (or NaN), else the kernel for f32.
     struct WithinOr<F, K, V> {
         fast: F,
         kernel: K,
-        low: f32,
-        high: f32,
+        bounds: (f32, f32),
         lanes: PhantomData<V>,
     }
 
@@ -955,7 +1022,7 @@ mod half_kernels {
         #[inline(always)]
         fn step(self, x: [R; I]) -> [R; O] {
             let mut y = self.fast.step(x);
-            let Some(outside) = outside(x[0].lanes(), self.low, self.high) else { return y };
+            let Some(outside) = outside(x[0].lanes(), self.bounds) else { return y };
             if V::any(outside) {
                 core::hint::cold_path();
                 let mut from = [[0.0f32; WIDEST]; I];
@@ -1004,14 +1071,14 @@ mod half_kernels {
 
     const fn value_bounds(route: Route) -> (f32, f32) {
         match route {
-            Route::Paired { value, .. } => value,
+            Route::Paired { value, .. } => value.all,
             _ => (f32::NEG_INFINITY, f32::INFINITY),
         }
     }
 
     const fn slope_bounds(route: Route) -> (f32, f32) {
         match route {
-            Route::Paired { slope, .. } => slope,
+            Route::Paired { slope, .. } => slope.all,
             _ => (f32::NEG_INFINITY, f32::INFINITY),
         }
     }
@@ -1035,17 +1102,17 @@ mod half_kernels {
                     run::<Single<Twice<$S::F32>>, $i, $o, WIDEST, $H>($x, $y, $n, $step, false)
                 }
             } else if const { $cancels } {
-                let (low, high) = const { $bounds($route) };
+                let bounds = const { $bounds($route) };
                 let (kernel, lanes) = ($kernel, PhantomData::<Twice<$S::F32>>);
-                let step = WithinOr { fast: $step, kernel, low, high, lanes };
+                let step = WithinOr { fast: $step, kernel, bounds, lanes };
                 // SAFETY: the caller's promise.
                 unsafe {
                     run::<Paired<Twice<$S::F32>>, $i, $o, WIDEST, $H>($x, $y, $n, step, false)
                 }
             } else {
-                let (low, high) = const { $bounds($route) };
+                let bounds = const { $bounds($route) };
                 let (kernel, lanes) = ($kernel, PhantomData::<Twice<$S::F32>>);
-                let step = WithinOr { fast: $step, kernel, low, high, lanes };
+                let step = WithinOr { fast: $step, kernel, bounds, lanes };
                 // SAFETY: the caller's promise.
                 unsafe { run::<Whole<Twice<$S::F32>>, $i, $o, WIDEST, $H>($x, $y, $n, step, false) }
             }

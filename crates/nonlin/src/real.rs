@@ -359,13 +359,13 @@ pub trait Real:
         factor.scaled(j.v, j.v_lo, j.k)
     }
 
-    /// The gate at `self`, without derivatives, if this type has it in a table.
+    /// `self * gate(self)`, rounded, if this type has it in a table. A definition asks before it
+    /// composes the product.
     #[inline(always)]
-    fn tabled_gate(self, _gate: Gating) -> Option<Jet<Self>> {
+    fn tabled_value(self, _gate: Gating) -> Option<Self> {
         None
     }
-    /// The slope of `self * gate(self)`, rounded, if this type has it in a table. A definition asks
-    /// before it composes the slope of gate and derivative.
+    /// Its slope, likewise.
     #[inline(always)]
     fn tabled_slope(self, _gate: Gating) -> Option<Self> {
         None

@@ -87,6 +87,8 @@ pub trait Lanes:
     fn either(a: Self::Mask, b: Self::Mask) -> Self::Mask;
     /// Whether `m` is true in any lane.
     fn any(m: Self::Mask) -> bool;
+    /// Whether `m` is true in every lane.
+    fn all(m: Self::Mask) -> bool;
     /// `m ? a : b` per lane.
     fn select(m: Self::Mask, a: Self, b: Self) -> Self;
 }

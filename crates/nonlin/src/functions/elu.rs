@@ -32,7 +32,7 @@ impl Elementwise for Elu {
         ..Claims::new((-1.0, f64::INFINITY), (0.0, 1.0))
     };
     const ROUTE: Route =
-        Route::Paired { value: (f32::NEG_INFINITY, f32::INFINITY), slope: (-70.0, f32::INFINITY) };
+        Route::Paired { value: Reach::EVERYWHERE, slope: Reach::between(-70.0, f32::INFINITY) };
 
     #[inline(always)]
     fn value<T: Real>(x: T, [alpha, ..]: Params<T>) -> T {

@@ -19,8 +19,10 @@ impl Gated for Geglu {
         ..Meta::new("geglu", "a * normal_cdf(a) * b")
     };
     const GATE: Gate = Gate::First;
-    const ROUTE: Route =
-        Route::Paired { value: (-12.0, f32::INFINITY), slope: (-12.0, f32::INFINITY) };
+    const ROUTE: Route = Route::Paired {
+        value: Reach::between(-12.0, f32::INFINITY).near(-GELU_NEAR, f32::INFINITY),
+        slope: Reach::between(-12.0, f32::INFINITY).near(-GELU_NEAR, f32::INFINITY),
+    };
     const SLOPE_ZEROS: &'static [f64] = Gelu::CLAIMS.slope_zeros;
 
     #[inline(always)]

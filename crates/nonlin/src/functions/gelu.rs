@@ -30,11 +30,20 @@ impl Elementwise for Gelu {
         bounds: Bounds::paired(0.8, 2.0),
         ..Claims::new((0.0, f64::INFINITY), (0.0, 1.0))
     };
-    const ROUTE: Route =
-        Route::Paired { value: (-12.4, f32::INFINITY), slope: (-12.4, f32::INFINITY) };
+    const ROUTE: Route = Route::Paired {
+        value: Reach::between(-12.4, f32::INFINITY)
+            .near(-GELU_NEAR, f32::INFINITY)
+            .closed(-14.7, -0.0),
+        slope: Reach::between(-12.4, f32::INFINITY)
+            .near(-GELU_NEAR, f32::INFINITY)
+            .closed(-20.0, -0.0),
+    };
 
     #[inline(always)]
     fn value<T: Real>(x: T, _: Params<T>) -> T {
+        if let Some(value) = x.tabled_value(Gating::Cdf) {
+            return value;
+        }
         x.gated(x.jet(Prim::Cdf))
     }
 

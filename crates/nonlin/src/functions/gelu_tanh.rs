@@ -34,13 +34,19 @@ impl Elementwise for GeluTanh {
         bounds: Bounds::paired(0.85, 1.75),
         ..Claims::new((0.0, f64::INFINITY), (0.0, 1.0))
     };
-    const ROUTE: Route =
-        Route::Paired { value: (-9.5, f32::INFINITY), slope: (-9.5, f32::INFINITY) };
+    const ROUTE: Route = Route::Paired {
+        value: Reach::between(-9.5, f32::INFINITY)
+            .near(-CUBIC_NEAR, f32::INFINITY)
+            .closed(-10.8, -0.0),
+        slope: Reach::between(-9.5, f32::INFINITY)
+            .near(-CUBIC_NEAR, f32::INFINITY)
+            .closed(-14.0, -0.0),
+    };
 
     #[inline(always)]
     fn value<T: Real>(x: T, _: Params<T>) -> T {
-        if let Some(gate) = x.tabled_gate(Gating::CubicSigmoid) {
-            return x.gated(gate);
+        if let Some(value) = x.tabled_value(Gating::CubicSigmoid) {
+            return value;
         }
         let (z, z_lo) = cubic(x.max(x.lit(-FAR)).min(x.lit(FAR)), 1.0);
         x.gated(z.jet_at(z_lo, Prim::Sigmoid))

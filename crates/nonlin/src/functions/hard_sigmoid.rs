@@ -39,10 +39,7 @@ impl Elementwise for HardSigmoid {
         ..Claims::new((0.0, 1.0), (0.0, 0.0))
     };
 
-    const ROUTE: Route = Route::Paired {
-        value: (f32::NEG_INFINITY, f32::INFINITY),
-        slope: (f32::NEG_INFINITY, f32::INFINITY),
-    };
+    const ROUTE: Route = Route::Paired { value: Reach::EVERYWHERE, slope: Reach::EVERYWHERE };
 
     #[inline(always)]
     fn value<T: Real>(x: T, [alpha, beta, _]: Params<T>) -> T {

@@ -35,10 +35,7 @@ impl Elementwise for HardSwish {
         bounds: Bounds::paired(0.51, 0.51),
         ..Claims::new((0.0, f64::INFINITY), (0.0, 1.0))
     };
-    const ROUTE: Route = Route::Paired {
-        value: (f32::NEG_INFINITY, f32::INFINITY),
-        slope: (f32::NEG_INFINITY, f32::INFINITY),
-    };
+    const ROUTE: Route = Route::Paired { value: Reach::EVERYWHERE, slope: Reach::EVERYWHERE };
 
     #[inline(always)]
     fn value<T: Real>(x: T, _: Params<T>) -> T {

@@ -26,8 +26,12 @@ impl Elementwise for LogSigmoid {
         from_output: Some((1.0, 1.0)),
         ..Claims::new((f64::NEG_INFINITY, 0.0), (1.0, 0.0))
     };
-    const ROUTE: Route =
-        Route::Paired { value: (f32::NEG_INFINITY, 87.3), slope: (f32::NEG_INFINITY, 87.3) };
+    const ROUTE: Route = Route::Paired {
+        value: Reach::between(f32::NEG_INFINITY, 87.3)
+            .near(-NEAR_END, NEAR_END)
+            .closed(104.0, -0.0),
+        slope: Reach::between(f32::NEG_INFINITY, 87.3).near(-NEAR_END, NEAR_END),
+    };
 
     #[inline(always)]
     fn value<T: Real>(x: T, _: Params<T>) -> T {

@@ -29,11 +29,18 @@ impl Elementwise for Mish {
         bounds: Bounds::paired(1.0, 1.6),
         ..Claims::new((0.0, f64::INFINITY), (0.0, 1.0))
     };
-    const ROUTE: Route =
-        Route::Paired { value: (-70.0, f32::INFINITY), slope: (-70.0, f32::INFINITY) };
+    const ROUTE: Route = Route::Paired {
+        value: Reach::between(-70.0, f32::INFINITY)
+            .near(-MISH_NEAR, f32::INFINITY)
+            .closed(-109.0, -0.0),
+        slope: Reach::between(-70.0, f32::INFINITY).near(-MISH_NEAR, f32::INFINITY),
+    };
 
     #[inline(always)]
     fn value<T: Real>(x: T, _: Params<T>) -> T {
+        if let Some(value) = x.tabled_value(Gating::TanhSoftplus) {
+            return value;
+        }
         x.gated(x.jet(Prim::TanhSoftplus))
     }
 

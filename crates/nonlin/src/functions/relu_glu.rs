@@ -21,7 +21,10 @@ impl Gated for ReluGlu {
         ..Meta::new("relu_glu", "max(a, 0) / (1 + exp(-b))")
     };
     const GATE: Gate = Gate::Second;
-    const ROUTE: Route = Route::Paired { value: (-70.0, f32::INFINITY), slope: (-70.0, 70.0) };
+    const ROUTE: Route = Route::Paired {
+        value: Reach::between(-70.0, f32::INFINITY).near(-NEAR_END, NEAR_END),
+        slope: Reach::between(-70.0, 70.0).near(-NEAR_END, NEAR_END),
+    };
 
     #[inline(always)]
     fn value<T: Real>(gate: T, value: T) -> T {

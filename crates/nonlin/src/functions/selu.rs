@@ -41,7 +41,7 @@ impl Elementwise for Selu {
         ..Claims::new((-1.758_099_340_847_376_9, f64::INFINITY), (0.0, 1.050_700_987_355_480_5))
     };
     const ROUTE: Route =
-        Route::Paired { value: (f32::NEG_INFINITY, f32::INFINITY), slope: (-70.0, f32::INFINITY) };
+        Route::Paired { value: Reach::EVERYWHERE, slope: Reach::between(-70.0, f32::INFINITY) };
 
     #[inline(always)]
     fn value<T: Real>(x: T, _: Params<T>) -> T {

@@ -29,7 +29,10 @@ impl Elementwise for Sigmoid {
         from_output: Some((0.75, 1.5)),
         ..Claims::new((0.0, 1.0), (0.0, 0.0))
     };
-    const ROUTE: Route = Route::Paired { value: (-87.3, f32::INFINITY), slope: (-87.3, 87.3) };
+    const ROUTE: Route = Route::Paired {
+        value: Reach::between(-87.3, f32::INFINITY).near(-NEAR_END, NEAR_END).closed(-104.0, 0.0),
+        slope: Reach::between(-87.3, 87.3).near(-NEAR_END, NEAR_END),
+    };
 
     #[inline(always)]
     fn value<T: Real>(x: T, _: Params<T>) -> T {

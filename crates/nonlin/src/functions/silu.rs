@@ -31,13 +31,19 @@ impl Elementwise for Silu {
         bounds: Bounds::paired(0.95, 1.5),
         ..Claims::new((0.0, f64::INFINITY), (0.0, 1.0))
     };
-    const ROUTE: Route =
-        Route::Paired { value: (-70.0, f32::INFINITY), slope: (-70.0, f32::INFINITY) };
+    const ROUTE: Route = Route::Paired {
+        value: Reach::between(-70.0, f32::INFINITY).near(-NEAR_END, NEAR_END).closed(-109.0, -0.0),
+        slope: Reach::between(-70.0, f32::INFINITY).near(-NEAR_END, NEAR_END),
+    };
 
     /// `s u sigmoid(|beta| u)` with `u = s x` and `s` the sign of `beta`, so that the gate
     /// closes on the left.
     #[inline(always)]
     fn value<T: Real>(x: T, [beta, ..]: Params<T>) -> T {
+        // A type that has a table is asked at the default alone.
+        if let Some(value) = x.tabled_value(Gating::Sigmoid) {
+            return value;
+        }
         let s = beta.sign();
         let u = s * x;
         let (z, z_lo) = u.argument((beta.abs(), x.lit(-0.0)));

@@ -31,8 +31,10 @@ impl Elementwise for Softplus {
         from_output: Some((1.0, 1.0)),
         ..Claims::new((0.0, f64::INFINITY), (0.0, 1.0))
     };
-    const ROUTE: Route =
-        Route::Paired { value: (-87.3, f32::INFINITY), slope: (-87.3, f32::INFINITY) };
+    const ROUTE: Route = Route::Paired {
+        value: Reach::between(-87.3, f32::INFINITY).near(-NEAR_END, NEAR_END).closed(-104.0, 0.0),
+        slope: Reach::between(-87.3, f32::INFINITY).near(-NEAR_END, NEAR_END),
+    };
 
     #[inline(always)]
     fn value<T: Real>(x: T, [beta, ..]: Params<T>) -> T {

@@ -19,8 +19,10 @@ impl Gated for Swiglu {
         ..Meta::new("swiglu", "a / (1 + exp(-a)) * b")
     };
     const GATE: Gate = Gate::First;
-    const ROUTE: Route =
-        Route::Paired { value: (-70.0, f32::INFINITY), slope: (-70.0, f32::INFINITY) };
+    const ROUTE: Route = Route::Paired {
+        value: Reach::between(-70.0, f32::INFINITY).near(-NEAR_END, NEAR_END),
+        slope: Reach::between(-70.0, f32::INFINITY).near(-NEAR_END, NEAR_END),
+    };
     const SLOPE_ZEROS: &'static [f64] = Silu::CLAIMS.slope_zeros;
 
     #[inline(always)]

@@ -28,8 +28,10 @@ impl Elementwise for Tanh {
         from_output: Some((1.75, 1.75)),
         ..Claims::new((-1.0, 1.0), (0.0, 0.0))
     };
-    const ROUTE: Route =
-        Route::Paired { value: (f32::NEG_INFINITY, f32::INFINITY), slope: (-43.6, 43.6) };
+    const ROUTE: Route = Route::Paired {
+        value: Reach::EVERYWHERE,
+        slope: Reach::between(-43.6, 43.6).near(-TANH_NEAR, TANH_NEAR),
+    };
 
     #[inline(always)]
     fn value<T: Real>(x: T, _: Params<T>) -> T {

@@ -11,9 +11,9 @@
 //! value that is 1 less a tail is exact where the base of the tail has no bits below 2^-24.
 
 use super::tables::{
-    CUBIC_GATE, CUBIC_SLOPE, EXP_REST, EXPM1, GELU_SLOPE, LN2_16_HI, LN2_16_LO, MILLS, MISH_SLOPE,
-    PER_LN2, POWER, POWER_REST, ROOT, SIGMOID, SILU_SLOPE, SOFTPLUS, TANH, TANH_SLOPE,
-    TANH_SOFTPLUS,
+    CUBIC_GATE, CUBIC_SLOPE, EXP_REST, EXPM1, GELU, GELU_SLOPE, GELU_TANH, GELU_TANH_SLOPE,
+    LN2_16_HI, LN2_16_LO, MILLS, MILLS_SLOPE, MISH_SLOPE, PER_LN2, POWER, POWER_REST, ROOT,
+    SIGMOID, SILU, SILU_SLOPE, SOFTPLUS, TANH, TANH_SLOPE, TANH_SOFTPLUS,
 };
 use crate::math::coefficients::{GELU_TANH_1, GELU_TANH_3, INV_SQRT_2PI};
 use crate::real::{Gating, Jet, Paired, Prim};
@@ -32,7 +32,20 @@ pub(super) const CUBIC_END: f32 = 9.8;
 pub(super) const CUBIC_OPEN: f32 = 5.4;
 
 /// Up to here the tables of exponential tails reach; beyond, powers of the exponential do.
-pub(super) const NEAR: f32 = 11.75;
+pub(crate) const NEAR_END: f32 = 11.75;
+
+/// The same for the slope of tanh.
+pub(crate) const TANH_NEAR: f32 = 9.4;
+
+/// The same for the gates of Mish, GELU and GELU by tanh: on the right their tables reach to where
+/// the function is `x`.
+pub(crate) const MISH_NEAR: f32 = 8.9;
+pub(crate) const GELU_NEAR: f32 = 9.0;
+pub(crate) const CUBIC_NEAR: f32 = 8.0;
+
+/// From here on the gate of Mish is 1; its slope.
+const MISH_OPEN: f32 = 10.0;
+const MISH_SLOPE_OPEN: f32 = 10.8;
 
 /// `e^-LAST` is still a normal number.
 pub(super) const LAST: f32 = 87.3;
@@ -114,13 +127,6 @@ fn times<V: Lanes32>((m, q): (V, V), (b, b_lo): (V, V)) -> (V, V) {
     (m * b, m * q.mul_add(b + b_lo, b_lo))
 }
 
-/// `m (1 + q)` times the sum of `b` and `b_lo` where `x <= 0`, else 1 less that: for slopes.
-#[inline(always)]
-fn reflected_times<V: Lanes32>(positive: V::Mask, (m, q): (V, V), (b, b_lo): (V, V)) -> V {
-    let s = b + q.mul_add(b + b_lo, b_lo);
-    V::select(positive, (-m).mul_add(s, V::splat(1.0)), m * s)
-}
-
 /// `e^x - 1` for `x <= 0`, rounded once.
 #[inline(always)]
 pub(crate) fn exp_m1<V: Lanes32>(x: V) -> V {
@@ -170,15 +176,8 @@ fn rest_of_power<V: Lanes32>(r: V) -> V {
     (r * r).mul_add(r.mul_add(c3, c2), r)
 }
 
-/// `tail` where `x <= 0`, else 1 less `tail`, if that is exact for its first part.
 #[inline(always)]
-fn reflect<V: Lanes32>(positive: V::Mask, tail: (V, V)) -> (V, V) {
-    let one = V::splat(1.0);
-    (V::select(positive, one - tail.0, tail.0), V::select(positive, -tail.1, tail.1))
-}
-
-#[inline(always)]
-fn jet<V: Lanes32>(v: (V, V), d: (V, V), dd: V) -> Jet<Paired<V>> {
+fn jet<V: Lanes32, const NEAR: bool>(v: (V, V), d: (V, V), dd: V) -> Jet<Paired<V, NEAR>> {
     Jet {
         v: Paired(v.0),
         d: Paired(d.0),
@@ -189,37 +188,89 @@ fn jet<V: Lanes32>(v: (V, V), d: (V, V), dd: V) -> Jet<Paired<V>> {
     }
 }
 
-/// The sigmoid: its tail, and 1 less that.
+/// `e^-t` for `t <= LAST`, as a sum of two numbers, and its square.
 #[inline(always)]
-fn sigmoid<V: Lanes32>(x: V, slot: usize) -> Jet<Paired<V>> {
-    let zero = V::splat(0.0);
+fn power_and_square<V: Lanes32>(t: V) -> ((V, V), V) {
+    let (w, w_lo) = sum(exp(t.min(V::splat(LAST)), V::splat(0.0)));
+    let whole = w + w_lo;
+    ((w, w_lo), whole * whole)
+}
+
+/// The sigmoid beyond `NEAR`: `w - w^2` with `w = e^-|x|`, or 1 less that.
+#[inline(always)]
+fn far_sigmoid<V: Lanes32>(x: V) -> (V, V) {
+    let ((w, w_lo), square) = power_and_square(x.abs());
+    let lo = w_lo - square;
+    let positive = x.gt(V::splat(0.0));
+    (V::select(positive, V::splat(1.0), w), V::select(positive, -(w + lo), lo))
+}
+
+/// `1/2 + base` and `rest` on the right, `1/2 - base` and `-rest` on the left: the first is exact.
+#[inline(always)]
+fn around_half<V: Lanes32>(x: V, (base, rest): (V, V)) -> (V, V) {
+    let sign = V::splat(1.0).copysign(x);
+    (sign.mul_add(base, V::splat(0.5)), sign * rest)
+}
+
+/// The sigmoid, rounded.
+#[inline(always)]
+pub(crate) fn sigmoid_value<V: Lanes32, const NEAR: bool>(x: V) -> V {
+    let t = x.abs();
+    let far = t.gt(V::splat(NEAR_END));
+    let some = !NEAR && V::any(far);
+    let mut end = x;
+    if some {
+        core::hint::cold_path();
+        let (v, v_lo) = far_sigmoid(x);
+        end = v + v_lo;
+        if V::all(far) {
+            return end;
+        }
+    }
+    let (base, rest) = SIGMOID.at(t, 0);
+    let sign = V::splat(1.0).copysign(x);
+    let v = sign.mul_add(rest, sign.mul_add(base, V::splat(0.5)));
+    if some { V::select(far, end, v) } else { v }
+}
+
+/// The sigmoid: what it is above or below a half.
+#[inline(always)]
+fn sigmoid<V: Lanes32, const NEAR: bool>(x: V, slot: usize) -> Jet<Paired<V, NEAR>> {
+    let half = V::splat(0.5);
     let one = V::splat(1.0);
     let t = x.abs();
-    let positive = x.gt(zero);
-    let tail = SIGMOID.at(t.min(V::splat(NEAR)), slot);
-    let (mut v, mut v_lo) = reflect(positive, tail);
-    // s (1 - s), from the tail alone.
-    let a = one - tail.0;
-    let (mut d, d_lo) = two_prod(tail.0, a);
-    let mut d_lo = tail.1.mul_add((a - tail.0) - tail.1, d_lo);
-    let far = t.gt(V::splat(NEAR));
-    if V::any(far) {
+    let (base, rest) = SIGMOID.at(t, slot);
+    let (mut v, mut v_lo) = around_half(x, (base, rest));
+    // (1/2 - s) (1/2 + s)
+    let (mut d, d_lo) = two_prod(half - base, half + base);
+    let mut d_lo = (-rest).mul_add((base + base) + rest, d_lo);
+    let far = t.gt(V::splat(NEAR_END));
+    if !NEAR && V::any(far) {
         core::hint::cold_path();
-        // w - w^2 with w = e^-|x|, and the slope w - 2 w^2.
-        let (w, w_lo) = sum(exp(t.min(V::splat(LAST)), zero));
-        let square = (w + w_lo) * (w + w_lo);
-        let lo = w_lo - square;
-        v = V::select(far, V::select(positive, one, w), v);
-        v_lo = V::select(far, V::select(positive, -(w + lo), lo), v_lo);
+        let (end, end_lo) = far_sigmoid(x);
+        v = V::select(far, end, v);
+        v_lo = V::select(far, end_lo, v_lo);
+        // w - 2 w^2
+        let ((w, w_lo), square) = power_and_square(t);
         d = V::select(far, w, d);
-        d_lo = V::select(far, lo - square, d_lo);
+        d_lo = V::select(far, w_lo - (square + square), d_lo);
     }
     jet((v, v_lo), (d, d_lo), d * (one - (v + v)))
 }
 
+/// tanh, rounded.
+#[inline(always)]
+pub(crate) fn tanh<V: Lanes32>(x: V) -> V {
+    // x times tanh(x) / x, up to where it is 1. At 0 the rest is not negative: the sign stays.
+    let end = V::splat(9.02);
+    let c = x.min(end).max(-end);
+    let (base, rest) = TANH.at(c.abs(), 0);
+    c.mul_add(base, c * rest)
+}
+
 /// The primitive `p` at `x`.
 #[inline(always)]
-pub(crate) fn at<V: Lanes32>(x: V, p: Prim) -> Jet<Paired<V>> {
+pub(crate) fn at<V: Lanes32, const NEAR: bool>(x: V, p: Prim) -> Jet<Paired<V, NEAR>> {
     let zero = V::splat(0.0);
     let two = V::splat(2.0);
     // Nothing to add is -0, which leaves the sign of a zero.
@@ -239,56 +290,46 @@ pub(crate) fn at<V: Lanes32>(x: V, p: Prim) -> Jet<Paired<V>> {
         }
         Prim::Sigmoid => sigmoid(x, 0),
         Prim::Tanh => {
-            // x times tanh(x) / x, up to where it is 1.
-            let end = V::splat(9.02);
-            let c = x.min(end).max(-end);
-            let (h, l) = TANH.at(c.abs(), 0);
-            // The sum of two zeros may have lost the sign.
-            let v = c.mul_add(h, c * l).copysign(c);
+            let v = tanh(x);
             let t = x.abs();
-            let edge = V::splat(9.3);
-            let (mut d, mut d_lo) = TANH_SLOPE.at(t.min(edge), 1);
-            let far = t.gt(edge);
-            if V::any(far) {
+            let (mut d, mut d_lo) = TANH_SLOPE.at(t, 1);
+            let far = t.gt(V::splat(TANH_NEAR));
+            if !NEAR && V::any(far) {
                 core::hint::cold_path();
                 // 4 w - 8 w^2 with w = e^-2|x|
-                let (w, w_lo) = sum(exp((t + t).min(V::splat(LAST)), zero));
+                let ((w, w_lo), square) = power_and_square(t + t);
                 let four = V::splat(4.0);
                 d = V::select(far, four * w, d);
-                d_lo = V::select(far, four * (w_lo - two * (w * w)), d_lo);
+                d_lo = V::select(far, four * (w_lo - two * square), d_lo);
             }
             jet((v, nothing), (d, d_lo), -(two * v * d))
         }
         Prim::Softplus => {
             // For x <= 0 alone.
             let t = -x;
-            let (mut v, mut v_lo) = SOFTPLUS.at(t.min(V::splat(NEAR)), 0);
-            let far = t.gt(V::splat(NEAR));
-            if V::any(far) {
+            let (mut v, mut v_lo) = SOFTPLUS.at(t, 0);
+            let far = t.gt(V::splat(NEAR_END));
+            if !NEAR && V::any(far) {
                 core::hint::cold_path();
                 // w - w^2 / 2 with w = e^x
-                let (w, w_lo) = sum(exp(t.min(V::splat(LAST)), zero));
-                let whole = w + w_lo;
+                let ((w, w_lo), square) = power_and_square(t);
                 v = V::select(far, w, v);
-                v_lo = V::select(far, (whole * V::splat(-0.5)).mul_add(whole, w_lo), v_lo);
+                v_lo = V::select(far, square.mul_add(V::splat(-0.5), w_lo), v_lo);
             }
-            let j = sigmoid(x, 1);
+            let j = sigmoid::<V, NEAR>(x, 1);
             Jet { v: Paired(v), v_lo: Paired(v_lo), d: j.v, d_lo: j.v_lo, dd: j.d, k: j.k }
         }
         Prim::TanhSoftplus => {
-            let (low, high) = (V::splat(-8.9), V::splat(9.5));
-            let c = x.max(low).min(high);
-            let (mut v, mut v_lo) = TANH_SOFTPLUS.exact(c, 0);
-            let far = low.gt(x);
-            if V::any(far) {
+            let (mut v, mut v_lo) = TANH_SOFTPLUS.exact(x.min(V::splat(MISH_OPEN)), 0);
+            let far = V::splat(-MISH_NEAR).gt(x);
+            if !NEAR && V::any(far) {
                 core::hint::cold_path();
                 // w - w^2 / 2 with w = e^x
-                let (w, w_lo) = sum(exp((-x).min(V::splat(LAST)), zero));
-                let half_square = (w + w_lo) * (w + w_lo) * V::splat(0.5);
+                let ((w, w_lo), square) = power_and_square(-x);
                 v = V::select(far, w, v);
-                v_lo = V::select(far, w_lo - half_square, v_lo);
+                v_lo = V::select(far, square.mul_add(V::splat(-0.5), w_lo), v_lo);
             }
-            // No function needs the derivatives: see `slope` below.
+            // No function needs the derivatives: see `gated_slope` below.
             let none = (V::splat(f32::NAN), zero);
             jet((v, v_lo), none, none.0)
         }
@@ -309,14 +350,6 @@ pub(crate) fn at<V: Lanes32>(x: V, p: Prim) -> Jet<Paired<V>> {
     }
 }
 
-/// The gate of GELU by tanh, `1 / (1 + e^-z)` with `z` as in [`cubic`], for `x >= -10`.
-#[inline(always)]
-pub(crate) fn cubic_gate<V: Lanes32>(x: V) -> (V, V) {
-    let t = x.abs().min(V::splat(CUBIC_END));
-    let tail = times(cubic(t), CUBIC_GATE.at(t.min(V::splat(CUBIC_OPEN)), 0));
-    open(x.gt(V::splat(0.0)), tail)
-}
-
 /// `tail` where `x <= 0`, else 1 less `tail`.
 #[inline(always)]
 fn open<V: Lanes32>(positive: V::Mask, (q, q_lo): (V, V)) -> (V, V) {
@@ -326,52 +359,136 @@ fn open<V: Lanes32>(positive: V::Mask, (q, q_lo): (V, V)) -> (V, V) {
     (V::select(positive, v, q), V::select(positive, v_lo, q_lo))
 }
 
-/// The slope of `x` times a gate.
+/// `max(x, 0) - t tail`, with `t = |x|` or, far out, less: `x` times a gate of which that is the tail.
 #[inline(always)]
-pub(crate) fn gated_slope<V: Lanes32>(x: V, gate: Gating) -> V {
-    let zero = V::splat(0.0);
-    let one = V::splat(1.0);
-    let positive = x.gt(zero);
-    match gate {
-        Gating::Sigmoid => {
-            let t = x.abs();
-            let mut tail = SILU_SLOPE.at(t.min(V::splat(NEAR)), 2);
-            let far = t.gt(V::splat(NEAR));
-            if V::any(far) {
-                core::hint::cold_path();
-                // w (1 - t) - w^2 (1 - 2 t) with w = e^-t
-                let t = t.min(V::splat(LAST));
-                let (w, w_lo) = sum(exp(t, zero));
-                let less = one - t;
-                let whole = w + w_lo;
-                let lo = (whole * whole).mul_add((t + t) - one, w_lo * less);
-                tail = V::select(far, w.mul_add(less, lo), tail);
+fn opened<V: Lanes32>(x: V, t: V, (tail, tail_lo): (V, V)) -> V {
+    x.max(V::splat(0.0)) - t.mul_add(tail, t * tail_lo)
+}
+
+/// `x` times a gate, rounded.
+#[inline(always)]
+pub(crate) fn gated_value<V: Lanes32, const NEAR: bool>(x: V, gate: Gating) -> V {
+    let t = x.abs();
+    let far = t.gt(V::splat(end_of(gate)));
+    let some = !NEAR && V::any(far);
+    let mut end = x;
+    if some {
+        core::hint::cold_path();
+        let (tail, t) = match gate {
+            // w - w^2 with w = e^-t
+            Gating::Sigmoid => {
+                let ((w, w_lo), square) = power_and_square(t);
+                ((w, w_lo - square), t.min(V::splat(f32::MAX)))
             }
-            V::select(positive, one - tail, tail)
+            // With w = e^-t, w - w^2 / 2 on the left and 2 w^2 on the right
+            Gating::TanhSoftplus => {
+                let ((w, w_lo), square) = power_and_square(t);
+                let positive = x.gt(V::splat(0.0));
+                let lo = square.mul_add(V::splat(-0.5), w_lo);
+                let lo = V::select(positive, square + square, lo);
+                ((V::select(positive, V::splat(0.0), w), lo), t.min(V::splat(f32::MAX)))
+            }
+            Gating::Cdf => {
+                let t = t.min(V::splat(CDF_END));
+                (times(gauss(t), MILLS.at(t, 1)), t)
+            }
+            Gating::CubicSigmoid => {
+                let t = t.min(V::splat(CUBIC_END));
+                (times(cubic(t), CUBIC_GATE.at(t.min(V::splat(CUBIC_OPEN)), 1)), t)
+            }
+        };
+        end = opened(x, t, tail);
+        if V::all(far) {
+            return end;
         }
+    }
+    let y = match gate {
+        Gating::Sigmoid => opened(x, t, SILU.at(t, 0)),
         Gating::TanhSoftplus => {
-            let low = V::splat(-9.0);
-            let mut d = MISH_SLOPE.at(x.max(low).min(V::splat(10.9)), 2);
-            let far = low.gt(x);
-            if V::any(far) {
-                core::hint::cold_path();
-                // w (1 + x) - w^2 (1/2 + x) with w = e^x
-                let t = x.max(V::splat(-LAST));
-                let (w, w_lo) = sum(exp(-t, zero));
-                let more = one + t;
-                let whole = w + w_lo;
-                let lo = (whole * whole).mul_add(V::splat(-0.5) - t, w_lo * more);
-                d = V::select(far, w.mul_add(more, lo), d);
-            }
-            d
+            let (v, v_lo) = TANH_SOFTPLUS.exact(x.min(V::splat(MISH_OPEN)), 0);
+            // The sum of two zeros may have lost the sign.
+            let low = x.min(V::splat(f32::MAX)) * v_lo;
+            x.mul_add(v, low).copysign(x)
         }
         Gating::Cdf => {
-            let t = x.abs().min(V::splat(CDF_END));
-            reflected_times(positive, gauss(t), GELU_SLOPE.at(t, 2))
+            let t = t.min(V::splat(GELU_NEAR));
+            opened(x, t, GELU.at(t, 0))
         }
         Gating::CubicSigmoid => {
-            let t = x.abs().min(V::splat(CUBIC_END));
-            reflected_times(positive, cubic(t), CUBIC_SLOPE.at(t, 2))
+            let t = t.min(V::splat(CUBIC_NEAR));
+            opened(x, t, GELU_TANH.at(t, 0))
         }
+    };
+    if some { V::select(far, end, y) } else { y }
+}
+
+/// The slope of `x` times a gate.
+#[inline(always)]
+pub(crate) fn gated_slope<V: Lanes32, const NEAR: bool>(x: V, gate: Gating) -> V {
+    let one = V::splat(1.0);
+    let positive = x.gt(V::splat(0.0));
+    let t = x.abs();
+    let far = t.gt(V::splat(end_of(gate)));
+    let some = !NEAR && V::any(far);
+    let mut end = x;
+    if some {
+        core::hint::cold_path();
+        let tail = match gate {
+            // w (1 - t) - w^2 (1 - 2 t) with w = e^-t
+            Gating::Sigmoid => {
+                let t = t.min(V::splat(LAST));
+                let ((w, w_lo), square) = power_and_square(t);
+                let less = one - t;
+                w.mul_add(less, square.mul_add((t + t) - one, w_lo * less))
+            }
+            // With w = e^-t, w (1 - t) - w^2 (1/2 - t) on the left and w^2 (2 - 4 t) on the right
+            Gating::TanhSoftplus => {
+                let t = t.min(V::splat(LAST));
+                let ((w, w_lo), square) = power_and_square(t);
+                let less = one - t;
+                let left = w.mul_add(less, square.mul_add(t - V::splat(0.5), w_lo * less));
+                let right = square * t.mul_add(V::splat(-4.0), V::splat(2.0));
+                V::select(positive, right, left)
+            }
+            Gating::Cdf => {
+                let t = t.min(V::splat(CDF_END));
+                let (m, lo) = times(gauss(t), MILLS_SLOPE.at(t, 1));
+                m + lo
+            }
+            Gating::CubicSigmoid => {
+                let t = t.min(V::splat(CUBIC_END));
+                let (m, lo) = times(cubic(t), CUBIC_SLOPE.at(t, 1));
+                m + lo
+            }
+        };
+        end = V::select(positive, one - tail, tail);
+        if V::all(far) {
+            return end;
+        }
+    }
+    let y = match gate {
+        Gating::Sigmoid => reflected(positive, SILU_SLOPE.at(t, 2)),
+        Gating::TanhSoftplus => MISH_SLOPE.at(x.min(V::splat(MISH_SLOPE_OPEN)), 2),
+        Gating::Cdf => reflected(positive, GELU_SLOPE.at(t.min(V::splat(GELU_NEAR)), 2)),
+        Gating::CubicSigmoid => {
+            reflected(positive, GELU_TANH_SLOPE.at(t.min(V::splat(CUBIC_NEAR)), 2))
+        }
+    };
+    if some { V::select(far, end, y) } else { y }
+}
+
+/// `tail` on the left, 1 less `tail` on the right.
+#[inline(always)]
+fn reflected<V: Lanes32>(positive: V::Mask, tail: V) -> V {
+    V::select(positive, V::splat(1.0) - tail, tail)
+}
+
+/// Up to here the tables of a gate reach.
+const fn end_of(gate: Gating) -> f32 {
+    match gate {
+        Gating::Sigmoid => NEAR_END,
+        Gating::TanhSoftplus => MISH_NEAR,
+        Gating::Cdf => GELU_NEAR,
+        Gating::CubicSigmoid => CUBIC_NEAR,
     }
 }

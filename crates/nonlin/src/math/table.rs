@@ -1,6 +1,6 @@
 //! Piecewise polynomials whose coefficients are looked up, not branched to.
 //!
-//! A smooth function of one number is cut into 32 pieces of equal width. The piece of a number is
+//! A smooth function of one number is cut into 16 pieces of equal width. The piece of a number is
 //! what rounding it to a multiple of the width leaves in the low bits, and these bits pick the
 //! coefficients: from two registers of AVX-512, elsewhere by a load of four at a time for each lane.
 //! That costs less than an exponential and a division, and far less than the two with all that they
@@ -10,7 +10,7 @@
 use crate::simd::Lanes32;
 
 /// One coefficient of all pieces.
-pub type Row = [f32; 32];
+pub type Row = [f32; 16];
 
 /// Sixteen numbers.
 #[repr(C, align(64))]
@@ -21,9 +21,9 @@ pub struct Short(pub [f32; 16]);
 pub struct Four {
     /// All pieces of a coefficient side by side: a register or two.
     #[cfg(target_arch = "x86_64")]
-    pub(crate) by_coefficient: [[f32; 32]; 4],
+    pub(crate) by_coefficient: [Row; 4],
     /// All coefficients of a piece side by side: one load.
-    pub(crate) by_piece: [[f32; 4]; 32],
+    pub(crate) by_piece: [[f32; 4]; 16],
 }
 
 /// `head` and `rest`, four by four; 0 where that does not come out even.
@@ -35,8 +35,8 @@ const fn fours<const H: usize, const N: usize, const G: usize>(
     let mut fours = [const {
         Four {
             #[cfg(target_arch = "x86_64")]
-            by_coefficient: [[0.0; 32]; 4],
-            by_piece: [[0.0; 4]; 32],
+            by_coefficient: [[0.0; 16]; 4],
+            by_piece: [[0.0; 4]; 16],
         }
     }; G];
     let mut j = 0;
@@ -44,7 +44,7 @@ const fn fours<const H: usize, const N: usize, const G: usize>(
         let row = if j < H { &head[j] } else { &rest[j - H] };
         let (four, i) = (&mut fours[j / 4], j % 4);
         let mut k = 0;
-        while k < 32 {
+        while k < 16 {
             #[cfg(target_arch = "x86_64")]
             {
                 four.by_coefficient[i][k] = row[k];
@@ -57,7 +57,7 @@ const fn fours<const H: usize, const N: usize, const G: usize>(
     fours
 }
 
-/// A function in 32 pieces of width `step`: a base of few bits, and a polynomial in the distance
+/// A function in 16 pieces of width `step`: a base of few bits, and a polynomial in the distance
 /// from the middle of the piece. `N` coefficients, in `G` fours; those of low degree come first.
 pub struct Table<const N: usize, const G: usize> {
     step: f32,
@@ -71,8 +71,21 @@ pub struct Centred<const N: usize, const G: usize> {
     fours: [Four; G],
 }
 
-/// A `Table` whose pieces grow with `t + 1`, eight to an octave, from 0 to 15.
+/// A `Table` whose pieces grow with `t + 1`, four to an octave, from 0 to 15.
 pub struct Octaves<const N: usize, const G: usize> {
+    fours: [Four; G],
+}
+
+/// A `Centred` table whose pieces are of equal width in `b t + a t^2`, for functions that fall ever
+/// more steeply. Piece 15 ends where that is 15.5.
+pub struct Curved<const N: usize, const G: usize> {
+    curve: [f32; 2],
+    fours: [Four; G],
+}
+
+/// The same without bases: see `Poly`.
+pub struct CurvedPoly<const N: usize, const G: usize> {
+    curve: [f32; 2],
     fours: [Four; G],
 }
 
@@ -98,6 +111,12 @@ fn middle<V: Lanes32>(t: V, step: f32, slot: usize) -> (V::Pick, V) {
     let u = piece(t, step);
     let k = u - V::splat(ROUND);
     (u.pick(slot), k.mul_add(V::splat(-step), t))
+}
+
+/// The piece of a number, for pieces of equal width in `b t + a t^2`.
+#[inline(always)]
+fn curved<V: Lanes32>(t: V, [b, a]: [f32; 2], slot: usize) -> V::Pick {
+    t.mul_add(t.mul_add(V::splat(a), V::splat(b)), V::splat(ROUND)).pick(slot)
 }
 
 /// The piece of a number, for pieces that grow with `t + 1`.
@@ -202,6 +221,37 @@ impl<const N: usize, const G: usize> Centred<N, G> {
     }
 }
 
+impl<const N: usize, const G: usize> Curved<N, G> {
+    /// From a row for each number.
+    pub(crate) const fn new(curve: [f32; 2], centre: Row, base: Row, rest: [Row; N]) -> Self {
+        Curved { curve, fours: fours([centre, base], rest) }
+    }
+
+    /// Base and rest at `t`, which must lie within the table; NaN for NaN.
+    #[inline(always)]
+    pub(crate) fn at<V: Lanes32>(&self, t: V, slot: usize) -> (V, V) {
+        let pick = curved(t, self.curve, slot);
+        let [centre, base, ..] = V::four(pick, &self.fours[0]);
+        let r = t - centre;
+        (base, r * horner(pick, r, &self.fours, 2, N + 1))
+    }
+}
+
+impl<const N: usize, const G: usize> CurvedPoly<N, G> {
+    /// From a row for each number.
+    pub(crate) const fn new(curve: [f32; 2], centre: Row, rest: [Row; N]) -> Self {
+        CurvedPoly { curve, fours: fours([centre], rest) }
+    }
+
+    /// The function at `t`, which must lie within the table; NaN for NaN.
+    #[inline(always)]
+    pub(crate) fn at<V: Lanes32>(&self, t: V, slot: usize) -> V {
+        let pick = curved(t, self.curve, slot);
+        let [centre, ..] = V::four(pick, &self.fours[0]);
+        horner(pick, t - centre, &self.fours, 1, N)
+    }
+}
+
 impl<const N: usize, const G: usize> Octaves<N, G> {
     /// From a row for each number.
     pub(crate) const fn new(centre: Row, base: Row, rest: [Row; N]) -> Self {
@@ -264,8 +314,8 @@ impl<const M: usize, const G: usize> Shortened<M, G> {
     }
 
     pub(crate) const fn octaves<const N: usize, const H: usize>(of: &Octaves<N, H>) -> Self {
-        // The exponent of 1 is odd: its pieces are the last eight.
-        let unit = 1.0 / 16.0;
+        // The exponent of 1 is odd: its pieces are the last four.
+        let unit = 1.0 / 8.0;
         let half = [2.0 * unit, 4.0 * unit, 8.0 * unit, unit];
         let c = shorten::<M>(&of.fours, 1, N, 0, &half);
         Shortened { pieces: Pieces::Growing, fours: fours([row(&of.fours, 0)], c) }
@@ -275,9 +325,9 @@ impl<const M: usize, const G: usize> Shortened<M, G> {
 /// Number `j` of all pieces.
 #[cfg(feature = "half")]
 const fn row(fours: &[Four], j: usize) -> Row {
-    let mut row = [0.0; 32];
+    let mut row = [0.0; 16];
     let mut k = 0;
-    while k < 32 {
+    while k < 16 {
         row[k] = fours[j / 4].by_piece[k][j % 4];
         k += 1;
     }
@@ -286,7 +336,7 @@ const fn row(fours: &[Four], j: usize) -> Row {
 
 /// The coefficients of `base + r^first rest(r)`, with the powers from `M` on replaced by the best
 /// approximation of lower degree, from Chebyshev's polynomials. The base is number `base` of a piece,
-/// the `n` coefficients of the rest follow it. `half` is half the width of eight pieces each.
+/// the `n` coefficients of the rest follow it. `half` is half the width of four pieces each.
 #[cfg(feature = "half")]
 const fn shorten<const M: usize>(
     fours: &[Four],
@@ -295,9 +345,9 @@ const fn shorten<const M: usize>(
     first: usize,
     half: &[f32; 4],
 ) -> [Row; M] {
-    let mut out = [[0.0; 32]; M];
+    let mut out = [[0.0; 16]; M];
     let mut piece = 0;
-    while piece < 32 {
+    while piece < 16 {
         let mut c = [0.0f64; 16];
         c[0] = fours[base / 4].by_piece[piece][base % 4] as f64;
         let mut i = 0;
@@ -306,7 +356,7 @@ const fn shorten<const M: usize>(
             c[i + first] += fours[j / 4].by_piece[piece][j % 4] as f64;
             i += 1;
         }
-        let h = half[piece / 8] as f64;
+        let h = half[piece / 4] as f64;
         let mut degree = n + first - 1;
         while degree >= M {
             lower(&mut c, degree, h);

@@ -4,26 +4,26 @@
 //! low parts, and the polynomials of `paired` do without their highest powers. Otherwise this is
 //! `paired`: the same tables, the same bounds of inputs, the same ways at their ends.
 
-use super::paired::{self, CDF_END, CUBIC_END, CUBIC_OPEN, LAST, NEAR, ROUND, cubic};
+use super::paired::{self, CDF_END, CUBIC_END, CUBIC_OPEN, LAST, NEAR_END, ROUND, cubic};
 use super::table::{Short, Shortened};
 use super::tables::{
-    CUBIC_GATE, CUBIC_SLOPE, EXP_REST, EXPM1, GELU_SLOPE, LN2_16_HI, LN2_16_LO, MILLS, PER_LN2,
-    POWER, POWER_REST, SIGMOID, SOFTPLUS, TANH, TANH_SLOPE, TANH_SOFTPLUS,
+    CUBIC_GATE, CUBIC_SLOPE, EXP_REST, EXPM1, LN2_16_HI, LN2_16_LO, MILLS, MILLS_SLOPE, PER_LN2,
+    POWER, POWER_REST, SILU, SOFTPLUS, TANH, TANH_SLOPE, TANH_SOFTPLUS,
 };
 use crate::math::coefficients::INV_SQRT_2PI;
 use crate::real::{Gating, Jet, Prim, Whole};
 use crate::simd::Lanes32;
 
-const SIGMOID_5: Shortened<5, 2> = Shortened::table(&SIGMOID);
-const SOFTPLUS_5: Shortened<5, 2> = Shortened::centred(&SOFTPLUS);
-const EXPM1_5: Shortened<5, 2> = Shortened::centred(&EXPM1);
-const TANH_5: Shortened<5, 2> = Shortened::centred(&TANH);
-const TANH_SLOPE_6: Shortened<6, 2> = Shortened::centred(&TANH_SLOPE);
-const TANH_SOFTPLUS_6: Shortened<6, 2> = Shortened::centred(&TANH_SOFTPLUS);
-const GELU_SLOPE_5: Shortened<5, 2> = Shortened::octaves(&GELU_SLOPE);
-const CUBIC_SLOPE_6: Shortened<6, 2> = Shortened::table(&CUBIC_SLOPE);
-const CUBIC_GATE_4: Shortened<4, 1> = Shortened::table(&CUBIC_GATE);
-const MILLS_5: Shortened<5, 2> = Shortened::octaves(&MILLS);
+const SIGMOID_5: Shortened<6, 2> = Shortened::centred(&SILU);
+const SOFTPLUS_5: Shortened<6, 2> = Shortened::centred(&SOFTPLUS);
+const EXPM1_5: Shortened<6, 2> = Shortened::centred(&EXPM1);
+const TANH_5: Shortened<6, 2> = Shortened::centred(&TANH);
+const TANH_SLOPE_6: Shortened<7, 2> = Shortened::centred(&TANH_SLOPE);
+const TANH_SOFTPLUS_6: Shortened<7, 2> = Shortened::centred(&TANH_SOFTPLUS);
+const GELU_SLOPE_5: Shortened<6, 2> = Shortened::octaves(&MILLS_SLOPE);
+const CUBIC_SLOPE_6: Shortened<7, 2> = Shortened::table(&CUBIC_SLOPE);
+const CUBIC_GATE_4: Shortened<5, 2> = Shortened::table(&CUBIC_GATE);
+const MILLS_5: Shortened<6, 2> = Shortened::octaves(&MILLS);
 
 /// ln 2 / 16, which as an f32 is good to 2^-28.
 const LN2_16: f32 = (LN2_16_HI as f64 + LN2_16_LO as f64) as f32;
@@ -87,10 +87,10 @@ fn sigmoid<V: Lanes32>(x: V, slot: usize) -> Jet<Whole<V>> {
     let (zero, one) = (V::splat(0.0), V::splat(1.0));
     let t = x.abs();
     let positive = x.gt(zero);
-    let tail = SIGMOID_5.at(t.min(V::splat(NEAR)), slot);
+    let tail = SIGMOID_5.at(t.min(V::splat(NEAR_END)), slot);
     let mut v = V::select(positive, one - tail, tail);
     let mut d = (-tail).mul_add(tail, tail);
-    let far = t.gt(V::splat(NEAR));
+    let far = t.gt(V::splat(NEAR_END));
     if V::any(far) {
         core::hint::cold_path();
         // w - w^2 with w = e^-|x|, and the slope w - 2 w^2.
@@ -137,8 +137,8 @@ pub(crate) fn at<V: Lanes32>(x: V, p: Prim) -> Jet<Whole<V>> {
         Prim::Softplus => {
             // For x <= 0 alone.
             let t = -x;
-            let mut v = SOFTPLUS_5.at(t.min(V::splat(NEAR)), 0);
-            let far = t.gt(V::splat(NEAR));
+            let mut v = SOFTPLUS_5.at(t.min(V::splat(NEAR_END)), 0);
+            let far = t.gt(V::splat(NEAR_END));
             if V::any(far) {
                 core::hint::cold_path();
                 // w - w^2 / 2 with w = e^x
@@ -194,7 +194,7 @@ fn reflected<V: Lanes32>(x: V, tail: V) -> V {
 #[inline(always)]
 pub(crate) fn gated_slope<V: Lanes32>(x: V, gate: Gating) -> V {
     match gate {
-        Gating::Sigmoid | Gating::TanhSoftplus => paired::gated_slope(x, gate),
+        Gating::Sigmoid | Gating::TanhSoftplus => paired::gated_slope::<V, false>(x, gate),
         Gating::Cdf => {
             let t = x.abs().min(V::splat(CDF_END));
             reflected(x, gauss(t) * GELU_SLOPE_5.at(t, 2))

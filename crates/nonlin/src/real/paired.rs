@@ -6,13 +6,15 @@ use crate::simd::Lanes32;
 use core::ops::{Add, Div, Mul, Neg, Sub};
 
 /// f32 lanes; primitives carry low parts, and one rounding at the end is all that shows.
+///
+/// Where all lanes are `NEAR`, tables are all that is needed: see [`Reach`](crate::activation::Reach).
 #[derive(Clone, Copy)]
 #[repr(transparent)]
-pub struct Paired<V>(pub V);
+pub struct Paired<V, const NEAR: bool = false>(pub V);
 
-super::lanes::forward_operators!(Paired, Lanes32);
+super::lanes::forward_operators!(Paired, Lanes32, NEAR);
 
-impl<V: Lanes32> Real for Paired<V> {
+impl<V: Lanes32, const NEAR: bool> Real for Paired<V, NEAR> {
     super::lanes::shared_methods!(Paired);
     #[inline(always)]
     fn lit(self, c: f64) -> Self {
@@ -41,18 +43,20 @@ impl<V: Lanes32> Real for Paired<V> {
         paired::at(self.0, p)
     }
     #[inline(always)]
-    fn tabled_gate(self, gate: Gating) -> Option<Jet<Self>> {
-        // The others are primitives.
-        if gate != Gating::CubicSigmoid {
-            return None;
-        }
-        let (v, v_lo) = paired::cubic_gate(self.0);
-        let v = Paired(v);
-        Some(Jet { v_lo: Paired(v_lo), ..Jet::new(v, v, v) })
+    fn tabled_value(self, gate: Gating) -> Option<Self> {
+        Some(Paired(paired::gated_value::<V, NEAR>(self.0, gate)))
     }
     #[inline(always)]
     fn tabled_slope(self, gate: Gating) -> Option<Self> {
-        Some(Paired(paired::gated_slope(self.0, gate)))
+        Some(Paired(paired::gated_slope::<V, NEAR>(self.0, gate)))
+    }
+    #[inline(always)]
+    fn sigmoid(self) -> Self {
+        Paired(paired::sigmoid_value::<V, NEAR>(self.0))
+    }
+    #[inline(always)]
+    fn tanh(self) -> Self {
+        Paired(paired::tanh(self.0))
     }
     /// From the distance to where it passes through 0, which is exact nearby.
     #[inline(always)]

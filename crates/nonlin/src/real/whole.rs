@@ -37,13 +37,12 @@ impl<V: Lanes32> Real for Whole<V> {
         whole::at(self.0, p)
     }
     #[inline(always)]
-    fn tabled_gate(self, gate: Gating) -> Option<Jet<Self>> {
+    fn tabled_value(self, gate: Gating) -> Option<Self> {
         // The others are primitives.
         if gate != Gating::CubicSigmoid {
             return None;
         }
-        let v = Whole(whole::cubic_gate(self.0));
-        Some(Jet::new(v, v, v))
+        Some(self * Whole(whole::cubic_gate(self.0)))
     }
     #[inline(always)]
     fn tabled_slope(self, gate: Gating) -> Option<Self> {

@@ -121,6 +121,10 @@ impl<V: Lanes32> Lanes for Ahead<V> {
         V::any(m)
     }
     #[inline(always)]
+    fn all(m: V::Mask) -> bool {
+        V::all(m)
+    }
+    #[inline(always)]
     fn select(m: V::Mask, a: Self, b: Self) -> Self {
         Ahead(V::select(m, a.0, b.0), a.1.or(b.1))
     }

@@ -20,7 +20,7 @@ impl Simd for Neon {
 macro_rules! register {
     ($t:ident, $raw:ty, $elem:ty, $n:literal, $mask:ty, $signs:expr,
      $set1:ident $load:ident $store:ident $add:ident $sub:ident $mul:ident $div:ident
-     $neg:ident $abs:ident $fma:ident $gt:ident $eq:ident $select:ident, not: |$nm:ident| $not:expr, either: $either:ident, any: |$am:ident| $any:expr) => {
+     $neg:ident $abs:ident $fma:ident $gt:ident $eq:ident $select:ident, not: |$nm:ident| $not:expr, either: $either:ident, any: |$am:ident| $any:expr, all: |$lm:ident| $all:expr) => {
         #[doc = concat!(stringify!($n), " lanes of ", stringify!($elem), ".")]
         #[derive(Clone, Copy)]
         #[repr(transparent)]
@@ -108,6 +108,12 @@ macro_rules! register {
                 unsafe { $any }
             }
             #[inline(always)]
+            fn all(m: $mask) -> bool {
+                let $lm = m;
+                // SAFETY: as above.
+                unsafe { $all }
+            }
+            #[inline(always)]
             fn select(m: $mask, a: Self, b: Self) -> Self {
                 // SAFETY: as above.
                 Self(unsafe { $select(m, a.0, b.0) })
@@ -119,11 +125,12 @@ macro_rules! register {
 register!(F64x2, float64x2_t, f64, 2, uint64x2_t, vdupq_n_u64(1 << 63),
     vdupq_n_f64 vld1q_f64 vst1q_f64 vaddq_f64 vsubq_f64 vmulq_f64 vdivq_f64
     vnegq_f64 vabsq_f64 vfmaq_f64 vcgtq_f64 vceqq_f64 vbslq_f64, not: |m| veorq_u64(m, vdupq_n_u64(u64::MAX)),
-    either: vorrq_u64, any: |m| vmaxvq_u32(vreinterpretq_u32_u64(m)) != 0);
+    either: vorrq_u64, any: |m| vmaxvq_u32(vreinterpretq_u32_u64(m)) != 0,
+    all: |m| vminvq_u32(vreinterpretq_u32_u64(m)) != 0);
 register!(F32x4, float32x4_t, f32, 4, uint32x4_t, vdupq_n_u32(1 << 31),
     vdupq_n_f32 vld1q_f32 vst1q_f32 vaddq_f32 vsubq_f32 vmulq_f32 vdivq_f32
     vnegq_f32 vabsq_f32 vfmaq_f32 vcgtq_f32 vceqq_f32 vbslq_f32, not: |m| vmvnq_u32(m),
-    either: vorrq_u32, any: |m| vmaxvq_u32(m) != 0);
+    either: vorrq_u32, any: |m| vmaxvq_u32(m) != 0, all: |m| vminvq_u32(m) != 0);
 
 impl Lanes64 for F64x2 {
     #[inline(always)]
@@ -187,7 +194,7 @@ impl Lanes32 for F32x4 {
     fn pick(self, _slot: usize) -> [usize; 4] {
         // SAFETY: every aarch64 processor has NEON.
         unsafe {
-            let i = vandq_u32(vreinterpretq_u32_f32(self.0), vdupq_n_u32(31));
+            let i = vandq_u32(vreinterpretq_u32_f32(self.0), vdupq_n_u32(15));
             [
                 vgetq_lane_u32::<0>(i) as usize,
                 vgetq_lane_u32::<1>(i) as usize,
@@ -199,7 +206,7 @@ impl Lanes32 for F32x4 {
     #[inline(always)]
     fn four([a, b, c, d]: [usize; 4], four: &Four) -> [Self; 4] {
         let p = &four.by_piece;
-        // SAFETY: every aarch64 processor has NEON; `pick` gives less than 32.
+        // SAFETY: every aarch64 processor has NEON; `pick` gives less than 16.
         unsafe {
             let [a, b, c, d] = [a, b, c, d].map(|k| vld1q_f32(p.get_unchecked(k).as_ptr()));
             let (ab, cd) = (vtrn1q_f32(a, b), vtrn1q_f32(c, d));
@@ -221,7 +228,7 @@ impl Lanes32 for F32x4 {
     #[inline(always)]
     fn octave(self) -> Self {
         // SAFETY: every aarch64 processor has NEON.
-        Self(unsafe { vreinterpretq_f32_u32(vshrq_n_u32::<20>(vreinterpretq_u32_f32(self.0))) })
+        Self(unsafe { vreinterpretq_f32_u32(vshrq_n_u32::<21>(vreinterpretq_u32_f32(self.0))) })
     }
     #[inline(always)]
     fn add_shifted(self, t: Self) -> Self {

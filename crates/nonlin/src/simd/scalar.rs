@@ -71,6 +71,10 @@ impl Lanes for f64 {
         m
     }
     #[inline(always)]
+    fn all(m: bool) -> bool {
+        m
+    }
+    #[inline(always)]
     fn select(m: bool, a: Self, b: Self) -> Self {
         if m { a } else { b }
     }
@@ -196,6 +200,10 @@ impl Lanes for F32x2 {
         m[0] || m[1]
     }
     #[inline(always)]
+    fn all(m: [bool; 2]) -> bool {
+        m[0] && m[1]
+    }
+    #[inline(always)]
     fn select(m: [bool; 2], a: Self, b: Self) -> Self {
         F32x2([if m[0] { a.0[0] } else { b.0[0] }, if m[1] { a.0[1] } else { b.0[1] }])
     }
@@ -212,7 +220,7 @@ impl Lanes32 for F32x2 {
     type Pick = [usize; 2];
     #[inline(always)]
     fn pick(self, _slot: usize) -> [usize; 2] {
-        self.0.map(|v| (v.to_bits() & 31) as usize)
+        self.0.map(|v| (v.to_bits() & 15) as usize)
     }
     #[inline(always)]
     fn four([i, j]: [usize; 2], four: &Four) -> [Self; 4] {
@@ -229,7 +237,7 @@ impl Lanes32 for F32x2 {
     }
     #[inline(always)]
     fn octave(self) -> Self {
-        F32x2(self.0.map(|v| f32::from_bits(v.to_bits() >> 20)))
+        F32x2(self.0.map(|v| f32::from_bits(v.to_bits() >> 21)))
     }
     #[inline(always)]
     fn narrow(lo: f64, hi: f64) -> Self {

@@ -100,6 +100,10 @@ impl<V: Lanes> Lanes for Twice<V> {
         V::any(V::either(m.0, m.1))
     }
     #[inline(always)]
+    fn all(m: Self::Mask) -> bool {
+        V::all(m.0) && V::all(m.1)
+    }
+    #[inline(always)]
     fn select(m: Self::Mask, a: Self, b: Self) -> Self {
         Twice(V::select(m.0, a.0, b.0), V::select(m.1, a.1, b.1))
     }

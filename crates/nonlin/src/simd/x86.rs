@@ -1,5 +1,4 @@
 //! SSE2 (every x86-64 processor), AVX2 with FMA, and AVX-512 (F, DQ, VL, BW).
-use super::ahead::Ahead;
 use super::twice::Twice;
 use super::{Lanes, Lanes32, Lanes64, Partial, Simd, operators};
 use crate::math::table::Four;
@@ -24,7 +23,7 @@ impl Simd for Avx2 {
     type F64 = F64x4;
     type F32 = F32x8;
     type Block32 = F32x8;
-    type Tabled32 = Ahead<F32x8>;
+    type Tabled32 = F32x8;
     type Block64 = F64x4;
     #[cfg(feature = "half")]
     #[inline(always)]
@@ -108,7 +107,7 @@ macro_rules! register {
      $set1:ident $load:ident $store:ident $stream:ident $add:ident $sub:ident $mul:ident $div:ident
      $and:ident $andnot:ident $or:ident $xor:ident $max:ident $min:ident,
      fma: |$fa:ident, $fb:ident, $fc:ident| $fma:expr, gt: |$ga:ident, $gb:ident| $gt:expr,
-     nan: |$na:ident| $nan:expr, either: |$ea:ident, $eb:ident| $either:expr, any: |$am:ident| $any:expr, select: |$sm:ident, $sa:ident, $sb:ident| $select:expr) => {
+     nan: |$na:ident| $nan:expr, either: |$ea:ident, $eb:ident| $either:expr, any: |$am:ident| $any:expr, all: |$lm:ident| $all:expr, select: |$sm:ident, $sa:ident, $sb:ident| $select:expr) => {
         #[doc = concat!(stringify!($n), " lanes of ", stringify!($elem), ".")]
         #[derive(Clone, Copy)]
         #[repr(transparent)]
@@ -209,6 +208,13 @@ macro_rules! register {
                 unsafe { $any }
             }
             #[inline(always)]
+            #[allow(unused_unsafe, reason = "masks of AVX-512 are integers")]
+            fn all(m: $mask) -> bool {
+                let $lm = m;
+                // SAFETY: as above.
+                unsafe { $all }
+            }
+            #[inline(always)]
             fn select(m: $mask, a: Self, b: Self) -> Self {
                 let ($sm, $sa, $sb) = (m, a.0, b.0);
                 // SAFETY: as above.
@@ -223,42 +229,42 @@ register!(F64x2, __m128d, f64, 2, __m128d, fused: false,
     _mm_and_pd _mm_andnot_pd _mm_or_pd _mm_xor_pd _mm_max_pd _mm_min_pd,
     fma: |a, b, c| _mm_add_pd(_mm_mul_pd(a, b), c),
     gt: |a, b| _mm_cmplt_pd(b, a), nan: |a| _mm_cmpunord_pd(a, a),
-    either: |a, b| _mm_or_pd(a, b), any: |m| _mm_movemask_pd(m) != 0,
+    either: |a, b| _mm_or_pd(a, b), any: |m| _mm_movemask_pd(m) != 0, all: |m| _mm_movemask_pd(m) == 3,
     select: |m, a, b| _mm_or_pd(_mm_and_pd(m, a), _mm_andnot_pd(m, b)));
 register!(F32x4, __m128, f32, 4, __m128, fused: false,
     _mm_set1_ps _mm_loadu_ps _mm_storeu_ps _mm_stream_ps _mm_add_ps _mm_sub_ps _mm_mul_ps _mm_div_ps
     _mm_and_ps _mm_andnot_ps _mm_or_ps _mm_xor_ps _mm_max_ps _mm_min_ps,
     fma: |a, b, c| _mm_add_ps(_mm_mul_ps(a, b), c),
     gt: |a, b| _mm_cmplt_ps(b, a), nan: |a| _mm_cmpunord_ps(a, a),
-    either: |a, b| _mm_or_ps(a, b), any: |m| _mm_movemask_ps(m) != 0,
+    either: |a, b| _mm_or_ps(a, b), any: |m| _mm_movemask_ps(m) != 0, all: |m| _mm_movemask_ps(m) == 15,
     select: |m, a, b| _mm_or_ps(_mm_and_ps(m, a), _mm_andnot_ps(m, b)));
 register!(F64x4, __m256d, f64, 4, __m256d, fused: true,
     _mm256_set1_pd _mm256_loadu_pd _mm256_storeu_pd _mm256_stream_pd _mm256_add_pd _mm256_sub_pd _mm256_mul_pd _mm256_div_pd
     _mm256_and_pd _mm256_andnot_pd _mm256_or_pd _mm256_xor_pd _mm256_max_pd _mm256_min_pd,
     fma: |a, b, c| _mm256_fmadd_pd(a, b, c),
     gt: |a, b| _mm256_cmp_pd::<_CMP_GT_OQ>(a, b), nan: |a| _mm256_cmp_pd::<_CMP_UNORD_Q>(a, a),
-    either: |a, b| _mm256_or_pd(a, b), any: |m| _mm256_testz_pd(m, m) == 0,
+    either: |a, b| _mm256_or_pd(a, b), any: |m| _mm256_testz_pd(m, m) == 0, all: |m| _mm256_movemask_pd(m) == 15,
     select: |m, a, b| _mm256_blendv_pd(b, a, m));
 register!(F32x8, __m256, f32, 8, __m256, fused: true,
     _mm256_set1_ps _mm256_loadu_ps _mm256_storeu_ps _mm256_stream_ps _mm256_add_ps _mm256_sub_ps _mm256_mul_ps _mm256_div_ps
     _mm256_and_ps _mm256_andnot_ps _mm256_or_ps _mm256_xor_ps _mm256_max_ps _mm256_min_ps,
     fma: |a, b, c| _mm256_fmadd_ps(a, b, c),
     gt: |a, b| _mm256_cmp_ps::<_CMP_GT_OQ>(a, b), nan: |a| _mm256_cmp_ps::<_CMP_UNORD_Q>(a, a),
-    either: |a, b| _mm256_or_ps(a, b), any: |m| _mm256_testz_ps(m, m) == 0,
+    either: |a, b| _mm256_or_ps(a, b), any: |m| _mm256_testz_ps(m, m) == 0, all: |m| _mm256_movemask_ps(m) == 255,
     select: |m, a, b| _mm256_blendv_ps(b, a, m));
 register!(F64x8, __m512d, f64, 8, __mmask8, fused: true,
     _mm512_set1_pd _mm512_loadu_pd _mm512_storeu_pd _mm512_stream_pd _mm512_add_pd _mm512_sub_pd _mm512_mul_pd _mm512_div_pd
     _mm512_and_pd _mm512_andnot_pd _mm512_or_pd _mm512_xor_pd _mm512_max_pd _mm512_min_pd,
     fma: |a, b, c| _mm512_fmadd_pd(a, b, c),
     gt: |a, b| _mm512_cmp_pd_mask::<_CMP_GT_OQ>(a, b), nan: |a| _mm512_cmp_pd_mask::<_CMP_UNORD_Q>(a, a),
-    either: |a, b| a | b, any: |m| m != 0,
+    either: |a, b| a | b, any: |m| m != 0, all: |m| m == !0,
     select: |m, a, b| _mm512_mask_blend_pd(m, b, a));
 register!(F32x16, __m512, f32, 16, __mmask16, fused: true,
     _mm512_set1_ps _mm512_loadu_ps _mm512_storeu_ps _mm512_stream_ps _mm512_add_ps _mm512_sub_ps _mm512_mul_ps _mm512_div_ps
     _mm512_and_ps _mm512_andnot_ps _mm512_or_ps _mm512_xor_ps _mm512_max_ps _mm512_min_ps,
     fma: |a, b, c| _mm512_fmadd_ps(a, b, c),
     gt: |a, b| _mm512_cmp_ps_mask::<_CMP_GT_OQ>(a, b), nan: |a| _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(a, a),
-    either: |a, b| a | b, any: |m| m != 0,
+    either: |a, b| a | b, any: |m| m != 0, all: |m| m == !0,
     select: |m, a, b| _mm512_mask_blend_ps(m, b, a));
 
 /// What f64 registers do beside `Lanes`: conversions, exponents, the seed of a reciprocal.
@@ -362,25 +368,18 @@ register64!(F64x8,
     sixteenths: |v, t| _mm512_castsi512_pd(_mm512_add_epi64(
         _mm512_castpd_si512(v), _mm512_slli_epi64::<48>(_mm512_castpd_si512(t)))));
 
-/// Where in a table, in bytes, the pieces are that the lanes say.
+/// The element of a row that the last four bits of `index` say; `upper` says, in its sign, whether it
+/// lies in the upper half.
+///
+/// # Safety
+/// The processor must have AVX2.
 #[inline(always)]
-unsafe fn places(v: __m256) -> __m256i {
-    // SAFETY: the caller's promise that the processor has AVX2.
+unsafe fn look_up((index, upper): (__m256i, __m256), row: &[f32; 16]) -> __m256 {
+    // SAFETY: the caller's promise; both reads lie within the row.
     unsafe {
-        let shifted = _mm256_slli_epi32::<4>(_mm256_castps_si256(v));
-        _mm256_and_si256(shifted, _mm256_set1_epi32(31 * 16))
-    }
-}
-
-/// The coefficients of two pieces, given in bytes from the start of the table.
-#[inline(always)]
-unsafe fn two_pieces(table: &[[f32; 4]; 32], low: u32, high: u32) -> __m256 {
-    let p: *const u8 = table.as_ptr().cast();
-    // SAFETY: the caller's promise that both are within the table.
-    unsafe {
-        let low = _mm_load_ps(p.add(low as usize).cast());
-        let high = _mm_load_ps(p.add(high as usize).cast());
-        _mm256_insertf128_ps::<1>(_mm256_castps128_ps256(low), high)
+        let low = _mm256_permutevar8x32_ps(_mm256_loadu_ps(row.as_ptr()), index);
+        let high = _mm256_permutevar8x32_ps(_mm256_loadu_ps(row.as_ptr().add(8)), index);
+        _mm256_blendv_ps(low, high, upper)
     }
 }
 
@@ -446,7 +445,7 @@ macro_rules! register32 {
             #[inline(always)]
             #[allow(unused_unsafe, reason = "SSE2 has no such instruction")]
             fn lookup_short(self, row: &[f32; 16]) -> Self {
-                let ($hv, $ht) = (self.0, row.as_ptr());
+                let ($hv, $ht) = (self.0, row);
                 // SAFETY: as in `register!`; all reads lie within the row.
                 Self(unsafe { $short })
             }
@@ -529,9 +528,9 @@ register32!(F32x4, F64x2,
     widen: |v| (_mm_cvtps_pd(v), _mm_cvtps_pd(_mm_movehl_ps(v, v))),
     narrow: |lo, hi| _mm_movelh_ps(_mm_cvtpd_ps(lo), _mm_cvtpd_ps(hi)),
     pick: [usize; 4], |v| {
-        let i = _mm_and_si128(_mm_castps_si128(v), _mm_set1_epi32(31));
+        let i = _mm_and_si128(_mm_castps_si128(v), _mm_set1_epi32(15));
         let (a, b) = (_mm_cvtsi128_si64(i) as usize, _mm_cvtsi128_si64(_mm_unpackhi_epi64(i, i)) as usize);
-        [a & 31, a >> 32, b & 31, b >> 32]
+        [a & 15, a >> 32, b & 15, b >> 32]
     },
     four: |p, four| {
         let t = &four.by_piece;
@@ -542,48 +541,29 @@ register32!(F32x4, F64x2,
         [_mm_movelh_ps(ab, cd), _mm_movehl_ps(cd, ab), _mm_movelh_ps(ab2, cd2), _mm_movehl_ps(cd2, ab2)]
     },
     short: |v, t| _mm_set_ps(
-        *t.add((_mm_cvtsi128_si32(_mm_shuffle_epi32::<3>(_mm_castps_si128(v))) & 15) as usize),
-        *t.add((_mm_cvtsi128_si32(_mm_shuffle_epi32::<2>(_mm_castps_si128(v))) & 15) as usize),
-        *t.add((_mm_cvtsi128_si32(_mm_shuffle_epi32::<1>(_mm_castps_si128(v))) & 15) as usize),
-        *t.add((_mm_cvtsi128_si32(_mm_castps_si128(v)) & 15) as usize)),
-    octave: |v| _mm_castsi128_ps(_mm_srli_epi32::<20>(_mm_castps_si128(v))),
+        t[(_mm_cvtsi128_si32(_mm_shuffle_epi32::<3>(_mm_castps_si128(v))) & 15) as usize],
+        t[(_mm_cvtsi128_si32(_mm_shuffle_epi32::<2>(_mm_castps_si128(v))) & 15) as usize],
+        t[(_mm_cvtsi128_si32(_mm_shuffle_epi32::<1>(_mm_castps_si128(v))) & 15) as usize],
+        t[(_mm_cvtsi128_si32(_mm_castps_si128(v)) & 15) as usize]),
+    octave: |v| _mm_castsi128_ps(_mm_srli_epi32::<21>(_mm_castps_si128(v))),
     shifted: |v, t| _mm_castsi128_ps(_mm_add_epi32(
         _mm_castps_si128(v), _mm_slli_epi32::<19>(_mm_castps_si128(t)))));
 register32!(F32x8, F64x4,
     widen: |v| (_mm256_cvtps_pd(_mm256_castps256_ps128(v)), _mm256_cvtps_pd(_mm256_extractf128_ps::<1>(v))),
     narrow: |lo, hi| _mm256_insertf128_ps::<1>(_mm256_castps128_ps256(_mm256_cvtpd_ps(lo)), _mm256_cvtpd_ps(hi)),
-    pick: [u32; 8], |v| {
-        let i = places(v);
-        let (lo, hi) = (_mm256_castsi256_si128(i), _mm256_extracti128_si256::<1>(i));
-        let (a, b) = (_mm_cvtsi128_si64(lo) as u64, _mm_extract_epi64::<1>(lo) as u64);
-        let (c, d) = (_mm_cvtsi128_si64(hi) as u64, _mm_extract_epi64::<1>(hi) as u64);
-        let halves = |v: u64| (v as u32, (v >> 32) as u32);
-        let ((a, b), (c, d), (e, f), (g, h)) = (halves(a), halves(b), halves(c), halves(d));
-        [a, b, c, d, e, f, g, h]
+    pick: (__m256i, __m256), |v| {
+        let i = _mm256_castps_si256(v);
+        (i, _mm256_castsi256_ps(_mm256_slli_epi32::<28>(i)))
     },
-    note: |v, to| _mm256_storeu_si256(to.cast(), places(v)),
     four: |p, four| {
-        let t = &four.by_piece;
-        // Lanes l and l + 4, each with its four coefficients.
-        let (a, b) = (two_pieces(t, p[0], p[4]), two_pieces(t, p[1], p[5]));
-        let (c, d) = (two_pieces(t, p[2], p[6]), two_pieces(t, p[3], p[7]));
-        let (ab, cd) = (_mm256_unpacklo_ps(a, b), _mm256_unpacklo_ps(c, d));
-        let (ab2, cd2) = (_mm256_unpackhi_ps(a, b), _mm256_unpackhi_ps(c, d));
-        [
-            _mm256_shuffle_ps::<0b01_00_01_00>(ab, cd),
-            _mm256_shuffle_ps::<0b11_10_11_10>(ab, cd),
-            _mm256_shuffle_ps::<0b01_00_01_00>(ab2, cd2),
-            _mm256_shuffle_ps::<0b11_10_11_10>(ab2, cd2),
-        ]
+        let t = &four.by_coefficient;
+        [look_up(p, &t[0]), look_up(p, &t[1]), look_up(p, &t[2]), look_up(p, &t[3])]
     },
     short: |v, t| {
         let i = _mm256_castps_si256(v);
-        let bit3 = _mm256_castsi256_ps(_mm256_slli_epi32::<28>(i));
-        _mm256_blendv_ps(
-            _mm256_permutevar8x32_ps(_mm256_loadu_ps(t), i),
-            _mm256_permutevar8x32_ps(_mm256_loadu_ps(t.add(8)), i), bit3)
+        look_up((i, _mm256_castsi256_ps(_mm256_slli_epi32::<28>(i))), t)
     },
-    octave: |v| _mm256_castsi256_ps(_mm256_srli_epi32::<20>(_mm256_castps_si256(v))),
+    octave: |v| _mm256_castsi256_ps(_mm256_srli_epi32::<21>(_mm256_castps_si256(v))),
     shifted: |v, t| _mm256_castsi256_ps(_mm256_add_epi32(
         _mm256_castps_si256(v), _mm256_slli_epi32::<19>(_mm256_castps_si256(t)))),
     load_bf16: |p| {
@@ -612,14 +592,14 @@ register32!(F32x16, F64x8,
     four: |i, four| {
         let t = &four.by_coefficient;
         [
-            _mm512_permutex2var_ps(_mm512_loadu_ps(t[0].as_ptr()), i, _mm512_loadu_ps(t[0].as_ptr().add(16))),
-            _mm512_permutex2var_ps(_mm512_loadu_ps(t[1].as_ptr()), i, _mm512_loadu_ps(t[1].as_ptr().add(16))),
-            _mm512_permutex2var_ps(_mm512_loadu_ps(t[2].as_ptr()), i, _mm512_loadu_ps(t[2].as_ptr().add(16))),
-            _mm512_permutex2var_ps(_mm512_loadu_ps(t[3].as_ptr()), i, _mm512_loadu_ps(t[3].as_ptr().add(16))),
+            _mm512_permutexvar_ps(i, _mm512_loadu_ps(t[0].as_ptr())),
+            _mm512_permutexvar_ps(i, _mm512_loadu_ps(t[1].as_ptr())),
+            _mm512_permutexvar_ps(i, _mm512_loadu_ps(t[2].as_ptr())),
+            _mm512_permutexvar_ps(i, _mm512_loadu_ps(t[3].as_ptr())),
         ]
     },
-    short: |v, t| _mm512_permutexvar_ps(_mm512_castps_si512(v), _mm512_loadu_ps(t)),
-    octave: |v| _mm512_castsi512_ps(_mm512_srli_epi32::<20>(_mm512_castps_si512(v))),
+    short: |v, t| _mm512_permutexvar_ps(_mm512_castps_si512(v), _mm512_loadu_ps(t.as_ptr())),
+    octave: |v| _mm512_castsi512_ps(_mm512_srli_epi32::<21>(_mm512_castps_si512(v))),
     shifted: |v, t| _mm512_castsi512_ps(_mm512_add_epi32(
         _mm512_castps_si512(v), _mm512_slli_epi32::<19>(_mm512_castps_si512(t)))),
     load_bf16: |p| {
