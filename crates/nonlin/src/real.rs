@@ -365,7 +365,12 @@ pub trait Real:
     fn tabled_value(self, _gate: Gating) -> Option<Self> {
         None
     }
-    /// Its slope, likewise.
+    /// The same times `factor`, also where `self` is subnormal.
+    #[inline(always)]
+    fn tabled_product(self, _factor: Self, _gate: Gating) -> Option<Self> {
+        None
+    }
+    /// The slope of `self * gate(self)`, likewise.
     #[inline(always)]
     fn tabled_slope(self, _gate: Gating) -> Option<Self> {
         None

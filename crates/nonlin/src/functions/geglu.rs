@@ -1,5 +1,6 @@
 //! GEGLU: a value gated by the exact GELU.
 
+use super::swiglu::{gradients, product};
 use crate::functions::Gelu;
 use crate::prelude::*;
 
@@ -27,17 +28,11 @@ impl Gated for Geglu {
 
     #[inline(always)]
     fn value<T: Real>(gate: T, value: T) -> T {
-        let j = gate.jet(Prim::Cdf);
-        gate.max(gate.lowest()).scaled_product(value, j.v, j.v_lo, j.k)
+        product(gate, value, Prim::Cdf, Gating::Cdf)
     }
 
     #[inline(always)]
     fn backward<T: Real>(gate: T, value: T, grad: T) -> (T, T) {
-        let j = gate.jet(Prim::Cdf);
-        let slope = gate.slope_sum(j);
-        (
-            slope.scaled_product(grad * value, gate.lit(1.0), gate.lit(0.0), j.k),
-            gate.gated_times(j, grad),
-        )
+        gradients(gate, value, grad, Prim::Cdf, Gating::Cdf)
     }
 }

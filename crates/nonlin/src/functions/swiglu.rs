@@ -27,17 +27,32 @@ impl Gated for Swiglu {
 
     #[inline(always)]
     fn value<T: Real>(gate: T, value: T) -> T {
-        let j = gate.jet(Prim::Sigmoid);
-        gate.max(gate.lowest()).scaled_product(value, j.v, j.v_lo, j.k)
+        product(gate, value, Prim::Sigmoid, Gating::Sigmoid)
     }
 
     #[inline(always)]
     fn backward<T: Real>(gate: T, value: T, grad: T) -> (T, T) {
-        let j = gate.jet(Prim::Sigmoid);
-        let slope = gate.slope_sum(j);
-        (
-            slope.scaled_product(grad * value, gate.lit(1.0), gate.lit(0.0), j.k),
-            gate.gated_times(j, grad),
-        )
+        gradients(gate, value, grad, Prim::Sigmoid, Gating::Sigmoid)
     }
+}
+
+/// `x` times its gate, times `value`.
+#[inline(always)]
+pub(super) fn product<T: Real>(x: T, value: T, prim: Prim, gate: Gating) -> T {
+    if let Some(product) = x.tabled_product(value, gate) {
+        return product;
+    }
+    let j = x.jet(prim);
+    x.max(x.lowest()).scaled_product(value, j.v, j.v_lo, j.k)
+}
+
+/// `grad` times both derivatives of that.
+#[inline(always)]
+pub(super) fn gradients<T: Real>(x: T, value: T, grad: T, prim: Prim, gate: Gating) -> (T, T) {
+    if let (Some(slope), Some(gated)) = (x.tabled_slope(gate), x.tabled_product(grad, gate)) {
+        return (slope * (grad * value), gated);
+    }
+    let j = x.jet(prim);
+    let slope = x.slope_sum(j);
+    (slope.scaled_product(grad * value, x.lit(1.0), x.lit(0.0), j.k), x.gated_times(j, grad))
 }

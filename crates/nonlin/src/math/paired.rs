@@ -25,6 +25,10 @@ pub(super) const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23
 /// Beyond this the tail of the normal distribution is nothing next to 1, and its square no normal number.
 pub(super) const CDF_END: f32 = 13.1;
 
+/// Up to here both tails of GELU times their argument are normal numbers.
+const CDF_LAST: f32 = 12.5;
+const CUBIC_LAST: f32 = 9.6;
+
 /// The same for the gate of GELU by tanh.
 pub(super) const CUBIC_END: f32 = 9.8;
 
@@ -172,7 +176,7 @@ pub(crate) fn exp_over_short<V: Lanes32>(x: V, over: V) -> V {
 /// `e^r - 1`, for `|r|` up to a thirty-second of ln 2.
 #[inline(always)]
 fn rest_of_power<V: Lanes32>(r: V) -> V {
-    let [c2, c3] = EXP_REST.map(V::splat);
+    let (c2, c3) = (V::splat(EXP_REST[0]), V::splat(EXP_REST[1]));
     (r * r).mul_add(r.mul_add(c3, c2), r)
 }
 
@@ -188,11 +192,12 @@ fn jet<V: Lanes32, const NEAR: bool>(v: (V, V), d: (V, V), dd: V) -> Jet<Paired<
     }
 }
 
-/// `e^-t` for `t <= LAST`, as a sum of two numbers, and its square.
+/// `e^-t` for `t <= LAST`, as a sum of two numbers, and its square; that is 0 where it does not count,
+/// since subnormal numbers cost processors a hundred cycles.
 #[inline(always)]
 fn power_and_square<V: Lanes32>(t: V) -> ((V, V), V) {
     let (w, w_lo) = sum(exp(t.min(V::splat(LAST)), V::splat(0.0)));
-    let whole = w + w_lo;
+    let whole = V::select(t.gt(V::splat(40.0)), V::splat(0.0), w + w_lo);
     ((w, w_lo), whole * whole)
 }
 
@@ -203,13 +208,6 @@ fn far_sigmoid<V: Lanes32>(x: V) -> (V, V) {
     let lo = w_lo - square;
     let positive = x.gt(V::splat(0.0));
     (V::select(positive, V::splat(1.0), w), V::select(positive, -(w + lo), lo))
-}
-
-/// `1/2 + base` and `rest` on the right, `1/2 - base` and `-rest` on the left: the first is exact.
-#[inline(always)]
-fn around_half<V: Lanes32>(x: V, (base, rest): (V, V)) -> (V, V) {
-    let sign = V::splat(1.0).copysign(x);
-    (sign.mul_add(base, V::splat(0.5)), sign * rest)
 }
 
 /// The sigmoid, rounded.
@@ -237,25 +235,37 @@ pub(crate) fn sigmoid_value<V: Lanes32, const NEAR: bool>(x: V) -> V {
 #[inline(always)]
 fn sigmoid<V: Lanes32, const NEAR: bool>(x: V, slot: usize) -> Jet<Paired<V, NEAR>> {
     let half = V::splat(0.5);
-    let one = V::splat(1.0);
     let t = x.abs();
-    let (base, rest) = SIGMOID.at(t, slot);
-    let (mut v, mut v_lo) = around_half(x, (base, rest));
-    // (1/2 - s) (1/2 + s)
-    let (mut d, d_lo) = two_prod(half - base, half + base);
-    let mut d_lo = (-rest).mul_add((base + base) + rest, d_lo);
     let far = t.gt(V::splat(NEAR_END));
-    if !NEAR && V::any(far) {
+    let some = !NEAR && V::any(far);
+    let (mut end, mut end_d) = ((x, x), (x, x));
+    if some {
         core::hint::cold_path();
-        let (end, end_lo) = far_sigmoid(x);
-        v = V::select(far, end, v);
-        v_lo = V::select(far, end_lo, v_lo);
+        end = far_sigmoid(x);
         // w - 2 w^2
         let ((w, w_lo), square) = power_and_square(t);
-        d = V::select(far, w, d);
-        d_lo = V::select(far, w_lo - (square + square), d_lo);
+        end_d = (w, w_lo - (square + square));
+        if V::all(far) {
+            return jet(end, end_d, curvature(end.0, end_d.0));
+        }
     }
-    jet((v, v_lo), (d, d_lo), d * (one - (v + v)))
+    let (base, rest) = SIGMOID.at(t, slot);
+    let sign = V::splat(1.0).copysign(x);
+    let mut v = (sign.mul_add(base, half), sign * rest);
+    // (1/2 - s) (1/2 + s)
+    let (d, d_lo) = two_prod(half - base, half + base);
+    let mut d = (d, (-rest).mul_add((base + base) + rest, d_lo));
+    if some {
+        v = (V::select(far, end.0, v.0), V::select(far, end.1, v.1));
+        d = (V::select(far, end_d.0, d.0), V::select(far, end_d.1, d.1));
+    }
+    jet(v, d, curvature(v.0, d.0))
+}
+
+/// The second derivative of the sigmoid from value and first.
+#[inline(always)]
+fn curvature<V: Lanes32>(v: V, d: V) -> V {
+    d * (V::splat(1.0) - (v + v))
 }
 
 /// tanh, rounded.
@@ -307,16 +317,31 @@ pub(crate) fn at<V: Lanes32, const NEAR: bool>(x: V, p: Prim) -> Jet<Paired<V, N
         Prim::Softplus => {
             // For x <= 0 alone.
             let t = -x;
-            let (mut v, mut v_lo) = SOFTPLUS.at(t, 0);
+            let j = sigmoid::<V, NEAR>(x, 1);
             let far = t.gt(V::splat(NEAR_END));
-            if !NEAR && V::any(far) {
+            let some = !NEAR && V::any(far);
+            let mut end = (x, x);
+            if some {
                 core::hint::cold_path();
                 // w - w^2 / 2 with w = e^x
                 let ((w, w_lo), square) = power_and_square(t);
-                v = V::select(far, w, v);
-                v_lo = V::select(far, square.mul_add(V::splat(-0.5), w_lo), v_lo);
+                end = (w, square.mul_add(V::splat(-0.5), w_lo));
+                if V::all(far) {
+                    return Jet {
+                        v: Paired(end.0),
+                        v_lo: Paired(end.1),
+                        d: j.v,
+                        d_lo: j.v_lo,
+                        dd: j.d,
+                        k: j.k,
+                    };
+                }
             }
-            let j = sigmoid::<V, NEAR>(x, 1);
+            let (mut v, mut v_lo) = SOFTPLUS.at(t, 0);
+            if some {
+                v = V::select(far, end.0, v);
+                v_lo = V::select(far, end.1, v_lo);
+            }
             Jet { v: Paired(v), v_lo: Paired(v_lo), d: j.v, d_lo: j.v_lo, dd: j.d, k: j.k }
         }
         Prim::TanhSoftplus => {
@@ -389,11 +414,11 @@ pub(crate) fn gated_value<V: Lanes32, const NEAR: bool>(x: V, gate: Gating) -> V
                 ((V::select(positive, V::splat(0.0), w), lo), t.min(V::splat(f32::MAX)))
             }
             Gating::Cdf => {
-                let t = t.min(V::splat(CDF_END));
+                let t = t.min(V::splat(CDF_LAST));
                 (times(gauss(t), MILLS.at(t, 1)), t)
             }
             Gating::CubicSigmoid => {
-                let t = t.min(V::splat(CUBIC_END));
+                let t = t.min(V::splat(CUBIC_LAST));
                 (times(cubic(t), CUBIC_GATE.at(t.min(V::splat(CUBIC_OPEN)), 1)), t)
             }
         };
@@ -451,12 +476,12 @@ pub(crate) fn gated_slope<V: Lanes32, const NEAR: bool>(x: V, gate: Gating) -> V
                 V::select(positive, right, left)
             }
             Gating::Cdf => {
-                let t = t.min(V::splat(CDF_END));
+                let t = t.min(V::splat(CDF_LAST));
                 let (m, lo) = times(gauss(t), MILLS_SLOPE.at(t, 1));
                 m + lo
             }
             Gating::CubicSigmoid => {
-                let t = t.min(V::splat(CUBIC_END));
+                let t = t.min(V::splat(CUBIC_LAST));
                 let (m, lo) = times(cubic(t), CUBIC_SLOPE.at(t, 1));
                 m + lo
             }
@@ -481,6 +506,19 @@ pub(crate) fn gated_slope<V: Lanes32, const NEAR: bool>(x: V, gate: Gating) -> V
 #[inline(always)]
 fn reflected<V: Lanes32>(positive: V::Mask, tail: V) -> V {
     V::select(positive, V::splat(1.0) - tail, tail)
+}
+
+/// `x` times a gate, times `factor`.
+#[inline(always)]
+pub(crate) fn gated_product<V: Lanes32, const NEAR: bool>(x: V, factor: V, gate: Gating) -> V {
+    let value = gated_value::<V, NEAR>(x, gate);
+    // A subnormal number that the gate makes smaller loses bits: there it comes last.
+    let tiny = V::splat(1e-30).gt(x.abs());
+    let at_zero = V::splat(match gate {
+        Gating::TanhSoftplus => 0.6,
+        Gating::Sigmoid | Gating::Cdf | Gating::CubicSigmoid => 0.5,
+    });
+    V::select(tiny, factor * at_zero, value) * V::select(tiny, x, factor)
 }
 
 /// Up to here the tables of a gate reach.

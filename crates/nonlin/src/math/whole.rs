@@ -46,7 +46,7 @@ const ROOTS: Short = {
 /// what is left of `-p`.
 #[inline(always)]
 fn power<V: Lanes32>(u: V, r: V) -> V {
-    let [c2, c3] = EXP_REST.map(V::splat);
+    let (c2, c3) = (V::splat(EXP_REST[0]), V::splat(EXP_REST[1]));
     let q = (r * r).mul_add(r.mul_add(c3, c2), r);
     let m = u.lookup_short(&ROOTS.0).add_shifted(u);
     m.mul_add(q, m)
