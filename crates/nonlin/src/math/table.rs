@@ -125,43 +125,53 @@ fn growing<V: Lanes32>(t: V, slot: usize) -> V::Pick {
     (t + V::splat(1.0)).octave().pick(slot)
 }
 
-/// `y r + ...` with the coefficients from number `end` down to number `start`, as far as they are in
-/// four `g`; `y` is not there yet where `end` is.
+/// From so many coefficients on, even and odd powers make two chains: one multiplication more, and
+/// half as long to wait.
+const LONG: usize = 8;
+
+/// The polynomial with the coefficients from number `start` to number `end` as far as it is found,
+/// down to four `g`: of even powers, of odd ones (if it is long), of those that `r` stands for.
 #[inline(always)]
-fn horner_in<V: Lanes32>(
-    y: V,
+fn polynomial_in<V: Lanes32>(
+    [mut even, mut odd]: [V; 2],
     pick: V::Pick,
     r: V,
     (fours, g): (&[Four], usize),
     (start, end): (usize, usize),
-) -> V {
+) -> [V; 2] {
     let c = V::four(pick, &fours[g]);
-    let mut y = y;
+    let long = end + 1 - start >= LONG;
     let mut i = 4;
     while i > 0 {
         i -= 1;
         let j = 4 * g + i;
-        if j == end {
-            y = c[i];
-        } else if j >= start && j < end {
-            y = y.mul_add(r, c[i]);
+        if j >= start && j <= end {
+            if long && (j - start) % 2 == 1 {
+                odd = if j + 1 >= end { c[i] } else { odd.mul_add(r, c[i]) };
+            } else {
+                let first = j == end || long && j + 1 == end;
+                even = if first { c[i] } else { even.mul_add(r, c[i]) };
+            }
         }
     }
-    y
+    [even, odd]
 }
 
 /// `c[0] + c[1] r + ...` with the coefficients from number `start` to number `end` that `pick` says.
 #[inline(always)]
-fn horner<V: Lanes32>(pick: V::Pick, r: V, fours: &[Four], start: usize, end: usize) -> V {
+fn polynomial<V: Lanes32>(pick: V::Pick, r: V, fours: &[Four], start: usize, end: usize) -> V {
+    let long = end + 1 - start >= LONG;
+    let step = if long { r * r } else { r };
     // A loop would have to be unrolled by the compiler, to which it looks long.
-    let mut y = r;
+    let mut y = [r, r];
     if fours.len() > 2 {
-        y = horner_in(y, pick, r, (fours, 2), (start, end));
+        y = polynomial_in(y, pick, step, (fours, 2), (start, end));
     }
     if fours.len() > 1 {
-        y = horner_in(y, pick, r, (fours, 1), (start, end));
+        y = polynomial_in(y, pick, step, (fours, 1), (start, end));
     }
-    horner_in(y, pick, r, (fours, 0), (start, end))
+    let [even, odd] = polynomial_in(y, pick, step, (fours, 0), (start, end));
+    if long { odd.mul_add(r, even) } else { even }
 }
 
 impl<const N: usize, const G: usize> Table<N, G> {
@@ -175,7 +185,7 @@ impl<const N: usize, const G: usize> Table<N, G> {
     pub(crate) fn at<V: Lanes32>(&self, t: V, slot: usize) -> (V, V) {
         let (pick, r) = middle(t, self.step, slot);
         let [base, ..] = V::four(pick, &self.fours[0]);
-        (base, horner(pick, r, &self.fours, 1, N))
+        (base, polynomial(pick, r, &self.fours, 1, N))
     }
 }
 
@@ -189,7 +199,7 @@ impl<const N: usize, const G: usize> Poly<N, G> {
     #[inline(always)]
     pub(crate) fn at<V: Lanes32>(&self, t: V, slot: usize) -> V {
         let (pick, r) = middle(t, self.step, slot);
-        horner(pick, r, &self.fours, 0, N - 1)
+        polynomial(pick, r, &self.fours, 0, N - 1)
     }
 }
 
@@ -205,7 +215,7 @@ impl<const N: usize, const G: usize> Centred<N, G> {
         let pick = piece(t, self.step).pick(slot);
         let [centre, base, ..] = V::four(pick, &self.fours[0]);
         let r = t - centre;
-        (base, r * horner(pick, r, &self.fours, 2, N + 1))
+        (base, r * polynomial(pick, r, &self.fours, 2, N + 1))
     }
 
     /// The same with the linear term in the first of the two numbers: for wide pieces.
@@ -217,7 +227,7 @@ impl<const N: usize, const G: usize> Centred<N, G> {
         let p = r * c;
         let sum = base + p;
         let lost = r.mul_add(c, -p) + (p - (sum - base));
-        (sum, r.mul_add(r * horner(pick, r, &self.fours, 3, N + 1), lost))
+        (sum, r.mul_add(r * polynomial(pick, r, &self.fours, 3, N + 1), lost))
     }
 }
 
@@ -233,7 +243,7 @@ impl<const N: usize, const G: usize> Curved<N, G> {
         let pick = curved(t, self.curve, slot);
         let [centre, base, ..] = V::four(pick, &self.fours[0]);
         let r = t - centre;
-        (base, r * horner(pick, r, &self.fours, 2, N + 1))
+        (base, r * polynomial(pick, r, &self.fours, 2, N + 1))
     }
 }
 
@@ -248,7 +258,7 @@ impl<const N: usize, const G: usize> CurvedPoly<N, G> {
     pub(crate) fn at<V: Lanes32>(&self, t: V, slot: usize) -> V {
         let pick = curved(t, self.curve, slot);
         let [centre, ..] = V::four(pick, &self.fours[0]);
-        horner(pick, t - centre, &self.fours, 1, N)
+        polynomial(pick, t - centre, &self.fours, 1, N)
     }
 }
 
@@ -263,7 +273,7 @@ impl<const N: usize, const G: usize> Octaves<N, G> {
     pub(crate) fn at<V: Lanes32>(&self, t: V, slot: usize) -> (V, V) {
         let pick = growing(t, slot);
         let [centre, base, ..] = V::four(pick, &self.fours[0]);
-        (base, horner(pick, t - centre, &self.fours, 2, N + 1))
+        (base, polynomial(pick, t - centre, &self.fours, 2, N + 1))
     }
 }
 
@@ -294,13 +304,13 @@ impl<const M: usize, const G: usize> Shortened<M, G> {
         let pick = match self.pieces {
             Pieces::Middle(step) => {
                 let (pick, r) = middle(t, step, slot);
-                return horner(pick, r, &self.fours, 0, M - 1);
+                return polynomial(pick, r, &self.fours, 0, M - 1);
             }
             Pieces::Centre(step) => piece(t, step).pick(slot),
             Pieces::Growing => growing(t, slot),
         };
         let [centre, ..] = V::four(pick, &self.fours[0]);
-        horner(pick, t - centre, &self.fours, 1, M)
+        polynomial(pick, t - centre, &self.fours, 1, M)
     }
 
     pub(crate) const fn table<const N: usize, const H: usize>(of: &Table<N, H>) -> Self {
