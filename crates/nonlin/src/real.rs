@@ -365,12 +365,7 @@ pub trait Real:
     fn tabled_value(self, _gate: Gating) -> Option<Self> {
         None
     }
-    /// `max(self, e^min(self, 0) - 1)`, likewise.
-    #[inline(always)]
-    fn tabled_elu(self) -> Option<Self> {
-        None
-    }
-    /// `self * gate(self)` times `factor`, also where `self` is subnormal.
+    /// The same times `factor`, also where `self` is subnormal.
     #[inline(always)]
     fn tabled_product(self, _factor: Self, _gate: Gating) -> Option<Self> {
         None

@@ -36,10 +36,6 @@ impl Elementwise for Elu {
 
     #[inline(always)]
     fn value<T: Real>(x: T, [alpha, ..]: Params<T>) -> T {
-        // A type that has a table is asked at the default alone.
-        if let Some(value) = x.tabled_elu() {
-            return value;
-        }
         let s = x.split_at(0.0);
         s.join_own(alpha * s.lo.exp_m1())
     }

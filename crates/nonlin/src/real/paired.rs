@@ -47,10 +47,6 @@ impl<V: Lanes32, const NEAR: bool> Real for Paired<V, NEAR> {
         Some(Paired(paired::gated_value::<V, NEAR>(self.0, gate)))
     }
     #[inline(always)]
-    fn tabled_elu(self) -> Option<Self> {
-        Some(Paired(self.0.max(paired::exp_m1(self.0.min(V::splat(0.0))))))
-    }
-    #[inline(always)]
     fn tabled_product(self, factor: Self, gate: Gating) -> Option<Self> {
         Some(Paired(paired::gated_product::<V, NEAR>(self.0, factor.0, gate)))
     }
