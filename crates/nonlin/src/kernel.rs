@@ -13,7 +13,6 @@ use crate::level::{PerLevel, per_level};
 #[cfg(feature = "half")]
 use crate::real::Whole;
 use crate::real::{Dual, Full, Late, Narrow, Paired, Real, Single};
-use crate::simd::ahead::{Notes, SLOTS};
 #[cfg(feature = "half")]
 use crate::simd::twice::Twice;
 use crate::simd::{Lanes, Lanes32, Lanes64, Simd};
@@ -65,20 +64,11 @@ trait Io<T>: Register {
 /// A register with one number in every lane.
 trait Register: Copy {
     const N: usize;
-    /// What notes on a register are made of, see `simd::ahead`.
-    type Pick: Copy;
-    /// Whether a loop should make some.
-    const AHEAD: bool = false;
-    #[inline(always)]
-    fn with_notes(self, _notes: Notes<Self::Pick>) -> Self {
-        self
-    }
     fn set(v: f64) -> Self;
 }
 
 impl<V: Lanes64> Register for Narrow<V> {
     const N: usize = V::N;
-    type Pick = ();
     #[inline(always)]
     fn set(v: f64) -> Self {
         Narrow(V::splat(v))
@@ -100,7 +90,6 @@ impl<V: Lanes64> Io<f32> for Narrow<V> {
 
 impl<V: Lanes64> Register for Full<V> {
     const N: usize = V::N;
-    type Pick = ();
     #[inline(always)]
     fn set(v: f64) -> Self {
         Full(V::splat(v))
@@ -127,7 +116,6 @@ impl<V: Lanes64> Io<f64> for Full<V> {
 
 impl<V: Lanes64> Register for Late<Full<V>> {
     const N: usize = V::N;
-    type Pick = ();
     #[inline(always)]
     fn set(v: f64) -> Self {
         Late::new(Full::set(v))
@@ -175,12 +163,6 @@ macro_rules! io32 {
 
         impl<V: Lanes32> Register for $t<V> {
             const N: usize = V::N;
-            type Pick = V::Pick;
-            const AHEAD: bool = V::AHEAD;
-            #[inline(always)]
-            fn with_notes(self, notes: Notes<V::Pick>) -> Self {
-                $t(self.0.with_notes(notes))
-            }
             #[inline(always)]
             fn set(v: f64) -> Self {
                 $t(V::splat(v as f32))
@@ -236,7 +218,6 @@ macro_rules! io32 {
 }
 impl<V: Lanes32> Register for Paired<V, true> {
     const N: usize = V::N;
-    type Pick = V::Pick;
     #[inline(always)]
     fn set(v: f64) -> Self {
         Paired(V::splat(v as f32))
@@ -266,9 +247,6 @@ trait Step<R, const I: usize, const O: usize>: Copy {
         self.step(x)
     }
 }
-
-/// Registers that a loop goes over ahead, where that pays: their notes take 3 KiB.
-const STRETCH: usize = 32;
 
 /// The registers at `i` of the inputs.
 ///
@@ -307,61 +285,22 @@ unsafe fn run<R: Io<T>, const I: usize, const O: usize, const ROOM: usize, T: Co
     let arrays = outputs;
     let mut end = whole;
     let mut rest = whole < n;
-    // Apart, so that the compiler drops a slot that no one reads.
-    let mut first = [MaybeUninit::<R::Pick>::uninit(); STRETCH];
-    let (mut second, mut third) = (first, first);
-    // One place calls `step`, so that it is compiled once, and one where registers have notes.
+    // One place calls `step`, so that it is compiled once.
     loop {
         let mut i = 0;
         while i < end {
-            let start = i;
-            let stop = if R::AHEAD { end.min(i + STRETCH * R::N) } else { end };
-            if R::AHEAD {
-                while i < stop {
-                    // SAFETY: `i + R::N <= end`, of the caller's arrays or of the buffers.
-                    let mut x = unsafe { read::<R, I, T>(&inputs, i) };
-                    let k = (i - start) / R::N;
-                    // SAFETY: `k < STRETCH`
-                    let to: [*mut R::Pick; SLOTS] = unsafe {
-                        [
-                            first.as_mut_ptr().add(k).cast(),
-                            second.as_mut_ptr().add(k).cast(),
-                            third.as_mut_ptr().add(k).cast(),
-                        ]
-                    };
-                    x[0] = x[0].with_notes(Notes::Write(to));
-                    let _only_the_notes_count = f.step(x);
-                    i += R::N;
+            // SAFETY: `i + R::N <= end`, of the caller's arrays or of the buffers.
+            let y = f.step(unsafe { read::<R, I, T>(&inputs, i) });
+            let mut k = 0;
+            while k < O {
+                // SAFETY: as above; a register is a multiple of 64 bytes, or not stored past the caches.
+                unsafe {
+                    let to = outputs[k].add(i);
+                    if past { y[k].write_past(to) } else { y[k].write(to) }
                 }
-                i = start;
+                k += 1;
             }
-            while i < stop {
-                // SAFETY: `i + R::N <= end`, of the caller's arrays or of the buffers.
-                let mut x = unsafe { read::<R, I, T>(&inputs, i) };
-                if R::AHEAD {
-                    let k = (i - start) / R::N;
-                    // SAFETY: `k < STRETCH`
-                    let from: [*const R::Pick; SLOTS] = unsafe {
-                        [
-                            first.as_ptr().add(k).cast(),
-                            second.as_ptr().add(k).cast(),
-                            third.as_ptr().add(k).cast(),
-                        ]
-                    };
-                    x[0] = x[0].with_notes(Notes::Read(from));
-                }
-                let y = f.step(x);
-                let mut k = 0;
-                while k < O {
-                    // SAFETY: as above; a register is a multiple of 64 bytes, or not stored past the caches.
-                    unsafe {
-                        let to = outputs[k].add(i);
-                        if past { y[k].write_past(to) } else { y[k].write(to) }
-                    }
-                    k += 1;
-                }
-                i += R::N;
-            }
+            i += R::N;
         }
         if past {
             crate::stream::fence();

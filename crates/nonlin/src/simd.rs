@@ -18,10 +18,8 @@
 #![allow(unsafe_code)]
 
 use crate::math::table::Four;
-use ahead::Notes;
 use core::ops::{Add, Div, Mul, Neg, Sub};
 
-pub(crate) mod ahead;
 #[cfg(target_arch = "aarch64")]
 pub(crate) mod neon;
 #[cfg_attr(any(target_arch = "x86_64", target_arch = "aarch64"), allow(dead_code))]
@@ -203,31 +201,8 @@ pub trait Lanes32: Partial {
     fn widen(self) -> (Self::Wide, Self::Wide);
     /// What picks coefficients, in the form that the level needs.
     type Pick: Copy;
-    /// Whether a loop should go over a stretch of registers ahead, for their pieces: see `ahead`.
-    const AHEAD: bool = false;
-    /// The same register with notes on its pieces, which those without `AHEAD` have no use for.
-    #[inline(always)]
-    fn with_notes(self, _notes: Notes<Self::Pick>) -> Self {
-        self
-    }
-    /// Picks the piece that the last five bits of the representation say.
-    ///
-    /// A register that knows its pieces ahead has one for each `slot`. So tables that one kernel
-    /// reads at different pieces must have different slots: values have 0; what comes beside a value
-    /// in one primitive, the slope of tanh and the sigmoid beside softplus, has 1; and slopes of
-    /// gated functions have 2, since a gated unit may need them beside the gate. Two tables at
-    /// different pieces in one slot give other bits at that level than elsewhere, which
-    /// `tests/same_bits.rs` finds. A slot that no kernel reads costs nothing.
-    fn pick(self, slot: usize) -> Self::Pick;
-    /// Writes what `pick` gives to memory.
-    ///
-    /// # Safety
-    /// `to` must be valid for writing.
-    #[inline(always)]
-    unsafe fn note(self, to: *mut Self::Pick) {
-        // SAFETY: the caller's promise.
-        unsafe { to.write(self.pick(0)) }
-    }
+    /// Picks the piece that the last four bits of the representation say.
+    fn pick(self) -> Self::Pick;
     /// Four coefficients of the piece. Asking again costs nothing, nor does what is not used.
     fn four(pick: Self::Pick, four: &Four) -> [Self; 4];
     /// The elements of `row` that the last four bits of the representation say.

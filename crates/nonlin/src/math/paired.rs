@@ -135,7 +135,7 @@ fn times<V: Lanes32>((m, q): (V, V), (b, b_lo): (V, V)) -> (V, V) {
 #[inline(always)]
 pub(crate) fn exp_m1<V: Lanes32>(x: V) -> V {
     let x = x.max(V::splat(-18.0));
-    let (h, l) = EXPM1.at(-x, 0);
+    let (h, l) = EXPM1.at(-x);
     x.mul_add(h, x * l)
 }
 
@@ -225,7 +225,7 @@ pub(crate) fn sigmoid_value<V: Lanes32, const NEAR: bool>(x: V) -> V {
             return end;
         }
     }
-    let (base, rest) = SIGMOID.at(t, 0);
+    let (base, rest) = SIGMOID.at(t);
     let sign = V::splat(1.0).copysign(x);
     let v = sign.mul_add(rest, sign.mul_add(base, V::splat(0.5)));
     if some { V::select(far, end, v) } else { v }
@@ -233,7 +233,7 @@ pub(crate) fn sigmoid_value<V: Lanes32, const NEAR: bool>(x: V) -> V {
 
 /// The sigmoid: what it is above or below a half.
 #[inline(always)]
-fn sigmoid<V: Lanes32, const NEAR: bool>(x: V, slot: usize) -> Jet<Paired<V, NEAR>> {
+fn sigmoid<V: Lanes32, const NEAR: bool>(x: V) -> Jet<Paired<V, NEAR>> {
     let half = V::splat(0.5);
     let t = x.abs();
     let far = t.gt(V::splat(NEAR_END));
@@ -249,7 +249,7 @@ fn sigmoid<V: Lanes32, const NEAR: bool>(x: V, slot: usize) -> Jet<Paired<V, NEA
             return jet(end, end_d, curvature(end.0, end_d.0));
         }
     }
-    let (base, rest) = SIGMOID.at(t, slot);
+    let (base, rest) = SIGMOID.at(t);
     let sign = V::splat(1.0).copysign(x);
     let mut v = (sign.mul_add(base, half), sign * rest);
     // (1/2 - s) (1/2 + s)
@@ -274,7 +274,7 @@ pub(crate) fn tanh<V: Lanes32>(x: V) -> V {
     // x times tanh(x) / x, up to where it is 1. At 0 the rest is not negative: the sign stays.
     let end = V::splat(9.02);
     let c = x.min(end).max(-end);
-    let (base, rest) = TANH.at(c.abs(), 0);
+    let (base, rest) = TANH.at(c.abs());
     c.mul_add(base, c * rest)
 }
 
@@ -294,15 +294,15 @@ pub(crate) fn at<V: Lanes32, const NEAR: bool>(x: V, p: Prim) -> Jet<Paired<V, N
             // For x <= 0 alone: x times (1 - e^x) / -x.
             let e = sum(exp(-x, zero));
             let x = x.max(V::splat(-18.0));
-            let (h, l) = EXPM1.at(-x, 0);
+            let (h, l) = EXPM1.at(-x);
             let (v, v_lo) = two_prod(x, h);
             jet((v, x.mul_add(l, v_lo)), e, e.0)
         }
-        Prim::Sigmoid => sigmoid(x, 0),
+        Prim::Sigmoid => sigmoid(x),
         Prim::Tanh => {
             let v = tanh(x);
             let t = x.abs();
-            let (mut d, mut d_lo) = TANH_SLOPE.at(t, 1);
+            let (mut d, mut d_lo) = TANH_SLOPE.at(t);
             let far = t.gt(V::splat(TANH_NEAR));
             if !NEAR && V::any(far) {
                 core::hint::cold_path();
@@ -317,7 +317,7 @@ pub(crate) fn at<V: Lanes32, const NEAR: bool>(x: V, p: Prim) -> Jet<Paired<V, N
         Prim::Softplus => {
             // For x <= 0 alone.
             let t = -x;
-            let j = sigmoid::<V, NEAR>(x, 1);
+            let j = sigmoid::<V, NEAR>(x);
             let far = t.gt(V::splat(NEAR_END));
             let some = !NEAR && V::any(far);
             let mut end = (x, x);
@@ -337,7 +337,7 @@ pub(crate) fn at<V: Lanes32, const NEAR: bool>(x: V, p: Prim) -> Jet<Paired<V, N
                     };
                 }
             }
-            let (mut v, mut v_lo) = SOFTPLUS.at(t, 0);
+            let (mut v, mut v_lo) = SOFTPLUS.at(t);
             if some {
                 v = V::select(far, end.0, v);
                 v_lo = V::select(far, end.1, v_lo);
@@ -345,7 +345,7 @@ pub(crate) fn at<V: Lanes32, const NEAR: bool>(x: V, p: Prim) -> Jet<Paired<V, N
             Jet { v: Paired(v), v_lo: Paired(v_lo), d: j.v, d_lo: j.v_lo, dd: j.d, k: j.k }
         }
         Prim::TanhSoftplus => {
-            let (mut v, mut v_lo) = TANH_SOFTPLUS.exact(x.min(V::splat(MISH_OPEN)), 0);
+            let (mut v, mut v_lo) = TANH_SOFTPLUS.exact(x.min(V::splat(MISH_OPEN)));
             let far = V::splat(-MISH_NEAR).gt(x);
             if !NEAR && V::any(far) {
                 core::hint::cold_path();
@@ -362,7 +362,7 @@ pub(crate) fn at<V: Lanes32, const NEAR: bool>(x: V, p: Prim) -> Jet<Paired<V, N
             // e^(-t^2/2) times the tail over it, up to where its square is a normal number.
             let t = x.abs().min(V::splat(CDF_END));
             let e = gauss(t);
-            let v = open(x.gt(zero), times(e, MILLS.at(t, 0)));
+            let v = open(x.gt(zero), times(e, MILLS.at(t)));
             // The density: its constant in 12 bits, and the rest.
             let c = V::splat(0.398_925_78);
             let rest = V::splat((INV_SQRT_2PI.0 - 0.398_925_781_25) as f32);
@@ -415,11 +415,11 @@ pub(crate) fn gated_value<V: Lanes32, const NEAR: bool>(x: V, gate: Gating) -> V
             }
             Gating::Cdf => {
                 let t = t.min(V::splat(CDF_LAST));
-                (times(gauss(t), MILLS.at(t, 1)), t)
+                (times(gauss(t), MILLS.at(t)), t)
             }
             Gating::CubicSigmoid => {
                 let t = t.min(V::splat(CUBIC_LAST));
-                (times(cubic(t), CUBIC_GATE.at(t.min(V::splat(CUBIC_OPEN)), 1)), t)
+                (times(cubic(t), CUBIC_GATE.at(t.min(V::splat(CUBIC_OPEN)))), t)
             }
         };
         end = opened(x, t, tail);
@@ -428,20 +428,20 @@ pub(crate) fn gated_value<V: Lanes32, const NEAR: bool>(x: V, gate: Gating) -> V
         }
     }
     let y = match gate {
-        Gating::Sigmoid => opened(x, t, SILU.at(t, 0)),
+        Gating::Sigmoid => opened(x, t, SILU.at(t)),
         Gating::TanhSoftplus => {
-            let (v, v_lo) = TANH_SOFTPLUS.exact(x.min(V::splat(MISH_OPEN)), 0);
+            let (v, v_lo) = TANH_SOFTPLUS.exact(x.min(V::splat(MISH_OPEN)));
             // The sum of two zeros may have lost the sign.
             let low = x.min(V::splat(f32::MAX)) * v_lo;
             x.mul_add(v, low).copysign(x)
         }
         Gating::Cdf => {
             let t = t.min(V::splat(GELU_NEAR));
-            opened(x, t, GELU.at(t, 0))
+            opened(x, t, GELU.at(t))
         }
         Gating::CubicSigmoid => {
             let t = t.min(V::splat(CUBIC_NEAR));
-            opened(x, t, GELU_TANH.at(t, 0))
+            opened(x, t, GELU_TANH.at(t))
         }
     };
     if some { V::select(far, end, y) } else { y }
@@ -477,12 +477,12 @@ pub(crate) fn gated_slope<V: Lanes32, const NEAR: bool>(x: V, gate: Gating) -> V
             }
             Gating::Cdf => {
                 let t = t.min(V::splat(CDF_LAST));
-                let (m, lo) = times(gauss(t), MILLS_SLOPE.at(t, 1));
+                let (m, lo) = times(gauss(t), MILLS_SLOPE.at(t));
                 m + lo
             }
             Gating::CubicSigmoid => {
                 let t = t.min(V::splat(CUBIC_LAST));
-                let (m, lo) = times(cubic(t), CUBIC_SLOPE.at(t, 1));
+                let (m, lo) = times(cubic(t), CUBIC_SLOPE.at(t));
                 m + lo
             }
         };
@@ -492,11 +492,11 @@ pub(crate) fn gated_slope<V: Lanes32, const NEAR: bool>(x: V, gate: Gating) -> V
         }
     }
     let y = match gate {
-        Gating::Sigmoid => reflected(positive, SILU_SLOPE.at(t, 2)),
-        Gating::TanhSoftplus => MISH_SLOPE.at(x.min(V::splat(MISH_SLOPE_OPEN)), 2),
-        Gating::Cdf => reflected(positive, GELU_SLOPE.at(t.min(V::splat(GELU_NEAR)), 2)),
+        Gating::Sigmoid => reflected(positive, SILU_SLOPE.at(t)),
+        Gating::TanhSoftplus => MISH_SLOPE.at(x.min(V::splat(MISH_SLOPE_OPEN))),
+        Gating::Cdf => reflected(positive, GELU_SLOPE.at(t.min(V::splat(GELU_NEAR)))),
         Gating::CubicSigmoid => {
-            reflected(positive, GELU_TANH_SLOPE.at(t.min(V::splat(CUBIC_NEAR)), 2))
+            reflected(positive, GELU_TANH_SLOPE.at(t.min(V::splat(CUBIC_NEAR))))
         }
     };
     if some { V::select(far, end, y) } else { y }

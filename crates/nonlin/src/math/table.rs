@@ -107,22 +107,22 @@ fn piece<V: Lanes32>(t: V, step: f32) -> V {
 
 /// The piece of a number, and the distance from its middle, which is exact.
 #[inline(always)]
-fn middle<V: Lanes32>(t: V, step: f32, slot: usize) -> (V::Pick, V) {
+fn middle<V: Lanes32>(t: V, step: f32) -> (V::Pick, V) {
     let u = piece(t, step);
     let k = u - V::splat(ROUND);
-    (u.pick(slot), k.mul_add(V::splat(-step), t))
+    (u.pick(), k.mul_add(V::splat(-step), t))
 }
 
 /// The piece of a number, for pieces of equal width in `b t + a t^2`.
 #[inline(always)]
-fn curved<V: Lanes32>(t: V, [b, a]: [f32; 2], slot: usize) -> V::Pick {
-    t.mul_add(t.mul_add(V::splat(a), V::splat(b)), V::splat(ROUND)).pick(slot)
+fn curved<V: Lanes32>(t: V, [b, a]: [f32; 2]) -> V::Pick {
+    t.mul_add(t.mul_add(V::splat(a), V::splat(b)), V::splat(ROUND)).pick()
 }
 
 /// The piece of a number, for pieces that grow with `t + 1`.
 #[inline(always)]
-fn growing<V: Lanes32>(t: V, slot: usize) -> V::Pick {
-    (t + V::splat(1.0)).octave().pick(slot)
+fn growing<V: Lanes32>(t: V) -> V::Pick {
+    (t + V::splat(1.0)).octave().pick()
 }
 
 /// From so many coefficients on, even and odd powers make two chains: one multiplication more, and
@@ -182,8 +182,8 @@ impl<const N: usize, const G: usize> Table<N, G> {
 
     /// Base and rest at `t`, which must lie within the table; NaN for NaN.
     #[inline(always)]
-    pub(crate) fn at<V: Lanes32>(&self, t: V, slot: usize) -> (V, V) {
-        let (pick, r) = middle(t, self.step, slot);
+    pub(crate) fn at<V: Lanes32>(&self, t: V) -> (V, V) {
+        let (pick, r) = middle(t, self.step);
         let [base, ..] = V::four(pick, &self.fours[0]);
         (base, polynomial(pick, r, &self.fours, 1, N))
     }
@@ -197,8 +197,8 @@ impl<const N: usize, const G: usize> Poly<N, G> {
 
     /// The function at `t`, which must lie within the table; NaN for NaN.
     #[inline(always)]
-    pub(crate) fn at<V: Lanes32>(&self, t: V, slot: usize) -> V {
-        let (pick, r) = middle(t, self.step, slot);
+    pub(crate) fn at<V: Lanes32>(&self, t: V) -> V {
+        let (pick, r) = middle(t, self.step);
         polynomial(pick, r, &self.fours, 0, N - 1)
     }
 }
@@ -211,8 +211,8 @@ impl<const N: usize, const G: usize> Centred<N, G> {
 
     /// Base and rest at `t`, which must lie within the table; NaN for NaN.
     #[inline(always)]
-    pub(crate) fn at<V: Lanes32>(&self, t: V, slot: usize) -> (V, V) {
-        let pick = piece(t, self.step).pick(slot);
+    pub(crate) fn at<V: Lanes32>(&self, t: V) -> (V, V) {
+        let pick = piece(t, self.step).pick();
         let [centre, base, ..] = V::four(pick, &self.fours[0]);
         let r = t - centre;
         (base, r * polynomial(pick, r, &self.fours, 2, N + 1))
@@ -220,8 +220,8 @@ impl<const N: usize, const G: usize> Centred<N, G> {
 
     /// The same with the linear term in the first of the two numbers: for wide pieces.
     #[inline(always)]
-    pub(crate) fn exact<V: Lanes32>(&self, t: V, slot: usize) -> (V, V) {
-        let pick = piece(t, self.step).pick(slot);
+    pub(crate) fn exact<V: Lanes32>(&self, t: V) -> (V, V) {
+        let pick = piece(t, self.step).pick();
         let [centre, base, c, _] = V::four(pick, &self.fours[0]);
         let r = t - centre;
         let p = r * c;
@@ -239,8 +239,8 @@ impl<const N: usize, const G: usize> Curved<N, G> {
 
     /// Base and rest at `t`, which must lie within the table; NaN for NaN.
     #[inline(always)]
-    pub(crate) fn at<V: Lanes32>(&self, t: V, slot: usize) -> (V, V) {
-        let pick = curved(t, self.curve, slot);
+    pub(crate) fn at<V: Lanes32>(&self, t: V) -> (V, V) {
+        let pick = curved(t, self.curve);
         let [centre, base, ..] = V::four(pick, &self.fours[0]);
         let r = t - centre;
         (base, r * polynomial(pick, r, &self.fours, 2, N + 1))
@@ -255,8 +255,8 @@ impl<const N: usize, const G: usize> CurvedPoly<N, G> {
 
     /// The function at `t`, which must lie within the table; NaN for NaN.
     #[inline(always)]
-    pub(crate) fn at<V: Lanes32>(&self, t: V, slot: usize) -> V {
-        let pick = curved(t, self.curve, slot);
+    pub(crate) fn at<V: Lanes32>(&self, t: V) -> V {
+        let pick = curved(t, self.curve);
         let [centre, ..] = V::four(pick, &self.fours[0]);
         polynomial(pick, t - centre, &self.fours, 1, N)
     }
@@ -270,8 +270,8 @@ impl<const N: usize, const G: usize> Octaves<N, G> {
 
     /// Base and rest at `t`, which must lie within the table; NaN for NaN.
     #[inline(always)]
-    pub(crate) fn at<V: Lanes32>(&self, t: V, slot: usize) -> (V, V) {
-        let pick = growing(t, slot);
+    pub(crate) fn at<V: Lanes32>(&self, t: V) -> (V, V) {
+        let pick = growing(t);
         let [centre, base, ..] = V::four(pick, &self.fours[0]);
         (base, polynomial(pick, t - centre, &self.fours, 2, N + 1))
     }
@@ -300,14 +300,14 @@ enum Pieces {
 impl<const M: usize, const G: usize> Shortened<M, G> {
     /// The number at `t`, which must lie within the table; NaN for NaN.
     #[inline(always)]
-    pub(crate) fn at<V: Lanes32>(&self, t: V, slot: usize) -> V {
+    pub(crate) fn at<V: Lanes32>(&self, t: V) -> V {
         let pick = match self.pieces {
             Pieces::Middle(step) => {
-                let (pick, r) = middle(t, step, slot);
+                let (pick, r) = middle(t, step);
                 return polynomial(pick, r, &self.fours, 0, M - 1);
             }
-            Pieces::Centre(step) => piece(t, step).pick(slot),
-            Pieces::Growing => growing(t, slot),
+            Pieces::Centre(step) => piece(t, step).pick(),
+            Pieces::Growing => growing(t),
         };
         let [centre, ..] = V::four(pick, &self.fours[0]);
         polynomial(pick, t - centre, &self.fours, 1, M)

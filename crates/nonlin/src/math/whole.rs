@@ -73,7 +73,7 @@ fn gauss<V: Lanes32>(t: V) -> V {
 #[inline(always)]
 pub(crate) fn exp_m1<V: Lanes32>(x: V) -> V {
     let x = x.max(V::splat(-18.0));
-    x * EXPM1_5.at(-x, 0)
+    x * EXPM1_5.at(-x)
 }
 
 #[inline(always)]
@@ -83,11 +83,11 @@ fn jet<V: Lanes32>(v: V, d: V, dd: V) -> Jet<Whole<V>> {
 
 /// The sigmoid: its tail, and 1 less that.
 #[inline(always)]
-fn sigmoid<V: Lanes32>(x: V, slot: usize) -> Jet<Whole<V>> {
+fn sigmoid<V: Lanes32>(x: V) -> Jet<Whole<V>> {
     let (zero, one) = (V::splat(0.0), V::splat(1.0));
     let t = x.abs();
     let positive = x.gt(zero);
-    let tail = SIGMOID_5.at(t.min(V::splat(NEAR_END)), slot);
+    let tail = SIGMOID_5.at(t.min(V::splat(NEAR_END)));
     let mut v = V::select(positive, one - tail, tail);
     let mut d = (-tail).mul_add(tail, tail);
     let far = t.gt(V::splat(NEAR_END));
@@ -116,15 +116,15 @@ pub(crate) fn at<V: Lanes32>(x: V, p: Prim) -> Jet<Whole<V>> {
             let e = exp(-x, zero);
             jet(exp_m1(x), e, e)
         }
-        Prim::Sigmoid => sigmoid(x, 0),
+        Prim::Sigmoid => sigmoid(x),
         Prim::Tanh => {
             // x times tanh(x) / x, up to where it is 1.
             let end = V::splat(9.02);
             let c = x.min(end).max(-end);
-            let v = c * TANH_5.at(c.abs(), 0);
+            let v = c * TANH_5.at(c.abs());
             let t = x.abs();
             let edge = V::splat(9.3);
-            let mut d = TANH_SLOPE_6.at(t.min(edge), 1);
+            let mut d = TANH_SLOPE_6.at(t.min(edge));
             let far = t.gt(edge);
             if V::any(far) {
                 core::hint::cold_path();
@@ -137,7 +137,7 @@ pub(crate) fn at<V: Lanes32>(x: V, p: Prim) -> Jet<Whole<V>> {
         Prim::Softplus => {
             // For x <= 0 alone.
             let t = -x;
-            let mut v = SOFTPLUS_5.at(t.min(V::splat(NEAR_END)), 0);
+            let mut v = SOFTPLUS_5.at(t.min(V::splat(NEAR_END)));
             let far = t.gt(V::splat(NEAR_END));
             if V::any(far) {
                 core::hint::cold_path();
@@ -145,13 +145,13 @@ pub(crate) fn at<V: Lanes32>(x: V, p: Prim) -> Jet<Whole<V>> {
                 let w = exp(t.min(V::splat(LAST)), zero);
                 v = V::select(far, (w * V::splat(-0.5)).mul_add(w, w), v);
             }
-            let j = sigmoid(x, 1);
+            let j = sigmoid(x);
             Jet { v: Whole(v), d: j.v, dd: j.d, ..j }
         }
         Prim::TanhSoftplus => {
             let (low, high) = (V::splat(-8.9), V::splat(9.5));
             let c = x.max(low).min(high);
-            let mut v = TANH_SOFTPLUS_6.at(c, 0);
+            let mut v = TANH_SOFTPLUS_6.at(c);
             let far = low.gt(x);
             if V::any(far) {
                 core::hint::cold_path();
@@ -166,7 +166,7 @@ pub(crate) fn at<V: Lanes32>(x: V, p: Prim) -> Jet<Whole<V>> {
             // e^(-t^2/2) times the tail over it, up to where its square is a normal number.
             let t = x.abs().min(V::splat(CDF_END));
             let e = gauss(t);
-            let q = e * MILLS_5.at(t, 0);
+            let q = e * MILLS_5.at(t);
             let v = reflected(x, q);
             let d = e * V::splat(INV_SQRT_2PI.0 as f32);
             // Where its square is no normal number any more, there is no density.
@@ -181,7 +181,7 @@ pub(crate) fn at<V: Lanes32>(x: V, p: Prim) -> Jet<Whole<V>> {
 pub(crate) fn cubic_gate<V: Lanes32>(x: V) -> V {
     let t = x.abs().min(V::splat(CUBIC_END));
     let (m, q) = cubic(t);
-    reflected(x, m.mul_add(q, m) * CUBIC_GATE_4.at(t.min(V::splat(CUBIC_OPEN)), 0))
+    reflected(x, m.mul_add(q, m) * CUBIC_GATE_4.at(t.min(V::splat(CUBIC_OPEN))))
 }
 
 /// `tail` where `x <= 0`, else 1 less `tail`.
@@ -197,12 +197,12 @@ pub(crate) fn gated_slope<V: Lanes32>(x: V, gate: Gating) -> V {
         Gating::Sigmoid | Gating::TanhSoftplus => paired::gated_slope::<V, false>(x, gate),
         Gating::Cdf => {
             let t = x.abs().min(V::splat(CDF_END));
-            reflected(x, gauss(t) * GELU_SLOPE_5.at(t, 2))
+            reflected(x, gauss(t) * GELU_SLOPE_5.at(t))
         }
         Gating::CubicSigmoid => {
             let t = x.abs().min(V::splat(CUBIC_END));
             let (m, q) = cubic(t);
-            reflected(x, m.mul_add(q, m) * CUBIC_SLOPE_6.at(t, 2))
+            reflected(x, m.mul_add(q, m) * CUBIC_SLOPE_6.at(t))
         }
     }
 }

@@ -191,7 +191,7 @@ impl Lanes32 for F32x4 {
     }
     type Pick = [usize; 4];
     #[inline(always)]
-    fn pick(self, _slot: usize) -> [usize; 4] {
+    fn pick(self) -> [usize; 4] {
         // SAFETY: every aarch64 processor has NEON.
         unsafe {
             let i = vandq_u32(vreinterpretq_u32_f32(self.0), vdupq_n_u32(15));

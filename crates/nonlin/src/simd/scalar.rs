@@ -219,7 +219,7 @@ impl Lanes32 for F32x2 {
     }
     type Pick = [usize; 2];
     #[inline(always)]
-    fn pick(self, _slot: usize) -> [usize; 2] {
+    fn pick(self) -> [usize; 2] {
         self.0.map(|v| (v.to_bits() & 15) as usize)
     }
     #[inline(always)]

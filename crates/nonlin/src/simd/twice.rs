@@ -155,8 +155,8 @@ impl<V: Lanes32> Lanes32 for Twice<V> {
     }
     type Pick = (V::Pick, V::Pick);
     #[inline(always)]
-    fn pick(self, slot: usize) -> Self::Pick {
-        (self.0.pick(slot), self.1.pick(slot))
+    fn pick(self) -> Self::Pick {
+        (self.0.pick(), self.1.pick())
     }
     #[inline(always)]
     fn four(pick: Self::Pick, four: &Four) -> [Self; 4] {

@@ -404,7 +404,7 @@ const fn words(half: u16) -> [u16; 32] {
 /// if `lower | (upper & 1)` is more than `0x8000`.
 macro_rules! register32 {
     ($t:ident, $wide:ident, widen: |$wv:ident| $widen:expr, narrow: |$nl:ident, $nh:ident| $narrow:expr,
-     pick: $pick:ty, |$kv:ident| $picked:expr, $(note: |$nv:ident, $nt:ident| $note:expr,)? four: |$fp:ident, $ft:ident| $four:expr, short: |$hv:ident, $ht:ident| $short:expr,
+     pick: $pick:ty, |$kv:ident| $picked:expr, four: |$fp:ident, $ft:ident| $four:expr, short: |$hv:ident, $ht:ident| $short:expr,
      octave: |$ov:ident| $octave:expr, shifted: |$sv:ident, $st:ident| $shifted:expr
      $(, load_bf16: |$lb:ident| $load_bf16:expr, store_bf16: |$pb:ident, $eb:ident, $ob:ident| $store_bf16:expr,
      load_f16: |$lh:ident| $load_f16:expr, store_f16: |$ph:ident, $vh:ident| $store_f16:expr)?
@@ -421,19 +421,11 @@ macro_rules! register32 {
             }
             #[inline(always)]
             #[allow(unused_unsafe, reason = "SSE2 has no such instruction")]
-            fn pick(self, _slot: usize) -> $pick {
+            fn pick(self) -> $pick {
                 let $kv = self.0;
                 // SAFETY: as in `register!`.
                 unsafe { $picked }
             }
-            $(
-                #[inline(always)]
-                unsafe fn note(self, to: *mut $pick) {
-                    let ($nv, $nt) = (self.0, to);
-                    // SAFETY: the caller's promise, and as in `register!`.
-                    unsafe { $note }
-                }
-            )?
             #[inline(always)]
             #[allow(unused_unsafe, reason = "SSE2 has no such instruction")]
             fn four(pick: $pick, four: &Four) -> [Self; 4] {
