@@ -52,6 +52,11 @@ def logistic_tail(t):
     return 1 / (1 + exp(t))
 
 
+def silu(t):
+    """t / (1 + e^t), minus SiLU at -t"""
+    return t * logistic_tail(t)
+
+
 def silu_slope(t):
     """(1 - t s) / (1 + e^t) with s = 1 / (1 + e^-t), the slope of SiLU at -t"""
     return (1 - t * logistic_tail(-t)) * logistic_tail(t)
@@ -103,26 +108,6 @@ def cubic_slope(t):
     """s - t z' s^2 with s = 1 / (1 + e^-z), the slope of GELU by tanh at -t without its exponential"""
     s = cubic_gate(t)
     return s - cubic(t, 3) * s * s
-
-
-def normal_tail(t):
-    """Phi(-t), the tail of the normal distribution"""
-    return erfc(t / sqrt(mpf(2))) / 2
-
-
-def gelu_tail_slope(t):
-    """Phi(-t) - t phi(t), the slope of GELU at -t"""
-    return gelu_slope(t) * exp(-t * t / 2)
-
-
-def cubic_tail(t):
-    """1 / (1 + e^z) with z = 2 sqrt(2/pi) (t + 0.044715 t^3), the gate of GELU by tanh at -t"""
-    return logistic_tail(cubic(t))
-
-
-def cubic_tail_slope(t):
-    """s - t z' s (1 - s) with s = 1 / (1 + e^z), the slope of GELU by tanh at -t"""
-    return cubic_slope(t) * exp(-cubic(t))
 
 
 def bits(count):
@@ -199,28 +184,16 @@ class Table:
         return [base] + c, error
 
 
-class Poly(Table):
-    """A polynomial and nothing else, for slopes, which may be off by more than half a unit."""
-    kind, head = "Poly", []
-
-    def __init__(self, *arguments, **options):
-        super().__init__(*arguments, **options)
-        self.rows = self.rows[:-1]
-
-    def piece(self, middle, low, high, _):
-        return fit(self.f, mpf(0), low, high, middle, self.degree)
-
-
 class Centred(Table):
     """Centres at which the function is an f32 number; a rest that begins with r."""
-    kind, head, lean = "Centred", ["centre", "base"], False
+    kind, head, lean, size = "Centred", ["centre", "base"], False, None
 
     def piece(self, middle, low, high, _):
         if low == middle and self.f(mpf(0)) == single_bits(self.f(mpf(0))):
             centre, base = mpf(0), self.f(mpf(0))
         else:
             centre, base = self.centre(low, high)
-        c, error = fit(self.f, base, low, high, centre, self.degree, 1)
+        c, error = fit(self.f, base, low, high, centre, self.degree, 1, self.size)
         return [centre, base] + c, error
 
     def centre(self, low, high):
@@ -235,7 +208,8 @@ class Centred(Table):
         for c in near:
             if off(self.f(c)) < mpf(2) ** -31 and off((self.f(c + h) - self.f(c - h)) / (2 * h)) < mpf(2) ** -27:
                 return c, single_bits(self.f(c))
-        spread = [single_bits(low + (high - low) * i / 6000) for i in range(1, 6000)]
+        # Where the function varies too little for that, near the middle.
+        spread = [single_bits(middle + (high - low) * i / 60000) for i in range(-3000, 3001)]
         best = min(spread, key=lambda c: off(self.f(c)))
         return best, single_bits(self.f(best))
 
@@ -256,34 +230,11 @@ class Rise(Table):
         return [base] + [0] * start + c, error
 
 
-class Curved(Centred):
-    """Pieces of equal width of `b t + a t^2`, which is 15.5 at the end of the table; `linear` of it is `b t`."""
-    kind, head = "Curved", ["centre", "base"]
+class FromZero(Leaning):
+    """The same for a function that is 0 at 0 alone: errors relative to it there too."""
 
-    def __init__(self, name, f, high, degree, linear):
-        self.name, self.f, self.degree, self.step = name, f, degree, None
-        self.low, self.high, self.error = mpf(0), mpf(high), mpf(0)
-        steps = PIECES - mpf(1) / 2
-        self.b = mpf(single(mpf(linear) * steps / self.high))
-        self.a = mpf(single((steps - self.b * self.high) / self.high**2))
-        edge = lambda k: (sqrt(self.b**2 + 4 * self.a * k) - self.b) / (2 * self.a)
-        self.rows = [[0.0] * PIECES for _ in range(degree + 2)]
-        for k in range(PIECES):
-            low, high = edge(max(k - mpf(1) / 2, 0)), edge(k + mpf(1) / 2)
-            values, error = self.piece((low + high) / 2, low, high, None)
-            self.error = max(self.error, error)
-            for row, v in zip(self.rows, values):
-                row[k] = float(v)
-
-
-class CurvedPoly(Curved):
-    """The same without bases, for slopes."""
-    kind, head = "CurvedPoly", ["centre"]
-
-    def piece(self, middle, low, high, _):
-        centre = mpf(single(middle))
-        c, error = fit(self.f, mpf(0), low, high, centre, self.degree)
-        return [centre] + c, error
+    def size(self, t):
+        return self.f(t)
 
 
 class Octaves(Table):
@@ -305,22 +256,18 @@ class Octaves(Table):
 
 def tables():
     yield Centred("TANH", tanh_ratio, "0.59375", 6)
-    yield Centred("TANH_SLOPE", tanh_slope, "0.609375", 8)
-    yield Rise("SIGMOID", rise, "0.765625", 6, multiple(24))
-    yield Centred("SILU", logistic_tail, "0.765625", 6)
-    yield Poly("SILU_SLOPE", silu_slope, "0.765625", 7)
-    yield Centred("EXPM1", expm1_ratio, "1.171875", 6)
-    yield Centred("SOFTPLUS", softplus_tail, "0.765625", 6)
+    yield Leaning("TANH_SLOPE", tanh_slope, "0.609375", 8)
+    yield Rise("SIGMOID", rise, "0.677734375", 6, multiple(24))
+    yield FromZero("SILU", silu, "0.677734375", 6)
+    yield Centred("SILU_SLOPE", silu_slope, "0.677734375", 7)
+    yield Centred("EXPM1", expm1_ratio, "1.125", 6)
+    yield Centred("SOFTPLUS", softplus_tail, "0.677734375", 6)
     yield Leaning("TANH_SOFTPLUS", tanh_softplus, "1.1875", 8, first=-7)
-    yield Poly("MISH_SLOPE", mish_slope, "1.28125", 9, first=-7)
-    yield Curved("GELU", normal_tail, 9, 9, "0.1")
-    yield CurvedPoly("GELU_SLOPE", gelu_tail_slope, 9, 9, "0.1")
-    yield Curved("GELU_TANH", cubic_tail, 8, 10, "0.04")
-    yield CurvedPoly("GELU_TANH_SLOPE", cubic_tail_slope, 8, 10, "0.04")
+    yield Centred("MISH_SLOPE", mish_slope, "1.28125", 10, first=-7)
     yield Octaves("MILLS", mills, 6, bits(12))
     yield Octaves("MILLS_SLOPE", gelu_slope, 6, bits(12))
-    yield Table("CUBIC_GATE", cubic_gate, "0.34765625", 5, bits(12))
-    yield Table("CUBIC_SLOPE", cubic_slope, "0.640625", 7, bits(12))
+    yield Table("CUBIC_GATE", cubic_gate, "0.3515625", 5, bits(12))
+    yield Table("CUBIC_SLOPE", cubic_slope, "0.640625", 8, bits(12))
 
 
 def powers():
@@ -341,7 +288,7 @@ def render():
         "// Generated by tools/tables.py; do not edit. `python3 tools/tables.py --check` derives them again.",
         "//! Tables of the f32 kernels: 16 pieces, each a base and a polynomial of what is beyond it.",
         "",
-        "use super::table::{Centred, Curved, CurvedPoly, Octaves, Poly, Short, Table};",
+        "use super::table::{Centred, Octaves, Short, Table};",
         "",
     ]
     pattern, rest, roots = powers()
@@ -380,9 +327,7 @@ def render():
             "#[rustfmt::skip]",
             f"pub const {t.name}: {t.kind}<{sizes}> = {t.kind}::new(",
         ]
-        if isinstance(t, Curved):
-            lines += [f"    [{float(t.b)!r}, {float(t.a)!r}],"]
-        elif t.step is not None:
+        if t.step is not None:
             lines += [f"    {float(t.step)!r},"]
         lines += [f"    {row(r)}," for r in t.rows[:head]]
         lines += ["    ["] + [f"        {row(r)}," for r in t.rows[head:]] + ["    ],", ");"]

@@ -17,7 +17,6 @@ use crate::real::{Dual, Full, Late, Narrow, Paired, Real, Single};
 use crate::simd::twice::Twice;
 use crate::simd::{Lanes, Lanes32, Lanes64, Simd};
 use core::marker::PhantomData;
-use core::mem::MaybeUninit;
 
 type P<'a> = &'a Call;
 

@@ -324,7 +324,7 @@ pub trait Simd: 'static {
     /// What loops over the longer primitives of f32 take at a time: as many registers as keep the
     /// processor busy.
     type Block32: Lanes32;
-    /// The same for those that read tables: on some levels a register that knows its pieces ahead.
+    /// The same for those that read tables.
     type Tabled32: Lanes32;
     /// The same for f64.
     type Block64: Lanes64;

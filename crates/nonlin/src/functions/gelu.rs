@@ -31,12 +31,8 @@ impl Elementwise for Gelu {
         ..Claims::new((0.0, f64::INFINITY), (0.0, 1.0))
     };
     const ROUTE: Route = Route::Paired {
-        value: Reach::between(-12.4, f32::INFINITY)
-            .near(-GELU_NEAR, f32::INFINITY)
-            .closed(-14.7, -0.0),
-        slope: Reach::between(-12.4, f32::INFINITY)
-            .near(-GELU_NEAR, f32::INFINITY)
-            .closed(-20.0, -0.0),
+        value: Reach::between(-12.4, f32::INFINITY).closed(-14.7, -0.0),
+        slope: Reach::between(-12.4, f32::INFINITY).closed(-20.0, -0.0),
     };
 
     #[inline(always)]

@@ -11,9 +11,9 @@
 //! value that is 1 less a tail is exact where the base of the tail has no bits below 2^-24.
 
 use super::tables::{
-    CUBIC_GATE, CUBIC_SLOPE, EXP_REST, EXPM1, GELU, GELU_SLOPE, GELU_TANH, GELU_TANH_SLOPE,
-    LN2_16_HI, LN2_16_LO, MILLS, MILLS_SLOPE, MISH_SLOPE, PER_LN2, POWER, POWER_REST, ROOT,
-    SIGMOID, SILU, SILU_SLOPE, SOFTPLUS, TANH, TANH_SLOPE, TANH_SOFTPLUS,
+    CUBIC_GATE, CUBIC_SLOPE, EXP_REST, EXPM1, LN2_16_HI, LN2_16_LO, MILLS, MILLS_SLOPE, MISH_SLOPE,
+    PER_LN2, POWER, POWER_REST, ROOT, SIGMOID, SILU, SILU_SLOPE, SOFTPLUS, TANH, TANH_SLOPE,
+    TANH_SOFTPLUS,
 };
 use crate::math::coefficients::{GELU_TANH_1, GELU_TANH_3, INV_SQRT_2PI};
 use crate::real::{Gating, Jet, Paired, Prim};
@@ -36,16 +36,13 @@ pub(super) const CUBIC_END: f32 = 9.8;
 pub(super) const CUBIC_OPEN: f32 = 5.4;
 
 /// Up to here the tables of exponential tails reach; beyond, powers of the exponential do.
-pub(crate) const NEAR_END: f32 = 11.75;
+pub(crate) const NEAR_END: f32 = 10.5;
 
 /// The same for the slope of tanh.
 pub(crate) const TANH_NEAR: f32 = 9.4;
 
-/// The same for the gates of Mish, GELU and GELU by tanh: on the right their tables reach to where
-/// the function is `x`.
+/// The same for the gate of Mish on the left; on the right its table reaches to where it is 1.
 pub(crate) const MISH_NEAR: f32 = 8.9;
-pub(crate) const GELU_NEAR: f32 = 9.0;
-pub(crate) const CUBIC_NEAR: f32 = 8.0;
 
 /// From here on the gate of Mish is 1; its slope.
 const MISH_OPEN: f32 = 10.0;
@@ -134,7 +131,7 @@ fn times<V: Lanes32>((m, q): (V, V), (b, b_lo): (V, V)) -> (V, V) {
 /// `e^x - 1` for `x <= 0`, rounded once.
 #[inline(always)]
 pub(crate) fn exp_m1<V: Lanes32>(x: V) -> V {
-    let x = x.max(V::splat(-18.0));
+    let x = x.max(V::splat(-17.4));
     let (h, l) = EXPM1.at(-x);
     x.mul_add(h, x * l)
 }
@@ -293,8 +290,8 @@ pub(crate) fn at<V: Lanes32, const NEAR: bool>(x: V, p: Prim) -> Jet<Paired<V, N
         Prim::ExpM1 => {
             // For x <= 0 alone: x times (1 - e^x) / -x.
             let e = sum(exp(-x, zero));
-            let x = x.max(V::splat(-18.0));
-            let (h, l) = EXPM1.at(-x);
+            let x = x.max(V::splat(-17.4));
+            let (h, l) = EXPM1.sharp(-x);
             let (v, v_lo) = two_prod(x, h);
             jet((v, x.mul_add(l, v_lo)), e, e.0)
         }
@@ -302,7 +299,7 @@ pub(crate) fn at<V: Lanes32, const NEAR: bool>(x: V, p: Prim) -> Jet<Paired<V, N
         Prim::Tanh => {
             let v = tanh(x);
             let t = x.abs();
-            let (mut d, mut d_lo) = TANH_SLOPE.at(t);
+            let (mut d, mut d_lo) = TANH_SLOPE.sharp(t);
             let far = t.gt(V::splat(TANH_NEAR));
             if !NEAR && V::any(far) {
                 core::hint::cold_path();
@@ -337,7 +334,7 @@ pub(crate) fn at<V: Lanes32, const NEAR: bool>(x: V, p: Prim) -> Jet<Paired<V, N
                     };
                 }
             }
-            let (mut v, mut v_lo) = SOFTPLUS.at(t);
+            let (mut v, mut v_lo) = SOFTPLUS.sharp(t);
             if some {
                 v = V::select(far, end.0, v);
                 v_lo = V::select(far, end.1, v_lo);
@@ -413,14 +410,8 @@ pub(crate) fn gated_value<V: Lanes32, const NEAR: bool>(x: V, gate: Gating) -> V
                 let lo = V::select(positive, square + square, lo);
                 ((V::select(positive, V::splat(0.0), w), lo), t.min(V::splat(f32::MAX)))
             }
-            Gating::Cdf => {
-                let t = t.min(V::splat(CDF_LAST));
-                (times(gauss(t), MILLS.at(t)), t)
-            }
-            Gating::CubicSigmoid => {
-                let t = t.min(V::splat(CUBIC_LAST));
-                (times(cubic(t), CUBIC_GATE.at(t.min(V::splat(CUBIC_OPEN)))), t)
-            }
+            // Their tables reach everywhere.
+            Gating::Cdf | Gating::CubicSigmoid => ((x, x), t),
         };
         end = opened(x, t, tail);
         if V::all(far) {
@@ -428,7 +419,10 @@ pub(crate) fn gated_value<V: Lanes32, const NEAR: bool>(x: V, gate: Gating) -> V
         }
     }
     let y = match gate {
-        Gating::Sigmoid => opened(x, t, SILU.at(t)),
+        Gating::Sigmoid => {
+            let (base, rest) = SILU.sharp(t);
+            x.max(V::splat(0.0)) - (base + rest)
+        }
         Gating::TanhSoftplus => {
             let (v, v_lo) = TANH_SOFTPLUS.exact(x.min(V::splat(MISH_OPEN)));
             // The sum of two zeros may have lost the sign.
@@ -436,12 +430,12 @@ pub(crate) fn gated_value<V: Lanes32, const NEAR: bool>(x: V, gate: Gating) -> V
             x.mul_add(v, low).copysign(x)
         }
         Gating::Cdf => {
-            let t = t.min(V::splat(GELU_NEAR));
-            opened(x, t, GELU.at(t))
+            let t = t.min(V::splat(CDF_LAST));
+            opened(x, t, times(gauss(t), MILLS.at(t)))
         }
         Gating::CubicSigmoid => {
-            let t = t.min(V::splat(CUBIC_NEAR));
-            opened(x, t, GELU_TANH.at(t))
+            let t = t.min(V::splat(CUBIC_LAST));
+            opened(x, t, times(cubic(t), CUBIC_GATE.at(t.min(V::splat(CUBIC_OPEN)))))
         }
     };
     if some { V::select(far, end, y) } else { y }
@@ -475,16 +469,8 @@ pub(crate) fn gated_slope<V: Lanes32, const NEAR: bool>(x: V, gate: Gating) -> V
                 let right = square * t.mul_add(V::splat(-4.0), V::splat(2.0));
                 V::select(positive, right, left)
             }
-            Gating::Cdf => {
-                let t = t.min(V::splat(CDF_LAST));
-                let (m, lo) = times(gauss(t), MILLS_SLOPE.at(t));
-                m + lo
-            }
-            Gating::CubicSigmoid => {
-                let t = t.min(V::splat(CUBIC_LAST));
-                let (m, lo) = times(cubic(t), CUBIC_SLOPE.at(t));
-                m + lo
-            }
+            // Their tables reach everywhere.
+            Gating::Cdf | Gating::CubicSigmoid => x,
         };
         end = V::select(positive, one - tail, tail);
         if V::all(far) {
@@ -492,14 +478,28 @@ pub(crate) fn gated_slope<V: Lanes32, const NEAR: bool>(x: V, gate: Gating) -> V
         }
     }
     let y = match gate {
-        Gating::Sigmoid => reflected(positive, SILU_SLOPE.at(t)),
-        Gating::TanhSoftplus => MISH_SLOPE.at(x.min(V::splat(MISH_SLOPE_OPEN))),
-        Gating::Cdf => reflected(positive, GELU_SLOPE.at(t.min(V::splat(GELU_NEAR)))),
+        Gating::Sigmoid => reflected(positive, SILU_SLOPE.sum(t)),
+        Gating::TanhSoftplus => {
+            let (base, rest) = MISH_SLOPE.exact(x.min(V::splat(MISH_SLOPE_OPEN)));
+            base + rest
+        }
+        Gating::Cdf => {
+            let t = t.min(V::splat(CDF_LAST));
+            reflected_times(positive, gauss(t), MILLS_SLOPE.at(t))
+        }
         Gating::CubicSigmoid => {
-            reflected(positive, GELU_TANH_SLOPE.at(t.min(V::splat(CUBIC_NEAR))))
+            let t = t.min(V::splat(CUBIC_LAST));
+            reflected_times(positive, cubic(t), CUBIC_SLOPE.at(t))
         }
     };
     if some { V::select(far, end, y) } else { y }
+}
+
+/// `m (1 + q)` times the sum of `b` and `b_lo` on the left, 1 less that on the right.
+#[inline(always)]
+fn reflected_times<V: Lanes32>(positive: V::Mask, (m, q): (V, V), (b, b_lo): (V, V)) -> V {
+    let s = b + q.mul_add(b + b_lo, b_lo);
+    V::select(positive, (-m).mul_add(s, V::splat(1.0)), m * s)
 }
 
 /// `tail` on the left, 1 less `tail` on the right.
@@ -526,7 +526,6 @@ const fn end_of(gate: Gating) -> f32 {
     match gate {
         Gating::Sigmoid => NEAR_END,
         Gating::TanhSoftplus => MISH_NEAR,
-        Gating::Cdf => GELU_NEAR,
-        Gating::CubicSigmoid => CUBIC_NEAR,
+        Gating::Cdf | Gating::CubicSigmoid => f32::INFINITY,
     }
 }

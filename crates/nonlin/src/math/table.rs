@@ -76,26 +76,6 @@ pub struct Octaves<const N: usize, const G: usize> {
     fours: [Four; G],
 }
 
-/// A `Centred` table whose pieces are of equal width in `b t + a t^2`, for functions that fall ever
-/// more steeply. Piece 15 ends where that is 15.5.
-pub struct Curved<const N: usize, const G: usize> {
-    curve: [f32; 2],
-    fours: [Four; G],
-}
-
-/// The same without bases: see `Poly`.
-pub struct CurvedPoly<const N: usize, const G: usize> {
-    curve: [f32; 2],
-    fours: [Four; G],
-}
-
-/// A polynomial in the distance from the middle of a piece, and nothing else. Its last rounding is
-/// of the whole and not of what is beyond a base: good enough for slopes.
-pub struct Poly<const N: usize, const G: usize> {
-    step: f32,
-    fours: [Four; G],
-}
-
 /// Adding this rounds a number to an integer, which then stands in the low bits of the sum.
 const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23
 
@@ -111,12 +91,6 @@ fn middle<V: Lanes32>(t: V, step: f32) -> (V::Pick, V) {
     let u = piece(t, step);
     let k = u - V::splat(ROUND);
     (u.pick(), k.mul_add(V::splat(-step), t))
-}
-
-/// The piece of a number, for pieces of equal width in `b t + a t^2`.
-#[inline(always)]
-fn curved<V: Lanes32>(t: V, [b, a]: [f32; 2]) -> V::Pick {
-    t.mul_add(t.mul_add(V::splat(a), V::splat(b)), V::splat(ROUND)).pick()
 }
 
 /// The piece of a number, for pieces that grow with `t + 1`.
@@ -184,22 +158,10 @@ impl<const N: usize, const G: usize> Table<N, G> {
     #[inline(always)]
     pub(crate) fn at<V: Lanes32>(&self, t: V) -> (V, V) {
         let (pick, r) = middle(t, self.step);
-        let [base, ..] = V::four(pick, &self.fours[0]);
-        (base, polynomial(pick, r, &self.fours, 1, N))
-    }
-}
-
-impl<const N: usize, const G: usize> Poly<N, G> {
-    /// From a row for each number.
-    pub(crate) const fn new(step: f32, rest: [Row; N]) -> Self {
-        Poly { step, fours: fours([], rest) }
-    }
-
-    /// The function at `t`, which must lie within the table; NaN for NaN.
-    #[inline(always)]
-    pub(crate) fn at<V: Lanes32>(&self, t: V) -> V {
-        let (pick, r) = middle(t, self.step);
-        polynomial(pick, r, &self.fours, 0, N - 1)
+        let [base, c0, c1, _] = V::four(pick, &self.fours[0]);
+        // What is rounded before the linear term is small.
+        let curve = polynomial(pick, r, &self.fours, 3, N);
+        (base, r.mul_add(c1, (r * r).mul_add(curve, c0)))
     }
 }
 
@@ -218,6 +180,26 @@ impl<const N: usize, const G: usize> Centred<N, G> {
         (base, r * polynomial(pick, r, &self.fours, 2, N + 1))
     }
 
+    /// The same with the linear term apart from the rest of the polynomial, which is then rounded where
+    /// it is small: a multiplication more.
+    #[inline(always)]
+    pub(crate) fn sharp<V: Lanes32>(&self, t: V) -> (V, V) {
+        let pick = piece(t, self.step).pick();
+        let [centre, base, c, _] = V::four(pick, &self.fours[0]);
+        let r = t - centre;
+        (base, r.mul_add(c, r * r * polynomial(pick, r, &self.fours, 3, N + 1)))
+    }
+
+    /// Their sum, which is not rounded at last but before the smallest part is added: for slopes.
+    #[inline(always)]
+    pub(crate) fn sum<V: Lanes32>(&self, t: V) -> V {
+        let pick = piece(t, self.step).pick();
+        let [centre, base, c, _] = V::four(pick, &self.fours[0]);
+        let r = t - centre;
+        let rest = polynomial(pick, r, &self.fours, 3, N + 1);
+        (r * r).mul_add(rest, r.mul_add(c, base))
+    }
+
     /// The same with the linear term in the first of the two numbers: for wide pieces.
     #[inline(always)]
     pub(crate) fn exact<V: Lanes32>(&self, t: V) -> (V, V) {
@@ -228,37 +210,6 @@ impl<const N: usize, const G: usize> Centred<N, G> {
         let sum = base + p;
         let lost = r.mul_add(c, -p) + (p - (sum - base));
         (sum, r.mul_add(r * polynomial(pick, r, &self.fours, 3, N + 1), lost))
-    }
-}
-
-impl<const N: usize, const G: usize> Curved<N, G> {
-    /// From a row for each number.
-    pub(crate) const fn new(curve: [f32; 2], centre: Row, base: Row, rest: [Row; N]) -> Self {
-        Curved { curve, fours: fours([centre, base], rest) }
-    }
-
-    /// Base and rest at `t`, which must lie within the table; NaN for NaN.
-    #[inline(always)]
-    pub(crate) fn at<V: Lanes32>(&self, t: V) -> (V, V) {
-        let pick = curved(t, self.curve);
-        let [centre, base, ..] = V::four(pick, &self.fours[0]);
-        let r = t - centre;
-        (base, r * polynomial(pick, r, &self.fours, 2, N + 1))
-    }
-}
-
-impl<const N: usize, const G: usize> CurvedPoly<N, G> {
-    /// From a row for each number.
-    pub(crate) const fn new(curve: [f32; 2], centre: Row, rest: [Row; N]) -> Self {
-        CurvedPoly { curve, fours: fours([centre], rest) }
-    }
-
-    /// The function at `t`, which must lie within the table; NaN for NaN.
-    #[inline(always)]
-    pub(crate) fn at<V: Lanes32>(&self, t: V) -> V {
-        let pick = curved(t, self.curve);
-        let [centre, ..] = V::four(pick, &self.fours[0]);
-        polynomial(pick, t - centre, &self.fours, 1, N)
     }
 }
 
@@ -315,6 +266,22 @@ impl<const M: usize, const G: usize> Shortened<M, G> {
 
     pub(crate) const fn table<const N: usize, const H: usize>(of: &Table<N, H>) -> Self {
         let c = shorten::<M>(&of.fours, 0, N, 0, &[of.step / 2.0; 4]);
+        Shortened { pieces: Pieces::Middle(of.step), fours: fours([], c) }
+    }
+
+    /// 1/2 less the function.
+    pub(crate) const fn below_half<const N: usize, const H: usize>(of: &Table<N, H>) -> Self {
+        let mut c = shorten::<M>(&of.fours, 0, N, 0, &[of.step / 2.0; 4]);
+        let mut k = 0;
+        while k < 16 {
+            c[0][k] -= 0.5;
+            let mut i = 0;
+            while i < M {
+                c[i][k] = -c[i][k];
+                i += 1;
+            }
+            k += 1;
+        }
         Shortened { pieces: Pieces::Middle(of.step), fours: fours([], c) }
     }
 

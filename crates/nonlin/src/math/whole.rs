@@ -8,13 +8,13 @@ use super::paired::{self, CDF_END, CUBIC_END, CUBIC_OPEN, LAST, NEAR_END, ROUND,
 use super::table::{Short, Shortened};
 use super::tables::{
     CUBIC_GATE, CUBIC_SLOPE, EXP_REST, EXPM1, LN2_16_HI, LN2_16_LO, MILLS, MILLS_SLOPE, PER_LN2,
-    POWER, POWER_REST, SILU, SOFTPLUS, TANH, TANH_SLOPE, TANH_SOFTPLUS,
+    POWER, POWER_REST, SIGMOID, SOFTPLUS, TANH, TANH_SLOPE, TANH_SOFTPLUS,
 };
 use crate::math::coefficients::INV_SQRT_2PI;
 use crate::real::{Gating, Jet, Prim, Whole};
 use crate::simd::Lanes32;
 
-const SIGMOID_5: Shortened<6, 2> = Shortened::centred(&SILU);
+const SIGMOID_5: Shortened<6, 2> = Shortened::below_half(&SIGMOID);
 const SOFTPLUS_5: Shortened<6, 2> = Shortened::centred(&SOFTPLUS);
 const EXPM1_5: Shortened<6, 2> = Shortened::centred(&EXPM1);
 const TANH_5: Shortened<6, 2> = Shortened::centred(&TANH);
@@ -72,7 +72,7 @@ fn gauss<V: Lanes32>(t: V) -> V {
 /// `e^x - 1` for `x <= 0`.
 #[inline(always)]
 pub(crate) fn exp_m1<V: Lanes32>(x: V) -> V {
-    let x = x.max(V::splat(-18.0));
+    let x = x.max(V::splat(-17.4));
     x * EXPM1_5.at(-x)
 }
 
