@@ -359,6 +359,11 @@ pub trait Real:
     fn gated_slope(self, gate: Jet<Self>) -> Self {
         self.slope_sum(gate).scale2(gate.k)
     }
+    /// A positive number that is to be multiplied, for types whose products are rounded once more.
+    #[inline(always)]
+    fn as_factor(self) -> Self {
+        self
+    }
     /// `self * slope` for `self <= 0`; 0 at -inf if the slope is 0.
     #[inline(always)]
     fn times_slope(self, slope: Self) -> Self {

@@ -18,6 +18,7 @@ use crate::exec::{Exec, Shared, same_length};
 #[cfg(feature = "half")]
 use crate::halves::{Half, from_f32, to_f32};
 use crate::level::{Level, PerLevel, per_level};
+use crate::math::coefficients::LOG_NARROW;
 use crate::math::{full, narrow, paired};
 use crate::simd::{Lanes, Lanes32, Lanes64, Partial, Simd};
 use alloc::{format, vec, vec::Vec};
@@ -368,6 +369,9 @@ fn columns<T: Element>(
 impl Exec {
     /// Calls `f(first, count)` for as many rows at a time as the block size holds.
     fn rows(&self, rows: usize, n: usize, f: impl Fn(usize, usize) + Sync) {
+        if rows == 1 {
+            return f(0, 1);
+        }
         let per_block = (crate::exec::DEFAULT_BLOCK / n.max(1)).max(1);
         self.block(per_block).blocks(rows, f);
     }
@@ -581,6 +585,15 @@ impl Measure {
             let over = paired::over(-LIFT as f32);
             Measure { max, far: true, least: -DEPTH, over, ln: 0.0 }
         }
+    }
+}
+
+impl Measure {
+    /// What a term has to be multiplied by to be a share of the largest.
+    #[inline(always)]
+    fn share<S: Simd>(&self) -> f64 {
+        let drop = f64::from_bits(((1023 - LIFT) as u64) << 52);
+        first(narrow::exp_neg(S::F64::splat(self.ln))) * drop
     }
 }
 
@@ -921,6 +934,101 @@ unsafe fn plain_rows<S: Simd>(job: &RowJob, x: *const f32, y: *mut f32, n: usize
     }
 }
 
+/// What all elements of a row are whose largest is infinite, or that has none.
+///
+/// # Safety
+/// `n` elements.
+#[inline(always)]
+unsafe fn unbounded(job: &RowJob, x: *const f32, n: usize, max: f32) -> f32 {
+    // SAFETY: the caller's promise.
+    let nan = unsafe { core::slice::from_raw_parts(x, n) }.iter().any(|v| v.is_nan());
+    let empty = max == f32::NEG_INFINITY && !nan && job.empty == EmptyRow::Zero;
+    let nothing = if job.log { f32::NEG_INFINITY } else { 0.0 };
+    if empty { nothing } else { f32::NAN }
+}
+
+/// `plain_rows` for rows of at most `PARTS` elements, which stay in registers.
+#[inline(always)]
+unsafe fn short_rows<S: Simd>(job: &RowJob, x: *const f32, y: *mut f32, n: usize, rows: usize) {
+    let visible = job.visible.min(n);
+    let rest = f32::NEG_INFINITY;
+    for r in 0..rows {
+        let (x, y) = (x.wrapping_add(r * n), y.wrapping_add(r * n));
+        let mut v = [S::F32::splat(rest); PARTS];
+        let mut top = v;
+        let mut k = 0;
+        while k * S::F32::N < PARTS {
+            let left = visible.saturating_sub(k * S::F32::N).min(S::F32::N);
+            // SAFETY: so many elements are left.
+            v[k] = unsafe { S::F32::load_first(x.wrapping_add(k * S::F32::N), left, rest) };
+            top[k] = top[k].max(v[k]);
+            k += 1;
+        }
+        let max = highest(top);
+        if max.is_infinite() {
+            // SAFETY: the row has as many elements.
+            unsafe { fill(y, unbounded(job, x, visible, max), 0, n) }
+            continue;
+        }
+        let m = Measure::of(max);
+        // SAFETY: the caller's promise.
+        unsafe {
+            match (job.log, m.far) {
+                (false, false) => short_row::<S, false, false>(v, y, visible, &m),
+                (false, true) => short_row::<S, false, true>(v, y, visible, &m),
+                (true, false) => short_row::<S, true, false>(v, y, visible, &m),
+                (true, true) => short_row::<S, true, true>(v, y, visible, &m),
+            }
+            fill(y, if job.log { f32::NEG_INFINITY } else { 0.0 }, visible, n);
+        }
+    }
+}
+
+/// One of them. With one term in each partial sum nothing is lost.
+///
+/// # Safety
+/// `n <= PARTS` elements.
+#[inline(always)]
+unsafe fn short_row<S: Simd, const LOG: bool, const FAR: bool>(
+    v: [S::F32; PARTS],
+    y: *mut f32,
+    n: usize,
+    m: &Measure,
+) {
+    let nothing = [S::F32::splat(0.0); PARTS];
+    let mut sums = Sums::<S::F32, LOG>::new(m);
+    let mut e = nothing;
+    let mut k = 0;
+    while k * S::F32::N < PARTS {
+        e[k] = terms::<_, FAR, false>(v[k], m);
+        sums.sum[k] = sums.counted(k, v[k], e[k]);
+        k += 1;
+    }
+    let sum = fold::<S::F32, S>(&sums.sum, 0.0, &nothing);
+    let (high, low) = if LOG {
+        let count = fold::<S::F32, S>(&sums.equal, 0.0, &nothing);
+        less_by(f64::from(m.max), ln_count::<S>(count, sum * m.share::<S>()))
+    } else {
+        parts(1.0 / sum)
+    };
+    let (high, low) = (S::F32::splat(high), S::F32::splat(low));
+    let end = terms::<_, FAR, false>(S::F32::splat(m.max), m);
+    k = 0;
+    // Not for a register that is not in the row: its terms would become subnormal, which takes long.
+    while k * S::F32::N < n {
+        let result = if LOG {
+            (v[k] - high) - low
+        } else {
+            let e = e[k].min(end);
+            e.mul_add(high, e * low)
+        };
+        let left = (n - k * S::F32::N).min(S::F32::N);
+        // SAFETY: so many elements are left.
+        unsafe { result.store_first(y.wrapping_add(k * S::F32::N), left) }
+        k += 1;
+    }
+}
+
 /// The sum of a row.
 #[inline(always)]
 unsafe fn measured<S: Simd>(
@@ -932,10 +1040,7 @@ unsafe fn measured<S: Simd>(
 ) -> Finish {
     if max.is_infinite() {
         // SAFETY: the caller's promise of `n` elements.
-        let nan = unsafe { core::slice::from_raw_parts(x, n) }.iter().any(|v| v.is_nan());
-        let empty = max == f32::NEG_INFINITY && !nan && job.empty == EmptyRow::Zero;
-        let nothing = if job.log { f32::NEG_INFINITY } else { 0.0 };
-        return Finish::Fill(if empty { nothing } else { f32::NAN });
+        return Finish::Fill(unsafe { unbounded(job, x, n, max) });
     }
     let m = Measure::of(max);
     let lengthy = n >= LONG;
@@ -960,8 +1065,7 @@ unsafe fn measured<S: Simd>(
     if sum.is_nan() {
         Finish::Fill(f32::NAN)
     } else if job.log {
-        let drop = f64::from_bits(((1023 - LIFT) as u64) << 52);
-        Finish::Less(f64::from(max), ln_count(count, sum * (narrow::exp_neg(m.ln) * drop)))
+        Finish::Less(f64::from(max), ln_count::<S>(count, sum * m.share::<S>()))
     } else {
         let max = S::F32::splat(max);
         let end = match (m.far, lengthy) {
@@ -979,7 +1083,7 @@ unsafe fn measured<S: Simd>(
 
 /// `ln(count + rest)` for results of f32, exact to 2^-33 of itself also if that is next to 1.
 #[inline(always)]
-fn ln_count(count: f64, rest: f64) -> f64 {
+fn ln_count<S: Simd>(count: f64, rest: f64) -> f64 {
     let s = count + rest;
     // s = 2^k (1 + u)
     let k = (s.to_bits() >> 52) as i64 - 1023;
@@ -988,7 +1092,30 @@ fn ln_count(count: f64, rest: f64) -> f64 {
     } else {
         s * f64::from_bits(((1023 - k) as u64) << 52) - 1.0
     };
-    narrow::ln_1p(u) + k as f64 * core::f64::consts::LN_2
+    first(ln_1p(S::F64::splat(u))) + k as f64 * core::f64::consts::LN_2
+}
+
+/// `ln(1 + u)` as `narrow::ln_1p` has it, for one number: one division instead of steps to it, and
+/// Estrin's scheme instead of Horner's rule, since a short row has nothing to do meanwhile.
+#[inline(always)]
+fn ln_1p<V: Lanes64>(u: V) -> V {
+    let s = u / (u + V::splat(2.0));
+    let v = s * s;
+    let (v2, c) = (v * v, &LOG_NARROW);
+    let low = v.mul_add(V::splat(c[1]), V::splat(c[0]));
+    let middle = v.mul_add(V::splat(c[3]), V::splat(c[2]));
+    let high = v2.mul_add(V::splat(c[6]), v.mul_add(V::splat(c[5]), V::splat(c[4])));
+    let s2 = s + s;
+    (s2 * v).mul_add(v2.mul_add(v2.mul_add(high, middle), low), s2)
+}
+
+/// The first lane: a number in a register has fused multiply-adds, which are half as far to wait for.
+#[inline(always)]
+fn first<V: Lanes64>(v: V) -> f64 {
+    let mut lanes = [0.0; SUMS];
+    // SAFETY: the buffer has `SUMS` elements, no fewer than a register.
+    unsafe { v.store(lanes.as_mut_ptr()) }
+    lanes[0]
 }
 
 /// Every element, but no more than `end`, times `factor`, rounded once.
@@ -1054,8 +1181,15 @@ unsafe fn rows<S: Simd, T: Cell>(
     rows: usize,
 ) {
     if !T::FULL && S::F32::FUSED && job.scale == 1.0 && keep.is_null() && add.is_null() {
+        let (x, y) = (x.cast(), y.cast());
         // SAFETY: the caller's promise; what is not `FULL` is f32.
-        return unsafe { plain_rows::<S>(job, x.cast(), y.cast(), n, rows) };
+        return unsafe {
+            if n <= PARTS {
+                short_rows::<S>(job, x, y, n, rows)
+            } else {
+                plain_rows::<S>(job, x, y, n, rows)
+            }
+        };
     }
     for r in 0..rows {
         // SAFETY: the caller's promise.

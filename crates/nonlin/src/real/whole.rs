@@ -50,11 +50,11 @@ impl<V: Lanes32> Real for Whole<V> {
         Some(Whole(whole::gated_slope(self.0, gate)))
     }
     /// A product that lies above the middle of two numbers by less than f32 can tell would fall upon
-    /// it, and be rounded to the even one. One unit more of the slope keeps it above, and is too
-    /// little to lift another product that far. (A slope of 0 is no default.)
+    /// it, and be rounded to the even one. One unit more keeps it above, and is too little to lift
+    /// another product that far: of all numbers of a half type, none changes for the worse.
     #[inline(always)]
-    fn times_slope(self, slope: Self) -> Self {
-        self * (slope * self.lit(1.0 + f64::from(f32::EPSILON)))
+    fn as_factor(self) -> Self {
+        self * self.lit(1.0 + f64::from(f32::EPSILON))
     }
     #[inline(always)]
     fn pick_own(self, c: f64, lo: Self) -> Self {
