@@ -1,8 +1,9 @@
 //! Softmax and log-softmax: rows, any axis, with scale and mask as in attention.
 //!
 //! `x - max` is carried exactly, and terms are added in one fixed order (by index modulo 16, or 32
-//! for f32 without mask and scale, each partial sum with its rounding errors collected), so that a
-//! row has the same bits at every level with fused multiply-add and for any thread count.
+//! for f32 and half types without mask and scale, each partial sum with its rounding errors
+//! collected), so that a row has the same bits at every level with fused multiply-add and for any
+//! thread count.
 //! log-softmax adds up all terms but the largest, so that `ln(1 + rest)` is exact when the largest
 //! dominates.
 //!
