@@ -492,7 +492,7 @@ mod half_types {
                     rows: usize,
                 ) {
                     // SAFETY: as above.
-                    unsafe { crate::softmax::rows_through_f32(l, job, x, mask, add, y, n, rows) }
+                    unsafe { crate::softmax::rows_half(l, job, x, mask, add, y, n, rows) }
                 }
                 #[cfg(feature = "alloc")]
                 unsafe fn row_back(
@@ -505,7 +505,7 @@ mod half_types {
                     n: usize,
                 ) {
                     // SAFETY: as above.
-                    unsafe { crate::softmax::row_back_through_f32(l, log, scale, y, g, dx, n) }
+                    unsafe { crate::softmax::row_back_half(l, log, scale, y, g, dx, n) }
                 }
             }
         };

@@ -10,6 +10,8 @@ use half::{bf16, f16};
 pub(crate) trait Half: Copy + Default + 'static {
     /// Digits of the significand.
     const DIGITS: u32;
+    /// Whether `load` and `store` have even numbers in the first register and odd ones in the second.
+    const TURNS: bool;
     /// # Safety
     /// As of [`Lanes32::load_bf16`].
     unsafe fn load<V: Lanes32>(p: *const Self) -> [V; 2];
@@ -26,6 +28,7 @@ pub(crate) trait Half: Copy + Default + 'static {
 
 impl Half for f16 {
     const DIGITS: u32 = f16::MANTISSA_DIGITS;
+    const TURNS: bool = false;
     #[inline(always)]
     unsafe fn load<V: Lanes32>(p: *const f16) -> [V; 2] {
         // SAFETY: the caller's promise.
@@ -84,6 +87,7 @@ pub(crate) fn round_bf16(v: f32) -> bf16 {
 // the compiler turns into registers of the level.
 impl Half for bf16 {
     const DIGITS: u32 = bf16::MANTISSA_DIGITS;
+    const TURNS: bool = true;
     #[inline(always)]
     unsafe fn load<V: Lanes32>(p: *const bf16) -> [V; 2] {
         // SAFETY: the caller's promise.

@@ -550,7 +550,14 @@ fn is_one<A: Elementwise>(p: P<'_>) -> bool {
 /// The parameters in every lane.
 #[inline(always)]
 fn spread<R: Register>(p: P<'_>) -> Params<R> {
-    p.params.map(R::set)
+    // Not `map`, which is a call of its own for wide registers, and copies them.
+    let mut spread = [R::set(0.0); MAX_PARAMS];
+    let mut i = 0;
+    while i < MAX_PARAMS {
+        spread[i] = R::set(p.params[i]);
+        i += 1;
+    }
+    spread
 }
 
 #[inline(always)]

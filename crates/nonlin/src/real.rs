@@ -276,10 +276,17 @@ pub trait Real:
         let (p, e) = x.two_prod(factor);
         (p, e + x * rest)
     }
-    /// `(slope + rest) * self + offset`, exact where it passes through 0.
+    /// `(slope + rest) * self + offset` between 0 and 1, exact where it leaves 0.
     #[inline(always)]
-    fn line(self, slope: Self, _rest: Self, offset: Self) -> Self {
-        (self + offset / slope) * slope
+    fn ramp(self, slope: Self, _rest: Self, offset: Self) -> Self {
+        ((self + offset / slope) * slope).max(self.lit(0.0)).min(self.lit(1.0))
+    }
+    /// `(self + lo) * c` as a sum of two numbers.
+    #[inline(always)]
+    fn times_constant(self, lo: Self, c: (f64, f64)) -> (Self, Self) {
+        let factor = self.constant(c);
+        let (p, e) = self.two_prod(factor);
+        (p, e + (self * self.constant_rest(c) + lo * factor))
     }
     /// `self` plus the value of `j` divided by `divisor`, for `self >= 0` and `j >= 0`.
     #[inline(always)]
@@ -330,6 +337,12 @@ pub trait Real:
     fn gated(self, gate: Jet<Self>) -> Self {
         self.max(self.lowest()).scaled(gate.v, gate.v_lo, gate.k)
     }
+    /// `self * (m + m_lo)`, rounded once, for a product `(m, m_lo)` of [`Real::times_constant`] that
+    /// is positive where `self` is above 0, -0 or infinite.
+    #[inline(always)]
+    fn times_product(self, (m, m_lo): (Self, Self)) -> Self {
+        self.gated(Jet { v_lo: m_lo, ..Jet::new(m, m, m) })
+    }
     /// `factor * self * gate`, also where the gate alone is subnormal.
     #[inline(always)]
     fn gated_times(self, gate: Jet<Self>, factor: Self) -> Self {
@@ -345,6 +358,11 @@ pub trait Real:
     #[inline(always)]
     fn gated_slope(self, gate: Jet<Self>) -> Self {
         self.slope_sum(gate).scale2(gate.k)
+    }
+    /// A positive number that is to be multiplied, for types whose products are rounded once more.
+    #[inline(always)]
+    fn as_factor(self) -> Self {
+        self
     }
     /// `self * slope` for `self <= 0`; 0 at -inf if the slope is 0.
     #[inline(always)]

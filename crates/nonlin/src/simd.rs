@@ -214,8 +214,7 @@ pub trait Lanes32: Partial {
     fn add_shifted(self, t: Self) -> Self;
     /// The inverse of `widen`, rounding to nearest even.
     fn narrow(lo: Self::Wide, hi: Self::Wide) -> Self;
-    /// Reads `2 N` numbers into two registers. Which of them goes where is the level's choice,
-    /// and the same as of `store_bf16`.
+    /// Reads `2 N` numbers into two registers, even ones into the first, odd ones into the second.
     ///
     /// # Safety
     /// `p` must be valid for reading `2 N` numbers; any alignment will do.
@@ -224,7 +223,7 @@ pub trait Lanes32: Partial {
     unsafe fn load_bf16(p: *const half::bf16) -> [Self; 2] {
         let wide = |v: half::bf16| f32::from_bits(u32::from(v.to_bits()) << 16);
         // SAFETY: the caller's promise.
-        unsafe { load_one_by_one(p, wide) }
+        unsafe { load_one_by_one::<Self, _, true>(p, wide) }
     }
     /// Rounds to nearest even, subnormal numbers included, and writes the `2 N` numbers of `v`.
     /// A NaN stays one unless its upper half is all ones and its lower half is not 0, which no
@@ -236,9 +235,9 @@ pub trait Lanes32: Partial {
     #[inline(always)]
     unsafe fn store_bf16(v: [Self; 2], p: *mut half::bf16) {
         // SAFETY: the caller's promise.
-        unsafe { store_one_by_one(v, p, crate::halves::round_bf16) }
+        unsafe { store_one_by_one::<Self, _, true>(v, p, crate::halves::round_bf16) }
     }
-    /// Reads `2 N` numbers into two registers, as `load_bf16` does.
+    /// Reads `2 N` numbers into two registers, in order.
     ///
     /// # Safety
     /// `p` must be valid for reading `2 N` numbers; any alignment will do.
@@ -246,7 +245,7 @@ pub trait Lanes32: Partial {
     #[inline(always)]
     unsafe fn load_f16(p: *const half::f16) -> [Self; 2] {
         // SAFETY: the caller's promise.
-        unsafe { load_one_by_one(p, half::f16::to_f32) }
+        unsafe { load_one_by_one::<Self, _, false>(p, half::f16::to_f32) }
     }
     /// Rounds to nearest even and writes the `2 N` numbers of `v`.
     ///
@@ -256,7 +255,7 @@ pub trait Lanes32: Partial {
     #[inline(always)]
     unsafe fn store_f16(v: [Self; 2], p: *mut half::f16) {
         // SAFETY: the caller's promise.
-        unsafe { store_one_by_one(v, p, half::f16::from_f32) }
+        unsafe { store_one_by_one::<Self, _, false>(v, p, half::f16::from_f32) }
     }
     /// Copies `0 < n <= 2 N` words to the start of a buffer of `2 N`, for a load of all of them. What
     /// was stored in parts is not forwarded to such a load, so a masked load pays.
@@ -281,17 +280,28 @@ pub trait Lanes32: Partial {
     }
 }
 
+/// The lane of number `i`, of both registers: `TURNS`: even numbers in the first, odd ones in the
+/// second.
+#[cfg(feature = "half")]
+#[inline(always)]
+fn lane<V: Lanes32, const TURNS: bool>(i: usize) -> usize {
+    if TURNS { i / 2 + i % 2 * V::N } else { i }
+}
+
 /// Two registers of numbers that are widened one by one.
 ///
 /// # Safety
 /// `p` must be valid for reading `2 N` numbers.
 #[cfg(feature = "half")]
 #[inline(always)]
-unsafe fn load_one_by_one<V: Lanes32, H: Copy>(p: *const H, wide: impl Fn(H) -> f32) -> [V; 2] {
+unsafe fn load_one_by_one<V: Lanes32, H: Copy, const TURNS: bool>(
+    p: *const H,
+    wide: impl Fn(H) -> f32,
+) -> [V; 2] {
     let mut a = [0.0f32; 32];
-    for (i, v) in a.iter_mut().enumerate().take(2 * V::N) {
+    for i in 0..2 * V::N {
         // SAFETY: the caller's promise.
-        *v = wide(unsafe { p.add(i).read_unaligned() });
+        a[lane::<V, TURNS>(i)] = wide(unsafe { p.add(i).read_unaligned() });
     }
     // SAFETY: a register has at most 16 lanes.
     unsafe { [V::load(a.as_ptr()), V::load(a.as_ptr().add(V::N))] }
@@ -303,14 +313,18 @@ unsafe fn load_one_by_one<V: Lanes32, H: Copy>(p: *const H, wide: impl Fn(H) -> 
 /// `p` must be valid for writing `2 N` numbers.
 #[cfg(feature = "half")]
 #[inline(always)]
-unsafe fn store_one_by_one<V: Lanes32, H>(v: [V; 2], p: *mut H, round: impl Fn(f32) -> H) {
+unsafe fn store_one_by_one<V: Lanes32, H, const TURNS: bool>(
+    v: [V; 2],
+    p: *mut H,
+    round: impl Fn(f32) -> H,
+) {
     let mut a = [0.0f32; 32];
     // SAFETY: a register has at most 16 lanes; the caller's promise.
     unsafe {
         v[0].store(a.as_mut_ptr());
         v[1].store(a.as_mut_ptr().add(V::N));
-        for (i, v) in a.iter().enumerate().take(2 * V::N) {
-            p.add(i).write_unaligned(round(*v));
+        for i in 0..2 * V::N {
+            p.add(i).write_unaligned(round(a[lane::<V, TURNS>(i)]));
         }
     }
 }

@@ -1,8 +1,9 @@
 //! Softmax and log-softmax: rows, any axis, with scale and mask as in attention.
 //!
 //! `x - max` is carried exactly, and terms are added in one fixed order (by index modulo 16, or 32
-//! for f32 without mask and scale, each partial sum with its rounding errors collected), so that a
-//! row has the same bits at every level with fused multiply-add and for any thread count.
+//! for f32 and half types without mask and scale, each partial sum with its rounding errors
+//! collected), so that a row has the same bits at every level with fused multiply-add and for any
+//! thread count.
 //! log-softmax adds up all terms but the largest, so that `ln(1 + rest)` is exact when the largest
 //! dominates.
 //!
@@ -18,6 +19,7 @@ use crate::exec::{Exec, Shared, same_length};
 #[cfg(feature = "half")]
 use crate::halves::{Half, from_f32, to_f32};
 use crate::level::{Level, PerLevel, per_level};
+use crate::math::coefficients::LOG_NARROW;
 use crate::math::{full, narrow, paired};
 use crate::simd::{Lanes, Lanes32, Lanes64, Partial, Simd};
 use alloc::{format, vec, vec::Vec};
@@ -368,6 +370,9 @@ fn columns<T: Element>(
 impl Exec {
     /// Calls `f(first, count)` for as many rows at a time as the block size holds.
     fn rows(&self, rows: usize, n: usize, f: impl Fn(usize, usize) + Sync) {
+        if rows == 1 {
+            return f(0, 1);
+        }
         let per_block = (crate::exec::DEFAULT_BLOCK / n.max(1)).max(1);
         self.block(per_block).blocks(rows, f);
     }
@@ -581,6 +586,15 @@ impl Measure {
             let over = paired::over(-LIFT as f32);
             Measure { max, far: true, least: -DEPTH, over, ln: 0.0 }
         }
+    }
+}
+
+impl Measure {
+    /// What a term has to be multiplied by to be a share of the largest.
+    #[inline(always)]
+    fn share<S: Simd>(&self) -> f64 {
+        let drop = f64::from_bits(((1023 - LIFT) as u64) << 52);
+        first(narrow::exp_neg(S::F64::splat(self.ln))) * drop
     }
 }
 
@@ -844,6 +858,12 @@ unsafe fn largest<V: Lanes32>(x: *const f32, n: usize) -> f32 {
         top[k] = top[k].max(top2[k]);
         k += 1;
     }
+    highest(top)
+}
+
+/// The largest of `PARTS` numbers, as `largest` says.
+#[inline(always)]
+fn highest<V: Lanes32>(mut top: [V; PARTS]) -> f32 {
     let mut m = PARTS / V::N;
     while m > 1 {
         m /= 2;
@@ -864,6 +884,13 @@ unsafe fn largest<V: Lanes32>(x: *const f32, n: usize) -> f32 {
         }
     }
     high[0] + 0.0
+}
+
+/// A number as the sum of two.
+#[inline(always)]
+fn parts(v: f64) -> (f32, f32) {
+    let high = v as f32;
+    (high, (v - f64::from(high)) as f32)
 }
 
 /// What is left to do for a row.
@@ -908,6 +935,101 @@ unsafe fn plain_rows<S: Simd>(job: &RowJob, x: *const f32, y: *mut f32, n: usize
     }
 }
 
+/// What all elements of a row are whose largest is infinite, or that has none.
+///
+/// # Safety
+/// `n` elements.
+#[inline(always)]
+unsafe fn unbounded(job: &RowJob, x: *const f32, n: usize, max: f32) -> f32 {
+    // SAFETY: the caller's promise.
+    let nan = unsafe { core::slice::from_raw_parts(x, n) }.iter().any(|v| v.is_nan());
+    let empty = max == f32::NEG_INFINITY && !nan && job.empty == EmptyRow::Zero;
+    let nothing = if job.log { f32::NEG_INFINITY } else { 0.0 };
+    if empty { nothing } else { f32::NAN }
+}
+
+/// `plain_rows` for rows of at most `PARTS` elements, which stay in registers.
+#[inline(always)]
+unsafe fn short_rows<S: Simd>(job: &RowJob, x: *const f32, y: *mut f32, n: usize, rows: usize) {
+    let visible = job.visible.min(n);
+    let rest = f32::NEG_INFINITY;
+    for r in 0..rows {
+        let (x, y) = (x.wrapping_add(r * n), y.wrapping_add(r * n));
+        let mut v = [S::F32::splat(rest); PARTS];
+        let mut top = v;
+        let mut k = 0;
+        while k * S::F32::N < PARTS {
+            let left = visible.saturating_sub(k * S::F32::N).min(S::F32::N);
+            // SAFETY: so many elements are left.
+            v[k] = unsafe { S::F32::load_first(x.wrapping_add(k * S::F32::N), left, rest) };
+            top[k] = top[k].max(v[k]);
+            k += 1;
+        }
+        let max = highest(top);
+        if max.is_infinite() {
+            // SAFETY: the row has as many elements.
+            unsafe { fill(y, unbounded(job, x, visible, max), 0, n) }
+            continue;
+        }
+        let m = Measure::of(max);
+        // SAFETY: the caller's promise.
+        unsafe {
+            match (job.log, m.far) {
+                (false, false) => short_row::<S, false, false>(v, y, visible, &m),
+                (false, true) => short_row::<S, false, true>(v, y, visible, &m),
+                (true, false) => short_row::<S, true, false>(v, y, visible, &m),
+                (true, true) => short_row::<S, true, true>(v, y, visible, &m),
+            }
+            fill(y, if job.log { f32::NEG_INFINITY } else { 0.0 }, visible, n);
+        }
+    }
+}
+
+/// One of them. With one term in each partial sum nothing is lost.
+///
+/// # Safety
+/// `n <= PARTS` elements.
+#[inline(always)]
+unsafe fn short_row<S: Simd, const LOG: bool, const FAR: bool>(
+    v: [S::F32; PARTS],
+    y: *mut f32,
+    n: usize,
+    m: &Measure,
+) {
+    let nothing = [S::F32::splat(0.0); PARTS];
+    let mut sums = Sums::<S::F32, LOG>::new(m);
+    let mut e = nothing;
+    let mut k = 0;
+    while k * S::F32::N < PARTS {
+        e[k] = terms::<_, FAR, false>(v[k], m);
+        sums.sum[k] = sums.counted(k, v[k], e[k]);
+        k += 1;
+    }
+    let sum = fold::<S::F32, S>(&sums.sum, 0.0, &nothing);
+    let (high, low) = if LOG {
+        let count = fold::<S::F32, S>(&sums.equal, 0.0, &nothing);
+        less_by(f64::from(m.max), ln_count::<S>(count, sum * m.share::<S>()))
+    } else {
+        parts(1.0 / sum)
+    };
+    let (high, low) = (S::F32::splat(high), S::F32::splat(low));
+    let end = terms::<_, FAR, false>(S::F32::splat(m.max), m);
+    k = 0;
+    // Not for a register that is not in the row: its terms would become subnormal, which takes long.
+    while k * S::F32::N < n {
+        let result = if LOG {
+            (v[k] - high) - low
+        } else {
+            let e = e[k].min(end);
+            e.mul_add(high, e * low)
+        };
+        let left = (n - k * S::F32::N).min(S::F32::N);
+        // SAFETY: so many elements are left.
+        unsafe { result.store_first(y.wrapping_add(k * S::F32::N), left) }
+        k += 1;
+    }
+}
+
 /// The sum of a row.
 #[inline(always)]
 unsafe fn measured<S: Simd>(
@@ -919,10 +1041,7 @@ unsafe fn measured<S: Simd>(
 ) -> Finish {
     if max.is_infinite() {
         // SAFETY: the caller's promise of `n` elements.
-        let nan = unsafe { core::slice::from_raw_parts(x, n) }.iter().any(|v| v.is_nan());
-        let empty = max == f32::NEG_INFINITY && !nan && job.empty == EmptyRow::Zero;
-        let nothing = if job.log { f32::NEG_INFINITY } else { 0.0 };
-        return Finish::Fill(if empty { nothing } else { f32::NAN });
+        return Finish::Fill(unsafe { unbounded(job, x, n, max) });
     }
     let m = Measure::of(max);
     let lengthy = n >= LONG;
@@ -947,8 +1066,7 @@ unsafe fn measured<S: Simd>(
     if sum.is_nan() {
         Finish::Fill(f32::NAN)
     } else if job.log {
-        let drop = f64::from_bits(((1023 - LIFT) as u64) << 52);
-        Finish::Less(f64::from(max), ln_count(count, sum * (narrow::exp_neg(m.ln) * drop)))
+        Finish::Less(f64::from(max), ln_count::<S>(count, sum * m.share::<S>()))
     } else {
         let max = S::F32::splat(max);
         let end = match (m.far, lengthy) {
@@ -966,7 +1084,7 @@ unsafe fn measured<S: Simd>(
 
 /// `ln(count + rest)` for results of f32, exact to 2^-33 of itself also if that is next to 1.
 #[inline(always)]
-fn ln_count(count: f64, rest: f64) -> f64 {
+fn ln_count<S: Simd>(count: f64, rest: f64) -> f64 {
     let s = count + rest;
     // s = 2^k (1 + u)
     let k = (s.to_bits() >> 52) as i64 - 1023;
@@ -975,14 +1093,37 @@ fn ln_count(count: f64, rest: f64) -> f64 {
     } else {
         s * f64::from_bits(((1023 - k) as u64) << 52) - 1.0
     };
-    narrow::ln_1p(u) + k as f64 * core::f64::consts::LN_2
+    first(ln_1p(S::F64::splat(u))) + k as f64 * core::f64::consts::LN_2
+}
+
+/// `ln(1 + u)` as `narrow::ln_1p` has it, for one number: one division instead of steps to it, and
+/// Estrin's scheme instead of Horner's rule, since a short row has nothing to do meanwhile.
+#[inline(always)]
+fn ln_1p<V: Lanes64>(u: V) -> V {
+    let s = u / (u + V::splat(2.0));
+    let v = s * s;
+    let (v2, c) = (v * v, &LOG_NARROW);
+    let low = v.mul_add(V::splat(c[1]), V::splat(c[0]));
+    let middle = v.mul_add(V::splat(c[3]), V::splat(c[2]));
+    let high = v2.mul_add(V::splat(c[6]), v.mul_add(V::splat(c[5]), V::splat(c[4])));
+    let s2 = s + s;
+    (s2 * v).mul_add(v2.mul_add(v2.mul_add(high, middle), low), s2)
+}
+
+/// The first lane: a number in a register has fused multiply-adds, which are half as far to wait for.
+#[inline(always)]
+fn first<V: Lanes64>(v: V) -> f64 {
+    let mut lanes = [0.0; SUMS];
+    // SAFETY: the buffer has `SUMS` elements, no fewer than a register.
+    unsafe { v.store(lanes.as_mut_ptr()) }
+    lanes[0]
 }
 
 /// Every element, but no more than `end`, times `factor`, rounded once.
 #[inline(always)]
 unsafe fn quotients<V: Lanes32>(y: *mut f32, n: usize, end: f32, factor: f64) {
-    let high = factor as f32;
-    let (high, low) = (V::splat(high), V::splat((factor - f64::from(high)) as f32));
+    let (high, low) = parts(factor);
+    let (high, low) = (V::splat(high), V::splat(low));
     let end = V::splat(end);
     let mut i = 0;
     while i + V::N <= n {
@@ -1002,11 +1143,18 @@ unsafe fn quotients<V: Lanes32>(y: *mut f32, n: usize, end: f32, factor: f64) {
     }
 }
 
+/// `max + l` as the sum of two.
+#[inline(always)]
+fn less_by(max: f64, l: f64) -> (f32, f32) {
+    let high = (max + l) as f32;
+    (high, ((max - f64::from(high)) + l) as f32)
+}
+
 /// `x - (max + l)`. With the sum in two parts, the first difference is exact where the second counts.
 #[inline(always)]
 unsafe fn less<V: Lanes32>(x: *const f32, y: *mut f32, n: usize, max: f64, l: f64) {
-    let high = (max + l) as f32;
-    let (high, low) = (V::splat(high), V::splat(((max - f64::from(high)) + l) as f32));
+    let (high, low) = less_by(max, l);
+    let (high, low) = (V::splat(high), V::splat(low));
     let mut i = 0;
     while i + V::N <= n {
         // SAFETY: the register lies within the row.
@@ -1034,8 +1182,15 @@ unsafe fn rows<S: Simd, T: Cell>(
     rows: usize,
 ) {
     if !T::FULL && S::F32::FUSED && job.scale == 1.0 && keep.is_null() && add.is_null() {
+        let (x, y) = (x.cast(), y.cast());
         // SAFETY: the caller's promise; what is not `FULL` is f32.
-        return unsafe { plain_rows::<S>(job, x.cast(), y.cast(), n, rows) };
+        return unsafe {
+            if n <= PARTS {
+                short_rows::<S>(job, x, y, n, rows)
+            } else {
+                plain_rows::<S>(job, x, y, n, rows)
+            }
+        };
     }
     for r in 0..rows {
         // SAFETY: the caller's promise.
@@ -1283,6 +1438,24 @@ unsafe fn dot<S: Simd, const LOG: bool>(y: *const f32, g: *const f32, n: usize) 
     halve::<S>(sums)
 }
 
+/// The gradients for outputs `y` and the sum `hi + lo`.
+#[inline(always)]
+fn gradient<V: Lanes32, const LOG: bool>(y: V, g: V, hi: f32, lo: f32) -> V {
+    let (hi, lo) = (V::splat(hi), V::splat(lo));
+    if LOG {
+        // e^y is a product whose first factor times `hi` is known exactly as two numbers.
+        let over = V::splat(paired::over(-LIFT as f32));
+        let (m, q) = paired::power_over(y.max(V::splat(-DEPTH)), over);
+        let (p, p_lo) = paired::two_prod(m, hi);
+        let p_lo = (m * q).mul_add(hi, m.mul_add(lo, p_lo));
+        let drop = V::splat(-f32::from_bits(((127 - LIFT) as u32) << 23));
+        p_lo.mul_add(drop, p.mul_add(drop, g))
+    } else {
+        // The first difference is exact where the second counts.
+        y * ((g - hi) - lo)
+    }
+}
+
 /// Sums beyond this are left to f64: nothing overflows below it on the way to a finite result.
 const LARGE: f64 = 1e9;
 
@@ -1301,31 +1474,13 @@ unsafe fn plain_back<S: Simd, const LOG: bool>(
     if above || total.is_nan() || total.abs() >= LARGE {
         return false;
     }
-    let (hi, lo) = (total as f32, (total - f64::from(total as f32)) as f32);
-    // A macro and not a closure, for the same reason as `kernel::Step`.
-    macro_rules! finish {
-        ($y:ident, $g:ident) => {{
-            let (hi, lo) = (V::<S>::splat(hi), V::<S>::splat(lo));
-            if LOG {
-                // e^y is a product whose first factor times `hi` is known exactly as two numbers.
-                let over = V::<S>::splat(paired::over(-LIFT as f32));
-                let (m, q) = paired::power_over($y.max(V::<S>::splat(-DEPTH)), over);
-                let (p, p_lo) = paired::two_prod(m, hi);
-                let p_lo = (m * q).mul_add(hi, m.mul_add(lo, p_lo));
-                let drop = V::<S>::splat(-f32::from_bits(((127 - LIFT) as u32) << 23));
-                p_lo.mul_add(drop, p.mul_add(drop, $g))
-            } else {
-                // The first difference is exact where the second counts.
-                $y * (($g - hi) - lo)
-            }
-        }};
-    }
+    let (hi, lo) = parts(total);
     let mut i = 0;
     while i + V::<S>::N <= n {
         // SAFETY: the registers lie within the rows.
         unsafe {
             let (y, g) = (V::<S>::load(y.wrapping_add(i)), V::<S>::load(g.wrapping_add(i)));
-            finish!(y, g).store(dx.wrapping_add(i));
+            gradient::<_, LOG>(y, g, hi, lo).store(dx.wrapping_add(i));
         }
         i += V::<S>::N;
     }
@@ -1334,7 +1489,7 @@ unsafe fn plain_back<S: Simd, const LOG: bool>(
         unsafe {
             let y = V::<S>::load_first(y.wrapping_add(i), n - i, 0.0);
             let g = V::<S>::load_first(g.wrapping_add(i), n - i, 0.0);
-            finish!(y, g).store_first(dx.wrapping_add(i), n - i);
+            gradient::<_, LOG>(y, g, hi, lo).store_first(dx.wrapping_add(i), n - i);
         }
     }
     true
@@ -1485,18 +1640,318 @@ macro_rules! entry_points {
 entry_points!(f32, rows_f32, row_back_f32);
 entry_points!(f64, rows_f64, row_back_f64);
 
-/// Rows of halves up to this length need no memory.
+#[cfg(feature = "half")]
+mod half_rows {
+    use super::{
+        Finish, LARGE, PARTS, RowJob, fill, gradient, halve, highest, less_by, measured, parts,
+    };
+    use crate::element::Element;
+    use crate::halves::Half;
+    use crate::level::per_level;
+    use crate::simd::{Lanes, Lanes32, Simd};
+
+    /// A half type in rows.
+    pub(super) trait Cell: Half + Element {}
+    impl<H: Half + Element> Cell for H {}
+
+    /// Registers of a block of `PARTS` numbers: of evens and then of odds for a type that takes turns,
+    /// else in order. So partial sums are of the same numbers at every level.
+    #[inline(always)]
+    fn place<H: Half>(pair: usize, second: usize, pairs: usize) -> usize {
+        if H::TURNS { second * pairs + pair } else { 2 * pair + second }
+    }
+
+    /// The block at `p`.
+    ///
+    /// # Safety
+    /// `PARTS` elements.
+    #[inline(always)]
+    unsafe fn load<S: Simd, H: Half>(p: *const H) -> [S::F32; PARTS] {
+        let pairs = PARTS / (2 * S::F32::N);
+        let mut v = [S::F32::splat(0.0); PARTS];
+        let mut k = 0;
+        while k < pairs {
+            // SAFETY: both registers lie within the block.
+            let [a, b] = unsafe { H::load::<S::F32>(p.add(k * 2 * S::F32::N)) };
+            v[place::<H>(k, 0, pairs)] = a;
+            v[place::<H>(k, 1, pairs)] = b;
+            k += 1;
+        }
+        v
+    }
+
+    /// Rounds a block.
+    ///
+    /// # Safety
+    /// `PARTS` elements.
+    #[inline(always)]
+    unsafe fn store<S: Simd, H: Half>(v: &[S::F32; PARTS], p: *mut H) {
+        let pairs = PARTS / (2 * S::F32::N);
+        let mut k = 0;
+        while k < pairs {
+            let v = [v[place::<H>(k, 0, pairs)], v[place::<H>(k, 1, pairs)]];
+            // SAFETY: both registers lie within the block.
+            unsafe { H::store(v, p.add(k * 2 * S::F32::N)) }
+            k += 1;
+        }
+    }
+
+    /// The block that begins with the `0 < n < PARTS` elements at `p`, and has `rest` in its other
+    /// lanes.
+    ///
+    /// # Safety
+    /// `n` elements.
+    #[inline(always)]
+    unsafe fn load_first<S: Simd, H: Half>(p: *const H, n: usize, rest: f32) -> [S::F32; PARTS] {
+        const { assert!(size_of::<H>() == 2) };
+        let (pair, mut all) = (2 * S::F32::N, [H::default(); PARTS]);
+        let mut i = 0;
+        while i < n {
+            // SAFETY: the caller's promise; the buffer has room for whole pairs of registers.
+            unsafe {
+                S::F32::copy_in(p.add(i).cast(), all.as_mut_ptr().add(i).cast(), pair.min(n - i));
+            }
+            i += pair;
+        }
+        // SAFETY: the buffer has a block.
+        let mut v = unsafe { load::<S, H>(all.as_ptr()) };
+        let order = const { order(H::TURNS) };
+        let (n, rest) = (S::F32::splat(n as f32), S::F32::splat(rest));
+        i = 0;
+        while i * S::F32::N < PARTS {
+            // SAFETY: the register lies within the array.
+            let index = unsafe { S::F32::load(order.as_ptr().add(i * S::F32::N)) };
+            v[i] = S::F32::select(n.gt(index), v[i], rest);
+            i += 1;
+        }
+        v
+    }
+
+    /// The numbers of the elements of a block in the order of its registers.
+    const fn order(turns: bool) -> [f32; PARTS] {
+        let mut order = [0.0; PARTS];
+        let mut i = 0;
+        while i < PARTS {
+            order[if turns { i / 2 + i % 2 * (PARTS / 2) } else { i }] = i as f32;
+            i += 1;
+        }
+        order
+    }
+
+    /// Rounds the first `0 < n < PARTS` elements of a block.
+    ///
+    /// # Safety
+    /// `n` elements.
+    #[inline(always)]
+    unsafe fn store_first<S: Simd, H: Half>(v: &[S::F32; PARTS], p: *mut H, n: usize) {
+        let (pair, mut all) = (2 * S::F32::N, [H::default(); PARTS]);
+        let mut i = 0;
+        // SAFETY: the buffer has a block, of which `n` elements are copied.
+        unsafe {
+            store::<S, H>(v, all.as_mut_ptr());
+            while i < n {
+                S::F32::copy_out(all.as_ptr().add(i).cast(), p.add(i).cast(), pair.min(n - i));
+                i += pair;
+            }
+        }
+    }
+
+    /// Runs `$body` for every block of a row of `$n` elements, `$v` being the registers read from `$x`
+    /// (several rows: `$v`, `$w`), and `$k` elements of the block being in the row. A macro and not a
+    /// closure, for the same reason as `kernel::Step`.
+    macro_rules! blocks {
+        ($S:ident, $H:ident, $n:expr, [$($v:ident = $x:expr, $rest:expr);+], |$i:ident, $k:ident| $body:block) => {{
+            let whole = $n - $n % PARTS;
+            let mut $i = 0;
+            while $i < whole {
+                // SAFETY: the block lies within the rows.
+                $(let $v = unsafe { load::<$S, $H>($x.wrapping_add($i)) };)+
+                let $k = PARTS;
+                $body
+                $i += PARTS;
+            }
+            if whole < $n {
+                let $k = $n - whole;
+                // SAFETY: so many elements are left.
+                $(let $v = unsafe { load_first::<$S, $H>($x.wrapping_add($i), $k, $rest) };)+
+                $body
+            }
+        }};
+    }
+
+    /// Writes the first `k` elements of a block.
+    ///
+    /// # Safety
+    /// `k` elements.
+    #[inline(always)]
+    unsafe fn put<S: Simd, H: Half>(v: &[S::F32; PARTS], p: *mut H, k: usize) {
+        // SAFETY: the caller's promise.
+        unsafe { if k == PARTS { store::<S, H>(v, p) } else { store_first::<S, H>(v, p, k) } }
+    }
+
+    /// The largest number, as `largest` says; the row goes to whole blocks of `v`, ended by -inf.
+    #[inline(always)]
+    unsafe fn widen<S: Simd, H: Half>(x: *const H, v: *mut f32, n: usize) -> f32 {
+        let mut top = [S::F32::splat(f32::NEG_INFINITY); PARTS];
+        blocks!(S, H, n, [a = x, f32::NEG_INFINITY], |i, _k| {
+            let mut k = 0;
+            while k * S::F32::N < PARTS {
+                top[k] = top[k].max(a[k]);
+                // SAFETY: there is room for whole blocks.
+                unsafe { a[k].store(v.wrapping_add(i + k * S::F32::N)) }
+                k += 1;
+            }
+        });
+        highest(top)
+    }
+
+    /// Rounds the elements of whole blocks of `v`, each after `f`.
+    macro_rules! round {
+        ($S:ident, $v:expr, $y:expr, $n:expr, |$e:ident| $f:expr) => {{
+            let mut i = 0;
+            while i < $n {
+                let mut all = [$S::F32::splat(0.0); PARTS];
+                let mut k = 0;
+                while k * $S::F32::N < PARTS {
+                    // SAFETY: `v` has whole blocks.
+                    let $e = unsafe { $S::F32::load($v.wrapping_add(i + k * $S::F32::N)) };
+                    all[k] = $f;
+                    k += 1;
+                }
+                // SAFETY: so many elements are left.
+                unsafe { put::<$S, H>(&all, $y.wrapping_add(i), PARTS.min($n - i)) }
+                i += PARTS;
+            }
+        }};
+    }
+
+    /// Rows without mask and scale, as `plain_rows` does those of f32; `v` is room for two rows of
+    /// whole blocks.
+    #[inline(always)]
+    #[allow(clippy::too_many_arguments)]
+    unsafe fn rows<S: Simd, H: Cell>(
+        job: &RowJob,
+        x: *const H,
+        y: *mut H,
+        n: usize,
+        rows: usize,
+        v: *mut f32,
+    ) {
+        if const { !S::F32::FUSED } {
+            unreachable!("the baseline has no kernels of half types");
+        }
+        let visible = job.visible.min(n);
+        let room = visible.next_multiple_of(PARTS);
+        let nothing = if job.log { f64::NEG_INFINITY } else { 0.0 };
+        let (mut v, mut next) = (v, v.wrapping_add(room));
+        // SAFETY: the caller's promise.
+        let mut max = unsafe { widen::<S, H>(x, v, visible) };
+        for r in 0..rows {
+            let (x, y) = (x.wrapping_add(r * n), y.wrapping_add(r * n));
+            // SAFETY: the caller's promise. -inf behind a row adds nothing.
+            let finish = unsafe { measured::<S>(job, v, v, room, max) };
+            if r + 1 < rows {
+                // SAFETY: as above; there is a next row.
+                max = unsafe { widen::<S, H>(x.wrapping_add(n), next, visible) };
+            }
+            match finish {
+                Finish::Fill(v) => {
+                    // SAFETY: as above.
+                    unsafe { fill(y, H::from_f64(f64::from(v)), 0, n) }
+                }
+                Finish::Times(end, factor) => {
+                    let (end, factor) = (S::F32::splat(end), S::F32::splat(factor as f32));
+                    round!(S, v, y, visible, |e| e.min(end) * factor);
+                }
+                Finish::Less(max, l) => {
+                    let (high, low) = less_by(max, l);
+                    let (high, low) = (S::F32::splat(high), S::F32::splat(low));
+                    round!(S, v, y, visible, |e| (e - high) - low);
+                }
+            }
+            if visible < n && !matches!(finish, Finish::Fill(_)) {
+                // SAFETY: as above.
+                unsafe { fill(y, H::from_f64(nothing), visible, n) }
+            }
+            (v, next) = (next, v);
+        }
+    }
+
+    /// The gradient of a row with a scale of 1; false if the way by f32 has to do it.
+    #[inline(always)]
+    unsafe fn back<S: Simd, H: Half, const LOG: bool>(
+        y: *const H,
+        g: *const H,
+        dx: *mut H,
+        n: usize,
+    ) -> bool {
+        let mut sums = [S::F64::splat(0.0); PARTS];
+        let mut top = [S::F32::splat(0.0); PARTS];
+        blocks!(S, H, n, [a = y, 0.0; b = g, 0.0], |i, _k| {
+            let mut k = 0;
+            while k * S::F32::N < PARTS {
+                // Both have half as many digits as f32: the product is exact.
+                let (lo, hi) = if LOG { b[k] } else { a[k] * b[k] }.widen();
+                sums[2 * k] = sums[2 * k] + lo;
+                sums[2 * k + 1] = sums[2 * k + 1] + hi;
+                if LOG {
+                    top[k] = top[k].max(a[k]);
+                }
+                k += 1;
+            }
+        });
+        let total = halve::<S>(sums);
+        if LOG && highest(top) > 1.0 || total.is_nan() || total.abs() >= LARGE {
+            return false;
+        }
+        let (hi, lo) = parts(total);
+        blocks!(S, H, n, [a = y, 0.0; b = g, 0.0], |i, k| {
+            let mut all = [S::F32::splat(0.0); PARTS];
+            let mut j = 0;
+            while j * S::F32::N < PARTS {
+                all[j] = gradient::<_, LOG>(a[j], b[j], hi, lo);
+                j += 1;
+            }
+            // SAFETY: so many elements are left.
+            unsafe { put::<S, H>(&all, dx.wrapping_add(i), k) }
+        });
+        true
+    }
+
+    #[inline(always)]
+    unsafe fn row_back<S: Simd, H: Cell>(
+        log: bool,
+        y: *const H,
+        g: *const H,
+        dx: *mut H,
+        n: usize,
+        done: &mut bool,
+    ) {
+        if const { !S::F32::FUSED } {
+            unreachable!("the baseline has no kernels of half types");
+        }
+        // SAFETY: the caller's promise.
+        *done = unsafe {
+            if log { back::<S, H, true>(y, g, dx, n) } else { back::<S, H, false>(y, g, dx, n) }
+        };
+    }
+
+    per_level!(fn rows_at<H: Cell>(job: &RowJob, x: *const H, y: *mut H, n: usize, count: usize, v: *mut f32) = rows);
+    per_level!(fn back_at<H: Cell>(log: bool, y: *const H, g: *const H, dx: *mut H, n: usize, done: &mut bool) = row_back);
+}
+
+/// Rows of halves up to this length, which are whole blocks, need no memory.
 #[cfg(feature = "half")]
 const SHORT: usize = 2048;
 
-/// Rows of halves, by way of f32.
+/// Rows of halves: those without mask and scale by kernels of their own, others by way of f32.
 ///
 /// # Safety
 /// `rows` times `n` elements behind each pointer that is not null, or one row if there is a mask;
 /// `level` is available.
 #[cfg(feature = "half")]
 #[allow(clippy::too_many_arguments)]
-pub(crate) unsafe fn rows_through_f32<T: Element + Half>(
+pub(crate) unsafe fn rows_half<T: Element + Half>(
     level: Level,
     job: &RowJob,
     x: *const T,
@@ -1506,9 +1961,16 @@ pub(crate) unsafe fn rows_through_f32<T: Element + Half>(
     n: usize,
     rows: usize,
 ) {
-    let mut short = [const { MaybeUninit::<f32>::uninit() }; SHORT];
-    let mut long: Vec<f32> = Vec::with_capacity(if n > SHORT { n } else { 0 });
+    let mut short = [const { MaybeUninit::<f32>::uninit() }; 2 * SHORT];
+    // Two rows of whole blocks.
+    let room = 2 * n.next_multiple_of(PARTS);
+    let mut long: Vec<f32> = Vec::with_capacity(if n > SHORT { room } else { 0 });
     let v = if n > SHORT { long.as_mut_ptr() } else { short.as_mut_ptr().cast() };
+    if level.fused() && job.scale == 1.0 && keep.is_null() && add.is_null() {
+        let kernel = const { half_rows::rows_at::<T>() };
+        // SAFETY: the caller's promise; `v` has the room.
+        return unsafe { kernel.get(level)(job, x, y, n, rows, v) };
+    }
     let mut extra = Vec::new();
     if !add.is_null() {
         extra = vec![0.0; n];
@@ -1531,12 +1993,12 @@ pub(crate) unsafe fn rows_through_f32<T: Element + Half>(
     }
 }
 
-/// The gradient of a row of halves, by way of f32.
+/// The gradient of a row of halves: with a scale of 1 by a kernel of its own, else by way of f32.
 ///
 /// # Safety
 /// `n` elements behind each pointer; `level` is available.
 #[cfg(feature = "half")]
-pub(crate) unsafe fn row_back_through_f32<T: Element + Half>(
+pub(crate) unsafe fn row_back_half<T: Element + Half>(
     level: Level,
     log: bool,
     scale: f64,
@@ -1545,6 +2007,14 @@ pub(crate) unsafe fn row_back_through_f32<T: Element + Half>(
     dx: *mut T,
     n: usize,
 ) {
+    if level.fused() && scale == 1.0 {
+        let (kernel, mut done) = (const { half_rows::back_at::<T>() }, false);
+        // SAFETY: the caller's promise.
+        unsafe { kernel.get(level)(log, y, g, dx, n, &mut done) }
+        if done {
+            return;
+        }
+    }
     let mut short = [const { MaybeUninit::<f32>::uninit() }; 2 * SHORT];
     let mut long: Vec<f32> = Vec::with_capacity(if n > SHORT { 2 * n } else { 0 });
     let v: *mut f32 = if n > SHORT { long.as_mut_ptr() } else { short.as_mut_ptr().cast() };

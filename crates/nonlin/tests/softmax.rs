@@ -4,7 +4,7 @@ mod common;
 
 use common::*;
 use nonlin::real::{Dd, Real};
-use nonlin::{EmptyRow, Error, Exec, Mask, Softmax, bf16, f16, rowwise};
+use nonlin::{Element, EmptyRow, Error, Exec, Mask, Softmax, bf16, f16, rowwise};
 use nonlin_testkit::samples::{mix_unit, uniform};
 use nonlin_testkit::ulp::{Format, ulp_error};
 
@@ -396,10 +396,16 @@ fn gradient_by_differences() {
     r.finish();
 }
 
-/// Gradients of f32 rows against exact arithmetic on the same output, also where sums are so large,
-/// or outputs so far from 0, that f64 takes over.
+/// Gradients of rows against exact arithmetic on the same output, also where sums are so large, or
+/// outputs so far from 0, that f64 takes over.
 #[test]
 fn gradient_in_units() {
+    gradients::<f32>([1e12, 1e-20], 2.5);
+    gradients::<bf16>([1e12, 1e-20], 0.502);
+    gradients::<f16>([1e4, 1e-2], 0.502);
+}
+
+fn gradients<T: Number>([large, small]: [f64; 2], bound: f64) {
     let mut r = Report::default();
     for log in [false, true] {
         let s = if log { Softmax::log() } else { Softmax::new() };
@@ -408,36 +414,40 @@ fn gradient_in_units() {
             for (kind, factor, reach) in [
                 ("usual", 1.0, 9.0),
                 ("deep", 1.0, 140.0),
-                ("large", 1e12, 9.0),
-                ("small", 1e-20, 9.0),
+                ("large", large, 9.0),
+                ("small", small, 9.0),
             ] {
-                let x = uniform::<f32>(-reach, reach, n as u64, 7);
-                let g: Vec<f32> =
-                    uniform::<f32>(-1.0, 2.0, n as u64, 8).iter().map(|v| v * factor).collect();
-                let mut y = vec![0.0; n];
+                let x = uniform::<T>(-reach, reach, n as u64, 7);
+                let g = uniform::<f64>(-1.0, 2.0, n as u64, 8);
+                let g: Vec<T> = g.iter().map(|v| T::from_f64(v * factor)).collect();
+                let mut y = vec![T::default(); n];
                 s.forward(&x, &[n], 0, &mut y).unwrap();
                 if log && kind == "deep" && n > 3 {
-                    (y[0], y[1], y[2]) = (f32::NEG_INFINITY, -104.5, 3.0 * (n % 2) as f32);
+                    let odd = [f64::NEG_INFINITY, -104.5, 3.0 * (n % 2) as f64].map(T::from_f64);
+                    y[..3].copy_from_slice(&odd);
                 }
-                let exact = |v: f32| Dd::new(f64::from(v));
+                let exact = |v: T| Dd::new(Element::to_f64(v));
                 let product =
-                    |(y, g): (&f32, &f32)| if log { exact(*g) } else { exact(*y) * exact(*g) };
+                    |(y, g): (&T, &T)| if log { exact(*g) } else { exact(*y) * exact(*g) };
                 let sum = dd_sum(y.iter().zip(&g).map(product));
-                let want = y.iter().zip(&g).map(|(&y, &g)| match (log, y == f32::NEG_INFINITY) {
-                    (true, true) => exact(g),
-                    (true, false) => exact(g) - exact(y).exp() * sum,
-                    _ => exact(y) * (exact(g) - sum),
+                let want = y.iter().zip(&g).map(|(&y, &g)| {
+                    match (log, Element::to_f64(y) == f64::NEG_INFINITY) {
+                        (true, true) => exact(g),
+                        (true, false) => exact(g) - exact(y).exp() * sum,
+                        _ => exact(y) * (exact(g) - sum),
+                    }
                 });
                 let want: Vec<Dd> = want.collect();
                 for level in levels() {
-                    let mut dx = vec![0.0; n];
+                    let mut dx = vec![T::default(); n];
                     s.backward_with(&at(level), &y, &g, &[n], 0, &mut dx).unwrap();
-                    let name = format!("gradient log {log} {level} {kind}");
-                    worst = worst.max(compare(&mut r, &name, &dx, &want, 2.5));
+                    let name =
+                        format!("{} gradient log {log} {level} {kind}", <T as Element>::NAME);
+                    worst = worst.max(compare(&mut r, &name, &dx, &want, bound));
                 }
             }
         }
-        println!("gradient log {log}: {worst:.4} ULP");
+        println!("{} gradient log {log}: {worst:.4} ULP", <T as Element>::NAME);
     }
     r.finish();
 }
@@ -489,23 +499,31 @@ fn same_bits_at_every_level_block_and_thread_count() {
     same_everywhere::<f32>();
     same_everywhere::<f64>();
     same_everywhere::<f16>();
+    same_everywhere::<bf16>();
 }
 
 #[test]
 fn guards_are_untouched() {
+    guards::<f32>();
+    guards::<f16>();
+    guards::<bf16>();
+}
+
+fn guards<T: Number>() {
+    let guard = T::from_f64(7.5);
     for n in 1..=67 {
         for start in 0..16 {
-            let x = uniform::<f32>(-3.0, 3.0, n as u64, 1);
-            let mut want = vec![0.0; n];
+            let x = uniform::<T>(-3.0, 3.0, n as u64, 1);
+            let mut want = vec![T::default(); n];
             Softmax::new().forward(&x, &[n], 0, &mut want).unwrap();
             for level in fused_levels() {
-                let mut y = vec![7.5f32; n + 40];
+                let mut y = vec![guard; n + 40];
                 Softmax::new()
                     .forward_with(&at(level), &x, &[n], 0, Mask::None, &mut y[start..start + n])
                     .unwrap();
                 assert_eq!(y[start..start + n], want);
                 assert!(
-                    y[..start].iter().chain(&y[start + n..]).all(|v| *v == 7.5),
+                    y[..start].iter().chain(&y[start + n..]).all(|v| *v == guard),
                     "{n} at {start}"
                 );
             }

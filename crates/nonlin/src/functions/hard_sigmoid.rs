@@ -43,21 +43,17 @@ impl Elementwise for HardSigmoid {
 
     #[inline(always)]
     fn value<T: Real>(x: T, [alpha, beta, _]: Params<T>) -> T {
-        line(x, alpha, beta).max(x.lit(0.0)).min(x.lit(1.0))
+        // The nearest f64 to 1/6 stands for 1/6.
+        let off = (alpha - x.lit(SIXTH.0)).abs().split(0.0);
+        x.ramp(alpha, off.join(x.lit(0.0), x.constant_rest(SIXTH)), beta)
     }
 
     #[inline(always)]
     fn slope<T: Real>(x: T, [alpha, beta, _]: Params<T>) -> T {
-        // The distances from both corners: `line` itself rounds to 1 below the upper one.
-        let (lower, upper) = (x + beta / alpha, x + (beta - x.lit(1.0)) / alpha);
-        let rise = lower.split(0.0).join_simply(alpha, x.lit(0.0));
-        upper.split_at(0.0).join(x.lit(0.0), rise)
+        // The distance from the nearer corner: the value itself rounds to 1 below the upper one.
+        let (lower, upper) = (x + beta / alpha, (x.lit(1.0) - beta) / alpha - x);
+        let s = lower.min(upper).split(0.0);
+        // NaN stays what it is by the maximum.
+        s.join_simply(alpha, s.lo.max(x.lit(0.0)))
     }
-}
-
-/// `alpha x + beta`, exact at the lower corner. The nearest f64 to 1/6 stands for 1/6.
-#[inline(always)]
-fn line<T: Real>(x: T, alpha: T, beta: T) -> T {
-    let off = (alpha - x.lit(SIXTH.0)).abs().split(0.0);
-    x.line(alpha, off.join(x.lit(0.0), x.constant_rest(SIXTH)), beta)
 }

@@ -1,10 +1,13 @@
 //! Hard swish: SiLU with straight pieces for its gate.
 //!
 //! `x min(max(x + 3, 0), 6) / 6` as written overflows from 5.7e37 (f32) and is NaN at -inf;
-//! here the three pieces are apart.
+//! here `x` is cut off below -3, and the argument of the gate above 3 as well.
 
 use crate::math::coefficients::SIXTH;
 use crate::prelude::*;
+
+/// 1/3: (nearest f64, the rest).
+const THIRD: (f64, f64) = (2.0 * SIXTH.0, 2.0 * SIXTH.1);
 
 /// `x clamp(x / 6 + 1/2, 0, 1)`.
 #[derive(Clone, Copy, Debug)]
@@ -39,23 +42,21 @@ impl Elementwise for HardSwish {
 
     #[inline(always)]
     fn value<T: Real>(x: T, _: Params<T>) -> T {
-        let top = x.split_at(3.0);
-        let c = top.lo.max(x.lit(-3.0));
-        let (t, t_lo) = x.lit(3.0).quick_two_sum(c);
-        let sixth = x.constant(SIXTH);
-        let (m, m_lo) = t.two_prod(sixth);
-        let m_lo = m_lo + (t * x.constant_rest(SIXTH) + t_lo * sixth);
-        top.join_own(c.gated(Jet { v_lo: m_lo, ..Jet::new(m, m, m) }))
+        // Beyond the corners the gate is exactly 0 and 1, since its argument is a corner there.
+        let x = x.max(x.lit(-3.0));
+        let (t, t_lo) = x.lit(3.0).quick_two_sum(x.min(x.lit(3.0)));
+        x.times_product(t.times_constant(t_lo, SIXTH))
     }
 
     #[inline(always)]
     fn slope<T: Real>(x: T, _: Params<T>) -> T {
         let top = x.split_at(3.0);
         let s = top.lo.split(-3.0);
-        let (t, t_lo) = (s.hi + s.hi).two_sum(x.lit(3.0));
-        let sixth = x.constant(SIXTH);
-        let rest = x.constant_rest(SIXTH) / sixth;
-        let curve = sixth.scaled(t, t_lo + t * rest, x.lit(0.0));
+        // Between the corners that is exact, also where 1.5 is the smaller one.
+        let (t, t_lo) = x.lit(1.5).quick_two_sum(s.hi);
+        let third = x.constant(THIRD);
+        let rest = x.constant_rest(THIRD) / third;
+        let curve = third.scaled(t, t_lo + t * rest, x.lit(0.0));
         top.join(x.lit(1.0), s.join_simply(curve, x.lit(0.0)))
     }
 }

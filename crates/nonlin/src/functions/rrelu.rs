@@ -31,16 +31,18 @@ impl Elementwise for Rrelu {
         from_output: Some((0.1, 0.1)),
         ..Claims::new((f64::NEG_INFINITY, f64::INFINITY), (11.0 / 48.0, 1.0))
     };
+    // The mean of the default parameters, rounded to f32, is an f32 number: the product rounds once.
+    const ROUTE: Route = Route::Paired { value: Reach::EVERYWHERE, slope: Reach::EVERYWHERE };
 
     #[inline(always)]
     fn value<T: Real>(x: T, [lower, upper, _]: Params<T>) -> T {
         let s = x.split(0.0);
-        s.join_simply(s.hi, s.lo.times_slope((lower + upper) * x.lit(0.5)))
+        s.join_simply(s.hi, s.lo.times_slope(mean(lower, upper).as_factor()))
     }
 
     #[inline(always)]
     fn slope<T: Real>(x: T, [lower, upper, _]: Params<T>) -> T {
-        x.split(0.0).join(x.lit(1.0), (lower + upper) * x.lit(0.5))
+        x.split(0.0).join(x.lit(1.0), mean(lower, upper).as_factor())
     }
 
     /// y is positive where x is, if no slope is negative.
@@ -48,4 +50,10 @@ impl Elementwise for Rrelu {
     fn slope_from_output<T: Real>(y: T, p: Params<T>) -> T {
         Self::slope(y, p)
     }
+}
+
+/// The slope of the evaluation form.
+#[inline(always)]
+fn mean<T: Real>(lower: T, upper: T) -> T {
+    (lower + upper) * lower.lit(0.5)
 }

@@ -195,11 +195,11 @@ impl<V: Lanes64> Real for Full<V> {
         full::softplus_neg(self.0, Some(lo.0))
     }
     #[inline(always)]
-    fn line(self, slope: Self, rest: Self, offset: Self) -> Self {
+    fn ramp(self, slope: Self, rest: Self, offset: Self) -> Self {
         let x = self.finite();
         let (p, e) = x.two_prod(slope);
         let (s, r) = p.two_sum(offset);
-        s + (r + (e + rest * x))
+        (s + (r + (e + rest * x))).max(self.lit(0.0)).min(self.lit(1.0))
     }
     /// Rounds three times, by half a unit each: the budget has room for it.
     #[inline(always)]
@@ -305,8 +305,8 @@ impl Real for f64 {
         self + ((j.v + j.v_lo) / divisor).scale2(j.k)
     }
     #[inline(always)]
-    fn line(self, slope: Self, rest: Self, offset: Self) -> Self {
-        Full(self).line(Full(slope), Full(rest), Full(offset)).0
+    fn ramp(self, slope: Self, rest: Self, offset: Self) -> Self {
+        Full(self).ramp(Full(slope), Full(rest), Full(offset)).0
     }
     #[inline(always)]
     fn exp_m1_of_width(self, width: Self) -> Self {

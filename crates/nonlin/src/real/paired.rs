@@ -62,12 +62,28 @@ impl<V: Lanes32, const NEAR: bool> Real for Paired<V, NEAR> {
     fn tanh(self) -> Self {
         Paired(paired::tanh(self.0))
     }
-    /// From the distance to where it passes through 0, which is exact nearby.
+    /// From the distance to the lower corner, which is exact nearby. The corners of the default
+    /// parameters are numbers: what is beyond them becomes one, and nothing is left to cut off.
     #[inline(always)]
-    fn line(self, slope: Self, rest: Self, offset: Self) -> Self {
-        let x = Paired(self.0.max(V::splat(f32::MIN)).min(V::splat(f32::MAX)));
-        let (t, t_lo) = (offset / slope).quick_two_sum(x);
+    fn ramp(self, slope: Self, rest: Self, offset: Self) -> Self {
+        let (lower, upper) = (offset / slope, (self.lit(1.0) - offset) / slope);
+        let (t, t_lo) = lower.quick_two_sum(self.max(-lower).min(upper));
         Paired(t.0.mul_add(slope.0, t.0.mul_add(rest.0, t_lo.0 * slope.0)))
+    }
+    /// The constant is cut off and not rounded, so that its rest is positive, and with it the rest
+    /// of the product: see [`Real::times_product`].
+    #[inline(always)]
+    fn times_constant(self, lo: Self, c: (f64, f64)) -> (Self, Self) {
+        let nearest = c.0 as f32;
+        let cut = if f64::from(nearest) > c.0 { nearest.next_down() } else { nearest };
+        let (factor, rest) = (V::splat(cut), self.lit(c.0 - f64::from(cut) + c.1).0);
+        let (p, e) = paired::two_prod(self.0, factor);
+        (Paired(p), Paired(lo.0.mul_add(factor, self.0.mul_add(rest, e))))
+    }
+    /// An infinity and -0 multiply a positive low part, so neither turns into NaN or 0.
+    #[inline(always)]
+    fn times_product(self, (m, m_lo): (Self, Self)) -> Self {
+        Paired(self.0.mul_add(m.0, self.0 * m_lo.0))
     }
     #[inline(always)]
     fn quick_two_sum(self, o: Self) -> (Self, Self) {

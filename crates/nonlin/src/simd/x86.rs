@@ -24,7 +24,7 @@ impl Simd for Avx2 {
     type F32 = F32x8;
     type Block32 = F32x8;
     type Tabled32 = F32x8;
-    type Block64 = F64x4;
+    type Block64 = Twice<F64x4>;
     #[cfg(feature = "half")]
     #[inline(always)]
     unsafe fn widen_f16(from: *const half::f16, to: *mut f32, n: usize) {
