@@ -208,9 +208,11 @@ class Centred(Table):
         for c in near:
             if off(self.f(c)) < mpf(2) ** -31 and off((self.f(c + h) - self.f(c - h)) / (2 * h)) < mpf(2) ** -27:
                 return c, single_bits(self.f(c))
-        # Where the function varies too little for that, near the middle.
+        # Where it varies too little for that, or passes through 0: where both together cost least.
+        lost = lambda v: fabs(single_bits(v) - v)
+        slope = lambda c: (self.f(c + h) - self.f(c - h)) / (2 * h)
         spread = [single_bits(middle + (high - low) * i / 60000) for i in range(-3000, 3001)]
-        best = min(spread, key=lambda c: off(self.f(c)))
+        best = min(spread, key=lambda c: lost(self.f(c)) + lost(slope(c)) * (high - low) / 2)
         return best, single_bits(self.f(best))
 
 
@@ -257,11 +259,11 @@ class Octaves(Table):
 def tables():
     yield Centred("TANH", tanh_ratio, "0.59375", 6)
     yield Leaning("TANH_SLOPE", tanh_slope, "0.609375", 8)
-    yield Rise("SIGMOID", rise, "0.677734375", 6, multiple(24))
-    yield FromZero("SILU", silu, "0.677734375", 6)
-    yield Centred("SILU_SLOPE", silu_slope, "0.677734375", 7)
+    yield Rise("SIGMOID", rise, "0.62939453125", 6, multiple(24))
+    yield FromZero("SILU", silu, "0.62939453125", 6)
+    yield Centred("SILU_SLOPE", silu_slope, "0.62939453125", 7)
     yield Centred("EXPM1", expm1_ratio, "1.125", 6)
-    yield Centred("SOFTPLUS", softplus_tail, "0.677734375", 6)
+    yield Centred("SOFTPLUS", softplus_tail, "0.62939453125", 6)
     yield Leaning("TANH_SOFTPLUS", tanh_softplus, "1.1875", 8, first=-7)
     yield Centred("MISH_SLOPE", mish_slope, "1.28125", 10, first=-7)
     yield Octaves("MILLS", mills, 6, bits(12))

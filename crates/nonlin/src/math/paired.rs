@@ -36,7 +36,7 @@ pub(super) const CUBIC_END: f32 = 9.8;
 pub(super) const CUBIC_OPEN: f32 = 5.4;
 
 /// Up to here the tables of exponential tails reach; beyond, powers of the exponential do.
-pub(crate) const NEAR_END: f32 = 10.5;
+pub(crate) const NEAR_END: f32 = 9.75;
 
 /// The same for the slope of tanh.
 pub(crate) const TANH_NEAR: f32 = 9.4;
@@ -480,7 +480,7 @@ pub(crate) fn gated_slope<V: Lanes32, const NEAR: bool>(x: V, gate: Gating) -> V
     let y = match gate {
         Gating::Sigmoid => reflected(positive, SILU_SLOPE.sum(t)),
         Gating::TanhSoftplus => {
-            let (base, rest) = MISH_SLOPE.exact(x.min(V::splat(MISH_SLOPE_OPEN)));
+            let (base, rest) = MISH_SLOPE.sharp(x.min(V::splat(MISH_SLOPE_OPEN)));
             base + rest
         }
         Gating::Cdf => {
@@ -489,7 +489,9 @@ pub(crate) fn gated_slope<V: Lanes32, const NEAR: bool>(x: V, gate: Gating) -> V
         }
         Gating::CubicSigmoid => {
             let t = t.min(V::splat(CUBIC_LAST));
-            reflected_times(positive, cubic(t), CUBIC_SLOPE.at(t))
+            let (tail, lo) = times(cubic(t), CUBIC_SLOPE.sharp(t));
+            let lo = V::select(positive, -lo, lo);
+            V::select(positive, one - tail, tail) + lo
         }
     };
     if some { V::select(far, end, y) } else { y }

@@ -158,8 +158,16 @@ impl<const N: usize, const G: usize> Table<N, G> {
     #[inline(always)]
     pub(crate) fn at<V: Lanes32>(&self, t: V) -> (V, V) {
         let (pick, r) = middle(t, self.step);
+        let [base, ..] = V::four(pick, &self.fours[0]);
+        (base, polynomial(pick, r, &self.fours, 1, N))
+    }
+
+    /// The same with the rest of the polynomial rounded before the linear term is added, where it is
+    /// small: a multiplication more.
+    #[inline(always)]
+    pub(crate) fn sharp<V: Lanes32>(&self, t: V) -> (V, V) {
+        let (pick, r) = middle(t, self.step);
         let [base, c0, c1, _] = V::four(pick, &self.fours[0]);
-        // What is rounded before the linear term is small.
         let curve = polynomial(pick, r, &self.fours, 3, N);
         (base, r.mul_add(c1, (r * r).mul_add(curve, c0)))
     }
