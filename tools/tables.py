@@ -186,10 +186,10 @@ class Table:
 
 class Centred(Table):
     """Centres at which the function is an f32 number; a rest that begins with r."""
-    kind, head, lean, size = "Centred", ["centre", "base"], False, None
+    kind, head, lean, from_zero, size = "Centred", ["centre", "base"], False, False, None
 
     def piece(self, middle, low, high, _):
-        if low == middle and self.f(mpf(0)) == single_bits(self.f(mpf(0))):
+        if low == 0 and self.from_zero:
             centre, base = mpf(0), self.f(mpf(0))
         else:
             centre, base = self.centre(low, high)
@@ -200,9 +200,10 @@ class Centred(Table):
         """Where the function is an f32 number, and its slope nearly one; else where it is nearest one."""
         off = lambda v: fabs(single_bits(v) / v - 1)
         h = mpf(2) ** -40
-        middle = (low + high) / 2 or self.step / 16
-        if self.lean:  # towards the smaller values, for which the rest counts most
-            middle -= mpf("0.12") * (high - low) ** 2 * (self.f(middle + h) - self.f(middle - h)) / (2 * h * self.f(middle))
+        middle = (low + high) / 2
+        if self.lean:  # towards the smaller values, for which the rest counts most: as its square does
+            first, last = (sqrt(max(fabs(self.f(x)), mpf("1e-12"))) for x in (low, high))
+            middle = low + (high - low) * first / (first + last)
         scale = mpf(2) ** (24 - frexp(middle)[1])
         near = [(floor(middle * scale) + i // 2 * (-1) ** i) / scale for i in range(6000)]
         for c in near:
@@ -232,8 +233,18 @@ class Rise(Table):
         return [base] + [0] * start + c, error
 
 
-class FromZero(Leaning):
-    """The same for a function that is 0 at 0 alone: errors relative to it there too."""
+class Even(Centred):
+    """The first piece from 0, where the function is 1 and its slope 0."""
+    from_zero = True
+
+
+class EvenLeaning(Leaning):
+    """Both."""
+    from_zero = True
+
+
+class FromZero(EvenLeaning):
+    """The same for a function that is 0 there: errors relative to it."""
 
     def size(self, t):
         return self.f(t)
@@ -257,15 +268,15 @@ class Octaves(Table):
 
 
 def tables():
-    yield Centred("TANH", tanh_ratio, "0.59375", 6)
-    yield Leaning("TANH_SLOPE", tanh_slope, "0.609375", 8)
+    yield Even("TANH", tanh_ratio, "0.583984375", 6)
+    yield EvenLeaning("TANH_SLOPE", tanh_slope, "0.609375", 8)
     yield Rise("SIGMOID", rise, "0.62939453125", 6, multiple(24))
     yield FromZero("SILU", silu, "0.62939453125", 6)
     yield Centred("SILU_SLOPE", silu_slope, "0.62939453125", 7)
     yield Centred("EXPM1", expm1_ratio, "1.125", 6)
     yield Centred("SOFTPLUS", softplus_tail, "0.62939453125", 6)
     yield Leaning("TANH_SOFTPLUS", tanh_softplus, "1.1875", 8, first=-7)
-    yield Centred("MISH_SLOPE", mish_slope, "1.28125", 10, first=-7)
+    yield Leaning("MISH_SLOPE", mish_slope, "1.28125", 10, first=-7)
     yield Octaves("MILLS", mills, 6, bits(12))
     yield Octaves("MILLS_SLOPE", gelu_slope, 6, bits(12))
     yield Table("CUBIC_GATE", cubic_gate, "0.3515625", 5, bits(12))

@@ -388,7 +388,12 @@ pub trait Real:
     fn tabled_product(self, _factor: Self, _gate: Gating) -> Option<Self> {
         None
     }
-    /// The slope of `self * gate(self)`, likewise.
+    /// The slope of `self * gate(self)` times `factor`.
+    #[inline(always)]
+    fn tabled_slope_product(self, _factor: Self, _gate: Gating) -> Option<Self> {
+        None
+    }
+    /// The slope of `self * gate(self)`, rounded.
     #[inline(always)]
     fn tabled_slope(self, _gate: Gating) -> Option<Self> {
         None

@@ -29,8 +29,10 @@ impl Elementwise for Celu {
         from_output: Some((1.0, 1.0)),
         ..Claims::new((-1.0, f64::INFINITY), (0.0, 1.0))
     };
-    const ROUTE: Route =
-        Route::Paired { value: Reach::EVERYWHERE, slope: Reach::between(-70.0, f32::INFINITY) };
+    const ROUTE: Route = Route::Paired {
+        value: Reach::EVERYWHERE.near(-EXPM1_END, f32::INFINITY),
+        slope: Reach::between(-70.0, f32::INFINITY),
+    };
 
     #[inline(always)]
     fn value<T: Real>(x: T, [alpha, ..]: Params<T>) -> T {

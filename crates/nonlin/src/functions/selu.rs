@@ -40,8 +40,10 @@ impl Elementwise for Selu {
         from_output: Some((2.25, 2.5)),
         ..Claims::new((-1.758_099_340_847_376_9, f64::INFINITY), (0.0, 1.050_700_987_355_480_5))
     };
-    const ROUTE: Route =
-        Route::Paired { value: Reach::EVERYWHERE, slope: Reach::between(-70.0, f32::INFINITY) };
+    const ROUTE: Route = Route::Paired {
+        value: Reach::EVERYWHERE.near(-EXPM1_END, f32::INFINITY),
+        slope: Reach::between(-70.0, f32::INFINITY),
+    };
 
     #[inline(always)]
     fn value<T: Real>(x: T, _: Params<T>) -> T {

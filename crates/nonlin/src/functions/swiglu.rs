@@ -49,8 +49,9 @@ pub(super) fn product<T: Real>(x: T, value: T, prim: Prim, gate: Gating) -> T {
 /// `grad` times both derivatives of that.
 #[inline(always)]
 pub(super) fn gradients<T: Real>(x: T, value: T, grad: T, prim: Prim, gate: Gating) -> (T, T) {
-    if let (Some(slope), Some(gated)) = (x.tabled_slope(gate), x.tabled_product(grad, gate)) {
-        return (slope * (grad * value), gated);
+    let slope = x.tabled_slope_product(grad * value, gate);
+    if let (Some(by_gate), Some(by_value)) = (slope, x.tabled_product(grad, gate)) {
+        return (by_gate, by_value);
     }
     let j = x.jet(prim);
     let slope = x.slope_sum(j);

@@ -38,6 +38,12 @@ pub(super) const CUBIC_OPEN: f32 = 5.4;
 /// Up to here the tables of exponential tails reach; beyond, powers of the exponential do.
 pub(crate) const NEAR_END: f32 = 9.75;
 
+/// From minus this on `e^x - 1` is -1.
+pub(crate) const EXPM1_END: f32 = 17.4;
+
+/// From here on tanh is 1.
+pub(crate) const TANH_END: f32 = 9.04;
+
 /// The same for the slope of tanh.
 pub(crate) const TANH_NEAR: f32 = 9.4;
 
@@ -130,8 +136,8 @@ fn times<V: Lanes32>((m, q): (V, V), (b, b_lo): (V, V)) -> (V, V) {
 
 /// `e^x - 1` for `x <= 0`, rounded once.
 #[inline(always)]
-pub(crate) fn exp_m1<V: Lanes32>(x: V) -> V {
-    let x = x.max(V::splat(-17.4));
+pub(crate) fn exp_m1<V: Lanes32, const NEAR: bool>(x: V) -> V {
+    let x = if NEAR { x } else { x.max(V::splat(-EXPM1_END)) };
     let (h, l) = EXPM1.at(-x);
     x.mul_add(h, x * l)
 }
@@ -222,7 +228,7 @@ pub(crate) fn sigmoid_value<V: Lanes32, const NEAR: bool>(x: V) -> V {
             return end;
         }
     }
-    let (base, rest) = SIGMOID.at(t);
+    let (base, rest) = SIGMOID.sharp(t);
     let sign = V::splat(1.0).copysign(x);
     let v = sign.mul_add(rest, sign.mul_add(base, V::splat(0.5)));
     if some { V::select(far, end, v) } else { v }
@@ -246,7 +252,7 @@ fn sigmoid<V: Lanes32, const NEAR: bool>(x: V) -> Jet<Paired<V, NEAR>> {
             return jet(end, end_d, curvature(end.0, end_d.0));
         }
     }
-    let (base, rest) = SIGMOID.at(t);
+    let (base, rest) = SIGMOID.sharp(t);
     let sign = V::splat(1.0).copysign(x);
     let mut v = (sign.mul_add(base, half), sign * rest);
     // (1/2 - s) (1/2 + s)
@@ -267,10 +273,10 @@ fn curvature<V: Lanes32>(v: V, d: V) -> V {
 
 /// tanh, rounded.
 #[inline(always)]
-pub(crate) fn tanh<V: Lanes32>(x: V) -> V {
+pub(crate) fn tanh<V: Lanes32, const NEAR: bool>(x: V) -> V {
     // x times tanh(x) / x, up to where it is 1. At 0 the rest is not negative: the sign stays.
-    let end = V::splat(9.02);
-    let c = x.min(end).max(-end);
+    let end = V::splat(TANH_END);
+    let c = if NEAR { x } else { x.min(end).max(-end) };
     let (base, rest) = TANH.at(c.abs());
     c.mul_add(base, c * rest)
 }
@@ -288,18 +294,21 @@ pub(crate) fn at<V: Lanes32, const NEAR: bool>(x: V, p: Prim) -> Jet<Paired<V, N
             jet(e, e, e.0)
         }
         Prim::ExpM1 => {
-            // For x <= 0 alone: x times (1 - e^x) / -x.
+            // For x <= 0 alone: x times (1 - e^x) / -x. Of tiny numbers the low part would be subnormal.
             let e = sum(exp(-x, zero));
-            let x = x.max(V::splat(-17.4));
-            let (h, l) = EXPM1.sharp(-x);
-            let (v, v_lo) = two_prod(x, h);
-            jet((v, x.mul_add(l, v_lo)), e, e.0)
+            let c = if NEAR { x } else { x.max(V::splat(-EXPM1_END)) };
+            let (h, l) = EXPM1.at(-c);
+            let (v, v_lo) = two_prod(c, h);
+            let v_lo = c.mul_add(l, v_lo);
+            let tiny = V::splat(1e-12).gt(x.abs());
+            let v = (V::select(tiny, x, v), V::select(tiny, nothing, v_lo));
+            jet(v, e, e.0)
         }
         Prim::Sigmoid => sigmoid(x),
         Prim::Tanh => {
-            let v = tanh(x);
+            let v = tanh::<V, NEAR>(x);
             let t = x.abs();
-            let (mut d, mut d_lo) = TANH_SLOPE.sharp(t);
+            let (mut d, mut d_lo) = TANH_SLOPE.at(t);
             let far = t.gt(V::splat(TANH_NEAR));
             if !NEAR && V::any(far) {
                 core::hint::cold_path();
@@ -334,7 +343,7 @@ pub(crate) fn at<V: Lanes32, const NEAR: bool>(x: V, p: Prim) -> Jet<Paired<V, N
                     };
                 }
             }
-            let (mut v, mut v_lo) = SOFTPLUS.sharp(t);
+            let (mut v, mut v_lo) = SOFTPLUS.at(t);
             if some {
                 v = V::select(far, end.0, v);
                 v_lo = V::select(far, end.1, v_lo);
@@ -420,7 +429,7 @@ pub(crate) fn gated_value<V: Lanes32, const NEAR: bool>(x: V, gate: Gating) -> V
     }
     let y = match gate {
         Gating::Sigmoid => {
-            let (base, rest) = SILU.sharp(t);
+            let (base, rest) = SILU.at(t);
             x.max(V::splat(0.0)) - (base + rest)
         }
         Gating::TanhSoftplus => {
@@ -478,36 +487,50 @@ pub(crate) fn gated_slope<V: Lanes32, const NEAR: bool>(x: V, gate: Gating) -> V
         }
     }
     let y = match gate {
-        Gating::Sigmoid => reflected(positive, SILU_SLOPE.sum(t)),
+        Gating::Sigmoid => {
+            let tail = SILU_SLOPE.sum(t);
+            V::select(positive, one - tail, tail)
+        }
         Gating::TanhSoftplus => {
-            let (base, rest) = MISH_SLOPE.sharp(x.min(V::splat(MISH_SLOPE_OPEN)));
+            let (base, rest) = MISH_SLOPE.exact(x.min(V::splat(MISH_SLOPE_OPEN)));
             base + rest
         }
         Gating::Cdf => {
-            let t = t.min(V::splat(CDF_LAST));
-            reflected_times(positive, gauss(t), MILLS_SLOPE.at(t))
+            let (v, lo) = gelu_slope(x);
+            v + lo
         }
         Gating::CubicSigmoid => {
             let t = t.min(V::splat(CUBIC_LAST));
-            let (tail, lo) = times(cubic(t), CUBIC_SLOPE.sharp(t));
-            let lo = V::select(positive, -lo, lo);
-            V::select(positive, one - tail, tail) + lo
+            let (v, lo) = reflected(positive, times(cubic(t), CUBIC_SLOPE.sharp(t)));
+            v + lo
         }
     };
     if some { V::select(far, end, y) } else { y }
 }
 
-/// `m (1 + q)` times the sum of `b` and `b_lo` on the left, 1 less that on the right.
+/// The slope of GELU, as a sum of two numbers.
 #[inline(always)]
-fn reflected_times<V: Lanes32>(positive: V::Mask, (m, q): (V, V), (b, b_lo): (V, V)) -> V {
-    let s = b + q.mul_add(b + b_lo, b_lo);
-    V::select(positive, (-m).mul_add(s, V::splat(1.0)), m * s)
+fn gelu_slope<V: Lanes32>(x: V) -> (V, V) {
+    let t = x.abs().min(V::splat(CDF_LAST));
+    reflected(x.gt(V::splat(0.0)), times(gauss(t), MILLS_SLOPE.at(t)))
 }
 
 /// `tail` on the left, 1 less `tail` on the right.
 #[inline(always)]
-fn reflected<V: Lanes32>(positive: V::Mask, tail: V) -> V {
-    V::select(positive, V::splat(1.0) - tail, tail)
+fn reflected<V: Lanes32>(positive: V::Mask, (tail, lo): (V, V)) -> (V, V) {
+    (V::select(positive, V::splat(1.0) - tail, tail), V::select(positive, -lo, lo))
+}
+
+/// The slope of `x` times a gate, times `factor`.
+#[inline(always)]
+pub(crate) fn slope_product<V: Lanes32, const NEAR: bool>(x: V, factor: V, gate: Gating) -> V {
+    if gate != Gating::Cdf {
+        return gated_slope::<V, NEAR>(x, gate) * factor;
+    }
+    // Where it passes through 0, half types see what is rounded off.
+    let (v, lo) = gelu_slope(x);
+    let finite = factor.max(V::splat(f32::MIN)).min(V::splat(f32::MAX));
+    factor.mul_add(v, finite * lo)
 }
 
 /// `x` times a gate, times `factor`.

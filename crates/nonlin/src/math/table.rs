@@ -57,6 +57,35 @@ const fn fours<const H: usize, const N: usize, const G: usize>(
     fours
 }
 
+/// How wide the pieces of a table are.
+#[derive(Clone, Copy)]
+enum Pieces {
+    /// All so wide.
+    Equal(f32),
+    /// They grow with `t + 1`, four to an octave, from 0 to 15.
+    Growing,
+}
+
+impl Pieces {
+    /// The piece of a number.
+    #[inline(always)]
+    fn pick<V: Lanes32>(self, t: V) -> V::Pick {
+        match self {
+            Pieces::Equal(step) => piece(t, step).pick(),
+            Pieces::Growing => growing(t),
+        }
+    }
+
+    /// Half the widths of four pieces each. The exponent of 1 is odd: its pieces are the last four.
+    #[cfg(feature = "half")]
+    const fn halves(self) -> [f32; 4] {
+        match self {
+            Pieces::Equal(step) => [step / 2.0; 4],
+            Pieces::Growing => [0.25, 0.5, 1.0, 0.125],
+        }
+    }
+}
+
 /// A function in 16 pieces of width `step`: a base of few bits, and a polynomial in the distance
 /// from the middle of the piece. `N` coefficients, in `G` fours; those of low degree come first.
 pub struct Table<const N: usize, const G: usize> {
@@ -67,7 +96,7 @@ pub struct Table<const N: usize, const G: usize> {
 /// The same with a centre in each piece at which the function is an f32 number: so the base is
 /// exact, and the polynomial begins with the distance from the centre.
 pub struct Centred<const N: usize, const G: usize> {
-    step: f32,
+    pieces: Pieces,
     fours: [Four; G],
 }
 
@@ -176,23 +205,14 @@ impl<const N: usize, const G: usize> Table<N, G> {
 impl<const N: usize, const G: usize> Centred<N, G> {
     /// From a row for each number.
     pub(crate) const fn new(step: f32, centre: Row, base: Row, rest: [Row; N]) -> Self {
-        Centred { step, fours: fours([centre, base], rest) }
+        Centred { pieces: Pieces::Equal(step), fours: fours([centre, base], rest) }
     }
 
-    /// Base and rest at `t`, which must lie within the table; NaN for NaN.
+    /// Base and rest at `t`, which must lie within the table; NaN for NaN. The rest of the polynomial is
+    /// rounded before the linear term is added, where it is small.
     #[inline(always)]
     pub(crate) fn at<V: Lanes32>(&self, t: V) -> (V, V) {
-        let pick = piece(t, self.step).pick();
-        let [centre, base, ..] = V::four(pick, &self.fours[0]);
-        let r = t - centre;
-        (base, r * polynomial(pick, r, &self.fours, 2, N + 1))
-    }
-
-    /// The same with the linear term apart from the rest of the polynomial, which is then rounded where
-    /// it is small: a multiplication more.
-    #[inline(always)]
-    pub(crate) fn sharp<V: Lanes32>(&self, t: V) -> (V, V) {
-        let pick = piece(t, self.step).pick();
+        let pick = self.pieces.pick(t);
         let [centre, base, c, _] = V::four(pick, &self.fours[0]);
         let r = t - centre;
         (base, r.mul_add(c, r * r * polynomial(pick, r, &self.fours, 3, N + 1)))
@@ -201,7 +221,7 @@ impl<const N: usize, const G: usize> Centred<N, G> {
     /// Their sum, which is not rounded at last but before the smallest part is added: for slopes.
     #[inline(always)]
     pub(crate) fn sum<V: Lanes32>(&self, t: V) -> V {
-        let pick = piece(t, self.step).pick();
+        let pick = self.pieces.pick(t);
         let [centre, base, c, _] = V::four(pick, &self.fours[0]);
         let r = t - centre;
         let rest = polynomial(pick, r, &self.fours, 3, N + 1);
@@ -211,7 +231,7 @@ impl<const N: usize, const G: usize> Centred<N, G> {
     /// The same with the linear term in the first of the two numbers: for wide pieces.
     #[inline(always)]
     pub(crate) fn exact<V: Lanes32>(&self, t: V) -> (V, V) {
-        let pick = piece(t, self.step).pick();
+        let pick = self.pieces.pick(t);
         let [centre, base, c, _] = V::four(pick, &self.fours[0]);
         let r = t - centre;
         let p = r * c;
@@ -241,18 +261,10 @@ impl<const N: usize, const G: usize> Octaves<N, G> {
 #[cfg(feature = "half")]
 pub struct Shortened<const M: usize, const G: usize> {
     pieces: Pieces,
+    /// Whether the first number of a piece is a centre; else polynomials are in the distance from the
+    /// middle.
+    centred: bool,
     fours: [Four; G],
-}
-
-/// How a table finds the piece of a number, and what its polynomials are in.
-#[cfg(feature = "half")]
-enum Pieces {
-    /// Pieces of this width, and the distance from their middle.
-    Middle(f32),
-    /// Pieces of this width, and the distance from a centre, the first number of a piece.
-    Centre(f32),
-    /// Pieces that grow, and the distance from a centre.
-    Growing,
 }
 
 #[cfg(feature = "half")]
@@ -260,50 +272,35 @@ impl<const M: usize, const G: usize> Shortened<M, G> {
     /// The number at `t`, which must lie within the table; NaN for NaN.
     #[inline(always)]
     pub(crate) fn at<V: Lanes32>(&self, t: V) -> V {
-        let pick = match self.pieces {
-            Pieces::Middle(step) => {
-                let (pick, r) = middle(t, step);
-                return polynomial(pick, r, &self.fours, 0, M - 1);
-            }
-            Pieces::Centre(step) => piece(t, step).pick(),
-            Pieces::Growing => growing(t),
-        };
+        if let (Pieces::Equal(step), false) = (self.pieces, self.centred) {
+            let (pick, r) = middle(t, step);
+            return polynomial(pick, r, &self.fours, 0, M - 1);
+        }
+        let pick = self.pieces.pick(t);
         let [centre, ..] = V::four(pick, &self.fours[0]);
         polynomial(pick, t - centre, &self.fours, 1, M)
     }
 
     pub(crate) const fn table<const N: usize, const H: usize>(of: &Table<N, H>) -> Self {
-        let c = shorten::<M>(&of.fours, 0, N, 0, &[of.step / 2.0; 4]);
-        Shortened { pieces: Pieces::Middle(of.step), fours: fours([], c) }
+        let c = shorten::<M>(&of.fours, 0, N, 0, &[of.step / 2.0; 4], (0.0, 1.0));
+        Shortened { pieces: Pieces::Equal(of.step), centred: false, fours: fours([], c) }
     }
 
     /// 1/2 less the function.
     pub(crate) const fn below_half<const N: usize, const H: usize>(of: &Table<N, H>) -> Self {
-        let mut c = shorten::<M>(&of.fours, 0, N, 0, &[of.step / 2.0; 4]);
-        let mut k = 0;
-        while k < 16 {
-            c[0][k] -= 0.5;
-            let mut i = 0;
-            while i < M {
-                c[i][k] = -c[i][k];
-                i += 1;
-            }
-            k += 1;
-        }
-        Shortened { pieces: Pieces::Middle(of.step), fours: fours([], c) }
+        let c = shorten::<M>(&of.fours, 0, N, 0, &[of.step / 2.0; 4], (0.5, -1.0));
+        Shortened { pieces: Pieces::Equal(of.step), centred: false, fours: fours([], c) }
     }
 
     pub(crate) const fn centred<const N: usize, const H: usize>(of: &Centred<N, H>) -> Self {
-        let c = shorten::<M>(&of.fours, 1, N, 1, &[of.step / 2.0; 4]);
-        Shortened { pieces: Pieces::Centre(of.step), fours: fours([row(&of.fours, 0)], c) }
+        let c = shorten::<M>(&of.fours, 1, N, 1, &of.pieces.halves(), (0.0, 1.0));
+        Shortened { pieces: of.pieces, centred: true, fours: fours([row(&of.fours, 0)], c) }
     }
 
     pub(crate) const fn octaves<const N: usize, const H: usize>(of: &Octaves<N, H>) -> Self {
-        // The exponent of 1 is odd: its pieces are the last four.
-        let unit = 1.0 / 8.0;
-        let half = [2.0 * unit, 4.0 * unit, 8.0 * unit, unit];
-        let c = shorten::<M>(&of.fours, 1, N, 0, &half);
-        Shortened { pieces: Pieces::Growing, fours: fours([row(&of.fours, 0)], c) }
+        let pieces = Pieces::Growing;
+        let c = shorten::<M>(&of.fours, 1, N, 0, &pieces.halves(), (0.0, 1.0));
+        Shortened { pieces, centred: true, fours: fours([row(&of.fours, 0)], c) }
     }
 }
 
@@ -319,7 +316,7 @@ const fn row(fours: &[Four], j: usize) -> Row {
     row
 }
 
-/// The coefficients of `base + r^first rest(r)`, with the powers from `M` on replaced by the best
+/// `offset` plus `factor` times the coefficients of `base + r^first rest(r)`, with the powers from `M` on replaced by the best
 /// approximation of lower degree, from Chebyshev's polynomials. The base is number `base` of a piece,
 /// the `n` coefficients of the rest follow it. `half` is half the width of four pieces each.
 #[cfg(feature = "half")]
@@ -329,6 +326,7 @@ const fn shorten<const M: usize>(
     n: usize,
     first: usize,
     half: &[f32; 4],
+    (offset, factor): (f64, f64),
 ) -> [Row; M] {
     let mut out = [[0.0; 16]; M];
     let mut piece = 0;
@@ -349,7 +347,8 @@ const fn shorten<const M: usize>(
         }
         i = 0;
         while i < M {
-            out[i][piece] = c[i] as f32;
+            let offset = if i == 0 { offset } else { 0.0 };
+            out[i][piece] = (offset + factor * c[i]) as f32;
             i += 1;
         }
         piece += 1;

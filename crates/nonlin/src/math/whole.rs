@@ -4,7 +4,9 @@
 //! low parts, and the polynomials of `paired` do without their highest powers. Otherwise this is
 //! `paired`: the same tables, the same bounds of inputs, the same ways at their ends.
 
-use super::paired::{self, CDF_END, CUBIC_END, CUBIC_OPEN, LAST, NEAR_END, ROUND, cubic};
+use super::paired::{
+    self, CDF_END, CUBIC_END, CUBIC_OPEN, EXPM1_END, LAST, NEAR_END, ROUND, cubic,
+};
 use super::table::{Short, Shortened};
 use super::tables::{
     CUBIC_GATE, CUBIC_SLOPE, EXP_REST, EXPM1, LN2_16_HI, LN2_16_LO, MILLS, MILLS_SLOPE, PER_LN2,
@@ -19,7 +21,7 @@ const SOFTPLUS_5: Shortened<6, 2> = Shortened::centred(&SOFTPLUS);
 const EXPM1_5: Shortened<6, 2> = Shortened::centred(&EXPM1);
 const TANH_5: Shortened<6, 2> = Shortened::centred(&TANH);
 const TANH_SLOPE_6: Shortened<7, 2> = Shortened::centred(&TANH_SLOPE);
-const TANH_SOFTPLUS_6: Shortened<7, 2> = Shortened::centred(&TANH_SOFTPLUS);
+const TANH_SOFTPLUS_6: Shortened<9, 3> = Shortened::centred(&TANH_SOFTPLUS);
 const GELU_SLOPE_5: Shortened<6, 2> = Shortened::octaves(&MILLS_SLOPE);
 const CUBIC_SLOPE_6: Shortened<7, 2> = Shortened::table(&CUBIC_SLOPE);
 const CUBIC_GATE_4: Shortened<5, 2> = Shortened::table(&CUBIC_GATE);
@@ -72,7 +74,7 @@ fn gauss<V: Lanes32>(t: V) -> V {
 /// `e^x - 1` for `x <= 0`.
 #[inline(always)]
 pub(crate) fn exp_m1<V: Lanes32>(x: V) -> V {
-    let x = x.max(V::splat(-17.4));
+    let x = x.max(V::splat(-EXPM1_END));
     x * EXPM1_5.at(-x)
 }
 

@@ -51,6 +51,10 @@ impl<V: Lanes32, const NEAR: bool> Real for Paired<V, NEAR> {
         Some(Paired(paired::gated_product::<V, NEAR>(self.0, factor.0, gate)))
     }
     #[inline(always)]
+    fn tabled_slope_product(self, factor: Self, gate: Gating) -> Option<Self> {
+        Some(Paired(paired::slope_product::<V, NEAR>(self.0, factor.0, gate)))
+    }
+    #[inline(always)]
     fn tabled_slope(self, gate: Gating) -> Option<Self> {
         Some(Paired(paired::gated_slope::<V, NEAR>(self.0, gate)))
     }
@@ -60,7 +64,7 @@ impl<V: Lanes32, const NEAR: bool> Real for Paired<V, NEAR> {
     }
     #[inline(always)]
     fn tanh(self) -> Self {
-        Paired(paired::tanh(self.0))
+        Paired(paired::tanh::<V, NEAR>(self.0))
     }
     /// From the distance to the lower corner, which is exact nearby. The corners of the default
     /// parameters are numbers: what is beyond them becomes one, and nothing is left to cut off.
@@ -96,7 +100,7 @@ impl<V: Lanes32, const NEAR: bool> Real for Paired<V, NEAR> {
     }
     #[inline(always)]
     fn exp_m1(self) -> Self {
-        Paired(paired::exp_m1(self.0))
+        Paired(paired::exp_m1::<V, NEAR>(self.0))
     }
     /// Written so that the compiler knows the result where it knows the number.
     #[inline(always)]
