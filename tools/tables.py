@@ -186,13 +186,16 @@ class Table:
 
 class Centred(Table):
     """Centres at which the function is an f32 number; a rest that begins with r."""
-    kind, head, lean, from_zero, size = "Centred", ["centre", "base"], False, False, None
+    kind, head, lean, from_zero, even, size = "Centred", ["centre", "base"], False, False, False, None
 
     def piece(self, middle, low, high, _):
         if low == 0 and self.from_zero:
             centre, base = mpf(0), self.f(mpf(0))
         else:
             centre, base = self.centre(low, high)
+        if low == 0 and self.even:
+            c, error = fit(self.f, base, low, high, centre, self.degree, 2, self.size)
+            return [centre, base, 0.0] + c, error
         c, error = fit(self.f, base, low, high, centre, self.degree, 1, self.size)
         return [centre, base] + c, error
 
@@ -234,17 +237,18 @@ class Rise(Table):
 
 
 class Even(Centred):
-    """The first piece from 0, where the function is 1 and its slope 0."""
-    from_zero = True
+    """The first piece from 0, where the slope is 0: so the rest is 0 there and not -0."""
+    from_zero = even = True
 
 
 class EvenLeaning(Leaning):
     """Both."""
+    from_zero = even = True
+
+
+class FromZero(Leaning):
+    """The first piece from 0, where the function is 0: errors relative to it."""
     from_zero = True
-
-
-class FromZero(EvenLeaning):
-    """The same for a function that is 0 there: errors relative to it."""
 
     def size(self, t):
         return self.f(t)
