@@ -16,16 +16,16 @@ use crate::math::coefficients::INV_SQRT_2PI;
 use crate::real::{Gating, Jet, Prim, Whole};
 use crate::simd::Lanes32;
 
-const SIGMOID_5: Shortened<6, 2> = Shortened::below_half(&SIGMOID);
-const SOFTPLUS_5: Shortened<6, 2> = Shortened::centred(&SOFTPLUS);
-const EXPM1_5: Shortened<6, 2> = Shortened::centred(&EXPM1);
-const TANH_5: Shortened<6, 2> = Shortened::centred(&TANH);
-const TANH_SLOPE_6: Shortened<7, 2> = Shortened::centred(&TANH_SLOPE);
-const TANH_SOFTPLUS_6: Shortened<9, 3> = Shortened::centred(&TANH_SOFTPLUS);
-const GELU_SLOPE_5: Shortened<6, 2> = Shortened::octaves(&MILLS_SLOPE);
-const CUBIC_SLOPE_6: Shortened<7, 2> = Shortened::table(&CUBIC_SLOPE);
-const CUBIC_GATE_4: Shortened<5, 2> = Shortened::table(&CUBIC_GATE);
-const MILLS_5: Shortened<6, 2> = Shortened::octaves(&MILLS);
+const SIGMOID_6: Shortened<6, 2> = Shortened::below_half(&SIGMOID);
+const SOFTPLUS_6: Shortened<6, 2> = Shortened::centred(&SOFTPLUS);
+const EXPM1_6: Shortened<6, 2> = Shortened::centred(&EXPM1);
+const TANH_6: Shortened<6, 2> = Shortened::centred(&TANH);
+const TANH_SLOPE_8: Shortened<8, 3> = Shortened::centred(&TANH_SLOPE);
+const TANH_SOFTPLUS_9: Shortened<9, 3> = Shortened::centred(&TANH_SOFTPLUS);
+const GELU_SLOPE_6: Shortened<6, 2> = Shortened::octaves(&MILLS_SLOPE);
+const CUBIC_SLOPE_7: Shortened<7, 2> = Shortened::table(&CUBIC_SLOPE);
+const CUBIC_GATE_5: Shortened<5, 2> = Shortened::table(&CUBIC_GATE);
+const MILLS_6: Shortened<6, 2> = Shortened::octaves(&MILLS);
 
 /// ln 2 / 16, which as an f32 is good to 2^-28.
 const LN2_16: f32 = (LN2_16_HI as f64 + LN2_16_LO as f64) as f32;
@@ -75,7 +75,7 @@ fn gauss<V: Lanes32>(t: V) -> V {
 #[inline(always)]
 pub(crate) fn exp_m1<V: Lanes32>(x: V) -> V {
     let x = x.max(V::splat(-EXPM1_END));
-    x * EXPM1_5.at(-x)
+    x * EXPM1_6.at(-x)
 }
 
 #[inline(always)]
@@ -89,7 +89,7 @@ fn sigmoid<V: Lanes32>(x: V) -> Jet<Whole<V>> {
     let (zero, one) = (V::splat(0.0), V::splat(1.0));
     let t = x.abs();
     let positive = x.gt(zero);
-    let tail = SIGMOID_5.at(t.min(V::splat(NEAR_END)));
+    let tail = SIGMOID_6.at(t.min(V::splat(NEAR_END)));
     let mut v = V::select(positive, one - tail, tail);
     let mut d = (-tail).mul_add(tail, tail);
     let far = t.gt(V::splat(NEAR_END));
@@ -123,10 +123,10 @@ pub(crate) fn at<V: Lanes32>(x: V, p: Prim) -> Jet<Whole<V>> {
             // x times tanh(x) / x, up to where it is 1.
             let end = V::splat(9.02);
             let c = x.min(end).max(-end);
-            let v = c * TANH_5.at(c.abs());
+            let v = c * TANH_6.at(c.abs());
             let t = x.abs();
             let edge = V::splat(9.3);
-            let mut d = TANH_SLOPE_6.at(t.min(edge));
+            let mut d = TANH_SLOPE_8.at(t.min(edge));
             let far = t.gt(edge);
             if V::any(far) {
                 core::hint::cold_path();
@@ -139,7 +139,7 @@ pub(crate) fn at<V: Lanes32>(x: V, p: Prim) -> Jet<Whole<V>> {
         Prim::Softplus => {
             // For x <= 0 alone.
             let t = -x;
-            let mut v = SOFTPLUS_5.at(t.min(V::splat(NEAR_END)));
+            let mut v = SOFTPLUS_6.at(t.min(V::splat(NEAR_END)));
             let far = t.gt(V::splat(NEAR_END));
             if V::any(far) {
                 core::hint::cold_path();
@@ -153,7 +153,7 @@ pub(crate) fn at<V: Lanes32>(x: V, p: Prim) -> Jet<Whole<V>> {
         Prim::TanhSoftplus => {
             let (low, high) = (V::splat(-8.9), V::splat(9.5));
             let c = x.max(low).min(high);
-            let mut v = TANH_SOFTPLUS_6.at(c);
+            let mut v = TANH_SOFTPLUS_9.at(c);
             let far = low.gt(x);
             if V::any(far) {
                 core::hint::cold_path();
@@ -168,7 +168,7 @@ pub(crate) fn at<V: Lanes32>(x: V, p: Prim) -> Jet<Whole<V>> {
             // e^(-t^2/2) times the tail over it, up to where its square is a normal number.
             let t = x.abs().min(V::splat(CDF_END));
             let e = gauss(t);
-            let q = e * MILLS_5.at(t);
+            let q = e * MILLS_6.at(t);
             let v = reflected(x, q);
             let d = e * V::splat(INV_SQRT_2PI.0 as f32);
             // Where its square is no normal number any more, there is no density.
@@ -183,7 +183,7 @@ pub(crate) fn at<V: Lanes32>(x: V, p: Prim) -> Jet<Whole<V>> {
 pub(crate) fn cubic_gate<V: Lanes32>(x: V) -> V {
     let t = x.abs().min(V::splat(CUBIC_END));
     let (m, q) = cubic(t);
-    reflected(x, m.mul_add(q, m) * CUBIC_GATE_4.at(t.min(V::splat(CUBIC_OPEN))))
+    reflected(x, m.mul_add(q, m) * CUBIC_GATE_5.at(t.min(V::splat(CUBIC_OPEN))))
 }
 
 /// `tail` where `x <= 0`, else 1 less `tail`.
@@ -199,12 +199,12 @@ pub(crate) fn gated_slope<V: Lanes32>(x: V, gate: Gating) -> V {
         Gating::Sigmoid | Gating::TanhSoftplus => paired::gated_slope::<V, false>(x, gate),
         Gating::Cdf => {
             let t = x.abs().min(V::splat(CDF_END));
-            reflected(x, gauss(t) * GELU_SLOPE_5.at(t))
+            reflected(x, gauss(t) * GELU_SLOPE_6.at(t))
         }
         Gating::CubicSigmoid => {
             let t = x.abs().min(V::splat(CUBIC_END));
             let (m, q) = cubic(t);
-            reflected(x, m.mul_add(q, m) * CUBIC_SLOPE_6.at(t))
+            reflected(x, m.mul_add(q, m) * CUBIC_SLOPE_7.at(t))
         }
     }
 }
