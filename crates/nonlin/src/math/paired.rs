@@ -16,7 +16,7 @@ use super::tables::{
     TANH_SOFTPLUS,
 };
 use crate::math::coefficients::{GELU_TANH_1, GELU_TANH_3, INV_SQRT_2PI};
-use crate::real::{Gating, Jet, Paired, Prim};
+use crate::real::{Gating, Jet, Paired, Prim, Real};
 use crate::simd::Lanes32;
 
 /// Adding this to an integer `k` leaves `k` in the low bits.
@@ -365,16 +365,16 @@ pub(crate) fn at<V: Lanes32, const NEAR: bool>(x: V, p: Prim) -> Jet<Paired<V, N
             jet((v, v_lo), none, none.0)
         }
         Prim::Cdf => {
-            // e^(-t^2/2) times the tail over it, up to where its square is a normal number.
-            let t = x.abs().min(V::splat(CDF_END));
+            // e^(-t^2/2) times the tail over it, up to where that is a normal number.
+            let t = x.abs().min(V::splat(CDF_LAST));
             let e = gauss(t);
             let v = open(x.gt(zero), times(e, MILLS.at(t)));
             // The density: its constant in 12 bits, and the rest.
             let c = V::splat(0.398_925_78);
             let rest = V::splat((INV_SQRT_2PI.0 - 0.398_925_781_25) as f32);
             let d = times(e, (c, rest));
-            // Where its square is no normal number any more, there is no density.
-            let beyond = x.abs().gt(V::splat(13.0));
+            // From there on there is no density.
+            let beyond = x.abs().gt(V::splat(12.4));
             let d = (V::select(beyond, zero, d.0), V::select(beyond, zero, d.1));
             jet(v, d, -(x * d.0))
         }
@@ -496,7 +496,8 @@ pub(crate) fn gated_slope<V: Lanes32, const NEAR: bool>(x: V, gate: Gating) -> V
             base + rest
         }
         Gating::Cdf => {
-            let (v, lo) = gelu_slope(x);
+            let t = t.min(V::splat(CDF_LAST));
+            let (v, lo) = reflected(positive, times(gauss(t), MILLS_SLOPE.at(t)));
             v + lo
         }
         Gating::CubicSigmoid => {
@@ -506,13 +507,6 @@ pub(crate) fn gated_slope<V: Lanes32, const NEAR: bool>(x: V, gate: Gating) -> V
         }
     };
     if some { V::select(far, end, y) } else { y }
-}
-
-/// The slope of GELU, as a sum of two numbers.
-#[inline(always)]
-fn gelu_slope<V: Lanes32>(x: V) -> (V, V) {
-    let t = x.abs().min(V::splat(CDF_LAST));
-    reflected(x.gt(V::splat(0.0)), times(gauss(t), MILLS_SLOPE.at(t)))
 }
 
 /// `tail` on the left, 1 less `tail` on the right.
@@ -527,10 +521,8 @@ pub(crate) fn slope_product<V: Lanes32, const NEAR: bool>(x: V, factor: V, gate:
     if gate != Gating::Cdf {
         return gated_slope::<V, NEAR>(x, gate) * factor;
     }
-    // Where it passes through 0, half types see what is rounded off.
-    let (v, lo) = gelu_slope(x);
-    let finite = factor.max(V::splat(f32::MIN)).min(V::splat(f32::MAX));
-    factor.mul_add(v, finite * lo)
+    // From gate and density: where the slope passes through 0, half types see what a table rounds off.
+    Paired::<V, NEAR>(x).slope_sum(at::<V, NEAR>(x, Prim::Cdf)).0 * factor
 }
 
 /// `x` times a gate, times `factor`.
