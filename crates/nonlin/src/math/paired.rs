@@ -23,6 +23,7 @@ use crate::simd::Lanes32;
 pub(super) const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23
 
 /// Beyond this the tail of the normal distribution is nothing next to 1, and its square no normal number.
+#[cfg(feature = "half")]
 pub(super) const CDF_END: f32 = 13.1;
 
 /// Up to here both tails of GELU times their argument are normal numbers.
@@ -30,6 +31,7 @@ const CDF_LAST: f32 = 12.5;
 const CUBIC_LAST: f32 = 9.6;
 
 /// The same for the gate of GELU by tanh.
+#[cfg(feature = "half")]
 pub(super) const CUBIC_END: f32 = 9.8;
 
 /// From here on that gate is 1, but for its exponential.

@@ -63,6 +63,7 @@ enum Pieces {
     /// All so wide.
     Equal(f32),
     /// They grow with `t + 1`, four to an octave, from 0 to 15.
+    #[cfg(feature = "half")]
     Growing,
 }
 
@@ -72,6 +73,7 @@ impl Pieces {
     fn pick<V: Lanes32>(self, t: V) -> V::Pick {
         match self {
             Pieces::Equal(step) => piece(t, step).pick(),
+            #[cfg(feature = "half")]
             Pieces::Growing => growing(t),
         }
     }
