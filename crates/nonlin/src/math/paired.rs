@@ -392,10 +392,16 @@ fn open<V: Lanes32>(positive: V::Mask, (q, q_lo): (V, V)) -> (V, V) {
     (V::select(positive, v, q), V::select(positive, v_lo, q_lo))
 }
 
+/// `max(x, 0)`, but -0 on the left: so a result that is too small for a number keeps its sign.
+#[inline(always)]
+fn positive_part<V: Lanes32>(x: V) -> V {
+    x.max(V::splat(-0.0))
+}
+
 /// `max(x, 0) - t tail`, with `t = |x|` or, far out, less: `x` times a gate of which that is the tail.
 #[inline(always)]
 fn opened<V: Lanes32>(x: V, t: V, (tail, tail_lo): (V, V)) -> V {
-    x.max(V::splat(0.0)) - t.mul_add(tail, t * tail_lo)
+    positive_part(x) - t.mul_add(tail, t * tail_lo)
 }
 
 /// `x` times a gate, rounded.
@@ -432,7 +438,7 @@ pub(crate) fn gated_value<V: Lanes32, const NEAR: bool>(x: V, gate: Gating) -> V
     let y = match gate {
         Gating::Sigmoid => {
             let (base, rest) = SILU.at(t);
-            x.max(V::splat(0.0)) - (base + rest)
+            positive_part(x) - (base + rest)
         }
         Gating::TanhSoftplus => {
             let (v, v_lo) = TANH_SOFTPLUS.exact(x.min(V::splat(MISH_OPEN)));
