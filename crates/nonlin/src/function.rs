@@ -354,7 +354,7 @@ impl PartialEq for Function {
 /// let x = [-1.0f32, 0.0, 1.0];
 /// let mut y = [0.0; 3];
 /// Gelu.forward(&x, &mut y);
-/// assert_eq!(y, [-0.15865526, 0.0, 0.8413448]);
+/// assert_eq!(y, [-0.15865526, 0.0, 0.8413447]);
 /// ```
 pub trait Activation {
     /// The function with its parameters.

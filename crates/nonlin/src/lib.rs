@@ -6,7 +6,7 @@
 //! let x = [-2.0f32, -1.0, 0.0, 1.0, 2.0];
 //! let mut y = [0.0; 5];
 //! Gelu.forward(&x, &mut y);
-//! assert_eq!(y, [-0.045500264, -0.15865526, 0.0, 0.8413448, 1.9544997]);
+//! assert_eq!(y, [-0.045500264, -0.15865526, 0.0, 0.8413447, 1.9544997]);
 //! ```
 //!
 //! An activation is one pure function, generic over a number type, in a file of its own
