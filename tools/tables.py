@@ -9,7 +9,7 @@ at k mod 16, which is what the low bits of a rounded t / step say. Its value is 
 where `rest` is a polynomial of f32 numbers in the distance r from a centre. Of the kinds, a
 `Table` has bases of few bits, which a kernel can multiply or subtract exactly, and a rest that
 begins with what the base lacks; a `Centred` table has centres near k step at which the function
-is an f32 number to 2^-32 (Gal 1991), so that the rest begins with r. `Octaves` has pieces that
+is an f32 number to 2^-31 (Gal 1991), so that the rest begins with r. `Octaves` has pieces that
 grow with t + 1, four to an octave, and otherwise is a `Table`. The rest is a least-squares
 fit at Chebyshev nodes, relative to the function, in 40-digit arithmetic (mpmath, the only
 dependency); coefficients are rounded low degree first, each rounding followed by a new fit of

@@ -207,7 +207,7 @@ pub trait Lanes32: Partial {
     fn four(pick: Self::Pick, four: &Four) -> [Self; 4];
     /// The elements of `row` that the last four bits of the representation say.
     fn lookup_short(self, row: &[f32; 16]) -> Self;
-    /// The exponent and the first three bits after the point, in the last bits of the representation.
+    /// The exponent and the first two bits after the point, in the last bits of the representation.
     fn octave(self) -> Self;
     /// The representation plus that of `t` shifted up by 19 bits: for `t = k + 1.5 * 2^23` this adds
     /// `k / 16` to the exponent, and `(k mod 16) 2^19` to the rest.

@@ -2,13 +2,14 @@
 //!
 //! Twice the lanes of `narrow` for about half a unit in the last place less. Only where
 //! multiply-add is fused, and only where results are normal numbers: a definition says
-//! between which inputs ([`Route::Paired`](crate::activation::Route)), and everything beyond is
+//! between which inputs ([`Reach`](crate::activation::Reach)), and everything beyond is
 //! left to `narrow`.
 //!
-//! Nearly all of a result comes from a [`Table`] of a smooth, slowly varying function: the
-//! sigmoid's tail, `tanh(x) / x`, the normal tail over its density. Where the result itself varies
-//! over many powers of two it is multiplied by an exponential, which is a small table too. A
-//! value that is 1 less a tail is exact where the base of the tail has no bits below 2^-24.
+//! Nearly all of a result comes from a [`table`](super::table) of a smooth, slowly varying function:
+//! the sigmoid above a half, `tanh(x) / x`, the normal tail over its density. Where the result itself
+//! varies over many powers of two it is multiplied by an exponential, which is a small table too.
+//! With `NEAR`, all lanes are known to lie within the tables; without, some may be far out, and
+//! powers of `e^-|x|` stand for those.
 
 use super::tables::{
     CUBIC_GATE, CUBIC_SLOPE, EXP_REST, EXPM1, LN2_16_HI, LN2_16_LO, MILLS, MILLS_SLOPE, MISH_SLOPE,

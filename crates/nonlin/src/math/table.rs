@@ -2,8 +2,8 @@
 //!
 //! A smooth function of one number is cut into 16 pieces of equal width. The piece of a number is
 //! what rounding it to a multiple of the width leaves in the low bits, and these bits pick the
-//! coefficients: from two registers of AVX-512, elsewhere by a load of four at a time for each lane.
-//! That costs less than an exponential and a division, and far less than the two with all that they
+//! coefficients: from one register of AVX-512, two of AVX2, elsewhere by a load of four at a time for
+//! each lane. That costs less than an exponential and a division, and far less than the two with all that they
 //! round off. A piece has a base, which may have few bits so that it can be multiplied or subtracted
 //! without rounding, and a polynomial for what is beyond the base, so that rounding it matters little.
 

@@ -128,26 +128,11 @@ impl<V: Lanes32, const NEAR: bool> Real for Paired<V, NEAR> {
         let finite = self.0.max(V::splat(f32::MIN)).min(V::splat(f32::MAX));
         Paired(self.0.mul_add(m.0, finite * m_lo.0))
     }
-    /// The larger factor meets the gate first, so that nothing on the way is subnormal.
-    #[inline(always)]
-    fn scaled_product(self, value: Self, m: Self, m_lo: Self, k: Self) -> Self {
-        let swap = value.0.abs().gt(self.0.abs());
-        let large = Paired(V::select(swap, value.0, self.0));
-        let small = Paired(V::select(swap, self.0, value.0));
-        large.scaled(m, m_lo, k) * small
-    }
     /// A gate is never negative; the sum of two zeros may have lost the sign. -inf does not get here.
     #[inline(always)]
     fn gated(self, gate: Jet<Self>) -> Self {
         let low = self.0.min(V::splat(f32::MAX)) * gate.v_lo.0;
         Paired(self.0.mul_add(gate.v.0, low).copysign(self.0))
-    }
-    /// A subnormal number that the gate halves loses a bit: there it comes last.
-    #[inline(always)]
-    fn gated_times(self, gate: Jet<Self>, factor: Self) -> Self {
-        let last = V::splat(1e-30).gt(self.0.abs());
-        let first = Paired(V::select(last, factor.0, self.0));
-        first.gated(gate) * Paired(V::select(last, self.0, factor.0))
     }
     #[inline(always)]
     fn pick_at_least(self, c: f64, hi: Self, lo: Self) -> Self {
