@@ -7,7 +7,7 @@ use core::ops::{Add, Div, Mul, Neg, Sub};
 
 /// f32 lanes; primitives carry low parts, and one rounding at the end is all that shows.
 ///
-/// Where all lanes are `NEAR`, tables are all that is needed: see [`Reach`](crate::activation::Reach).
+/// Where all lanes are `NEAR`, tables are all that is needed: see `Reach` in `activation.rs`.
 #[derive(Clone, Copy)]
 #[repr(transparent)]
 pub struct Paired<V, const NEAR: bool = false>(pub V);
