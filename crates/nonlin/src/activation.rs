@@ -195,44 +195,32 @@ pub enum Route {
     Wide,
     /// In f32 lanes: for definitions whose value and slope round at most once.
     Single,
-    /// At default parameters in f32 lanes that keep what they round off, where that reaches;
-    /// elsewhere `Wide`.
+    /// At default parameters in f32 lanes that keep what they round off, else `Wide`.
     Paired {
-        /// For which inputs (of a gated function: gates) the value is computed so.
+        /// For which inputs (of a gated function: gates) the value needs tables alone.
         value: Reach,
-        /// For which inputs the slope is.
+        /// For which inputs the slope does.
         slope: Reach,
     },
 }
 
-/// Between which inputs f32 lanes are enough.
+/// Between which inputs tables are all that is needed. Beyond, slower formulas take over: where a
+/// result is a small power of e, perhaps a subnormal number, and where it is a limit.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Reach {
-    /// What lies beyond is left to `Wide`: where a result is subnormal or a limit, and infinities.
-    pub all: (f32, f32),
-    /// Where tables are all that is needed. What lies between is left to slower formulas.
-    pub near: (f32, f32),
-    /// Below the first number the function is the second, to the bit.
-    pub closed: Option<(f32, f32)>,
+    /// The least input.
+    pub low: f32,
+    /// The greatest.
+    pub high: f32,
 }
 
 impl Reach {
     /// All inputs.
     pub const EVERYWHERE: Reach = Reach::between(f32::NEG_INFINITY, f32::INFINITY);
-    /// These inputs, by tables alone.
+    /// These inputs.
     #[must_use]
     pub const fn between(low: f32, high: f32) -> Reach {
-        Reach { all: (low, high), near: (low, high), closed: None }
-    }
-    /// By tables alone between these inputs only.
-    #[must_use]
-    pub const fn near(self, low: f32, high: f32) -> Reach {
-        Reach { near: (low, high), ..self }
-    }
-    /// The function is `limit` below `low`, to the bit.
-    #[must_use]
-    pub const fn closed(self, low: f32, limit: f32) -> Reach {
-        Reach { closed: Some((low, limit)), ..self }
+        Reach { low, high }
     }
 }
 

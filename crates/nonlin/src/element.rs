@@ -322,7 +322,7 @@ mod half_types {
                 ) {
                     if let Some(map) = e.$t.map.filter(|_| direct(e, l, p)) {
                         // SAFETY: as above.
-                        return unsafe { map.get(l)(x, y, n, p, e.f32.map.get(l)) };
+                        return unsafe { map.get(l)(x, y, n, p) };
                     }
                     let mut a = Block::<$t>::new();
                     for (i, m) in blocks(n) {
@@ -345,14 +345,14 @@ mod half_types {
                 ) {
                     if let Some(back) = e.$t.back.filter(|_| direct(e, l, p)) {
                         static ONES: [$t; BLOCK] = [$t::ONE; BLOCK];
-                        let (back, wide) = (back.get(l), e.f32.back.get(l));
+                        let back = back.get(l);
                         if !g.is_null() {
                             // SAFETY: as above.
-                            return unsafe { back(x, g, dx, n, p, wide) };
+                            return unsafe { back(x, g, dx, n, p) };
                         }
                         for (i, m) in blocks(n) {
                             // SAFETY: as above; `ONES` has `m` elements.
-                            unsafe { back(x.add(i), ONES.as_ptr(), dx.add(i), m, p, wide) }
+                            unsafe { back(x.add(i), ONES.as_ptr(), dx.add(i), m, p) }
                         }
                         return;
                     }
@@ -439,7 +439,7 @@ mod half_types {
                 ) {
                     if let Some(gated) = e.$t.map.filter(|_| l.fused()) {
                         // SAFETY: as above.
-                        return unsafe { gated.get(l)(a, b, y, n, e.f32.map.get(l)) };
+                        return unsafe { gated.get(l)(a, b, y, n, false) };
                     }
                     let (mut s, mut t) = (Block::<$t>::new(), Block::<$t>::new());
                     for (i, m) in blocks(n) {
@@ -464,7 +464,7 @@ mod half_types {
                 ) {
                     if let Some(back) = e.$t.back.filter(|_| l.fused()) {
                         // SAFETY: as above.
-                        return unsafe { back.get(l)(a, b, g, da, db, n, e.f32.back.get(l)) };
+                        return unsafe { back.get(l)(a, b, g, da, db, n) };
                     }
                     let (mut s, mut t, mut u) =
                         (Block::<$t>::new(), Block::<$t>::new(), Block::<$t>::new());

@@ -140,16 +140,14 @@ impl<V: Lanes64> Io<f64> for Late<Full<V>> {
 }
 
 /// Registers of f32 behind a number type.
-#[cfg(feature = "half")]
 trait Over<V>: Register {
     fn over(v: V) -> Self;
     fn lanes(self) -> V;
 }
 
-macro_rules! io32 {
-    ($t:ident) => {
-        #[cfg(feature = "half")]
-        impl<V: Lanes32> Over<V> for $t<V> {
+macro_rules! over32 {
+    ($t:ident $(, $near:literal)?) => {
+        impl<V: Lanes32> Over<V> for $t<V $(, $near)?> {
             #[inline(always)]
             fn over(v: V) -> Self {
                 $t(v)
@@ -160,14 +158,42 @@ macro_rules! io32 {
             }
         }
 
-        impl<V: Lanes32> Register for $t<V> {
+        impl<V: Lanes32> Register for $t<V $(, $near)?> {
             const N: usize = V::N;
             #[inline(always)]
             fn set(v: f64) -> Self {
                 $t(V::splat(v as f32))
             }
         }
+    };
+}
+over32!(Single);
+over32!(Paired);
+over32!(Paired, true);
+#[cfg(feature = "half")]
+over32!(Whole);
 
+impl<V: Lanes32> Over<V> for Late<Paired<V>> {
+    #[inline(always)]
+    fn over(v: V) -> Self {
+        Late::new(Paired(v))
+    }
+    #[inline(always)]
+    fn lanes(self) -> V {
+        self.settled().0
+    }
+}
+
+impl<V: Lanes32> Register for Late<Paired<V>> {
+    const N: usize = V::N;
+    #[inline(always)]
+    fn set(v: f64) -> Self {
+        Late::new(Paired::set(v))
+    }
+}
+
+macro_rules! io32 {
+    ($t:ident) => {
         impl<V: Lanes32> Io<f32> for $t<V> {
             #[inline(always)]
             unsafe fn read(p: *const f32) -> Self {
@@ -215,13 +241,6 @@ macro_rules! io32 {
         }
     };
 }
-impl<V: Lanes32> Register for Paired<V, true> {
-    const N: usize = V::N;
-    #[inline(always)]
-    fn set(v: f64) -> Self {
-        Paired(V::splat(v as f32))
-    }
-}
 io32!(Single);
 io32!(Paired);
 #[cfg(feature = "half")]
@@ -240,11 +259,6 @@ struct Aligned<T>(T);
 /// step that is not inlined loses the instructions it was compiled for.
 trait Step<R, const I: usize, const O: usize>: Copy {
     fn step(self, x: [R; I]) -> [R; O];
-    /// The same where the function (its slope) is at its limit.
-    #[inline(always)]
-    fn at_limit(self, x: [R; I], _limit: R) -> [R; O] {
-        self.step(x)
-    }
 }
 
 /// The registers at `i` of the inputs.
@@ -358,19 +372,11 @@ impl<A: Elementwise, R: Real> Step<R, 1, 1> for Value<A, R> {
     fn step(self, [x]: [R; 1]) -> [R; 1] {
         [A::value(x, self.0)]
     }
-    #[inline(always)]
-    fn at_limit(self, _: [R; 1], limit: R) -> [R; 1] {
-        [limit]
-    }
 }
 impl<A: Elementwise, R: Real> Step<R, 2, 1> for Backward<A, R> {
     #[inline(always)]
     fn step(self, [x, g]: [R; 2]) -> [R; 1] {
         [g * A::slope(x, self.0)]
-    }
-    #[inline(always)]
-    fn at_limit(self, [_, g]: [R; 2], limit: R) -> [R; 1] {
-        [g * limit]
     }
 }
 impl<A: Elementwise, R: Real> Step<R, 2, 1> for FromOutput<A, R> {
@@ -408,21 +414,35 @@ impl<G: Gated, R: Real> Step<R, 3, 2> for GatedBackward<G> {
     }
 }
 
-/// `near` if no lane lies beyond its tables; else `fast`, but `wide` in those lanes that are beyond that.
+/// `near`, over numbers `A`, if all lanes are within its reach; else `far`, over numbers `B`.
 ///
-/// Each lane decides for itself, so a result never depends on its neighbours: where both could
-/// be asked, `near` and `fast` have the same bits.
-#[derive(Clone, Copy)]
-struct Within<N, F, W> {
+/// A result never depends on its neighbours: where both could be asked they have the same bits,
+/// or each lane decides for itself.
+struct Within<N, F, A, B, V, const SAME: bool> {
     near: N,
-    fast: F,
-    wide: W,
+    far: F,
     reach: Reach,
+    numbers: PhantomData<(A, B, V)>,
 }
 
-/// Where `x` is not between the bounds (or NaN); one that is infinite costs nothing.
+impl<N: Copy, F: Copy, A, B, V, const SAME: bool> Clone for Within<N, F, A, B, V, SAME> {
+    #[inline(always)]
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<N: Copy, F: Copy, A, B, V, const SAME: bool> Copy for Within<N, F, A, B, V, SAME> {}
+
+impl<N, F, A, B, V, const SAME: bool> Within<N, F, A, B, V, SAME> {
+    #[inline(always)]
+    fn new(reach: Reach, near: N, far: F) -> Self {
+        Within { near, far, reach, numbers: PhantomData }
+    }
+}
+
+/// Where `x` is not within reach (or NaN); a bound that is infinite costs nothing.
 #[inline(always)]
-fn outside<V: Lanes32>(x: V, (low, high): (f32, f32)) -> Option<V::Mask> {
+fn outside<V: Lanes32>(x: V, Reach { low, high }: Reach) -> Option<V::Mask> {
     if low == -high && low > f32::NEG_INFINITY {
         return Some(x.abs().gt(V::splat(high)));
     }
@@ -436,77 +456,66 @@ fn outside<V: Lanes32>(x: V, (low, high): (f32, f32)) -> Option<V::Mask> {
     }
 }
 
-/// Registers of one number type as those of another.
-macro_rules! with {
-    ($from:ident => $to:expr, $x:expr, $zero:expr) => {{
-        let mut out = $zero;
-        let mut i = 0;
-        while i < out.len() {
-            let $from = $x[i];
-            out[i] = $to;
-            i += 1;
-        }
-        out
-    }};
+/// A step over one number type on registers of another.
+#[inline(always)]
+fn step_over<R, T, V, S, const I: usize, const O: usize>(step: S, x: [R; I]) -> [R; O]
+where
+    R: Over<V>,
+    T: Over<V>,
+    S: Step<T, I, O>,
+{
+    let mut from = [T::set(0.0); I];
+    let mut i = 0;
+    while i < I {
+        from[i] = T::over(x[i].lanes());
+        i += 1;
+    }
+    let y = step.step(from);
+    let mut to = [R::set(0.0); O];
+    let mut i = 0;
+    while i < O {
+        to[i] = R::over(y[i].lanes());
+        i += 1;
+    }
+    to
 }
 
-impl<V: Lanes32, N, F, W, const I: usize, const O: usize> Step<Paired<V>, I, O> for Within<N, F, W>
+impl<R, A, B, V, N, F, const I: usize, const O: usize, const SAME: bool> Step<R, I, O>
+    for Within<N, F, A, B, V, SAME>
 where
-    N: Step<Paired<V, true>, I, O>,
-    F: Step<Paired<V>, I, O>,
-    W: Step<Narrow<V::Wide>, I, O>,
+    V: Lanes32,
+    R: Over<V>,
+    A: Over<V>,
+    B: Over<V>,
+    N: Step<A, I, O>,
+    F: Step<B, I, O>,
 {
     #[inline(always)]
-    fn step(self, x: [Paired<V>; I]) -> [Paired<V>; O] {
-        if let Some(far) = outside(x[0].0, self.reach.near)
-            && V::any(far)
+    fn step(self, x: [R; I]) -> [R; O] {
+        if let Some(outside) = outside(x[0].lanes(), self.reach)
+            && V::any(outside)
         {
             core::hint::cold_path();
-            return self.beyond(x);
+            let mut y = step_over::<R, B, V, F, I, O>(self.far, x);
+            if !SAME {
+                let near = step_over::<R, A, V, N, I, O>(self.near, x);
+                let mut i = 0;
+                while i < O {
+                    y[i] = R::over(V::select(outside, y[i].lanes(), near[i].lanes()));
+                    i += 1;
+                }
+            }
+            return y;
         }
-        let x = with!(v => Paired(v.0), x, [Paired(V::splat(0.0)); I]);
-        let y = self.near.step(x);
-        with!(v => Paired(v.0), y, [Paired(V::splat(0.0)); O])
+        step_over::<R, A, V, N, I, O>(self.near, x)
     }
 }
 
-impl<N, F, W> Within<N, F, W> {
-    #[inline(always)]
-    fn beyond<V: Lanes32, const I: usize, const O: usize>(self, x: [Paired<V>; I]) -> [Paired<V>; O]
-    where
-        F: Step<Paired<V>, I, O>,
-        W: Step<Narrow<V::Wide>, I, O>,
-    {
-        let zero = V::splat(0.0);
-        let mut y = self.fast.step(x);
-        let mut at = x[0].0;
-        if let Some((end, limit)) = self.reach.closed {
-            let end_v = V::splat(end);
-            let closed = if end < 0.0 { end_v.gt(at) } else { at.gt(end_v) };
-            let limits = self.fast.at_limit(x, Paired(V::splat(limit)));
-            let mut i = 0;
-            while i < O {
-                y[i] = Paired(V::select(closed, limits[i].0, y[i].0));
-                i += 1;
-            }
-            at = V::select(closed, zero, at);
-        }
-        let Some(outside) = outside(at, self.reach.all) else { return y };
-        if V::any(outside) {
-            let wide = <V::Wide as Lanes>::splat(0.0);
-            let lo = with!(v => Narrow(v.0.widen().0), x, [Narrow(wide); I]);
-            let hi = with!(v => Narrow(v.0.widen().1), x, [Narrow(wide); I]);
-            let (lo, hi) = (self.wide.step(lo), self.wide.step(hi));
-            let mut i = 0;
-            while i < O {
-                let wide = V::narrow(lo[i].0, hi[i].0);
-                y[i] = Paired(V::select(outside, wide, y[i].0));
-                i += 1;
-            }
-        }
-        y
-    }
-}
+/// What an f32 kernel of [`Route::Paired`] does, and what those of half types do, with exponents
+/// that wait for the gradient, or without.
+type Near32<V> = Paired<V, true>;
+type Far32<V> = Paired<V>;
+type FarSlope32<V> = Late<Paired<V>>;
 
 /// The default parameters in every lane.
 #[inline(always)]
@@ -564,20 +573,12 @@ fn spread<R: Register>(p: P<'_>) -> Params<R> {
 unsafe fn forward_f32<S: Simd, A: Elementwise>(x: *const f32, y: *mut f32, n: usize, p: P<'_>) {
     match A::ROUTE {
         Route::Paired { value: reach, .. } if S::Tabled32::FUSED && is_default::<A>(p) => {
-            let near = Value::<A, Paired<S::Tabled32, true>>(defaults::<A, _>(), PhantomData);
-            let fast = Value::<A, Paired<S::Tabled32>>(defaults::<A, _>(), PhantomData);
-            let wide =
-                Value::<A, Narrow<<S::Tabled32 as Lanes32>::Wide>>(defaults::<A, _>(), PhantomData);
+            let near = Value::<A, Near32<S::Tabled32>>(defaults::<A, _>(), PhantomData);
+            let far = Value::<A, Far32<S::Tabled32>>(defaults::<A, _>(), PhantomData);
+            let step =
+                Within::<_, _, Near32<_>, Far32<_>, S::Tabled32, true>::new(reach, near, far);
             // SAFETY: the caller's promise.
-            unsafe {
-                run::<Paired<S::Tabled32>, 1, 1, WIDEST, _>(
-                    [x],
-                    [y],
-                    n,
-                    Within { near, fast, wide, reach },
-                    p.past,
-                )
-            }
+            unsafe { run::<Paired<S::Tabled32>, 1, 1, WIDEST, _>([x], [y], n, step, p.past) }
         }
         // SAFETY: the caller's promise.
         Route::Wide | Route::Paired { .. } => unsafe {
@@ -631,22 +632,12 @@ unsafe fn backward_f32<S: Simd, A: Elementwise>(
 ) {
     match A::ROUTE {
         Route::Paired { slope: reach, .. } if S::Tabled32::FUSED && is_default::<A>(p) => {
-            let near = Backward::<A, Paired<S::Tabled32, true>>(defaults::<A, _>(), PhantomData);
-            let fast = Backward::<A, Paired<S::Tabled32>>(defaults::<A, _>(), PhantomData);
-            let wide = Backward::<A, Narrow<<S::Tabled32 as Lanes32>::Wide>>(
-                defaults::<A, _>(),
-                PhantomData,
-            );
+            let near = Backward::<A, Near32<S::Tabled32>>(defaults::<A, _>(), PhantomData);
+            let far = Backward::<A, FarSlope32<S::Tabled32>>(defaults::<A, _>(), PhantomData);
+            let step =
+                Within::<_, _, Near32<_>, FarSlope32<_>, S::Tabled32, true>::new(reach, near, far);
             // SAFETY: the caller's promise.
-            unsafe {
-                run::<Paired<S::Tabled32>, 2, 1, WIDEST, _>(
-                    [x, g],
-                    [dx],
-                    n,
-                    Within { near, fast, wide, reach },
-                    p.past,
-                )
-            }
+            unsafe { run::<Paired<S::Tabled32>, 2, 1, WIDEST, _>([x, g], [dx], n, step, p.past) }
         }
         // SAFETY: the caller's promise.
         Route::Wide | Route::Paired { .. } => unsafe {
@@ -821,7 +812,8 @@ unsafe fn gated_f32<S: Simd, G: Gated>(
     let step = GatedValue::<G>(PhantomData);
     match G::ROUTE {
         Route::Paired { value: reach, .. } if S::Tabled32::FUSED => {
-            let within = Within { near: step, fast: step, wide: step, reach };
+            let within =
+                Within::<_, _, Near32<_>, Far32<_>, S::Tabled32, true>::new(reach, step, step);
             // SAFETY: the caller's promise.
             unsafe { run::<Paired<S::Tabled32>, 2, 1, WIDEST, _>([a, b], [y], n, within, past) }
         }
@@ -860,7 +852,8 @@ unsafe fn gated_backward_f32<S: Simd, G: Gated>(
     let step = GatedBackward::<G>(PhantomData);
     match G::ROUTE {
         Route::Paired { slope: reach, .. } if S::Tabled32::FUSED => {
-            let within = Within { near: step, fast: step, wide: step, reach };
+            let within =
+                Within::<_, _, Near32<_>, Far32<_>, S::Tabled32, true>::new(reach, step, step);
             // SAFETY: the caller's promise.
             unsafe {
                 run::<Paired<S::Tabled32>, 3, 2, WIDEST, _>([a, b, g], [da, db], n, within, false)
@@ -900,95 +893,10 @@ unsafe fn gated_backward_f64<S: Simd, G: Gated>(
 ///
 /// Their registers are those of f32, read from and written to arrays of a half type. Only what is
 /// fast in f32 registers is here: functions of [`Route::Single`], and those of [`Route::Paired`]
-/// at default parameters. Elsewhere, and for registers with an input outside the bounds of
-/// `Paired`, the kernel for f32 is called, so that `Narrow` is not compiled once more.
+/// at default parameters. Elsewhere the kernel for f32 does it.
 #[cfg(feature = "half")]
 mod half_kernels {
     use super::*;
-
-    /// A kernel for f32 with all but its arrays.
-    pub(super) trait Call<const I: usize, const O: usize>: Copy {
-        /// # Safety
-        /// As of the kernel.
-        unsafe fn call(self, x: [*const f32; I], y: [*mut f32; O], n: usize);
-    }
-
-    impl Call<1, 1> for (Map<f32>, P<'_>) {
-        #[inline(always)]
-        unsafe fn call(self, [x]: [*const f32; 1], [y]: [*mut f32; 1], n: usize) {
-            // SAFETY: the caller's promise.
-            unsafe { self.0(x, y, n, self.1) }
-        }
-    }
-    impl Call<2, 1> for (Back<f32>, P<'_>) {
-        #[inline(always)]
-        unsafe fn call(self, [x, g]: [*const f32; 2], [dx]: [*mut f32; 1], n: usize) {
-            // SAFETY: the caller's promise.
-            unsafe { self.0(x, g, dx, n, self.1) }
-        }
-    }
-    impl Call<2, 1> for GatedMap<f32> {
-        #[inline(always)]
-        unsafe fn call(self, [a, b]: [*const f32; 2], [y]: [*mut f32; 1], n: usize) {
-            // SAFETY: the caller's promise.
-            unsafe { self(a, b, y, n, false) }
-        }
-    }
-    impl Call<3, 2> for GatedBack<f32> {
-        #[inline(always)]
-        unsafe fn call(self, [a, b, g]: [*const f32; 3], [da, db]: [*mut f32; 2], n: usize) {
-            // SAFETY: the caller's promise.
-            unsafe { self(a, b, g, da, db, n) }
-        }
-    }
-
-    /// `fast` if the register is within the bounds (or NaN), else the kernel for f32.
-    struct WithinOr<F, K, V> {
-        fast: F,
-        kernel: K,
-        bounds: (f32, f32),
-        lanes: PhantomData<V>,
-    }
-
-    impl<F: Copy, K: Copy, V> Clone for WithinOr<F, K, V> {
-        #[inline(always)]
-        fn clone(&self) -> Self {
-            *self
-        }
-    }
-    impl<F: Copy, K: Copy, V> Copy for WithinOr<F, K, V> {}
-
-    impl<V: Lanes32, R: Over<V>, F, K, const I: usize, const O: usize> Step<R, I, O>
-        for WithinOr<F, K, V>
-    where
-        F: Step<R, I, O>,
-        K: Call<I, O>,
-    {
-        #[inline(always)]
-        fn step(self, x: [R; I]) -> [R; O] {
-            let mut y = self.fast.step(x);
-            let Some(outside) = outside(x[0].lanes(), self.bounds) else { return y };
-            if V::any(outside) {
-                core::hint::cold_path();
-                let mut from = [[0.0f32; WIDEST]; I];
-                let mut to = [[0.0f32; WIDEST]; O];
-                // SAFETY: a register has at most `WIDEST` lanes; the level is this one.
-                unsafe {
-                    for k in 0..I {
-                        x[k].lanes().store(from[k].as_mut_ptr());
-                    }
-                    let from = from.each_ref().map(|a| a.as_ptr());
-                    self.kernel.call(from, to.each_mut().map(|a| a.as_mut_ptr()), V::N);
-                    for k in 0..O {
-                        // Each lane decides for itself: the kernel for f32 has other bits within.
-                        let other = V::load(to[k].as_ptr());
-                        y[k] = R::over(V::select(outside, other, y[k].lanes()));
-                    }
-                }
-            }
-            y
-        }
-    }
 
     /// A definition and a half type.
     pub(crate) trait Pair: 'static {
@@ -1014,17 +922,17 @@ mod half_kernels {
         matches!(route, Route::Single)
     }
 
-    const fn value_bounds(route: Route) -> (f32, f32) {
+    const fn value_reach(route: Route) -> Reach {
         match route {
-            Route::Paired { value, .. } => value.all,
-            _ => (f32::NEG_INFINITY, f32::INFINITY),
+            Route::Paired { value, .. } => value,
+            _ => Reach::EVERYWHERE,
         }
     }
 
-    const fn slope_bounds(route: Route) -> (f32, f32) {
+    const fn slope_reach(route: Route) -> Reach {
         match route {
-            Route::Paired { slope, .. } => slope.all,
-            _ => (f32::NEG_INFINITY, f32::INFINITY),
+            Route::Paired { slope, .. } => slope,
+            _ => Reach::EVERYWHERE,
         }
     }
 
@@ -1034,11 +942,11 @@ mod half_kernels {
         H::DIGITS > 8 && !A::CLAIMS.slope_zeros.is_empty() && A::CLAIMS.kinks.is_empty()
     }
 
-    /// One body of a kernel: in `Single` registers, or within the bounds of `Paired` in `Whole`
-    /// ones, or in `Paired` ones if `$cancels`.
+    /// One body of a kernel: in `Single` registers, or within reach in `Whole` ones, or in `Paired`
+    /// ones if `$cancels`, and in numbers `$far` beyond.
     macro_rules! loops {
-        ($S:ident, $H:ty, $route:expr, $bounds:ident, $i:literal, $o:literal, $x:expr, $y:expr, $n:expr,
-         $step:expr, $kernel:expr, $cancels:expr) => {
+        ($S:ident, $H:ty, $route:expr, $reach:ident, $i:literal, $o:literal, $x:expr, $y:expr, $n:expr,
+         $step:expr, $far:ident, $cancels:expr) => {
             if const { !$S::F32::FUSED } {
                 unreachable!("the baseline has no kernels of half types")
             } else if const { is_single($route) } {
@@ -1047,17 +955,21 @@ mod half_kernels {
                     run::<Single<Twice<$S::F32>>, $i, $o, WIDEST, $H>($x, $y, $n, $step, false)
                 }
             } else if const { $cancels } {
-                let bounds = const { $bounds($route) };
-                let (kernel, lanes) = ($kernel, PhantomData::<Twice<$S::F32>>);
-                let step = WithinOr { fast: $step, kernel, bounds, lanes };
+                let step = Within::<_, _, Near32<_>, $far<_>, Twice<$S::F32>, true>::new(
+                    const { $reach($route) },
+                    $step,
+                    $step,
+                );
                 // SAFETY: the caller's promise.
                 unsafe {
                     run::<Paired<Twice<$S::F32>>, $i, $o, WIDEST, $H>($x, $y, $n, step, false)
                 }
             } else {
-                let bounds = const { $bounds($route) };
-                let (kernel, lanes) = ($kernel, PhantomData::<Twice<$S::F32>>);
-                let step = WithinOr { fast: $step, kernel, bounds, lanes };
+                let step = Within::<_, _, Whole<_>, $far<_>, Twice<$S::F32>, false>::new(
+                    const { $reach($route) },
+                    $step,
+                    $step,
+                );
                 // SAFETY: the caller's promise.
                 unsafe { run::<Whole<Twice<$S::F32>>, $i, $o, WIDEST, $H>($x, $y, $n, step, false) }
             }
@@ -1071,25 +983,19 @@ mod half_kernels {
     }
 
     #[inline(always)]
-    unsafe fn forward<S: Simd, B: Pair>(
-        x: *const B::H,
-        y: *mut B::H,
-        n: usize,
-        p: P<'_>,
-        kernel: Map<f32>,
-    ) {
+    unsafe fn forward<S: Simd, B: Pair>(x: *const B::H, y: *mut B::H, n: usize, p: P<'_>) {
         loops!(
             S,
             B::H,
             B::A::ROUTE,
-            value_bounds,
+            value_reach,
             1,
             1,
             [x],
             [y],
             n,
             Value::<B::A, _>(params::<B::A, _>(p), PhantomData),
-            (kernel, p),
+            Far32,
             false
         );
     }
@@ -1101,20 +1007,19 @@ mod half_kernels {
         dx: *mut B::H,
         n: usize,
         p: P<'_>,
-        kernel: Back<f32>,
     ) {
         loops!(
             S,
             B::H,
             B::A::ROUTE,
-            slope_bounds,
+            slope_reach,
             2,
             1,
             [x, g],
             [dx],
             n,
             Backward::<B::A, _>(params::<B::A, _>(p), PhantomData),
-            (kernel, p),
+            FarSlope32,
             cancels::<B::A, B::H>()
         );
     }
@@ -1141,10 +1046,10 @@ mod half_kernels {
         b: *const B::H,
         y: *mut B::H,
         n: usize,
-        kernel: GatedMap<f32>,
+        _past: bool,
     ) {
         let step = GatedValue::<B::G>(PhantomData);
-        loops!(S, B::H, B::G::ROUTE, value_bounds, 2, 1, [a, b], [y], n, step, kernel, false);
+        loops!(S, B::H, B::G::ROUTE, value_reach, 2, 1, [a, b], [y], n, step, Far32, false);
     }
 
     #[inline(always)]
@@ -1156,42 +1061,35 @@ mod half_kernels {
         da: *mut B::H,
         db: *mut B::H,
         n: usize,
-        kernel: GatedBack<f32>,
     ) {
         let step = GatedBackward::<B::G>(PhantomData);
         loops!(
             S,
             B::H,
             B::G::ROUTE,
-            slope_bounds,
+            slope_reach,
             3,
             2,
             [a, b, g],
             [da, db],
             n,
             step,
-            kernel,
+            Far32,
             !B::G::SLOPE_ZEROS.is_empty()
         );
     }
 
-    per_level!(fn map_half<B: Pair>(x: *const B::H, y: *mut B::H, n: usize, p: P<'_>, kernel: Map<f32>) = forward);
-    per_level!(fn back_half<B: Pair>(x: *const B::H, g: *const B::H, dx: *mut B::H, n: usize, p: P<'_>, kernel: Back<f32>) = backward);
+    per_level!(fn map_half<B: Pair>(x: *const B::H, y: *mut B::H, n: usize, p: P<'_>) = forward);
+    per_level!(fn back_half<B: Pair>(x: *const B::H, g: *const B::H, dx: *mut B::H, n: usize, p: P<'_>) = backward);
     per_level!(fn from_output_half<B: Pair>(y: *const B::H, g: *const B::H, dx: *mut B::H, n: usize, p: P<'_>) = from_output);
-    per_level!(fn gated_map_half<B: GatedPair>(a: *const B::H, b: *const B::H, y: *mut B::H, n: usize, kernel: GatedMap<f32>) = gated);
-    per_level!(fn gated_back_half<B: GatedPair>(a: *const B::H, b: *const B::H, g: *const B::H, da: *mut B::H, db: *mut B::H, n: usize, kernel: GatedBack<f32>) = gated_backward);
-
-    type HalfMap<H> = unsafe fn(*const H, *mut H, usize, P<'_>, Map<f32>);
-    type HalfBack<H> = unsafe fn(*const H, *const H, *mut H, usize, P<'_>, Back<f32>);
-    type HalfGatedMap<H> = unsafe fn(*const H, *const H, *mut H, usize, GatedMap<f32>);
-    type HalfGatedBack<H> =
-        unsafe fn(*const H, *const H, *const H, *mut H, *mut H, usize, GatedBack<f32>);
+    per_level!(fn gated_map_half<B: GatedPair>(a: *const B::H, b: *const B::H, y: *mut B::H, n: usize, past: bool) = gated);
+    per_level!(fn gated_back_half<B: GatedPair>(a: *const B::H, b: *const B::H, g: *const B::H, da: *mut B::H, db: *mut B::H, n: usize) = gated_backward);
 
     /// The kernels of an elementwise function for a half type: value and slope unless it is wide.
     #[derive(Clone, Copy)]
     pub(crate) struct HalfKernels<H: 'static> {
-        pub(crate) map: Option<PerLevel<HalfMap<H>>>,
-        pub(crate) back: Option<PerLevel<HalfBack<H>>>,
+        pub(crate) map: Option<PerLevel<Map<H>>>,
+        pub(crate) back: Option<PerLevel<Back<H>>>,
         pub(crate) from_output: Option<PerLevel<Back<H>>>,
     }
 
@@ -1213,8 +1111,8 @@ mod half_kernels {
     /// The kernels of a gated function for a half type, unless it is wide.
     #[derive(Clone, Copy)]
     pub(crate) struct HalfGatedKernels<H: 'static> {
-        pub(crate) map: Option<PerLevel<HalfGatedMap<H>>>,
-        pub(crate) back: Option<PerLevel<HalfGatedBack<H>>>,
+        pub(crate) map: Option<PerLevel<GatedMap<H>>>,
+        pub(crate) back: Option<PerLevel<GatedBack<H>>>,
     }
 
     impl<H: Half> HalfGatedKernels<H> {

@@ -214,6 +214,13 @@ pub trait Lanes32: Partial {
     fn add_shifted(self, t: Self) -> Self;
     /// The inverse of `widen`, rounding to nearest even.
     fn narrow(lo: Self::Wide, hi: Self::Wide) -> Self;
+    /// `self 2^k` for an integer `-800 <= k <= 800`, rounded once, to a subnormal number too.
+    #[inline(always)]
+    fn scale2(self, k: Self) -> Self {
+        let ((lo, hi), (i, j)) = (self.widen(), k.widen());
+        let (one, round) = (Self::Wide::splat(1.0), Self::Wide::splat(crate::math::ROUND));
+        Self::narrow(lo * one.add_exponent(i + round), hi * one.add_exponent(j + round))
+    }
     /// Reads `2 N` numbers into two registers, even ones into the first, odd ones into the second.
     ///
     /// # Safety

@@ -45,13 +45,13 @@ fn exact(u: &str, a: f64, b: f64) -> Exact {
         }
     };
     let gated_by_b = |v: Dd, d: Dd| {
-        let j = y.jet(Prim::Sigmoid);
+        let (j, slope) = (y.jet(Prim::Sigmoid), y.slope_jet(Prim::Sigmoid));
         // Half of what would overflow before the power of two makes it small.
         let (half, k) = if v.hi.abs() > 1e300 { (0.5, 1.0) } else { (1.0, 0.0) };
         let (v, d) = (v * Dd::new(half), d * Dd::new(half));
         Exact {
             value: v * j.v,
-            partials: [d * j.v, v * j.d],
+            partials: [d * j.v, (v * slope.d).scale2(slope.k - j.k)],
             k: j.k + Dd::new(k),
             near_zero: false,
             closed: false,

@@ -30,8 +30,8 @@ impl Elementwise for Celu {
         ..Claims::new((-1.0, f64::INFINITY), (0.0, 1.0))
     };
     const ROUTE: Route = Route::Paired {
-        value: Reach::EVERYWHERE.near(-EXPM1_END, f32::INFINITY),
-        slope: Reach::between(-70.0, f32::INFINITY),
+        value: Reach::between(-EXPM1_END, f32::INFINITY),
+        slope: Reach::between(-LAST, f32::INFINITY),
     };
 
     #[inline(always)]

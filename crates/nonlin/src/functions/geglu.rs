@@ -21,8 +21,8 @@ impl Gated for Geglu {
     };
     const GATE: Gate = Gate::First;
     const ROUTE: Route = Route::Paired {
-        value: Reach::between(-12.0, f32::INFINITY),
-        slope: Reach::between(-12.0, f32::INFINITY),
+        value: Reach::between(-CDF_LAST, f32::INFINITY),
+        slope: Reach::between(-CDF_LAST, f32::INFINITY),
     };
     const SLOPE_ZEROS: &'static [f64] = Gelu::CLAIMS.slope_zeros;
 

@@ -31,8 +31,8 @@ impl Elementwise for Gelu {
         ..Claims::new((0.0, f64::INFINITY), (0.0, 1.0))
     };
     const ROUTE: Route = Route::Paired {
-        value: Reach::between(-12.4, f32::INFINITY).closed(-14.7, -0.0),
-        slope: Reach::between(-12.4, f32::INFINITY).closed(-20.0, -0.0),
+        value: Reach::between(-CDF_LAST, f32::INFINITY),
+        slope: Reach::between(-CDF_LAST, f32::INFINITY),
     };
 
     #[inline(always)]

@@ -35,8 +35,8 @@ impl Elementwise for GeluTanh {
         ..Claims::new((0.0, f64::INFINITY), (0.0, 1.0))
     };
     const ROUTE: Route = Route::Paired {
-        value: Reach::between(-9.5, f32::INFINITY).closed(-10.8, -0.0),
-        slope: Reach::between(-9.5, f32::INFINITY).closed(-14.0, -0.0),
+        value: Reach::between(-CUBIC_LAST, f32::INFINITY),
+        slope: Reach::between(-CUBIC_LAST, f32::INFINITY),
     };
 
     #[inline(always)]

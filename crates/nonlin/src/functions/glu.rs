@@ -19,8 +19,8 @@ impl Gated for Glu {
     };
     const GATE: Gate = Gate::Second;
     const ROUTE: Route = Route::Paired {
-        value: Reach::between(-70.0, f32::INFINITY).near(-NEAR_END, NEAR_END),
-        slope: Reach::between(-70.0, 70.0).near(-NEAR_END, NEAR_END),
+        value: Reach::between(-NEAR_END, NEAR_END),
+        slope: Reach::between(-NEAR_END, NEAR_END),
     };
 
     #[inline(always)]
@@ -31,7 +31,7 @@ impl Gated for Glu {
 
     #[inline(always)]
     fn backward<T: Real>(gate: T, value: T, grad: T) -> (T, T) {
-        let j = gate.jet(Prim::Sigmoid);
-        ((grad * value).scaled(j.d, j.d_lo, j.k), grad.scaled(j.v, j.v_lo, j.k))
+        let (j, slope) = (gate.jet(Prim::Sigmoid), gate.slope_jet(Prim::Sigmoid));
+        ((grad * value).scaled(slope.d, slope.d_lo, slope.k), grad.scaled(j.v, j.v_lo, j.k))
     }
 }

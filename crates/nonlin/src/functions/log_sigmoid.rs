@@ -27,10 +27,8 @@ impl Elementwise for LogSigmoid {
         ..Claims::new((f64::NEG_INFINITY, 0.0), (1.0, 0.0))
     };
     const ROUTE: Route = Route::Paired {
-        value: Reach::between(f32::NEG_INFINITY, 87.3)
-            .near(-NEAR_END, NEAR_END)
-            .closed(104.0, -0.0),
-        slope: Reach::between(f32::NEG_INFINITY, 87.3).near(-NEAR_END, NEAR_END),
+        value: Reach::between(-NEAR_END, NEAR_END),
+        slope: Reach::between(-NEAR_END, NEAR_END),
     };
 
     #[inline(always)]

@@ -30,10 +30,8 @@ impl Elementwise for Mish {
         ..Claims::new((0.0, f64::INFINITY), (0.0, 1.0))
     };
     const ROUTE: Route = Route::Paired {
-        value: Reach::between(-70.0, f32::INFINITY)
-            .near(-MISH_NEAR, f32::INFINITY)
-            .closed(-109.0, -0.0),
-        slope: Reach::between(-70.0, f32::INFINITY).near(-MISH_NEAR, f32::INFINITY),
+        value: Reach::between(-MISH_NEAR, f32::INFINITY),
+        slope: Reach::between(-MISH_NEAR, f32::INFINITY),
     };
 
     #[inline(always)]

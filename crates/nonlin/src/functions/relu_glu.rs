@@ -22,8 +22,8 @@ impl Gated for ReluGlu {
     };
     const GATE: Gate = Gate::Second;
     const ROUTE: Route = Route::Paired {
-        value: Reach::between(-70.0, f32::INFINITY).near(-NEAR_END, NEAR_END),
-        slope: Reach::between(-70.0, 70.0).near(-NEAR_END, NEAR_END),
+        value: Reach::between(-NEAR_END, NEAR_END),
+        slope: Reach::between(-NEAR_END, NEAR_END),
     };
 
     #[inline(always)]
@@ -34,8 +34,8 @@ impl Gated for ReluGlu {
 
     #[inline(always)]
     fn backward<T: Real>(gate: T, value: T, grad: T) -> (T, T) {
-        let j = gate.jet(Prim::Sigmoid);
+        let (j, by_gate) = (gate.jet(Prim::Sigmoid), gate.slope_jet(Prim::Sigmoid));
         let (v, slope) = (Relu::value(value, [value; 3]), Relu::slope(value, [value; 3]));
-        ((grad * v).scaled(j.d, j.d_lo, j.k), slope * grad.scaled(j.v, j.v_lo, j.k))
+        ((grad * v).scaled(by_gate.d, by_gate.d_lo, by_gate.k), slope * grad.scaled(j.v, j.v_lo, j.k))
     }
 }

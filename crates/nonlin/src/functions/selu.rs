@@ -41,8 +41,8 @@ impl Elementwise for Selu {
         ..Claims::new((-1.758_099_340_847_376_9, f64::INFINITY), (0.0, 1.050_700_987_355_480_5))
     };
     const ROUTE: Route = Route::Paired {
-        value: Reach::EVERYWHERE.near(-EXPM1_END, f32::INFINITY),
-        slope: Reach::between(-70.0, f32::INFINITY),
+        value: Reach::between(-EXPM1_END, f32::INFINITY),
+        slope: Reach::between(-LAST, f32::INFINITY),
     };
 
     #[inline(always)]

@@ -32,8 +32,8 @@ impl Elementwise for Silu {
         ..Claims::new((0.0, f64::INFINITY), (0.0, 1.0))
     };
     const ROUTE: Route = Route::Paired {
-        value: Reach::between(-70.0, f32::INFINITY).near(-NEAR_END, NEAR_END).closed(-109.0, -0.0),
-        slope: Reach::between(-70.0, f32::INFINITY).near(-NEAR_END, NEAR_END),
+        value: Reach::between(-NEAR_END, NEAR_END),
+        slope: Reach::between(-NEAR_END, NEAR_END),
     };
 
     /// `s u sigmoid(|beta| u)` with `u = s x` and `s` the sign of `beta`, so that the gate

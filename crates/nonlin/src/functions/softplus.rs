@@ -32,8 +32,8 @@ impl Elementwise for Softplus {
         ..Claims::new((0.0, f64::INFINITY), (0.0, 1.0))
     };
     const ROUTE: Route = Route::Paired {
-        value: Reach::between(-87.3, f32::INFINITY).near(-NEAR_END, NEAR_END).closed(-104.0, 0.0),
-        slope: Reach::between(-87.3, f32::INFINITY).near(-NEAR_END, NEAR_END),
+        value: Reach::between(-NEAR_END, NEAR_END),
+        slope: Reach::between(-NEAR_END, NEAR_END),
     };
 
     #[inline(always)]

@@ -20,8 +20,8 @@ impl Gated for Swiglu {
     };
     const GATE: Gate = Gate::First;
     const ROUTE: Route = Route::Paired {
-        value: Reach::between(-70.0, f32::INFINITY).near(-NEAR_END, NEAR_END),
-        slope: Reach::between(-70.0, f32::INFINITY).near(-NEAR_END, NEAR_END),
+        value: Reach::between(-NEAR_END, NEAR_END),
+        slope: Reach::between(-NEAR_END, NEAR_END),
     };
     const SLOPE_ZEROS: &'static [f64] = Silu::CLAIMS.slope_zeros;
 

@@ -29,8 +29,8 @@ impl Elementwise for Tanh {
         ..Claims::new((-1.0, 1.0), (0.0, 0.0))
     };
     const ROUTE: Route = Route::Paired {
-        value: Reach::EVERYWHERE.near(-TANH_END, TANH_END),
-        slope: Reach::between(-43.6, 43.6).near(-TANH_NEAR, TANH_NEAR),
+        value: Reach::between(-TANH_END, TANH_END),
+        slope: Reach::between(-TANH_NEAR, TANH_NEAR),
     };
 
     #[inline(always)]

@@ -1,15 +1,15 @@
 //! Primitives for f32 results in registers of f32: a value comes as a sum of two numbers.
 //!
-//! Twice the lanes of `narrow` for about half a unit in the last place less. Only where
-//! multiply-add is fused, and only where results are normal numbers: a definition says
-//! between which inputs ([`Reach`](crate::activation::Reach)), and everything beyond is
-//! left to `narrow`.
+//! Twice the lanes of `narrow` for about half a unit in the last place less, where multiply-add is
+//! fused.
 //!
 //! Nearly all of a result comes from a [`table`](super::table) of a smooth, slowly varying function:
 //! the sigmoid above a half, `tanh(x) / x`, the normal tail over its density. Where the result itself
 //! varies over many powers of two it is multiplied by an exponential, which is a small table too.
-//! With `NEAR`, all lanes are known to lie within the tables; without, some may be far out, and
-//! powers of `e^-|x|` stand for those.
+//! With `NEAR`, all lanes are known to lie within the tables (a definition says between which inputs:
+//! [`Reach`](crate::activation::Reach)); without, some may be far out. There, powers of `e^-|x|`
+//! stand for the tables, and where such a power may be no normal number, its exponent is kept apart
+//! to the end ([`Jet::k`]): processors take a hundred cycles over subnormal numbers.
 
 use super::tables::{
     CUBIC_GATE, CUBIC_SLOPE, EXP_REST, EXPM1, LN2_16_HI, LN2_16_LO, MILLS, MILLS_SLOPE, MISH_SLOPE,
@@ -23,19 +23,11 @@ use crate::simd::Lanes32;
 /// Adding this to an integer `k` leaves `k` in the low bits.
 pub(super) const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23
 
-/// Beyond this the tail of the normal distribution is nothing next to 1, and its square no normal number.
-#[cfg(feature = "half")]
-pub(super) const CDF_END: f32 = 13.1;
+/// Up to here both tails of GELU times their argument are normal numbers, and their tables reach.
+pub(crate) const CDF_LAST: f32 = 12.4;
+pub(crate) const CUBIC_LAST: f32 = 9.5;
 
-/// Up to here both tails of GELU times their argument are normal numbers.
-const CDF_LAST: f32 = 12.5;
-const CUBIC_LAST: f32 = 9.6;
-
-/// The same for the gate of GELU by tanh.
-#[cfg(feature = "half")]
-pub(super) const CUBIC_END: f32 = 9.8;
-
-/// From here on that gate is 1, but for its exponential.
+/// From here on the gate of GELU by tanh is 1, but for its exponential.
 pub(super) const CUBIC_OPEN: f32 = 5.4;
 
 /// Up to here the tables of exponential tails reach; beyond, powers of the exponential do.
@@ -57,8 +49,14 @@ pub(crate) const MISH_NEAR: f32 = 8.9;
 const MISH_OPEN: f32 = 10.0;
 const MISH_SLOPE_OPEN: f32 = 10.8;
 
-/// `e^-LAST` is still a normal number.
-pub(super) const LAST: f32 = 87.3;
+/// `e^-LAST` and what rounding it loses are still normal numbers.
+pub(crate) const LAST: f32 = 70.0;
+
+/// From here on the exponent of a power of e is kept apart.
+const APART: f32 = 60.0;
+
+/// What is multiplied by `e^-FARTHEST` is 0.
+const FARTHEST: f32 = 400.0;
 
 /// `a * b` as a product and what rounding it lost.
 #[inline(always)]
@@ -83,7 +81,7 @@ fn power<V: Lanes32>(u: V, r: V) -> (V, V) {
     (u.lookup_short(&POWER.0).add_shifted(u), q)
 }
 
-/// `(m, q)` with `e^-(p + e) = m (1 + q)`, for `-87 <= p <= 87.3`.
+/// `(m, q)` with `e^-(p + e) = m (1 + q)`, for `-87 <= p <= LAST`.
 #[inline(always)]
 fn exp<V: Lanes32>(p: V, e: V) -> (V, V) {
     let u = p.mul_add(V::splat(-PER_LN2), V::splat(ROUND));
@@ -92,7 +90,28 @@ fn exp<V: Lanes32>(p: V, e: V) -> (V, V) {
     power(u, k.mul_add(V::splat(-LN2_16_LO), r) - e)
 }
 
-/// `(m, q)` with `e^-(t^2 / 2) = m (1 + q)`, for `|t| <= 13.2`.
+/// `(m, q)` and `k` with `e^-(p + e) = m (1 + q) 2^k`, for `0 <= p <= FARTHEST`. From `APART` on `m` is
+/// near 2^-16, so that it can be multiplied by any number; before, `k` is 0.
+#[inline(always)]
+fn exp_apart<V: Lanes32>(p: V, e: V) -> ((V, V), V) {
+    let round = V::splat(ROUND);
+    let u = p.mul_add(V::splat(-PER_LN2), round);
+    let n = u - round;
+    let r = n.mul_add(V::splat(-LN2_16_HI), -p); // exact
+    let r = n.mul_add(V::splat(-LN2_16_LO), r) - e;
+    let k = n.mul_add(V::splat(1.0 / 16.0), round) - round + V::splat(16.0);
+    let k = V::select(p.gt(V::splat(APART)), k, V::splat(0.0));
+    (power(k.mul_add(V::splat(-16.0), u), r), k)
+}
+
+/// The same where some lanes may be far out, else with a `k` that is known to be 0.
+#[inline(always)]
+fn exp_within<V: Lanes32, const NEAR: bool>(p: V) -> ((V, V), V) {
+    let zero = V::splat(0.0);
+    if NEAR { (exp(p, zero), zero) } else { exp_apart(p.min(V::splat(FARTHEST)), zero) }
+}
+
+/// `(m, q)` with `e^-(t^2 / 2) = m (1 + q)`, for `|t| <= CDF_LAST`.
 #[inline(always)]
 fn gauss<V: Lanes32>(t: V) -> (V, V) {
     let half = t * V::splat(-0.5);
@@ -103,21 +122,26 @@ fn gauss<V: Lanes32>(t: V) -> (V, V) {
     power(u, k.mul_add(V::splat(-LN2_16_LO), r))
 }
 
-/// `(m, q)` with `e^-z = m (1 + q)` for `z = c1 t + c3 t^3`, the exponent of GELU by tanh, and
-/// `0 <= t <= 10`.
+/// `z / t` as a sum of two numbers, for `z = c1 t + c3 t^3`, the exponent of GELU by tanh, and
+/// `0 <= t <= 16`.
 #[inline(always)]
-pub(super) fn cubic<V: Lanes32>(t: V) -> (V, V) {
+fn cubic_over<V: Lanes32>(t: V) -> (V, V) {
     // The first constant in so many bits that what it adds to a product can be taken off exactly.
     const C1: f32 = f32::from_bits((GELU_TANH_1.0 as f32).to_bits() & !0xF);
     const C1_LO: f32 = (GELU_TANH_1.0 - C1 as f64 + GELU_TANH_1.1) as f32;
     const C3: f32 = GELU_TANH_3.0 as f32;
     const C3_LO: f32 = (GELU_TANH_3.0 - C3 as f64) as f32;
     let (c1, c3) = (V::splat(C1), V::splat(C3));
-    // z = t (w + w_lo)
     let (square, square_lo) = two_prod(t, t);
     let w = square.mul_add(c3, c1);
     let lost = square.mul_add(c3, c1 - w);
-    let w_lo = square.mul_add(V::splat(C3_LO), V::splat(C1_LO)) + square_lo.mul_add(c3, lost);
+    (w, square.mul_add(V::splat(C3_LO), V::splat(C1_LO)) + square_lo.mul_add(c3, lost))
+}
+
+/// `(m, q)` with `e^-z = m (1 + q)`, for `0 <= t <= 10`.
+#[inline(always)]
+pub(super) fn cubic<V: Lanes32>(t: V) -> (V, V) {
+    let (w, w_lo) = cubic_over(t);
     let u = (t * w).mul_add(V::splat(-PER_LN2), V::splat(ROUND));
     let k = u - V::splat(ROUND);
     // The second product is exact, and so is the difference but for the last bits.
@@ -187,33 +211,42 @@ fn rest_of_power<V: Lanes32>(r: V) -> V {
 }
 
 #[inline(always)]
-fn jet<V: Lanes32, const NEAR: bool>(v: (V, V), d: (V, V), dd: V) -> Jet<Paired<V, NEAR>> {
+fn jet<V: Lanes32, const NEAR: bool>(v: (V, V), d: (V, V), dd: V, k: V) -> Jet<Paired<V, NEAR>> {
     Jet {
         v: Paired(v.0),
         d: Paired(d.0),
         dd: Paired(dd),
         v_lo: Paired(v.1),
         d_lo: Paired(d.1),
-        k: Paired(V::splat(0.0)),
+        k: Paired(k),
     }
 }
 
-/// `e^-t` for `t <= LAST`, as a sum of two numbers, and its square; that is 0 where it does not count,
-/// since subnormal numbers cost processors a hundred cycles.
+/// `2^k (v + lo)`, in one number where `k` is not 0.
 #[inline(always)]
-fn power_and_square<V: Lanes32>(t: V) -> ((V, V), V) {
-    let (w, w_lo) = sum(exp(t.min(V::splat(LAST)), V::splat(0.0)));
-    let whole = V::select(t.gt(V::splat(40.0)), V::splat(0.0), w + w_lo);
-    ((w, w_lo), whole * whole)
+pub(crate) fn settle<V: Lanes32>((v, lo): (V, V), k: V) -> (V, V) {
+    let zero = V::splat(0.0);
+    let apart = k.abs().gt(zero);
+    (V::select(apart, (v + lo).scale2(k), v), V::select(apart, zero, lo))
 }
 
-/// The sigmoid beyond `NEAR`: `w - w^2` with `w = e^-|x|`, or 1 less that.
+/// `w = e^-t` far out.
+struct Far<V> {
+    /// `w / 2^k` as a sum of two numbers.
+    w: (V, V),
+    /// `w^2`, where that is something next to `w`.
+    square: V,
+    /// `w`, where that is something next to 1.
+    beside_one: V,
+    k: V,
+}
+
 #[inline(always)]
-fn far_sigmoid<V: Lanes32>(x: V) -> (V, V) {
-    let ((w, w_lo), square) = power_and_square(x.abs());
-    let lo = w_lo - square;
-    let positive = x.gt(V::splat(0.0));
-    (V::select(positive, V::splat(1.0), w), V::select(positive, -(w + lo), lo))
+fn far_power<V: Lanes32>(t: V) -> Far<V> {
+    let (e, k) = exp_apart(t.min(V::splat(FARTHEST)), V::splat(0.0));
+    let w = sum(e);
+    let beside_one = V::select(t.gt(V::splat(40.0)), V::splat(0.0), w.0 + w.1);
+    Far { w, square: beside_one * beside_one, beside_one, k }
 }
 
 /// The sigmoid, rounded.
@@ -225,8 +258,9 @@ pub(crate) fn sigmoid_value<V: Lanes32, const NEAR: bool>(x: V) -> V {
     let mut end = x;
     if some {
         core::hint::cold_path();
-        let (v, v_lo) = far_sigmoid(x);
-        end = v + v_lo;
+        let Far { w, square, beside_one, k } = far_power(t);
+        let left = (w.0 + (w.1 - square)).scale2(k);
+        end = V::select(x.gt(V::splat(0.0)), V::splat(1.0) - (beside_one - square), left);
         if V::all(far) {
             return end;
         }
@@ -237,26 +271,34 @@ pub(crate) fn sigmoid_value<V: Lanes32, const NEAR: bool>(x: V) -> V {
     if some { V::select(far, end, v) } else { v }
 }
 
-/// The sigmoid: what it is above or below a half.
+/// The sigmoid: what it is above or below a half. With `SLOPE` for the sake of its derivative.
 #[inline(always)]
-fn sigmoid<V: Lanes32, const NEAR: bool>(x: V) -> Jet<Paired<V, NEAR>> {
-    let half = V::splat(0.5);
+fn sigmoid<V: Lanes32, const NEAR: bool, const SLOPE: bool>(x: V) -> Jet<Paired<V, NEAR>> {
+    let (zero, half, one) = (V::splat(0.0), V::splat(0.5), V::splat(1.0));
     let t = x.abs();
     let far = t.gt(V::splat(NEAR_END));
     let some = !NEAR && V::any(far);
-    let (mut end, mut end_d) = ((x, x), (x, x));
+    let (mut end, mut end_d, mut k) = ((x, x), (x, x), zero);
     if some {
         core::hint::cold_path();
-        end = far_sigmoid(x);
-        // w - 2 w^2
-        let ((w, w_lo), square) = power_and_square(t);
-        end_d = (w, w_lo - (square + square));
+        // w - w^2 on the left, 1 less that on the right, and w - 2 w^2
+        let Far { w, square, beside_one, k: apart } = far_power(t);
+        let lo = w.1 - square;
+        let positive = x.gt(zero);
+        end = (V::select(positive, one, w.0), V::select(positive, square - beside_one, lo));
+        end_d = (w.0, lo - square);
+        k = apart;
+        if !SLOPE {
+            // Only the tail on the left keeps its exponent apart.
+            end_d = settle(end_d, V::select(positive, apart, zero));
+            k = V::select(positive, zero, apart);
+        }
         if V::all(far) {
-            return jet(end, end_d, curvature(end.0, end_d.0));
+            return jet(end, end_d, curvature(end.0, end_d.0), k);
         }
     }
     let (base, rest) = SIGMOID.sharp(t);
-    let sign = V::splat(1.0).copysign(x);
+    let sign = one.copysign(x);
     let mut v = (sign.mul_add(base, half), sign * rest);
     // (1/2 - s) (1/2 + s)
     let (d, d_lo) = two_prod(half - base, half + base);
@@ -265,7 +307,7 @@ fn sigmoid<V: Lanes32, const NEAR: bool>(x: V) -> Jet<Paired<V, NEAR>> {
         v = (V::select(far, end.0, v.0), V::select(far, end.1, v.1));
         d = (V::select(far, end_d.0, d.0), V::select(far, end_d.1, d.1));
     }
-    jet(v, d, curvature(v.0, d.0))
+    jet(v, d, curvature(v.0, d.0), k)
 }
 
 /// The second derivative of the sigmoid from value and first.
@@ -284,66 +326,81 @@ pub(crate) fn tanh<V: Lanes32, const NEAR: bool>(x: V) -> V {
     c.mul_add(base, c * rest)
 }
 
+/// The primitive `p` at `x` for the sake of its derivative: see [`Real::slope_jet`].
+#[inline(always)]
+pub(crate) fn slope_at<V: Lanes32, const NEAR: bool>(x: V, p: Prim) -> Jet<Paired<V, NEAR>> {
+    match p {
+        Prim::Sigmoid => sigmoid::<V, NEAR, true>(x),
+        Prim::Tanh => tanh_jet::<V, NEAR, true>(x),
+        _ => at(x, p),
+    }
+}
+
+/// tanh. With `SLOPE` for the sake of its derivative.
+#[inline(always)]
+fn tanh_jet<V: Lanes32, const NEAR: bool, const SLOPE: bool>(x: V) -> Jet<Paired<V, NEAR>> {
+    let v = tanh::<V, NEAR>(x);
+    let t = x.abs();
+    let (mut d, mut d_lo) = TANH_SLOPE.at(t);
+    let mut k = V::splat(0.0);
+    let far = t.gt(V::splat(TANH_NEAR));
+    if !NEAR && V::any(far) {
+        core::hint::cold_path();
+        // 4 w - 8 w^2 with w = e^-2|x|
+        let Far { w, square, k: apart, .. } = far_power(t + t);
+        let four = V::splat(4.0);
+        let (mut end, mut end_lo) = (four * w.0, four * (w.1 - (square + square)));
+        if SLOPE {
+            k = apart;
+        } else {
+            (end, end_lo) = settle((end, end_lo), apart);
+        }
+        d = V::select(far, end, d);
+        d_lo = V::select(far, end_lo, d_lo);
+    }
+    jet((v, V::splat(-0.0)), (d, d_lo), V::splat(-2.0) * v * d, k)
+}
+
 /// The primitive `p` at `x`.
 #[inline(always)]
 pub(crate) fn at<V: Lanes32, const NEAR: bool>(x: V, p: Prim) -> Jet<Paired<V, NEAR>> {
     let zero = V::splat(0.0);
-    let two = V::splat(2.0);
     // Nothing to add is -0, which leaves the sign of a zero.
     let nothing = V::splat(-0.0);
     match p {
         Prim::Exp => {
-            let e = sum(exp(-x, zero));
-            jet(e, e, e.0)
+            let (e, k) = exp_within::<V, NEAR>(-x);
+            let e = sum(e);
+            jet(e, e, e.0, k)
         }
         Prim::ExpM1 => {
             // For x <= 0 alone: x times (1 - e^x) / -x. Of tiny numbers the low part would be subnormal.
-            let e = sum(exp(-x, zero));
             let c = if NEAR { x } else { x.max(V::splat(-EXPM1_END)) };
+            let e = sum(exp(-c, zero));
             let (h, l) = EXPM1.at(-c);
             let (v, v_lo) = two_prod(c, h);
             let v_lo = c.mul_add(l, v_lo);
             let tiny = V::splat(1e-12).gt(x.abs());
             let v = (V::select(tiny, x, v), V::select(tiny, nothing, v_lo));
-            jet(v, e, e.0)
+            jet(v, e, e.0, zero)
         }
-        Prim::Sigmoid => sigmoid(x),
-        Prim::Tanh => {
-            let v = tanh::<V, NEAR>(x);
-            let t = x.abs();
-            let (mut d, mut d_lo) = TANH_SLOPE.at(t);
-            let far = t.gt(V::splat(TANH_NEAR));
-            if !NEAR && V::any(far) {
-                core::hint::cold_path();
-                // 4 w - 8 w^2 with w = e^-2|x|
-                let ((w, w_lo), square) = power_and_square(t + t);
-                let four = V::splat(4.0);
-                d = V::select(far, four * w, d);
-                d_lo = V::select(far, four * (w_lo - two * square), d_lo);
-            }
-            jet((v, nothing), (d, d_lo), -(two * v * d))
-        }
+        Prim::Sigmoid => sigmoid::<V, NEAR, false>(x),
+        Prim::Tanh => tanh_jet::<V, NEAR, false>(x),
         Prim::Softplus => {
             // For x <= 0 alone.
             let t = -x;
-            let j = sigmoid::<V, NEAR>(x);
+            let j = sigmoid::<V, NEAR, false>(x);
             let far = t.gt(V::splat(NEAR_END));
             let some = !NEAR && V::any(far);
             let mut end = (x, x);
             if some {
                 core::hint::cold_path();
-                // w - w^2 / 2 with w = e^x
-                let ((w, w_lo), square) = power_and_square(t);
-                end = (w, square.mul_add(V::splat(-0.5), w_lo));
+                // w - w^2 / 2 with w = e^x, and the exponent of the sigmoid
+                let Far { w, square, .. } = far_power(t);
+                end = (w.0, square.mul_add(V::splat(-0.5), w.1));
                 if V::all(far) {
-                    return Jet {
-                        v: Paired(end.0),
-                        v_lo: Paired(end.1),
-                        d: j.v,
-                        d_lo: j.v_lo,
-                        dd: j.d,
-                        k: j.k,
-                    };
+                    let (v, v_lo) = (Paired(end.0), Paired(end.1));
+                    return Jet { v, v_lo, d: j.v, d_lo: j.v_lo, dd: j.d, k: j.k };
                 }
             }
             let (mut v, mut v_lo) = SOFTPLUS.at(t);
@@ -353,35 +410,31 @@ pub(crate) fn at<V: Lanes32, const NEAR: bool>(x: V, p: Prim) -> Jet<Paired<V, N
             }
             Jet { v: Paired(v), v_lo: Paired(v_lo), d: j.v, d_lo: j.v_lo, dd: j.d, k: j.k }
         }
+        // Whoever needs it has a table of the product: see `gated_value` and `gated_slope`.
         Prim::TanhSoftplus => {
-            let (mut v, mut v_lo) = TANH_SOFTPLUS.exact(x.min(V::splat(MISH_OPEN)));
-            let far = V::splat(-MISH_NEAR).gt(x);
-            if !NEAR && V::any(far) {
-                core::hint::cold_path();
-                // w - w^2 / 2 with w = e^x
-                let ((w, w_lo), square) = power_and_square(-x);
-                v = V::select(far, w, v);
-                v_lo = V::select(far, square.mul_add(V::splat(-0.5), w_lo), v_lo);
-            }
-            // No function needs the derivatives: see `gated_slope` below.
-            let none = (V::splat(f32::NAN), zero);
-            jet((v, v_lo), none, none.0)
+            let none = V::splat(f32::NAN);
+            jet((none, zero), (none, zero), none, zero)
         }
         Prim::Cdf => {
-            // e^(-t^2/2) times the tail over it, up to where that is a normal number.
+            // e^(-t^2/2) times the tail over it. Below -CDF_LAST nobody needs it, likewise.
             let t = x.abs().min(V::splat(CDF_LAST));
             let e = gauss(t);
-            let v = open(x.gt(zero), times(e, MILLS.at(t)));
-            // The density: its constant in 12 bits, and the rest.
-            let c = V::splat(0.398_925_78);
-            let rest = V::splat((INV_SQRT_2PI.0 - 0.398_925_781_25) as f32);
-            let d = times(e, (c, rest));
-            // From there on there is no density.
-            let beyond = x.abs().gt(V::splat(12.4));
+            let (v, v_lo) = open(x.gt(zero), times(e, MILLS.at(t)));
+            let shut = V::splat(-CDF_LAST).gt(x);
+            let v = if NEAR { v } else { V::select(shut, V::splat(f32::NAN), v) };
+            // The density, and none beyond.
+            let d = times(e, density());
+            let beyond = x.abs().gt(V::splat(CDF_LAST));
             let d = (V::select(beyond, zero, d.0), V::select(beyond, zero, d.1));
-            jet(v, d, -(x * d.0))
+            jet((v, v_lo), d, -(x * d.0), zero)
         }
     }
+}
+
+/// `1 / sqrt(2 pi)` in 12 bits, and the rest.
+#[inline(always)]
+fn density<V: Lanes32>() -> (V, V) {
+    (V::splat(0.398_925_78), V::splat((INV_SQRT_2PI.0 - 0.398_925_781_25) as f32))
 }
 
 /// `tail` where `x <= 0`, else 1 less `tail`.
@@ -405,117 +458,221 @@ fn opened<V: Lanes32>(x: V, t: V, (tail, tail_lo): (V, V)) -> V {
     positive_part(x) - t.mul_add(tail, t * tail_lo)
 }
 
+/// Where a gate is beyond its table, or open.
+#[inline(always)]
+fn beyond<V: Lanes32>(x: V, gate: Gating) -> V::Mask {
+    let (low, high) = match gate {
+        Gating::Sigmoid => return x.abs().gt(V::splat(NEAR_END)),
+        // From the second on `x` times the gate is `x`, and its slope 1, to the bit.
+        Gating::TanhSoftplus => (MISH_NEAR, MISH_SLOPE_OPEN),
+        Gating::Cdf => (CDF_LAST, 7.0),
+        Gating::CubicSigmoid => (CUBIC_LAST, 7.0),
+    };
+    V::either(V::splat(-low).gt(x), x.gt(V::splat(high)))
+}
+
+/// Whether no lane beyond its table has a result other than 0, whatever may multiply it, or a limit.
+/// Only gates that close at once ask: between 20 and 12.4 there are few numbers.
+#[inline(always)]
+fn all_at_limits<V: Lanes32>(x: V, gate: Gating) -> bool {
+    let (low, shut) = match gate {
+        Gating::Sigmoid | Gating::TanhSoftplus => return false,
+        Gating::Cdf => (CDF_LAST, 20.0),
+        Gating::CubicSigmoid => (CUBIC_LAST, 14.0),
+    };
+    let between = V::select(V::splat(-shut).gt(x), V::splat(0.0), x);
+    !V::any(V::splat(-low).gt(between))
+}
+
+/// What closes a gate far out: `e^-t`, for GELU the density, for GELU by tanh `e^-z`.
+#[inline(always)]
+fn far_gate<V: Lanes32>(t: V, gate: Gating) -> Far<V> {
+    let zero = V::splat(0.0);
+    let (e, k) = match gate {
+        Gating::Sigmoid | Gating::TanhSoftplus => return far_power(t),
+        Gating::Cdf => {
+            let t = t.min(V::splat(24.0));
+            let (p, p_lo) = two_prod(t, t * V::splat(0.5));
+            let (e, k) = exp_apart(p, p_lo);
+            return Far { w: times(e, density()), square: zero, beside_one: zero, k };
+        }
+        Gating::CubicSigmoid => {
+            let t = t.min(V::splat(16.0));
+            let (w, w_lo) = cubic_over(t);
+            let (z, z_lo) = two_prod(t, w);
+            exp_apart(z, t.mul_add(w_lo, z_lo))
+        }
+    };
+    Far { w: sum(e), square: zero, beside_one: zero, k }
+}
+
+/// `1 - t R(t)`, where `R` is the tail of the normal distribution over its density, by its asymptotic
+/// series (Abramowitz and Stegun 26.2.12), for `t >= CDF_LAST`.
+#[inline(always)]
+fn mills<V: Lanes32>(t: V) -> V {
+    let s = V::splat(1.0) / (t * t);
+    let series = s.mul_add(V::splat(-945.0), V::splat(105.0));
+    let series = s.mul_add(series, V::splat(-15.0));
+    let series = s.mul_add(series, V::splat(3.0));
+    s * s.mul_add(-series, V::splat(1.0))
+}
+
+/// `x` times a gate [`beyond`] its table, over `2^k`, and `k`.
+#[inline(always)]
+fn far_value<V: Lanes32>(x: V, gate: Gating) -> (V, V) {
+    let zero = V::splat(0.0);
+    if all_at_limits(x, gate) {
+        return (positive_part(x), zero);
+    }
+    let t = x.abs();
+    let Far { w, square, beside_one, k } = far_gate(t, gate);
+    let last = t.min(V::splat(FARTHEST));
+    // The gate on the left; that of the normal distribution times t.
+    let (left, left_lo) = match gate {
+        Gating::Sigmoid => (w.0, w.1 - square),
+        Gating::TanhSoftplus => (w.0, square.mul_add(V::splat(-0.5), w.1)),
+        Gating::Cdf => (w.0, (-mills(last)).mul_add(w.0 + w.1, w.1)),
+        Gating::CubicSigmoid => w,
+    };
+    let left = match gate {
+        Gating::Cdf => -(left + left_lo),
+        _ => (-last).mul_add(left, -(last * left_lo)),
+    };
+    let right = match gate {
+        Gating::Sigmoid => last.mul_add(square - beside_one, x),
+        _ => x,
+    };
+    let positive = x.gt(zero);
+    (V::select(positive, right, left), V::select(positive, zero, k))
+}
+
+/// Its slope.
+#[inline(always)]
+fn far_slope<V: Lanes32>(x: V, gate: Gating) -> (V, V) {
+    let (zero, one) = (V::splat(0.0), V::splat(1.0));
+    let positive = x.gt(zero);
+    if all_at_limits(x, gate) {
+        return (V::select(positive, one, V::splat(-0.0)), zero);
+    }
+    let t = x.abs();
+    let Far { w, square, beside_one, k } = far_gate(t, gate);
+    let last = t.min(V::splat(FARTHEST));
+    let less = one - last;
+    let rest = square * ((last + last) - one);
+    let left = match gate {
+        // w (1 - t) - w^2 (1 - 2 t)
+        Gating::Sigmoid => w.0.mul_add(less, w.1.mul_add(less, rest)),
+        // w (1 - t) - w^2 (1/2 - t)
+        Gating::TanhSoftplus => {
+            w.0.mul_add(less, w.1.mul_add(less, square * (last - V::splat(0.5))))
+        }
+        // -w t (1 - R / t), with t R = 1 - r and w the density
+        Gating::Cdf => {
+            let last = last.min(V::splat(24.0));
+            let factor = (one - mills(last)) / (last * last);
+            let (p, p_lo) = two_prod(w.0, -last);
+            let p_lo = (-last).mul_add(w.1, p_lo);
+            p + (-(p + p_lo)).mul_add(factor, p_lo)
+        }
+        // w (1 - t z'), where z is the exponent
+        Gating::CubicSigmoid => {
+            let last = last.min(V::splat(16.0));
+            let (c1, c3) = (GELU_TANH_1.0 as f32, (3.0 * GELU_TANH_3.0) as f32);
+            let inner = (last * last).mul_add(V::splat(c3), V::splat(c1));
+            let less = (-last).mul_add(inner, one);
+            w.0.mul_add(less, w.1 * less)
+        }
+    };
+    let right = match gate {
+        Gating::Sigmoid => one - beside_one.mul_add(less, rest),
+        _ => one,
+    };
+    (V::select(positive, right, left), V::select(positive, zero, k))
+}
+
+/// What is computed where no lane is [`beyond`], and what else if one is: `$far` and `$near` give
+/// `x` and `k` of `x 2^k`.
+macro_rules! near_or_far {
+    ($NEAR:ident, $x:ident, $gate:ident, $far:expr, $near:expr) => {{
+        let zero = V::splat(0.0);
+        let far = beyond($x, $gate);
+        let some = !$NEAR && V::any(far);
+        let (mut end, mut k) = ($x, zero);
+        if some {
+            core::hint::cold_path();
+            (end, k) = $far;
+            if V::all(far) {
+                return (end, k);
+            }
+            k = V::select(far, k, zero);
+        }
+        let y = $near;
+        (if some { V::select(far, end, y) } else { y }, k)
+    }};
+}
+
+/// `x` times a gate, rounded, over `2^k`, and `k`.
+#[inline(always)]
+fn gated_apart<V: Lanes32, const NEAR: bool>(x: V, gate: Gating) -> (V, V) {
+    near_or_far!(NEAR, x, gate, far_value(x, gate), {
+        let t = x.abs();
+        match gate {
+            Gating::Sigmoid => {
+                let (base, rest) = SILU.at(t);
+                positive_part(x) - (base + rest)
+            }
+            Gating::TanhSoftplus => {
+                let (v, v_lo) = TANH_SOFTPLUS.exact(x.min(V::splat(MISH_OPEN)));
+                // The sum of two zeros may have lost the sign.
+                let low = x.min(V::splat(f32::MAX)) * v_lo;
+                x.mul_add(v, low).copysign(x)
+            }
+            Gating::Cdf => {
+                let t = t.min(V::splat(CDF_LAST));
+                opened(x, t, times(gauss(t), MILLS.at(t)))
+            }
+            Gating::CubicSigmoid => {
+                let t = t.min(V::splat(CUBIC_LAST));
+                opened(x, t, times(cubic(t), CUBIC_GATE.at(t.min(V::splat(CUBIC_OPEN)))))
+            }
+        }
+    })
+}
+
 /// `x` times a gate, rounded.
 #[inline(always)]
 pub(crate) fn gated_value<V: Lanes32, const NEAR: bool>(x: V, gate: Gating) -> V {
-    let t = x.abs();
-    let far = t.gt(V::splat(end_of(gate)));
-    let some = !NEAR && V::any(far);
-    let mut end = x;
-    if some {
-        core::hint::cold_path();
-        let (tail, t) = match gate {
-            // w - w^2 with w = e^-t
-            Gating::Sigmoid => {
-                let ((w, w_lo), square) = power_and_square(t);
-                ((w, w_lo - square), t.min(V::splat(f32::MAX)))
-            }
-            // With w = e^-t, w - w^2 / 2 on the left and 2 w^2 on the right
-            Gating::TanhSoftplus => {
-                let ((w, w_lo), square) = power_and_square(t);
-                let positive = x.gt(V::splat(0.0));
-                let lo = square.mul_add(V::splat(-0.5), w_lo);
-                let lo = V::select(positive, square + square, lo);
-                ((V::select(positive, V::splat(0.0), w), lo), t.min(V::splat(f32::MAX)))
-            }
-            // Their tables reach everywhere.
-            Gating::Cdf | Gating::CubicSigmoid => ((x, x), t),
-        };
-        end = opened(x, t, tail);
-        if V::all(far) {
-            return end;
-        }
-    }
-    let y = match gate {
-        Gating::Sigmoid => {
-            let (base, rest) = SILU.at(t);
-            positive_part(x) - (base + rest)
-        }
-        Gating::TanhSoftplus => {
-            let (v, v_lo) = TANH_SOFTPLUS.exact(x.min(V::splat(MISH_OPEN)));
-            // The sum of two zeros may have lost the sign.
-            let low = x.min(V::splat(f32::MAX)) * v_lo;
-            x.mul_add(v, low).copysign(x)
-        }
-        Gating::Cdf => {
-            let t = t.min(V::splat(CDF_LAST));
-            opened(x, t, times(gauss(t), MILLS.at(t)))
-        }
-        Gating::CubicSigmoid => {
-            let t = t.min(V::splat(CUBIC_LAST));
-            opened(x, t, times(cubic(t), CUBIC_GATE.at(t.min(V::splat(CUBIC_OPEN)))))
-        }
-    };
-    if some { V::select(far, end, y) } else { y }
+    let (y, k) = gated_apart::<V, NEAR>(x, gate);
+    if NEAR { y } else { y.scale2(k) }
 }
 
-/// The slope of `x` times a gate.
+/// The slope of `x` times a gate, over `2^k`, and `k`.
 #[inline(always)]
-pub(crate) fn gated_slope<V: Lanes32, const NEAR: bool>(x: V, gate: Gating) -> V {
-    let one = V::splat(1.0);
-    let positive = x.gt(V::splat(0.0));
-    let t = x.abs();
-    let far = t.gt(V::splat(end_of(gate)));
-    let some = !NEAR && V::any(far);
-    let mut end = x;
-    if some {
-        core::hint::cold_path();
-        let tail = match gate {
-            // w (1 - t) - w^2 (1 - 2 t) with w = e^-t
+pub(crate) fn gated_slope<V: Lanes32, const NEAR: bool>(x: V, gate: Gating) -> (V, V) {
+    near_or_far!(NEAR, x, gate, far_slope(x, gate), {
+        let t = x.abs();
+        let positive = x.gt(V::splat(0.0));
+        match gate {
             Gating::Sigmoid => {
-                let t = t.min(V::splat(LAST));
-                let ((w, w_lo), square) = power_and_square(t);
-                let less = one - t;
-                w.mul_add(less, square.mul_add((t + t) - one, w_lo * less))
+                let tail = SILU_SLOPE.sum(t);
+                V::select(positive, V::splat(1.0) - tail, tail)
             }
-            // With w = e^-t, w (1 - t) - w^2 (1/2 - t) on the left and w^2 (2 - 4 t) on the right
             Gating::TanhSoftplus => {
-                let t = t.min(V::splat(LAST));
-                let ((w, w_lo), square) = power_and_square(t);
-                let less = one - t;
-                let left = w.mul_add(less, square.mul_add(t - V::splat(0.5), w_lo * less));
-                let right = square * t.mul_add(V::splat(-4.0), V::splat(2.0));
-                V::select(positive, right, left)
+                let (base, rest) = MISH_SLOPE.exact(x.min(V::splat(MISH_SLOPE_OPEN)));
+                base + rest
             }
-            // Their tables reach everywhere.
-            Gating::Cdf | Gating::CubicSigmoid => x,
-        };
-        end = V::select(positive, one - tail, tail);
-        if V::all(far) {
-            return end;
+            Gating::Cdf => {
+                let t = t.min(V::splat(CDF_LAST));
+                let (v, lo) = reflected(positive, times(gauss(t), MILLS_SLOPE.at(t)));
+                v + lo
+            }
+            Gating::CubicSigmoid => {
+                let t = t.min(V::splat(CUBIC_LAST));
+                let (v, lo) = reflected(positive, times(cubic(t), CUBIC_SLOPE.sharp(t)));
+                v + lo
+            }
         }
-    }
-    let y = match gate {
-        Gating::Sigmoid => {
-            let tail = SILU_SLOPE.sum(t);
-            V::select(positive, one - tail, tail)
-        }
-        Gating::TanhSoftplus => {
-            let (base, rest) = MISH_SLOPE.exact(x.min(V::splat(MISH_SLOPE_OPEN)));
-            base + rest
-        }
-        Gating::Cdf => {
-            let t = t.min(V::splat(CDF_LAST));
-            let (v, lo) = reflected(positive, times(gauss(t), MILLS_SLOPE.at(t)));
-            v + lo
-        }
-        Gating::CubicSigmoid => {
-            let t = t.min(V::splat(CUBIC_LAST));
-            let (v, lo) = reflected(positive, times(cubic(t), CUBIC_SLOPE.sharp(t)));
-            v + lo
-        }
-    };
-    if some { V::select(far, end, y) } else { y }
+    })
 }
 
 /// `tail` on the left, 1 less `tail` on the right.
@@ -528,30 +685,30 @@ fn reflected<V: Lanes32>(positive: V::Mask, (tail, lo): (V, V)) -> (V, V) {
 #[inline(always)]
 pub(crate) fn slope_product<V: Lanes32, const NEAR: bool>(x: V, factor: V, gate: Gating) -> V {
     if gate != Gating::Cdf {
-        return gated_slope::<V, NEAR>(x, gate) * factor;
+        let (slope, k) = gated_slope::<V, NEAR>(x, gate);
+        return if NEAR { slope * factor } else { (slope * factor).scale2(k) };
     }
     // From gate and density: where the slope passes through 0, half types see what a table rounds off.
-    Paired::<V, NEAR>(x).slope_sum(at::<V, NEAR>(x, Prim::Cdf)).0 * factor
+    let near = Paired::<V, NEAR>(x).slope_sum(at::<V, NEAR>(x, Prim::Cdf)).0 * factor;
+    let far = beyond(x, gate);
+    if NEAR || !V::any(far) {
+        return near;
+    }
+    core::hint::cold_path();
+    let (slope, k) = far_slope(x, gate);
+    V::select(far, (slope * factor).scale2(k), near)
 }
 
 /// `x` times a gate, times `factor`.
 #[inline(always)]
 pub(crate) fn gated_product<V: Lanes32, const NEAR: bool>(x: V, factor: V, gate: Gating) -> V {
-    let value = gated_value::<V, NEAR>(x, gate);
+    let (value, k) = gated_apart::<V, NEAR>(x, gate);
     // A subnormal number that the gate makes smaller loses bits: there it comes last.
     let tiny = V::splat(1e-30).gt(x.abs());
     let at_zero = V::splat(match gate {
         Gating::TanhSoftplus => 0.6,
         Gating::Sigmoid | Gating::Cdf | Gating::CubicSigmoid => 0.5,
     });
-    V::select(tiny, factor * at_zero, value) * V::select(tiny, x, factor)
-}
-
-/// Up to here the tables of a gate reach.
-const fn end_of(gate: Gating) -> f32 {
-    match gate {
-        Gating::Sigmoid => NEAR_END,
-        Gating::TanhSoftplus => MISH_NEAR,
-        Gating::Cdf | Gating::CubicSigmoid => f32::INFINITY,
-    }
+    let product = V::select(tiny, factor * at_zero, value) * V::select(tiny, x, factor);
+    if NEAR { product } else { product.scale2(k) }
 }

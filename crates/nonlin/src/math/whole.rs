@@ -2,10 +2,10 @@
 //!
 //! A result that is rounded to 11 bits at last needs 2^-21 of itself and not 2^-26. So there are no
 //! low parts, and the polynomials of `paired` do without their highest powers. Otherwise this is
-//! `paired`: the same tables, the same bounds of inputs, the same ways at their ends.
+//! `paired`: the same tables between the same inputs, beyond which `paired` itself takes over.
 
 use super::paired::{
-    self, CDF_END, CUBIC_END, CUBIC_OPEN, EXPM1_END, LAST, NEAR_END, ROUND, cubic,
+    self, CDF_LAST, CUBIC_LAST, CUBIC_OPEN, ROUND, cubic,
 };
 use super::table::{Short, Shortened};
 use super::tables::{
@@ -54,7 +54,7 @@ fn power<V: Lanes32>(u: V, r: V) -> V {
     m.mul_add(q, m)
 }
 
-/// `e^-(p + e)` for `-87 <= p <= 87.3`.
+/// `e^-(p + e)` for `-87 <= p <= LAST`.
 #[inline(always)]
 fn exp<V: Lanes32>(p: V, e: V) -> V {
     let u = p.mul_add(V::splat(-PER_LN2), V::splat(ROUND));
@@ -62,7 +62,7 @@ fn exp<V: Lanes32>(p: V, e: V) -> V {
     power(u, k.mul_add(V::splat(-LN2_16), -p) - e)
 }
 
-/// `e^-(t^2 / 2)` for `|t| <= 13.2`; `t^2` is exact, since `t` has at most 11 bits.
+/// `e^-(t^2 / 2)` for `|t| <= CDF_LAST`; `t^2` is exact, since `t` has at most 11 bits.
 #[inline(always)]
 fn gauss<V: Lanes32>(t: V) -> V {
     let p = t * (t * V::splat(0.5));
@@ -74,7 +74,6 @@ fn gauss<V: Lanes32>(t: V) -> V {
 /// `e^x - 1` for `x <= 0`.
 #[inline(always)]
 pub(crate) fn exp_m1<V: Lanes32>(x: V) -> V {
-    let x = x.max(V::splat(-EXPM1_END));
     x * EXPM1_6.at(-x)
 }
 
@@ -86,21 +85,10 @@ fn jet<V: Lanes32>(v: V, d: V, dd: V) -> Jet<Whole<V>> {
 /// The sigmoid: its tail, and 1 less that.
 #[inline(always)]
 fn sigmoid<V: Lanes32>(x: V) -> Jet<Whole<V>> {
-    let (zero, one) = (V::splat(0.0), V::splat(1.0));
-    let t = x.abs();
-    let positive = x.gt(zero);
-    let tail = SIGMOID_6.at(t.min(V::splat(NEAR_END)));
-    let mut v = V::select(positive, one - tail, tail);
-    let mut d = (-tail).mul_add(tail, tail);
-    let far = t.gt(V::splat(NEAR_END));
-    if V::any(far) {
-        core::hint::cold_path();
-        // w - w^2 with w = e^-|x|, and the slope w - 2 w^2.
-        let w = exp(t.min(V::splat(LAST)), zero);
-        let tail = (-w).mul_add(w, w);
-        v = V::select(far, V::select(positive, one - tail, tail), v);
-        d = V::select(far, (-w).mul_add(w, tail), d);
-    }
+    let one = V::splat(1.0);
+    let tail = SIGMOID_6.at(x.abs());
+    let v = reflected(x, tail);
+    let d = (-tail).mul_add(tail, tail);
     jet(v, d, d * (one - (v + v)))
 }
 
@@ -108,7 +96,6 @@ fn sigmoid<V: Lanes32>(x: V) -> Jet<Whole<V>> {
 #[inline(always)]
 pub(crate) fn at<V: Lanes32>(x: V, p: Prim) -> Jet<Whole<V>> {
     let zero = V::splat(0.0);
-    let two = V::splat(2.0);
     match p {
         Prim::Exp => {
             let e = exp(-x, zero);
@@ -120,68 +107,39 @@ pub(crate) fn at<V: Lanes32>(x: V, p: Prim) -> Jet<Whole<V>> {
         }
         Prim::Sigmoid => sigmoid(x),
         Prim::Tanh => {
-            // x times tanh(x) / x, up to where it is 1.
-            let end = V::splat(9.02);
-            let c = x.min(end).max(-end);
-            let v = c * TANH_6.at(c.abs());
             let t = x.abs();
-            let edge = V::splat(9.3);
-            let mut d = TANH_SLOPE_8.at(t.min(edge));
-            let far = t.gt(edge);
-            if V::any(far) {
-                core::hint::cold_path();
-                // 4 w - 8 w^2 with w = e^-2|x|
-                let w = V::splat(4.0) * exp((t + t).min(V::splat(LAST)), zero);
-                d = V::select(far, (w * V::splat(-0.5)).mul_add(w, w), d);
-            }
-            jet(v, d, -(two * v * d))
+            let v = x * TANH_6.at(t);
+            let d = TANH_SLOPE_8.at(t);
+            jet(v, d, V::splat(-2.0) * v * d)
         }
         Prim::Softplus => {
             // For x <= 0 alone.
-            let t = -x;
-            let mut v = SOFTPLUS_6.at(t.min(V::splat(NEAR_END)));
-            let far = t.gt(V::splat(NEAR_END));
-            if V::any(far) {
-                core::hint::cold_path();
-                // w - w^2 / 2 with w = e^x
-                let w = exp(t.min(V::splat(LAST)), zero);
-                v = V::select(far, (w * V::splat(-0.5)).mul_add(w, w), v);
-            }
             let j = sigmoid(x);
-            Jet { v: Whole(v), d: j.v, dd: j.d, ..j }
+            Jet { v: Whole(SOFTPLUS_6.at(-x)), d: j.v, dd: j.d, ..j }
         }
         Prim::TanhSoftplus => {
-            let (low, high) = (V::splat(-8.9), V::splat(9.5));
-            let c = x.max(low).min(high);
-            let mut v = TANH_SOFTPLUS_9.at(c);
-            let far = low.gt(x);
-            if V::any(far) {
-                core::hint::cold_path();
-                // w + w^2 / 2 - w^2 with w = e^x
-                let w = exp((-x).min(V::splat(LAST)), zero);
-                v = V::select(far, (w * V::splat(-0.5)).mul_add(w, w), v);
-            }
-            // The derivatives are not needed: see `paired`.
+            // On the right the table reaches to where it is 1. The derivatives are not needed: see
+            // `paired`.
+            let v = TANH_SOFTPLUS_9.at(x.min(V::splat(9.5)));
             jet(v, V::splat(f32::NAN), V::splat(f32::NAN))
         }
         Prim::Cdf => {
-            // e^(-t^2/2) times the tail over it, up to where its square is a normal number.
-            let t = x.abs().min(V::splat(CDF_END));
+            // e^(-t^2/2) times the tail over it.
+            let t = x.abs().min(V::splat(CDF_LAST));
             let e = gauss(t);
             let q = e * MILLS_6.at(t);
             let v = reflected(x, q);
             let d = e * V::splat(INV_SQRT_2PI.0 as f32);
-            // Where its square is no normal number any more, there is no density.
-            let d = V::select(x.abs().gt(V::splat(13.0)), zero, d);
+            let d = V::select(x.abs().gt(V::splat(CDF_LAST)), zero, d);
             jet(v, d, -(x * d))
         }
     }
 }
 
-/// The gate of GELU by tanh, for `x >= -10`.
+/// The gate of GELU by tanh.
 #[inline(always)]
 pub(crate) fn cubic_gate<V: Lanes32>(x: V) -> V {
-    let t = x.abs().min(V::splat(CUBIC_END));
+    let t = x.abs().min(V::splat(CUBIC_LAST));
     let (m, q) = cubic(t);
     reflected(x, m.mul_add(q, m) * CUBIC_GATE_5.at(t.min(V::splat(CUBIC_OPEN))))
 }
@@ -196,13 +154,13 @@ fn reflected<V: Lanes32>(x: V, tail: V) -> V {
 #[inline(always)]
 pub(crate) fn gated_slope<V: Lanes32>(x: V, gate: Gating) -> V {
     match gate {
-        Gating::Sigmoid | Gating::TanhSoftplus => paired::gated_slope::<V, false>(x, gate),
+        Gating::Sigmoid | Gating::TanhSoftplus => paired::gated_slope::<V, true>(x, gate).0,
         Gating::Cdf => {
-            let t = x.abs().min(V::splat(CDF_END));
+            let t = x.abs().min(V::splat(CDF_LAST));
             reflected(x, gauss(t) * GELU_SLOPE_6.at(t))
         }
         Gating::CubicSigmoid => {
-            let t = x.abs().min(V::splat(CUBIC_END));
+            let t = x.abs().min(V::splat(CUBIC_LAST));
             let (m, q) = cubic(t);
             reflected(x, m.mul_add(q, m) * CUBIC_SLOPE_7.at(t))
         }

@@ -4,7 +4,7 @@
 //! before that product, it has lost its digits. So backward passes compute slopes with these
 //! numbers, which [`Real::scale2`] leaves as they are, and scale when a result is written.
 
-use super::{Dd, Full, Jet, Prim, Real};
+use super::{Dd, Full, Gating, Jet, Prim, Real};
 use crate::math::full::{scale2, times_pair};
 use crate::simd::Lanes64;
 use core::ops::{Add, Div, Mul, Neg, Sub};
@@ -27,6 +27,11 @@ pub trait Wait: Real {
     fn balanced(self) -> (Self, Self);
     /// `self (m + m_lo)`, rounded once.
     fn times(self, m: Self, m_lo: Self) -> Self;
+    /// [`Real::tabled_slope`] over `2^k`, and `k`.
+    #[inline(always)]
+    fn tabled_slope_apart(self, _gate: Gating) -> Option<(Self, Self)> {
+        None
+    }
 }
 
 /// Factors are brought between `1 / FAR` and `FAR`, by steps of 2^`STEP`.
@@ -200,6 +205,14 @@ impl<T: Wait> Real for Late<T> {
     #[inline(always)]
     fn slope_jet(self, p: Prim) -> Jet<Self> {
         Late::jet_of(self.settled().slope_jet(p))
+    }
+    #[inline(always)]
+    fn tabled_slope(self, gate: Gating) -> Option<Self> {
+        // Not `map`: a closure around registers is not inlined.
+        match self.settled().tabled_slope_apart(gate) {
+            Some((slope, k)) => Some(Late { x: slope, k, waits: k.any_far() }),
+            None => None,
+        }
     }
     #[inline(always)]
     fn scale2(self, k: Self) -> Self {

@@ -1,5 +1,6 @@
 //! f32 registers whose primitives come with what rounding them lost.
 
+use super::late::Wait;
 use super::{Gating, Jet, Prim, Real};
 use crate::math::paired;
 use crate::simd::Lanes32;
@@ -7,7 +8,8 @@ use core::ops::{Add, Div, Mul, Neg, Sub};
 
 /// f32 lanes; primitives carry low parts, and one rounding at the end is all that shows.
 ///
-/// Where all lanes are `NEAR`, tables are all that is needed: see `Reach` in `activation.rs`.
+/// Where all lanes are `NEAR`, tables are all that is needed, and no exponent is kept apart: see
+/// `Reach` in `activation.rs`.
 #[derive(Clone, Copy)]
 #[repr(transparent)]
 pub struct Paired<V, const NEAR: bool = false>(pub V);
@@ -37,6 +39,26 @@ impl<V: Lanes32, const NEAR: bool> Real for Paired<V, NEAR> {
     fn finite(self) -> Self {
         self
     }
+    #[inline(always)]
+    fn slope_jet(self, p: Prim) -> Jet<Self> {
+        paired::slope_at(self.0, p)
+    }
+    #[inline(always)]
+    fn scale2(self, k: Self) -> Self {
+        if NEAR { self } else { Paired(self.0.scale2(k.0)) }
+    }
+    #[inline(always)]
+    fn plus_quotient(self, j: Jet<Self>, divisor: Self) -> Self {
+        let (mut v, mut v_lo) = (j.v.0, j.v_lo.0);
+        if !NEAR {
+            (v, v_lo) = paired::settle((v, v_lo), j.k.0);
+        }
+        let width = V::splat(1.0) / divisor.0;
+        let (v, v_lo) = (v * width, v_lo * width);
+        // Above 1e9 there is nothing beside it, and it may be infinite.
+        let (_, rest) = paired::two_sum(self.0.min(V::splat(1e9)), v);
+        Paired((self.0 + v) + (rest + v_lo))
+    }
     /// Without the correction: at default parameters an argument is a number of this type.
     #[inline(always)]
     fn jet_at(self, _lo: Self, p: Prim) -> Jet<Self> {
@@ -56,7 +78,8 @@ impl<V: Lanes32, const NEAR: bool> Real for Paired<V, NEAR> {
     }
     #[inline(always)]
     fn tabled_slope(self, gate: Gating) -> Option<Self> {
-        Some(Paired(paired::gated_slope::<V, NEAR>(self.0, gate)))
+        let (slope, k) = paired::gated_slope::<V, NEAR>(self.0, gate);
+        Some(Paired(slope).scale2(Paired(k)))
     }
     #[inline(always)]
     fn sigmoid(self) -> Self {
@@ -123,10 +146,10 @@ impl<V: Lanes32, const NEAR: bool> Real for Paired<V, NEAR> {
         (Paired(s), Paired(e))
     }
     #[inline(always)]
-    fn scaled(self, m: Self, m_lo: Self, _k: Self) -> Self {
+    fn scaled(self, m: Self, m_lo: Self, k: Self) -> Self {
         // Of the low part, which may be 0 or negative, infinities must see nothing.
         let finite = self.0.max(V::splat(f32::MIN)).min(V::splat(f32::MAX));
-        Paired(self.0.mul_add(m.0, finite * m_lo.0))
+        Paired(self.0.mul_add(m.0, finite * m_lo.0)).scale2(k)
     }
     /// A gate is never negative; the sum of two zeros may have lost the sign. -inf does not get here.
     #[inline(always)]
@@ -149,5 +172,30 @@ impl<V: Lanes32, const NEAR: bool> Real for Paired<V, NEAR> {
         let rest = gate.v.0 + small;
         let lost = small - (rest - gate.v.0);
         Paired(w.mul_add(gate.d.0, rest) + lost)
+    }
+}
+
+/// The exponents that wait are of slopes far out, where what is multiplied is near 2^-16.
+impl<V: Lanes32> Wait for Paired<V> {
+    #[inline(always)]
+    fn any_far(self) -> bool {
+        V::any(self.0.abs().gt(V::splat(0.0)))
+    }
+    #[inline(always)]
+    fn where_far(k: Self, far: Self, near: Self) -> Self {
+        Paired(V::select(k.0.abs().gt(V::splat(0.0)), far.0, near.0))
+    }
+    #[inline(always)]
+    fn balanced(self) -> (Self, Self) {
+        (self, self.lit(0.0))
+    }
+    #[inline(always)]
+    fn times(self, m: Self, m_lo: Self) -> Self {
+        self.scaled(m, m_lo, self.lit(0.0))
+    }
+    #[inline(always)]
+    fn tabled_slope_apart(self, gate: Gating) -> Option<(Self, Self)> {
+        let (slope, k) = paired::gated_slope::<V, false>(self.0, gate);
+        Some((Paired(slope), Paired(k)))
     }
 }
