@@ -146,8 +146,8 @@ trait Over<V>: Register {
 }
 
 macro_rules! over32 {
-    ($t:ident $(, $near:literal)?) => {
-        impl<V: Lanes32> Over<V> for $t<V $(, $near)?> {
+    ($t:ident $(, $flag:literal)?) => {
+        impl<V: Lanes32> Over<V> for $t<V $(, $flag)?> {
             #[inline(always)]
             fn over(v: V) -> Self {
                 $t(v)
@@ -158,7 +158,7 @@ macro_rules! over32 {
             }
         }
 
-        impl<V: Lanes32> Register for $t<V $(, $near)?> {
+        impl<V: Lanes32> Register for $t<V $(, $flag)?> {
             const N: usize = V::N;
             #[inline(always)]
             fn set(v: f64) -> Self {
@@ -171,7 +171,9 @@ over32!(Single);
 over32!(Paired);
 over32!(Paired, true);
 #[cfg(feature = "half")]
-over32!(Whole);
+over32!(Whole, false);
+#[cfg(feature = "half")]
+over32!(Whole, true);
 
 impl<V: Lanes32> Over<V> for Late<Paired<V>> {
     #[inline(always)]
@@ -193,8 +195,8 @@ impl<V: Lanes32> Register for Late<Paired<V>> {
 }
 
 macro_rules! io32 {
-    ($t:ident) => {
-        impl<V: Lanes32> Io<f32> for $t<V> {
+    ($t:ident $(, $flag:literal)?) => {
+        impl<V: Lanes32> Io<f32> for $t<V $(, $flag)?> {
             #[inline(always)]
             unsafe fn read(p: *const f32) -> Self {
                 // SAFETY: the caller's promise.
@@ -213,7 +215,7 @@ macro_rules! io32 {
         }
 
         #[cfg(feature = "half")]
-        impl<V: Lanes32, H: Half> Io<H> for $t<Twice<V>> {
+        impl<V: Lanes32, H: Half> Io<H> for $t<Twice<V> $(, $flag)?> {
             #[inline(always)]
             unsafe fn read(p: *const H) -> Self {
                 // SAFETY: the caller's promise.
@@ -244,7 +246,9 @@ macro_rules! io32 {
 io32!(Single);
 io32!(Paired);
 #[cfg(feature = "half")]
-io32!(Whole);
+io32!(Whole, false);
+#[cfg(feature = "half")]
+io32!(Whole, true);
 
 /// The widest register: the room a tail needs.
 const WIDEST: usize = 32;
@@ -964,14 +968,26 @@ mod half_kernels {
                 unsafe {
                     run::<Paired<Twice<$S::F32>>, $i, $o, WIDEST, $H>($x, $y, $n, step, false)
                 }
-            } else {
-                let step = Within::<_, _, Whole<_>, $far<_>, Twice<$S::F32>, false>::new(
+            } else if const { <$H>::DIGITS <= 8 } {
+                let step = Within::<_, _, Whole<_, true>, $far<_>, Twice<$S::F32>, false>::new(
                     const { $reach($route) },
                     $step,
                     $step,
                 );
                 // SAFETY: the caller's promise.
-                unsafe { run::<Whole<Twice<$S::F32>>, $i, $o, WIDEST, $H>($x, $y, $n, step, false) }
+                unsafe {
+                    run::<Whole<Twice<$S::F32>, true>, $i, $o, WIDEST, $H>($x, $y, $n, step, false)
+                }
+            } else {
+                let step = Within::<_, _, Whole<_, false>, $far<_>, Twice<$S::F32>, false>::new(
+                    const { $reach($route) },
+                    $step,
+                    $step,
+                );
+                // SAFETY: the caller's promise.
+                unsafe {
+                    run::<Whole<Twice<$S::F32>, false>, $i, $o, WIDEST, $H>($x, $y, $n, step, false)
+                }
             }
         };
     }
@@ -1075,7 +1091,7 @@ mod half_kernels {
             n,
             step,
             Far32,
-            !B::G::SLOPE_ZEROS.is_empty()
+            B::H::DIGITS > 8 && !B::G::SLOPE_ZEROS.is_empty()
         );
     }
 

@@ -36,6 +36,9 @@ impl Gated for ReluGlu {
     fn backward<T: Real>(gate: T, value: T, grad: T) -> (T, T) {
         let (j, by_gate) = (gate.jet(Prim::Sigmoid), gate.slope_jet(Prim::Sigmoid));
         let (v, slope) = (Relu::value(value, [value; 3]), Relu::slope(value, [value; 3]));
-        ((grad * v).scaled(by_gate.d, by_gate.d_lo, by_gate.k), slope * grad.scaled(j.v, j.v_lo, j.k))
+        (
+            (grad * v).scaled(by_gate.d, by_gate.d_lo, by_gate.k),
+            slope * grad.scaled(j.v, j.v_lo, j.k),
+        )
     }
 }

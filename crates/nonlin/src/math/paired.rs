@@ -47,7 +47,7 @@ pub(crate) const MISH_NEAR: f32 = 8.9;
 
 /// From here on the gate of Mish is 1; its slope.
 const MISH_OPEN: f32 = 10.0;
-const MISH_SLOPE_OPEN: f32 = 10.8;
+pub(super) const MISH_SLOPE_OPEN: f32 = 10.8;
 
 /// `e^-LAST` and what rounding it loses are still normal numbers.
 pub(crate) const LAST: f32 = 70.0;
@@ -448,7 +448,7 @@ fn open<V: Lanes32>(positive: V::Mask, (q, q_lo): (V, V)) -> (V, V) {
 
 /// `max(x, 0)`, but -0 on the left: so a result that is too small for a number keeps its sign.
 #[inline(always)]
-fn positive_part<V: Lanes32>(x: V) -> V {
+pub(super) fn positive_part<V: Lanes32>(x: V) -> V {
     x.max(V::splat(-0.0))
 }
 

@@ -342,10 +342,23 @@ const fn shorten<const M: usize>(
             i += 1;
         }
         let h = half[piece / 4] as f64;
+        // Where the function is 0 at the centre it is shortened over the distance, and stays 0 there.
+        let zeros = (c[0] == 0.0) as usize;
+        let mut over = [0.0; 16];
+        i = zeros;
+        while i < 16 {
+            over[i - zeros] = c[i];
+            i += 1;
+        }
         let mut degree = n + first - 1;
         while degree >= M {
-            lower(&mut c, degree, h);
+            lower(&mut over, degree - zeros, h);
             degree -= 1;
+        }
+        i = zeros;
+        while i < 16 {
+            c[i] = over[i - zeros];
+            i += 1;
         }
         i = 0;
         while i < M {

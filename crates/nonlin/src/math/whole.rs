@@ -5,27 +5,44 @@
 //! `paired`: the same tables between the same inputs, beyond which `paired` itself takes over.
 
 use super::paired::{
-    self, CDF_LAST, CUBIC_LAST, CUBIC_OPEN, ROUND, cubic,
+    CDF_LAST, CUBIC_LAST, CUBIC_OPEN, MISH_SLOPE_OPEN, ROUND, cubic, positive_part,
 };
 use super::table::{Short, Shortened};
 use super::tables::{
-    CUBIC_GATE, CUBIC_SLOPE, EXP_REST, EXPM1, LN2_16_HI, LN2_16_LO, MILLS, MILLS_SLOPE, PER_LN2,
-    POWER, POWER_REST, SIGMOID, SOFTPLUS, TANH, TANH_SLOPE, TANH_SOFTPLUS,
+    CUBIC_GATE, CUBIC_SLOPE, EXP_REST, EXPM1, LN2_16_HI, LN2_16_LO, MILLS, MILLS_SLOPE, MISH_SLOPE,
+    PER_LN2, POWER, POWER_REST, SIGMOID, SILU, SILU_SLOPE, SOFTPLUS, TANH, TANH_SLOPE,
+    TANH_SOFTPLUS,
 };
 use crate::math::coefficients::INV_SQRT_2PI;
 use crate::real::{Gating, Jet, Prim, Whole};
 use crate::simd::Lanes32;
 
-const SIGMOID_6: Shortened<6, 2> = Shortened::below_half(&SIGMOID);
-const SOFTPLUS_6: Shortened<6, 2> = Shortened::centred(&SOFTPLUS);
-const EXPM1_6: Shortened<6, 2> = Shortened::centred(&EXPM1);
-const TANH_6: Shortened<6, 2> = Shortened::centred(&TANH);
-const TANH_SLOPE_8: Shortened<8, 3> = Shortened::centred(&TANH_SLOPE);
-const TANH_SOFTPLUS_9: Shortened<9, 3> = Shortened::centred(&TANH_SOFTPLUS);
-const GELU_SLOPE_6: Shortened<6, 2> = Shortened::octaves(&MILLS_SLOPE);
-const CUBIC_SLOPE_7: Shortened<7, 2> = Shortened::table(&CUBIC_SLOPE);
-const CUBIC_GATE_5: Shortened<5, 2> = Shortened::table(&CUBIC_GATE);
-const MILLS_6: Shortened<6, 2> = Shortened::octaves(&MILLS);
+/// `$table` where it is asked with `SHORT`, and where without.
+macro_rules! shortened {
+    ($at:ident: $of:ident($table:ident), $m:literal in $g:literal, short $n:literal in $h:literal) => {
+        #[inline(always)]
+        fn $at<V: Lanes32, const SHORT: bool>(t: V) -> V {
+            const LONG: Shortened<$m, $g> = Shortened::$of(&$table);
+            const BRIEF: Shortened<$n, $h> = Shortened::$of(&$table);
+            if SHORT { BRIEF.at(t) } else { LONG.at(t) }
+        }
+    };
+}
+// So many coefficients that no number of 11 bits, and of 8, is rounded to another by more than 0.001
+// units.
+shortened!(sigmoid_tail: below_half(SIGMOID), 6 in 2, short 5 in 2);
+shortened!(softplus: centred(SOFTPLUS), 6 in 2, short 5 in 2);
+shortened!(silu: centred(SILU), 6 in 2, short 5 in 2);
+shortened!(silu_slope: centred(SILU_SLOPE), 7 in 2, short 6 in 2);
+shortened!(mish_slope: centred(MISH_SLOPE), 9 in 3, short 9 in 3);
+shortened!(expm1: centred(EXPM1), 6 in 2, short 5 in 2);
+shortened!(tanh_over: centred(TANH), 6 in 2, short 5 in 2);
+shortened!(tanh_slope: centred(TANH_SLOPE), 8 in 3, short 6 in 2);
+shortened!(tanh_softplus: centred(TANH_SOFTPLUS), 9 in 3, short 7 in 2);
+shortened!(mills_slope: octaves(MILLS_SLOPE), 6 in 2, short 5 in 2);
+shortened!(cubic_slope: table(CUBIC_SLOPE), 7 in 2, short 6 in 2);
+shortened!(cubic_gate: table(CUBIC_GATE), 5 in 2, short 4 in 1);
+shortened!(mills: octaves(MILLS), 6 in 2, short 5 in 2);
 
 /// ln 2 / 16, which as an f32 is good to 2^-28.
 const LN2_16: f32 = (LN2_16_HI as f64 + LN2_16_LO as f64) as f32;
@@ -73,20 +90,20 @@ fn gauss<V: Lanes32>(t: V) -> V {
 
 /// `e^x - 1` for `x <= 0`.
 #[inline(always)]
-pub(crate) fn exp_m1<V: Lanes32>(x: V) -> V {
-    x * EXPM1_6.at(-x)
+pub(crate) fn exp_m1<V: Lanes32, const SHORT: bool>(x: V) -> V {
+    x * expm1::<V, SHORT>(-x)
 }
 
 #[inline(always)]
-fn jet<V: Lanes32>(v: V, d: V, dd: V) -> Jet<Whole<V>> {
+fn jet<V: Lanes32, const SHORT: bool>(v: V, d: V, dd: V) -> Jet<Whole<V, SHORT>> {
     Jet::new(Whole(v), Whole(d), Whole(dd))
 }
 
 /// The sigmoid: its tail, and 1 less that.
 #[inline(always)]
-fn sigmoid<V: Lanes32>(x: V) -> Jet<Whole<V>> {
+fn sigmoid<V: Lanes32, const SHORT: bool>(x: V) -> Jet<Whole<V, SHORT>> {
     let one = V::splat(1.0);
-    let tail = SIGMOID_6.at(x.abs());
+    let tail = sigmoid_tail::<V, SHORT>(x.abs());
     let v = reflected(x, tail);
     let d = (-tail).mul_add(tail, tail);
     jet(v, d, d * (one - (v + v)))
@@ -94,7 +111,7 @@ fn sigmoid<V: Lanes32>(x: V) -> Jet<Whole<V>> {
 
 /// The primitive `p` at `x`.
 #[inline(always)]
-pub(crate) fn at<V: Lanes32>(x: V, p: Prim) -> Jet<Whole<V>> {
+pub(crate) fn at<V: Lanes32, const SHORT: bool>(x: V, p: Prim) -> Jet<Whole<V, SHORT>> {
     let zero = V::splat(0.0);
     match p {
         Prim::Exp => {
@@ -103,31 +120,31 @@ pub(crate) fn at<V: Lanes32>(x: V, p: Prim) -> Jet<Whole<V>> {
         }
         Prim::ExpM1 => {
             let e = exp(-x, zero);
-            jet(exp_m1(x), e, e)
+            jet(exp_m1::<V, SHORT>(x), e, e)
         }
         Prim::Sigmoid => sigmoid(x),
         Prim::Tanh => {
             let t = x.abs();
-            let v = x * TANH_6.at(t);
-            let d = TANH_SLOPE_8.at(t);
+            let v = x * tanh_over::<V, SHORT>(t);
+            let d = tanh_slope::<V, SHORT>(t);
             jet(v, d, V::splat(-2.0) * v * d)
         }
         Prim::Softplus => {
             // For x <= 0 alone.
             let j = sigmoid(x);
-            Jet { v: Whole(SOFTPLUS_6.at(-x)), d: j.v, dd: j.d, ..j }
+            Jet { v: Whole(softplus::<V, SHORT>(-x)), d: j.v, dd: j.d, ..j }
         }
         Prim::TanhSoftplus => {
             // On the right the table reaches to where it is 1. The derivatives are not needed: see
             // `paired`.
-            let v = TANH_SOFTPLUS_9.at(x.min(V::splat(9.5)));
+            let v = tanh_softplus::<V, SHORT>(x.min(V::splat(9.5)));
             jet(v, V::splat(f32::NAN), V::splat(f32::NAN))
         }
         Prim::Cdf => {
             // e^(-t^2/2) times the tail over it.
             let t = x.abs().min(V::splat(CDF_LAST));
             let e = gauss(t);
-            let q = e * MILLS_6.at(t);
+            let q = e * mills::<V, SHORT>(t);
             let v = reflected(x, q);
             let d = e * V::splat(INV_SQRT_2PI.0 as f32);
             let d = V::select(x.abs().gt(V::splat(CDF_LAST)), zero, d);
@@ -136,12 +153,19 @@ pub(crate) fn at<V: Lanes32>(x: V, p: Prim) -> Jet<Whole<V>> {
     }
 }
 
-/// The gate of GELU by tanh.
+/// `x` times a gate, if it is not composed of a primitive.
 #[inline(always)]
-pub(crate) fn cubic_gate<V: Lanes32>(x: V) -> V {
-    let t = x.abs().min(V::splat(CUBIC_LAST));
-    let (m, q) = cubic(t);
-    reflected(x, m.mul_add(q, m) * CUBIC_GATE_5.at(t.min(V::splat(CUBIC_OPEN))))
+pub(crate) fn gated_value<V: Lanes32, const SHORT: bool>(x: V, gate: Gating) -> Option<V> {
+    match gate {
+        Gating::Sigmoid => Some(positive_part(x) - silu::<V, SHORT>(x.abs())),
+        Gating::CubicSigmoid => {
+            let t = x.abs().min(V::splat(CUBIC_LAST));
+            let (m, q) = cubic(t);
+            let tail = m.mul_add(q, m) * cubic_gate::<V, SHORT>(t.min(V::splat(CUBIC_OPEN)));
+            Some(x * reflected(x, tail))
+        }
+        Gating::TanhSoftplus | Gating::Cdf => None,
+    }
 }
 
 /// `tail` where `x <= 0`, else 1 less `tail`.
@@ -152,17 +176,18 @@ fn reflected<V: Lanes32>(x: V, tail: V) -> V {
 
 /// The slope of `x` times a gate.
 #[inline(always)]
-pub(crate) fn gated_slope<V: Lanes32>(x: V, gate: Gating) -> V {
+pub(crate) fn gated_slope<V: Lanes32, const SHORT: bool>(x: V, gate: Gating) -> V {
     match gate {
-        Gating::Sigmoid | Gating::TanhSoftplus => paired::gated_slope::<V, true>(x, gate).0,
+        Gating::Sigmoid => reflected(x, silu_slope::<V, SHORT>(x.abs())),
+        Gating::TanhSoftplus => mish_slope::<V, SHORT>(x.min(V::splat(MISH_SLOPE_OPEN))),
         Gating::Cdf => {
             let t = x.abs().min(V::splat(CDF_LAST));
-            reflected(x, gauss(t) * GELU_SLOPE_6.at(t))
+            reflected(x, gauss(t) * mills_slope::<V, SHORT>(t))
         }
         Gating::CubicSigmoid => {
             let t = x.abs().min(V::splat(CUBIC_LAST));
             let (m, q) = cubic(t);
-            reflected(x, m.mul_add(q, m) * CUBIC_SLOPE_7.at(t))
+            reflected(x, m.mul_add(q, m) * cubic_slope::<V, SHORT>(t))
         }
     }
 }

@@ -6,14 +6,14 @@ use crate::simd::Lanes32;
 use core::ops::{Add, Div, Mul, Neg, Sub};
 
 /// f32 lanes of numbers of a half type; what rounding loses does not show in one, so nothing is
-/// carried along but where a primitive is steep.
+/// carried along but where a primitive is steep. `SHORT` numbers have 8 bits, others 11.
 #[derive(Clone, Copy)]
 #[repr(transparent)]
-pub struct Whole<V>(pub V);
+pub struct Whole<V, const SHORT: bool>(pub V);
 
-super::lanes::forward_operators!(Whole, Lanes32);
+super::lanes::forward_operators!(Whole, Lanes32, SHORT);
 
-impl<V: Lanes32> Real for Whole<V> {
+impl<V: Lanes32, const SHORT: bool> Real for Whole<V, SHORT> {
     super::lanes::shared_methods!(Whole);
     #[inline(always)]
     fn lit(self, c: f64) -> Self {
@@ -38,15 +38,25 @@ impl<V: Lanes32> Real for Whole<V> {
     }
     #[inline(always)]
     fn tabled_value(self, gate: Gating) -> Option<Self> {
-        // The others are primitives.
-        if gate != Gating::CubicSigmoid {
-            return None;
+        match whole::gated_value::<V, SHORT>(self.0, gate) {
+            Some(value) => Some(Whole(value)),
+            None => None,
         }
-        Some(self * Whole(whole::cubic_gate(self.0)))
+    }
+    #[inline(always)]
+    fn tabled_product(self, factor: Self, gate: Gating) -> Option<Self> {
+        match whole::gated_value::<V, SHORT>(self.0, gate) {
+            Some(value) => Some(Whole(value) * factor),
+            None => None,
+        }
+    }
+    #[inline(always)]
+    fn tabled_slope_product(self, factor: Self, gate: Gating) -> Option<Self> {
+        Some(Whole(whole::gated_slope::<V, SHORT>(self.0, gate)) * factor)
     }
     #[inline(always)]
     fn tabled_slope(self, gate: Gating) -> Option<Self> {
-        Some(Whole(whole::gated_slope(self.0, gate)))
+        Some(Whole(whole::gated_slope::<V, SHORT>(self.0, gate)))
     }
     /// A product that lies above the middle of two numbers by less than f32 can tell would fall upon
     /// it, and be rounded to the even one. One unit more keeps it above, and is too little to lift
@@ -61,7 +71,7 @@ impl<V: Lanes32> Real for Whole<V> {
     }
     #[inline(always)]
     fn exp_m1(self) -> Self {
-        Whole(whole::exp_m1(self.0))
+        Whole(whole::exp_m1::<V, SHORT>(self.0))
     }
     /// Written so that the compiler knows the result where it knows the number.
     #[inline(always)]
