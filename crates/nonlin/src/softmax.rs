@@ -1119,26 +1119,61 @@ fn first<V: Lanes64>(v: V) -> f64 {
     lanes[0]
 }
 
+/// What multiplies terms.
+struct Factor<V> {
+    high: V,
+    low: V,
+    /// Below this a product, or its low part, may be subnormal: there the factor is `2^LIFT` times as
+    /// large, and the power of two comes last.
+    small: V,
+    lifted: (V, V),
+}
+
+impl<V: Lanes32> Factor<V> {
+    #[inline(always)]
+    fn new(factor: f64) -> Self {
+        let lift = f64::from_bits(((1023 + LIFT) as u64) << 52);
+        let (high, low) = parts(factor);
+        let (lifted, lifted_low) = parts(factor * lift);
+        Factor {
+            high: V::splat(high),
+            low: V::splat(low),
+            small: V::splat((1e-30 / factor) as f32),
+            lifted: (V::splat(lifted), V::splat(lifted_low)),
+        }
+    }
+
+    /// `e` times the factor.
+    #[inline(always)]
+    fn times(&self, e: V) -> V {
+        if V::any(self.small.gt(e)) {
+            core::hint::cold_path();
+            let (high, low) = self.lifted;
+            return e.mul_add(high, e * low).scale2(V::splat(-LIFT as f32));
+        }
+        e.mul_add(self.high, e * self.low)
+    }
+}
+
 /// Every element, but no more than `end`, times `factor`, rounded once.
 #[inline(always)]
 unsafe fn quotients<V: Lanes32>(y: *mut f32, n: usize, end: f32, factor: f64) {
-    let (high, low) = parts(factor);
-    let (high, low) = (V::splat(high), V::splat(low));
+    let factor = Factor::<V>::new(factor);
     let end = V::splat(end);
     let mut i = 0;
     while i + V::N <= n {
         // SAFETY: the register lies within the row.
         unsafe {
             let e = V::load(y.wrapping_add(i)).min(end);
-            e.mul_add(high, e * low).store(y.wrapping_add(i));
+            factor.times(e).store(y.wrapping_add(i));
         }
         i += V::N;
     }
     if i < n {
         // SAFETY: so many elements are left.
         unsafe {
-            let e = V::load_first(y.wrapping_add(i), n - i, 0.0).min(end);
-            e.mul_add(high, e * low).store_first(y.wrapping_add(i), n - i);
+            let e = V::load_first(y.wrapping_add(i), n - i, 1.0).min(end);
+            factor.times(e).store_first(y.wrapping_add(i), n - i);
         }
     }
 }

@@ -176,10 +176,6 @@ impl<V: Lanes32> Lanes32 for Twice<V> {
     fn add_shifted(self, t: Self) -> Self {
         Twice(self.0.add_shifted(t.0), self.1.add_shifted(t.1))
     }
-    #[inline(always)]
-    fn scale2(self, k: Self) -> Self {
-        Twice(self.0.scale2(k.0), self.1.scale2(k.1))
-    }
 }
 
 impl<V: Partial> Partial for Twice<V> {

@@ -408,8 +408,7 @@ macro_rules! register32 {
      octave: |$ov:ident| $octave:expr, shifted: |$sv:ident, $st:ident| $shifted:expr
      $(, load_bf16: |$lb:ident| $load_bf16:expr, store_bf16: |$pb:ident, $eb:ident, $ob:ident| $store_bf16:expr,
      load_f16: |$lh:ident| $load_f16:expr, store_f16: |$ph:ident, $vh:ident| $store_f16:expr)?
-     $(, copy: |$fc:ident, $tc:ident, $nc:ident| $copy_in:expr, $copy_out:expr,
-     scale2: |$cv:ident, $ck:ident| $scaled:expr)?) => {
+     $(, copy: |$fc:ident, $tc:ident, $nc:ident| $copy_in:expr, $copy_out:expr)?) => {
         impl Lanes32 for $t {
             type Wide = $wide;
             type Pick = $pick;
@@ -460,14 +459,6 @@ macro_rules! register32 {
                 // SAFETY: as in `register!`.
                 Self(unsafe { $narrow })
             }
-            $(
-                #[inline(always)]
-                fn scale2(self, k: Self) -> Self {
-                    let ($cv, $ck) = (self.0, k.0);
-                    // SAFETY: as in `register!`.
-                    Self(unsafe { $scaled })
-                }
-            )?
             $(
                 #[cfg(feature = "half")]
                 #[inline(always)]
@@ -636,8 +627,7 @@ copy: |from, to, n| {
     _mm256_mask_storeu_epi16(to.cast(), mask as u16, first);
     let second = _mm256_loadu_si256(from.add(16).cast());
     _mm256_mask_storeu_epi16(to.wrapping_add(16).cast(), (mask >> 16) as u16, second);
-},
-scale2: |v, k| _mm512_scalef_ps(v, k));
+});
 
 impl Partial for F32x4 {}
 impl Partial for F32x8 {
