@@ -19,6 +19,7 @@ import struct
 import sys
 from pathlib import Path
 
+from coefficients import selu
 from mpmath import mp, mpf, cos, erfc, exp, expm1, fabs, floor, frexp, log, log1p, lu_solve, matrix, pi, sqrt, tanh
 
 mp.dps = 40
@@ -65,6 +66,12 @@ def silu_slope(t):
 def expm1_ratio(t):
     """(1 - e^-t) / t"""
     return -expm1(-t) / t if t else mpf(1)
+
+
+def selu_left(t):
+    """lambda alpha (e^-t - 1), SELU at -t"""
+    alpha, scale = selu()
+    return alpha * scale * expm1(-t)
 
 
 def softplus_tail(t):
@@ -278,6 +285,7 @@ def tables():
     yield FromZero("SILU", silu, "0.62939453125", 6)
     yield Centred("SILU_SLOPE", silu_slope, "0.62939453125", 7)
     yield Centred("EXPM1", expm1_ratio, "1.125", 6)
+    yield FromZero("SELU", selu_left, "1.125", 7)
     yield Centred("SOFTPLUS", softplus_tail, "0.62939453125", 6)
     yield Leaning("TANH_SOFTPLUS", tanh_softplus, "1.1875", 8, first=-7)
     yield Leaning("MISH_SLOPE", mish_slope, "1.28125", 10, first=-7)

@@ -398,6 +398,11 @@ pub trait Real:
     fn tabled_slope(self, _gate: Gating) -> Option<Self> {
         None
     }
+    /// SELU, rounded, if this type has it in a table.
+    #[inline(always)]
+    fn tabled_selu(self) -> Option<Self> {
+        None
+    }
     /// The primitive `p` with its derivatives.
     #[inline(always)]
     fn jet(self, p: Prim) -> Jet<Self> {

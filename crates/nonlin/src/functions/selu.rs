@@ -47,6 +47,9 @@ impl Elementwise for Selu {
 
     #[inline(always)]
     fn value<T: Real>(x: T, _: Params<T>) -> T {
+        if let Some(value) = x.tabled_selu() {
+            return value;
+        }
         let s = x.split_at(0.0);
         let (upper, lower) = (x.constant(SELU_LAMBDA), x.constant(SELU_LAMBDA_ALPHA));
         let j = s.lo.jet(Prim::ExpM1);

@@ -13,10 +13,10 @@
 
 use super::tables::{
     CUBIC_GATE, CUBIC_SLOPE, EXP_REST, EXPM1, LN2_16_HI, LN2_16_LO, MILLS, MILLS_SLOPE, MISH_SLOPE,
-    PER_LN2, POWER, POWER_REST, ROOT, SIGMOID, SILU, SILU_SLOPE, SOFTPLUS, TANH, TANH_SLOPE,
+    PER_LN2, POWER, POWER_REST, ROOT, SELU, SIGMOID, SILU, SILU_SLOPE, SOFTPLUS, TANH, TANH_SLOPE,
     TANH_SOFTPLUS,
 };
-use crate::math::coefficients::{GELU_TANH_1, GELU_TANH_3, INV_SQRT_2PI};
+use crate::math::coefficients::{GELU_TANH_1, GELU_TANH_3, INV_SQRT_2PI, SELU_LAMBDA};
 use crate::real::{Gating, Jet, Paired, Prim, Real};
 use crate::simd::Lanes32;
 
@@ -138,6 +138,14 @@ fn cubic_over<V: Lanes32>(t: V) -> (V, V) {
     (w, square.mul_add(V::splat(C3_LO), V::splat(C1_LO)) + square_lo.mul_add(c3, lost))
 }
 
+/// That exponent as a sum of two numbers.
+#[inline(always)]
+fn cubic_exponent<V: Lanes32>(t: V) -> (V, V) {
+    let (w, w_lo) = cubic_over(t);
+    let (z, z_lo) = two_prod(t, w);
+    (z, t.mul_add(w_lo, z_lo))
+}
+
 /// `(m, q)` with `e^-z = m (1 + q)`, for `0 <= t <= 10`.
 #[inline(always)]
 pub(super) fn cubic<V: Lanes32>(t: V) -> (V, V) {
@@ -167,6 +175,19 @@ pub(crate) fn exp_m1<V: Lanes32, const NEAR: bool>(x: V) -> V {
     let x = if NEAR { x } else { x.max(V::splat(-EXPM1_END)) };
     let (h, l) = EXPM1.at(-x);
     x.mul_add(h, x * l)
+}
+
+/// SELU at its own constants, rounded: its table on the left, lambda times `x` on the right. The first
+/// part of lambda is cut off and not rounded, so that the rest is positive: an infinity stays one.
+#[inline(always)]
+pub(crate) fn selu<V: Lanes32, const NEAR: bool>(x: V) -> V {
+    const NEAREST: f32 = SELU_LAMBDA.0 as f32;
+    const LAMBDA: f32 = if NEAREST as f64 > SELU_LAMBDA.0 { NEAREST.next_down() } else { NEAREST };
+    const REST: f32 = (SELU_LAMBDA.0 - LAMBDA as f64) as f32;
+    let c = if NEAR { x } else { x.max(V::splat(-EXPM1_END)) };
+    let (base, rest) = SELU.at(-c);
+    let right = x.mul_add(V::splat(LAMBDA), x * V::splat(REST));
+    V::select(V::splat(0.0).gt(x), base + rest, right)
 }
 
 /// What `e^x` is divided by when all terms of a softmax are: `2^i`, as [`exp_over`] takes it, for
@@ -497,10 +518,8 @@ fn far_gate<V: Lanes32>(t: V, gate: Gating) -> Far<V> {
             return Far { w: times(e, density()), square: zero, beside_one: zero, k };
         }
         Gating::CubicSigmoid => {
-            let t = t.min(V::splat(16.0));
-            let (w, w_lo) = cubic_over(t);
-            let (z, z_lo) = two_prod(t, w);
-            exp_apart(z, t.mul_add(w_lo, z_lo))
+            let (z, z_lo) = cubic_exponent(t.min(V::splat(16.0)));
+            exp_apart(z, z_lo)
         }
     };
     Far { w: sum(e), square: zero, beside_one: zero, k }
@@ -574,12 +593,13 @@ fn far_slope<V: Lanes32>(x: V, gate: Gating) -> (V, V) {
             let p_lo = (-last).mul_add(w.1, p_lo);
             p + (-(p + p_lo)).mul_add(factor, p_lo)
         }
-        // w (1 - t z'), where z is the exponent
+        // w (1 - t z'), where z is the exponent and t z' = 3 z - 2 c1 t
         Gating::CubicSigmoid => {
             let last = last.min(V::splat(16.0));
-            let (c1, c3) = (GELU_TANH_1.0 as f32, (3.0 * GELU_TANH_3.0) as f32);
-            let inner = (last * last).mul_add(V::splat(c3), V::splat(c1));
-            let less = (-last).mul_add(inner, one);
+            let (z, z_lo) = cubic_exponent(last);
+            let less = last.mul_add(V::splat(2.0 * GELU_TANH_1.0 as f32), one);
+            let three = V::splat(-3.0);
+            let less = z.mul_add(three, z_lo.mul_add(three, less));
             w.0.mul_add(less, w.1 * less)
         }
     };

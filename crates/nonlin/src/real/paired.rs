@@ -82,6 +82,10 @@ impl<V: Lanes32, const NEAR: bool> Real for Paired<V, NEAR> {
         Some(Paired(slope).scale2(Paired(k)))
     }
     #[inline(always)]
+    fn tabled_selu(self) -> Option<Self> {
+        Some(Paired(paired::selu::<V, NEAR>(self.0)))
+    }
+    #[inline(always)]
     fn sigmoid(self) -> Self {
         Paired(paired::sigmoid_value::<V, NEAR>(self.0))
     }
