@@ -37,7 +37,7 @@ shortened!(silu_slope: centred(SILU_SLOPE), 7 in 2, short 6 in 2);
 shortened!(mish_slope: centred(MISH_SLOPE), 9 in 3, short 9 in 3);
 shortened!(expm1: centred(EXPM1), 6 in 2, short 5 in 2);
 shortened!(tanh_over: centred(TANH), 6 in 2, short 5 in 2);
-shortened!(tanh_slope: centred(TANH_SLOPE), 8 in 3, short 6 in 2);
+shortened!(tanh_slope: centred(TANH_SLOPE), 8 in 3, short 7 in 2);
 shortened!(tanh_softplus: centred(TANH_SOFTPLUS), 9 in 3, short 7 in 2);
 shortened!(mills_slope: octaves(MILLS_SLOPE), 6 in 2, short 5 in 2);
 shortened!(cubic_slope: table(CUBIC_SLOPE), 7 in 2, short 6 in 2);

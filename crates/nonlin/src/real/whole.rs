@@ -43,9 +43,10 @@ impl<V: Lanes32, const SHORT: bool> Real for Whole<V, SHORT> {
             None => None,
         }
     }
+    /// From the longer table: of so many products some lie next to the middle of two numbers.
     #[inline(always)]
     fn tabled_product(self, factor: Self, gate: Gating) -> Option<Self> {
-        match whole::gated_value::<V, SHORT>(self.0, gate) {
+        match whole::gated_value::<V, false>(self.0, gate) {
             Some(value) => Some(Whole(value) * factor),
             None => None,
         }
