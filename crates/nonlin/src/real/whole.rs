@@ -38,18 +38,12 @@ impl<V: Lanes32, const SHORT: bool> Real for Whole<V, SHORT> {
     }
     #[inline(always)]
     fn tabled_value(self, gate: Gating) -> Option<Self> {
-        match whole::gated_value::<V, SHORT>(self.0, gate) {
-            Some(value) => Some(Whole(value)),
-            None => None,
-        }
+        Some(Whole(whole::gated_value::<V, SHORT>(self.0, gate)?))
     }
     /// From the longer table: of so many products some lie next to the middle of two numbers.
     #[inline(always)]
     fn tabled_product(self, factor: Self, gate: Gating) -> Option<Self> {
-        match whole::gated_value::<V, false>(self.0, gate) {
-            Some(value) => Some(Whole(value) * factor),
-            None => None,
-        }
+        Some(Whole(whole::gated_value::<V, false>(self.0, gate)?) * factor)
     }
     #[inline(always)]
     fn tabled_slope_product(self, factor: Self, gate: Gating) -> Option<Self> {
