@@ -515,8 +515,8 @@ where
     }
 }
 
-/// What an f32 kernel of [`Route::Paired`] does, and what those of half types do, with exponents
-/// that wait for the gradient, or without.
+/// The numbers of [`Route::Paired`]: within reach, beyond, and beyond with exponents that wait for
+/// the gradient.
 type Near32<V> = Paired<V, true>;
 type Far32<V> = Paired<V>;
 type FarSlope32<V> = Late<Paired<V>>;

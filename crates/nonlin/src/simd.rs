@@ -219,6 +219,9 @@ pub trait Lanes32: Partial {
     /// hundred cycles on Intel's processors; AVX-512's own `vscalefps` does.
     #[inline(always)]
     fn scale2(self, k: Self) -> Self {
+        if !Self::any(k.abs().gt(Self::splat(0.0))) {
+            return self;
+        }
         let ((lo, hi), (i, j)) = (self.widen(), k.widen());
         let (one, round) = (Self::Wide::splat(1.0), Self::Wide::splat(crate::math::ROUND));
         Self::narrow(lo * one.add_exponent(i + round), hi * one.add_exponent(j + round))
