@@ -214,6 +214,12 @@ class Centred(Table):
         if self.lean:  # towards the smaller values, for which the rest counts most: as its square does
             first, last = (sqrt(max(fabs(self.f(x)), mpf("1e-12"))) for x in (low, high))
             middle = low + (high - low) * first / (first + last)
+            # Where it passes through 0, as far as the linear term is of no higher power of two than the
+            # base on the side where both have one sign: an exact sum of the two relies on that.
+            power = lambda v: frexp(fabs(v))[1]
+            steep = lambda m: fabs(self.f(m + h) - self.f(m - h)) / (2 * h) * (m - low if first < last else high - m)
+            while self.f(low) * self.f(high) < 0 and power(self.f(middle)) < power(steep(middle)):
+                middle += (high - low) / 64 * (1 if first > last else -1)
         scale = mpf(2) ** (24 - frexp(middle)[1])
         near = [(floor(middle * scale) + i // 2 * (-1) ** i) / scale for i in range(6000)]
         for c in near:
@@ -261,6 +267,13 @@ class FromZero(Leaning):
         return self.f(t)
 
 
+class BothSides(FromZero):
+    """The same where t less the function matters too: errors relative to the root of their product."""
+
+    def size(self, t):
+        return sqrt(self.f(t) * (t - self.f(t)))
+
+
 class Octaves(Table):
     """Pieces as wide as a quarter of the power of two below t + 1."""
     kind, head = "Octaves", ["centre", "base"]
@@ -280,15 +293,15 @@ class Octaves(Table):
 
 def tables():
     yield Even("TANH", tanh_ratio, "0.583984375", 6)
-    yield EvenLeaning("TANH_SLOPE", tanh_slope, "0.609375", 8)
-    yield Rise("SIGMOID", rise, "0.62939453125", 6, multiple(24))
-    yield FromZero("SILU", silu, "0.62939453125", 6)
-    yield Centred("SILU_SLOPE", silu_slope, "0.62939453125", 7)
+    yield EvenLeaning("TANH_SLOPE", tanh_slope, "0.646484375", 8)
+    yield Rise("SIGMOID", rise, "0.646484375", 6, multiple(24))
+    yield BothSides("SILU", silu, "0.646484375", 6)
+    yield Centred("SILU_SLOPE", silu_slope, "0.646484375", 7)
     yield Centred("EXPM1", expm1_ratio, "1.125", 6)
     yield FromZero("SELU", selu_left, "1.125", 7)
-    yield Centred("SOFTPLUS", softplus_tail, "0.62939453125", 6)
-    yield Leaning("TANH_SOFTPLUS", tanh_softplus, "1.1875", 8, first=-7)
-    yield Leaning("MISH_SLOPE", mish_slope, "1.28125", 10, first=-7)
+    yield Centred("SOFTPLUS", softplus_tail, "0.646484375", 6)
+    yield Leaning("TANH_SOFTPLUS", tanh_softplus, "1.21875", 8, first=-8)
+    yield Leaning("MISH_SLOPE", mish_slope, "1.3359375", 10, first=-7)
     yield Octaves("MILLS", mills, 6, bits(12))
     yield Octaves("MILLS_SLOPE", gelu_slope, 6, bits(12))
     yield Table("CUBIC_GATE", cubic_gate, "0.3515625", 5, bits(12))

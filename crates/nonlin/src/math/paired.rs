@@ -31,7 +31,7 @@ pub(crate) const CUBIC_LAST: f32 = 9.5;
 pub(super) const CUBIC_OPEN: f32 = 5.4;
 
 /// Up to here the tables of exponential tails reach; beyond, powers of the exponential do.
-pub(crate) const NEAR_END: f32 = 9.75;
+pub(crate) const NEAR_END: f32 = 10.01;
 
 /// From minus this on `e^x - 1` is -1.
 pub(crate) const EXPM1_END: f32 = 17.4;
@@ -40,13 +40,13 @@ pub(crate) const EXPM1_END: f32 = 17.4;
 pub(crate) const TANH_END: f32 = 9.04;
 
 /// The same for the slope of tanh.
-pub(crate) const TANH_NEAR: f32 = 9.4;
+pub(crate) const TANH_NEAR: f32 = 10.01;
 
 /// The same for the gate of Mish on the left; on the right its table reaches to where it is 1.
-pub(crate) const MISH_NEAR: f32 = 8.9;
+pub(crate) const MISH_NEAR: f32 = 10.01;
 
 /// From here on the gate of Mish is 1; its slope.
-const MISH_OPEN: f32 = 10.0;
+const MISH_OPEN: f32 = 9.12;
 pub(super) const MISH_SLOPE_OPEN: f32 = 10.8;
 
 /// `e^-LAST` and what rounding it loses are still normal numbers.
