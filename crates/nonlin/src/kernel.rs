@@ -10,6 +10,7 @@ use crate::activation::{Elementwise, Gated, MAX_PARAMS, Params, Reach, Route};
 #[cfg(feature = "half")]
 use crate::halves::Half;
 use crate::level::{PerLevel, per_level};
+use crate::math::paired::{FACTOR_END, LIFTED, NEAR};
 #[cfg(feature = "half")]
 use crate::real::Whole;
 use crate::real::{Dual, Full, Late, Narrow, Paired, Real, Single};
@@ -146,7 +147,7 @@ trait Over<V>: Register {
 }
 
 macro_rules! over32 {
-    ($t:ident $(, $flag:literal)?) => {
+    ($t:ident $(, $flag:tt)?) => {
         impl<V: Lanes32> Over<V> for $t<V $(, $flag)?> {
             #[inline(always)]
             fn over(v: V) -> Self {
@@ -169,13 +170,17 @@ macro_rules! over32 {
 }
 over32!(Single);
 over32!(Paired);
-over32!(Paired, true);
+over32!(Paired, LIFTED);
+over32!(Paired, NEAR);
 #[cfg(feature = "half")]
 over32!(Whole, false);
 #[cfg(feature = "half")]
 over32!(Whole, true);
 
-impl<V: Lanes32> Over<V> for Late<Paired<V>> {
+impl<V: Lanes32, const AT: u8> Over<V> for Late<Paired<V, AT>>
+where
+    Paired<V, AT>: Register,
+{
     #[inline(always)]
     fn over(v: V) -> Self {
         Late::new(Paired(v))
@@ -186,7 +191,10 @@ impl<V: Lanes32> Over<V> for Late<Paired<V>> {
     }
 }
 
-impl<V: Lanes32> Register for Late<Paired<V>> {
+impl<V: Lanes32, const AT: u8> Register for Late<Paired<V, AT>>
+where
+    Paired<V, AT>: Register,
+{
     const N: usize = V::N;
     #[inline(always)]
     fn set(v: f64) -> Self {
@@ -515,10 +523,59 @@ where
     }
 }
 
-/// The numbers of [`Route::Paired`]: within reach, beyond, and beyond with exponents that wait for
-/// the gradient.
-type Near32<V> = Paired<V, true>;
+/// `ordinary`, over numbers `A`, if no input but the first is beyond [`FACTOR_END`] in a lane; else
+/// `any`, over numbers `B`. A result has the same bits both ways.
+struct ByFactors<N, F, A, B, V> {
+    ordinary: N,
+    any: F,
+    numbers: PhantomData<(A, B, V)>,
+}
+
+impl<N: Copy, F: Copy, A, B, V> Clone for ByFactors<N, F, A, B, V> {
+    #[inline(always)]
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<N: Copy, F: Copy, A, B, V> Copy for ByFactors<N, F, A, B, V> {}
+
+impl<N, F, A, B, V> ByFactors<N, F, A, B, V> {
+    #[inline(always)]
+    fn new(ordinary: N, any: F) -> Self {
+        ByFactors { ordinary, any, numbers: PhantomData }
+    }
+}
+
+impl<R, A, B, V, N, F, const I: usize, const O: usize> Step<R, I, O> for ByFactors<N, F, A, B, V>
+where
+    V: Lanes32,
+    R: Over<V>,
+    A: Over<V>,
+    B: Over<V>,
+    N: Step<A, I, O>,
+    F: Step<B, I, O>,
+{
+    #[inline(always)]
+    fn step(self, x: [R; I]) -> [R; O] {
+        let end = V::splat(FACTOR_END);
+        let mut large = x[1].lanes().abs().gt(end);
+        if I > 2 {
+            large = V::either(large, x[2].lanes().abs().gt(end));
+        }
+        if V::any(large) {
+            core::hint::cold_path();
+            return step_over::<R, B, V, F, I, O>(self.any, x);
+        }
+        step_over::<R, A, V, N, I, O>(self.ordinary, x)
+    }
+}
+
+/// The numbers of [`Route::Paired`]: within reach, beyond, beyond with factors of any size, and the
+/// same with exponents that wait for the gradient.
+type Near32<V> = Paired<V, NEAR>;
+type Lifted32<V> = Paired<V, LIFTED>;
 type Far32<V> = Paired<V>;
+type LiftedSlope32<V> = Late<Paired<V, LIFTED>>;
 type FarSlope32<V> = Late<Paired<V>>;
 
 /// The default parameters in every lane.
@@ -578,9 +635,9 @@ unsafe fn forward_f32<S: Simd, A: Elementwise>(x: *const f32, y: *mut f32, n: us
     match A::ROUTE {
         Route::Paired { value: reach, .. } if S::Tabled32::FUSED && is_default::<A>(p) => {
             let near = Value::<A, Near32<S::Tabled32>>(defaults::<A, _>(), PhantomData);
-            let far = Value::<A, Far32<S::Tabled32>>(defaults::<A, _>(), PhantomData);
+            let far = Value::<A, Lifted32<S::Tabled32>>(defaults::<A, _>(), PhantomData);
             let step =
-                Within::<_, _, Near32<_>, Far32<_>, S::Tabled32, true>::new(reach, near, far);
+                Within::<_, _, Near32<_>, Lifted32<_>, S::Tabled32, true>::new(reach, near, far);
             // SAFETY: the caller's promise.
             unsafe { run::<Paired<S::Tabled32>, 1, 1, WIDEST, _>([x], [y], n, step, p.past) }
         }
@@ -637,9 +694,12 @@ unsafe fn backward_f32<S: Simd, A: Elementwise>(
     match A::ROUTE {
         Route::Paired { slope: reach, .. } if S::Tabled32::FUSED && is_default::<A>(p) => {
             let near = Backward::<A, Near32<S::Tabled32>>(defaults::<A, _>(), PhantomData);
+            let lifted = Backward::<A, LiftedSlope32<S::Tabled32>>(defaults::<A, _>(), PhantomData);
             let far = Backward::<A, FarSlope32<S::Tabled32>>(defaults::<A, _>(), PhantomData);
+            let far =
+                ByFactors::<_, _, LiftedSlope32<_>, FarSlope32<_>, S::Tabled32>::new(lifted, far);
             let step =
-                Within::<_, _, Near32<_>, FarSlope32<_>, S::Tabled32, true>::new(reach, near, far);
+                Within::<_, _, Near32<_>, Far32<_>, S::Tabled32, true>::new(reach, near, far);
             // SAFETY: the caller's promise.
             unsafe { run::<Paired<S::Tabled32>, 2, 1, WIDEST, _>([x, g], [dx], n, step, p.past) }
         }
@@ -816,8 +876,9 @@ unsafe fn gated_f32<S: Simd, G: Gated>(
     let step = GatedValue::<G>(PhantomData);
     match G::ROUTE {
         Route::Paired { value: reach, .. } if S::Tabled32::FUSED => {
+            let far = ByFactors::<_, _, Lifted32<_>, Far32<_>, S::Tabled32>::new(step, step);
             let within =
-                Within::<_, _, Near32<_>, Far32<_>, S::Tabled32, true>::new(reach, step, step);
+                Within::<_, _, Near32<_>, Far32<_>, S::Tabled32, true>::new(reach, step, far);
             // SAFETY: the caller's promise.
             unsafe { run::<Paired<S::Tabled32>, 2, 1, WIDEST, _>([a, b], [y], n, within, past) }
         }
@@ -856,8 +917,9 @@ unsafe fn gated_backward_f32<S: Simd, G: Gated>(
     let step = GatedBackward::<G>(PhantomData);
     match G::ROUTE {
         Route::Paired { slope: reach, .. } if S::Tabled32::FUSED => {
+            let far = ByFactors::<_, _, Lifted32<_>, Far32<_>, S::Tabled32>::new(step, step);
             let within =
-                Within::<_, _, Near32<_>, Far32<_>, S::Tabled32, true>::new(reach, step, step);
+                Within::<_, _, Near32<_>, Far32<_>, S::Tabled32, true>::new(reach, step, far);
             // SAFETY: the caller's promise.
             unsafe {
                 run::<Paired<S::Tabled32>, 3, 2, WIDEST, _>([a, b, g], [da, db], n, within, false)
@@ -1011,7 +1073,7 @@ mod half_kernels {
             [y],
             n,
             Value::<B::A, _>(params::<B::A, _>(p), PhantomData),
-            Far32,
+            Lifted32,
             false
         );
     }

@@ -327,6 +327,11 @@ pub trait Real:
     fn scaled(self, m: Self, _m_lo: Self, k: Self) -> Self {
         (self * m).scale2(k)
     }
+    /// The same for a factor that is not negative: a zero keeps its sign.
+    #[inline(always)]
+    fn weighted(self, m: Self, m_lo: Self, k: Self) -> Self {
+        self.scaled(m, m_lo, k)
+    }
     /// `self * value * (m + m_lo) 2^k`, also where the last factor alone is subnormal.
     #[inline(always)]
     fn scaled_product(self, value: Self, m: Self, m_lo: Self, k: Self) -> Self {

@@ -193,6 +193,16 @@ pub trait Partial: Lanes<Elem = f32> {
     }
 }
 
+/// Numbers that may turn out subnormal are computed times `2^LIFT`: see [`Lanes32::sink`].
+pub(crate) const LIFT: u32 = 80;
+/// `2^-LIFT`.
+pub(crate) const SUNK: f32 = f32::from_bits((127 - LIFT) << 23);
+/// The least normal number times `2^LIFT`.
+const LIFTED_NORMAL: f32 = f32::from_bits((1 + LIFT) << 23);
+/// A subnormal number is, in representation, how often it holds the least one: times `2^LIFT`, this
+/// much of it.
+const OF_LEAST: f32 = f32::from_bits((127 + 149 - LIFT) << 23);
+
 /// A register of f32, twice as many lanes as its `Wide`.
 pub trait Lanes32: Partial {
     /// The f64 register of the same size.
@@ -214,6 +224,13 @@ pub trait Lanes32: Partial {
     fn add_shifted(self, t: Self) -> Self;
     /// The inverse of `widen`, rounding to nearest even.
     fn narrow(lo: Self::Wide, hi: Self::Wide) -> Self;
+    /// `self / 2^LIFT` for `self >= 0`, rounded once, to a subnormal number too.
+    #[inline(always)]
+    fn sink(self) -> Self {
+        let (lo, hi) = self.widen();
+        let by = Self::Wide::splat(f64::from(SUNK));
+        Self::narrow(lo * by, hi * by)
+    }
     /// `self 2^k` for an integer `-800 <= k <= 800`, rounded once, to a subnormal number too. By way of
     /// f64: of instructions that may have a subnormal f32 as a result, only conversions cost no
     /// hundred cycles on Intel's processors; AVX-512's own `vscalefps` does.

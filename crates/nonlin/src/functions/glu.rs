@@ -26,12 +26,12 @@ impl Gated for Glu {
     #[inline(always)]
     fn value<T: Real>(gate: T, value: T) -> T {
         let j = gate.jet(Prim::Sigmoid);
-        value.scaled(j.v, j.v_lo, j.k)
+        value.weighted(j.v, j.v_lo, j.k)
     }
 
     #[inline(always)]
     fn backward<T: Real>(gate: T, value: T, grad: T) -> (T, T) {
         let (j, slope) = (gate.jet(Prim::Sigmoid), gate.slope_jet(Prim::Sigmoid));
-        ((grad * value).scaled(slope.d, slope.d_lo, slope.k), grad.scaled(j.v, j.v_lo, j.k))
+        ((grad * value).weighted(slope.d, slope.d_lo, slope.k), grad.weighted(j.v, j.v_lo, j.k))
     }
 }

@@ -29,7 +29,7 @@ impl Gated for ReluGlu {
     #[inline(always)]
     fn value<T: Real>(gate: T, value: T) -> T {
         let j = gate.jet(Prim::Sigmoid);
-        Relu::value(value, [value; 3]).scaled(j.v, j.v_lo, j.k)
+        Relu::value(value, [value; 3]).weighted(j.v, j.v_lo, j.k)
     }
 
     #[inline(always)]
@@ -37,8 +37,8 @@ impl Gated for ReluGlu {
         let (j, by_gate) = (gate.jet(Prim::Sigmoid), gate.slope_jet(Prim::Sigmoid));
         let (v, slope) = (Relu::value(value, [value; 3]), Relu::slope(value, [value; 3]));
         (
-            (grad * v).scaled(by_gate.d, by_gate.d_lo, by_gate.k),
-            slope * grad.scaled(j.v, j.v_lo, j.k),
+            (grad * v).weighted(by_gate.d, by_gate.d_lo, by_gate.k),
+            slope * grad.weighted(j.v, j.v_lo, j.k),
         )
     }
 }

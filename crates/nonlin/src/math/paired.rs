@@ -18,7 +18,18 @@ use super::tables::{
 };
 use crate::math::coefficients::{GELU_TANH_1, GELU_TANH_3, INV_SQRT_2PI, SELU_LAMBDA};
 use crate::real::{Gating, Jet, Paired, Prim, Real};
-use crate::simd::Lanes32;
+use crate::simd::{LIFT, Lanes32, SUNK};
+
+/// All lanes lie within the tables.
+pub(crate) const NEAR: u8 = 0;
+/// Some lanes may be far out, and what multiplies them is at most [`FACTOR_END`]: exponents that are
+/// kept apart are all [`LIFT`].
+pub(crate) const LIFTED: u8 = 1;
+/// Some lanes may be far out, and anything may multiply them.
+pub(crate) const FAR: u8 = 2;
+
+/// Up to two factors so large are ordinary: from `e^-LIFTED_END` they make nothing.
+pub(crate) const FACTOR_END: f32 = 8192.0;
 
 /// Adding this to an integer `k` leaves `k` in the low bits.
 pub(super) const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23
@@ -46,7 +57,7 @@ pub(crate) const TANH_NEAR: f32 = 10.01;
 pub(crate) const MISH_NEAR: f32 = 10.01;
 
 /// From here on the gate of Mish is 1; its slope.
-const MISH_OPEN: f32 = 9.12;
+pub(super) const MISH_OPEN: f32 = 9.12;
 pub(super) const MISH_SLOPE_OPEN: f32 = 10.8;
 
 /// `e^-LAST` and what rounding it loses are still normal numbers.
@@ -57,6 +68,21 @@ const APART: f32 = 60.0;
 
 /// What is multiplied by `e^-FARTHEST` is 0.
 const FARTHEST: f32 = 400.0;
+
+/// The same where factors are at most [`FACTOR_END`].
+#[inline(always)]
+fn last<V: Lanes32, const AT: u8>() -> V {
+    V::splat(if AT == LIFTED { LIFTED_END } else { FARTHEST })
+}
+
+/// [`ROUND`] for powers times `2^LIFT`.
+const OVER: f32 = ROUND + 16.0 * LIFT as f32;
+
+/// What is nothing next to 1.
+const NOTHING: f32 = 1.0 / (1u32 << 28) as f32;
+
+/// `e^-LIFTED_END` times this and two factors is 0, and times `2^LIFT` a normal number.
+const LIFTED_END: f32 = 128.0;
 
 /// `a * b` as a product and what rounding it lost.
 #[inline(always)]
@@ -90,25 +116,57 @@ fn exp<V: Lanes32>(p: V, e: V) -> (V, V) {
     power(u, k.mul_add(V::splat(-LN2_16_LO), r) - e)
 }
 
-/// `(m, q)` and `k` with `e^-(p + e) = m (1 + q) 2^k`, for `0 <= p <= FARTHEST`. From `APART` on `m` is
-/// near 2^-16, so that it can be multiplied by any number; before, `k` is 0.
+/// `(m, q)` and `k` with `e^-(p + e) = m (1 + q) 2^k`, for `0 <= p <= last`. From `APART` on `m` is near
+/// 2^-16, so that it can be multiplied by any number, or, `LIFTED`, `k` is `-LIFT`; before, `k` is 0.
 #[inline(always)]
-fn exp_apart<V: Lanes32>(p: V, e: V) -> ((V, V), V) {
+fn exp_apart<V: Lanes32, const AT: u8>(p: V, e: V) -> ((V, V), V) {
     let round = V::splat(ROUND);
+    let apart = p.gt(V::splat(APART));
+    if AT == LIFTED {
+        let over = V::select(apart, V::splat(OVER), round);
+        let k = V::select(apart, V::splat(-(LIFT as f32)), V::splat(0.0));
+        let u = p.mul_add(V::splat(-PER_LN2), over);
+        let n = u - over;
+        let r = n.mul_add(V::splat(-LN2_16_HI), -p); // exact
+        return (power(u, n.mul_add(V::splat(-LN2_16_LO), r) - e), k);
+    }
     let u = p.mul_add(V::splat(-PER_LN2), round);
     let n = u - round;
     let r = n.mul_add(V::splat(-LN2_16_HI), -p); // exact
     let r = n.mul_add(V::splat(-LN2_16_LO), r) - e;
     let k = n.mul_add(V::splat(1.0 / 16.0), round) - round + V::splat(16.0);
-    let k = V::select(p.gt(V::splat(APART)), k, V::splat(0.0));
+    let k = V::select(apart, k, V::splat(0.0));
     (power(k.mul_add(V::splat(-16.0), u), r), k)
+}
+
+/// `(m, q)` with `e^-(p + e) = m (1 + q) / 2^LIFT`, for `0 <= p <= LIFTED_END`, and nearly `q^2`, known
+/// before `q`.
+#[inline(always)]
+fn exp_lifted<V: Lanes32>(p: V, e: V) -> ((V, V), V) {
+    let over = V::splat(OVER);
+    let u = p.mul_add(V::splat(-PER_LN2), over);
+    let n = u - over;
+    let r = n.mul_add(V::splat(-LN2_16_HI), -p); // exact
+    let r = n.mul_add(V::splat(-LN2_16_LO), r) - e;
+    let r = r + u.lookup_short(&POWER_REST.0);
+    ((u.lookup_short(&POWER.0).add_shifted(u), rest_of_power(r)), r * r)
+}
+
+/// `(m, q)` with `w - c w^2 = m (1 + q) / 2^LIFT` for `w = e^-t`, which is small next to 1.
+#[inline(always)]
+fn lifted_tail<V: Lanes32>(t: V, c: f32) -> (V, V) {
+    let ((m, q), square) = exp_lifted(t.min(V::splat(LIFTED_END)), V::splat(0.0));
+    // Times m / 2^LIFT, the first part of w: not too small, so that no product is subnormal.
+    let w = m.max(V::splat(NOTHING / SUNK)) * V::splat(c * SUNK);
+    // q - w (1 + q)^2
+    (m, q.mul_add(w.mul_add(V::splat(-2.0), V::splat(1.0)), (-w).mul_add(square, -w)))
 }
 
 /// The same where some lanes may be far out, else with a `k` that is known to be 0.
 #[inline(always)]
-fn exp_within<V: Lanes32, const NEAR: bool>(p: V) -> ((V, V), V) {
+fn exp_within<V: Lanes32, const AT: u8>(p: V) -> ((V, V), V) {
     let zero = V::splat(0.0);
-    if NEAR { (exp(p, zero), zero) } else { exp_apart(p.min(V::splat(FARTHEST)), zero) }
+    if AT == NEAR { (exp(p, zero), zero) } else { exp_apart::<V, AT>(p.min(last::<V, AT>()), zero) }
 }
 
 /// `(m, q)` with `e^-(t^2 / 2) = m (1 + q)`, for `|t| <= CDF_LAST`.
@@ -171,8 +229,8 @@ fn times<V: Lanes32>((m, q): (V, V), (b, b_lo): (V, V)) -> (V, V) {
 
 /// `e^x - 1` for `x <= 0`, rounded once.
 #[inline(always)]
-pub(crate) fn exp_m1<V: Lanes32, const NEAR: bool>(x: V) -> V {
-    let x = if NEAR { x } else { x.max(V::splat(-EXPM1_END)) };
+pub(crate) fn exp_m1<V: Lanes32, const AT: u8>(x: V) -> V {
+    let x = if AT == NEAR { x } else { x.max(V::splat(-EXPM1_END)) };
     let (h, l) = EXPM1.at(-x);
     x.mul_add(h, x * l)
 }
@@ -180,11 +238,11 @@ pub(crate) fn exp_m1<V: Lanes32, const NEAR: bool>(x: V) -> V {
 /// SELU at its own constants, rounded: its table on the left, lambda times `x` on the right. The first
 /// part of lambda is cut off and not rounded, so that the rest is positive: an infinity stays one.
 #[inline(always)]
-pub(crate) fn selu<V: Lanes32, const NEAR: bool>(x: V) -> V {
+pub(crate) fn selu<V: Lanes32, const AT: u8>(x: V) -> V {
     const NEAREST: f32 = SELU_LAMBDA.0 as f32;
     const LAMBDA: f32 = if NEAREST as f64 > SELU_LAMBDA.0 { NEAREST.next_down() } else { NEAREST };
     const REST: f32 = (SELU_LAMBDA.0 - LAMBDA as f64) as f32;
-    let c = if NEAR { x } else { x.max(V::splat(-EXPM1_END)) };
+    let c = if AT == NEAR { x } else { x.max(V::splat(-EXPM1_END)) };
     let (base, rest) = SELU.at(-c);
     let right = x.mul_add(V::splat(LAMBDA), x * V::splat(REST));
     V::select(V::splat(0.0).gt(x), base + rest, right)
@@ -232,7 +290,7 @@ fn rest_of_power<V: Lanes32>(r: V) -> V {
 }
 
 #[inline(always)]
-fn jet<V: Lanes32, const NEAR: bool>(v: (V, V), d: (V, V), dd: V, k: V) -> Jet<Paired<V, NEAR>> {
+fn jet<V: Lanes32, const AT: u8>(v: (V, V), d: (V, V), dd: V, k: V) -> Jet<Paired<V, AT>> {
     Jet {
         v: Paired(v.0),
         d: Paired(d.0),
@@ -245,10 +303,20 @@ fn jet<V: Lanes32, const NEAR: bool>(v: (V, V), d: (V, V), dd: V, k: V) -> Jet<P
 
 /// `2^k (v + lo)`, in one number where `k` is not 0.
 #[inline(always)]
-pub(crate) fn settle<V: Lanes32>((v, lo): (V, V), k: V) -> (V, V) {
+pub(crate) fn settle<V: Lanes32, const AT: u8>((v, lo): (V, V), k: V) -> (V, V) {
     let zero = V::splat(0.0);
     let apart = k.abs().gt(zero);
-    (V::select(apart, (v + lo).scale2(k), v), V::select(apart, zero, lo))
+    (V::select(apart, rescale::<V, AT>(v + lo, k), v), V::select(apart, zero, lo))
+}
+
+/// `2^k v`, rounded.
+#[inline(always)]
+pub(crate) fn rescale<V: Lanes32, const AT: u8>(v: V, k: V) -> V {
+    match AT {
+        NEAR => v,
+        LIFTED => V::select(k.abs().gt(V::splat(0.0)), v.abs().sink().copysign(v), v),
+        _ => v.scale2(k),
+    }
 }
 
 /// `w = e^-t` far out.
@@ -263,8 +331,8 @@ struct Far<V> {
 }
 
 #[inline(always)]
-fn far_power<V: Lanes32>(t: V) -> Far<V> {
-    let (e, k) = exp_apart(t.min(V::splat(FARTHEST)), V::splat(0.0));
+fn far_power<V: Lanes32, const AT: u8>(t: V) -> Far<V> {
+    let (e, k) = exp_apart::<V, AT>(t.min(last::<V, AT>()), V::splat(0.0));
     let w = sum(e);
     let beside_one = V::select(t.gt(V::splat(40.0)), V::splat(0.0), w.0 + w.1);
     Far { w, square: beside_one * beside_one, beside_one, k }
@@ -272,16 +340,17 @@ fn far_power<V: Lanes32>(t: V) -> Far<V> {
 
 /// The sigmoid, rounded.
 #[inline(always)]
-pub(crate) fn sigmoid_value<V: Lanes32, const NEAR: bool>(x: V) -> V {
+pub(crate) fn sigmoid_value<V: Lanes32, const AT: u8>(x: V) -> V {
     let t = x.abs();
     let far = t.gt(V::splat(NEAR_END));
-    let some = !NEAR && V::any(far);
+    let some = AT != NEAR && V::any(far);
     let mut end = x;
     if some {
         core::hint::cold_path();
-        let Far { w, square, beside_one, k } = far_power(t);
-        let left = (w.0 + (w.1 - square)).scale2(k);
-        end = V::select(x.gt(V::splat(0.0)), V::splat(1.0) - (beside_one - square), left);
+        let (m, q) = lifted_tail(t, 1.0);
+        let tail = m.mul_add(q, m);
+        let right = tail.mul_add(V::splat(-SUNK), V::splat(1.0));
+        end = V::select(x.gt(V::splat(0.0)), right, tail.sink());
         if V::all(far) {
             return end;
         }
@@ -292,18 +361,36 @@ pub(crate) fn sigmoid_value<V: Lanes32, const NEAR: bool>(x: V) -> V {
     if some { V::select(far, end, v) } else { v }
 }
 
+/// `ln(1 + e^-t)` as a sum of two numbers, rounded to one far out.
+#[inline(always)]
+fn softplus_sum<V: Lanes32>(t: V) -> (V, V) {
+    let far = t.gt(V::splat(NEAR_END));
+    let some = V::any(far);
+    let mut end = (t, V::splat(-0.0));
+    if some {
+        core::hint::cold_path();
+        let (m, q) = lifted_tail(t, 0.5);
+        end.0 = m.mul_add(q, m).sink();
+        if V::all(far) {
+            return end;
+        }
+    }
+    let near = SOFTPLUS.at(t);
+    if some { (V::select(far, end.0, near.0), V::select(far, end.1, near.1)) } else { near }
+}
+
 /// The sigmoid: what it is above or below a half. With `SLOPE` for the sake of its derivative.
 #[inline(always)]
-fn sigmoid<V: Lanes32, const NEAR: bool, const SLOPE: bool>(x: V) -> Jet<Paired<V, NEAR>> {
+fn sigmoid<V: Lanes32, const AT: u8, const SLOPE: bool>(x: V) -> Jet<Paired<V, AT>> {
     let (zero, half, one) = (V::splat(0.0), V::splat(0.5), V::splat(1.0));
     let t = x.abs();
     let far = t.gt(V::splat(NEAR_END));
-    let some = !NEAR && V::any(far);
+    let some = AT != NEAR && V::any(far);
     let (mut end, mut end_d, mut k) = ((x, x), (x, x), zero);
     if some {
         core::hint::cold_path();
         // w - w^2 on the left, 1 less that on the right, and w - 2 w^2
-        let Far { w, square, beside_one, k: apart } = far_power(t);
+        let Far { w, square, beside_one, k: apart } = far_power::<V, AT>(t);
         let lo = w.1 - square;
         let positive = x.gt(zero);
         end = (V::select(positive, one, w.0), V::select(positive, square - beside_one, lo));
@@ -311,7 +398,7 @@ fn sigmoid<V: Lanes32, const NEAR: bool, const SLOPE: bool>(x: V) -> Jet<Paired<
         k = apart;
         if !SLOPE {
             // Only the tail on the left keeps its exponent apart.
-            end_d = settle(end_d, V::select(positive, apart, zero));
+            end_d = settle::<V, AT>(end_d, V::select(positive, apart, zero));
             k = V::select(positive, zero, apart);
         }
         if V::all(far) {
@@ -339,42 +426,42 @@ fn curvature<V: Lanes32>(v: V, d: V) -> V {
 
 /// tanh, rounded.
 #[inline(always)]
-pub(crate) fn tanh<V: Lanes32, const NEAR: bool>(x: V) -> V {
+pub(crate) fn tanh<V: Lanes32, const AT: u8>(x: V) -> V {
     // x times tanh(x) / x, up to where it is 1. At 0 the rest is not negative: the sign stays.
     let end = V::splat(TANH_END);
-    let c = if NEAR { x } else { x.min(end).max(-end) };
+    let c = if AT == NEAR { x } else { x.min(end).max(-end) };
     let (base, rest) = TANH.at(c.abs());
     c.mul_add(base, c * rest)
 }
 
 /// The primitive `p` at `x` for the sake of its derivative: see [`Real::slope_jet`].
 #[inline(always)]
-pub(crate) fn slope_at<V: Lanes32, const NEAR: bool>(x: V, p: Prim) -> Jet<Paired<V, NEAR>> {
+pub(crate) fn slope_at<V: Lanes32, const AT: u8>(x: V, p: Prim) -> Jet<Paired<V, AT>> {
     match p {
-        Prim::Sigmoid => sigmoid::<V, NEAR, true>(x),
-        Prim::Tanh => tanh_jet::<V, NEAR, true>(x),
+        Prim::Sigmoid => sigmoid::<V, AT, true>(x),
+        Prim::Tanh => tanh_jet::<V, AT, true>(x),
         _ => at(x, p),
     }
 }
 
 /// tanh. With `SLOPE` for the sake of its derivative.
 #[inline(always)]
-fn tanh_jet<V: Lanes32, const NEAR: bool, const SLOPE: bool>(x: V) -> Jet<Paired<V, NEAR>> {
-    let v = tanh::<V, NEAR>(x);
+fn tanh_jet<V: Lanes32, const AT: u8, const SLOPE: bool>(x: V) -> Jet<Paired<V, AT>> {
+    let v = tanh::<V, AT>(x);
     let t = x.abs();
     let (mut d, mut d_lo) = TANH_SLOPE.at(t);
     let mut k = V::splat(0.0);
     let far = t.gt(V::splat(TANH_NEAR));
-    if !NEAR && V::any(far) {
+    if AT != NEAR && V::any(far) {
         core::hint::cold_path();
         // 4 w - 8 w^2 with w = e^-2|x|
-        let Far { w, square, k: apart, .. } = far_power(t + t);
+        let Far { w, square, k: apart, .. } = far_power::<V, AT>(t + t);
         let four = V::splat(4.0);
         let (mut end, mut end_lo) = (four * w.0, four * (w.1 - (square + square)));
         if SLOPE {
             k = apart;
         } else {
-            (end, end_lo) = settle((end, end_lo), apart);
+            (end, end_lo) = settle::<V, AT>((end, end_lo), apart);
         }
         d = V::select(far, end, d);
         d_lo = V::select(far, end_lo, d_lo);
@@ -384,19 +471,20 @@ fn tanh_jet<V: Lanes32, const NEAR: bool, const SLOPE: bool>(x: V) -> Jet<Paired
 
 /// The primitive `p` at `x`.
 #[inline(always)]
-pub(crate) fn at<V: Lanes32, const NEAR: bool>(x: V, p: Prim) -> Jet<Paired<V, NEAR>> {
+pub(crate) fn at<V: Lanes32, const AT: u8>(x: V, p: Prim) -> Jet<Paired<V, AT>> {
     let zero = V::splat(0.0);
     // Nothing to add is -0, which leaves the sign of a zero.
     let nothing = V::splat(-0.0);
     match p {
         Prim::Exp => {
-            let (e, k) = exp_within::<V, NEAR>(-x);
+            // For x <= 0 alone. Others, which are not looked at, would make subnormal numbers.
+            let (e, k) = exp_within::<V, AT>(-x.min(zero));
             let e = sum(e);
             jet(e, e, e.0, k)
         }
         Prim::ExpM1 => {
             // For x <= 0 alone: x times (1 - e^x) / -x. Of tiny numbers the low part would be subnormal.
-            let c = if NEAR { x } else { x.max(V::splat(-EXPM1_END)) };
+            let c = if AT == NEAR { x } else { x.max(V::splat(-EXPM1_END)) };
             let e = sum(exp(-c, zero));
             let (h, l) = EXPM1.at(-c);
             let (v, v_lo) = two_prod(c, h);
@@ -405,19 +493,24 @@ pub(crate) fn at<V: Lanes32, const NEAR: bool>(x: V, p: Prim) -> Jet<Paired<V, N
             let v = (V::select(tiny, x, v), V::select(tiny, nothing, v_lo));
             jet(v, e, e.0, zero)
         }
-        Prim::Sigmoid => sigmoid::<V, NEAR, false>(x),
-        Prim::Tanh => tanh_jet::<V, NEAR, false>(x),
+        Prim::Sigmoid => sigmoid::<V, AT, false>(x),
+        Prim::Tanh => tanh_jet::<V, AT, false>(x),
         Prim::Softplus => {
             // For x <= 0 alone.
             let t = -x;
-            let j = sigmoid::<V, NEAR, false>(x);
+            if AT == LIFTED {
+                // Nothing is multiplied that is not rounded.
+                let d = sigmoid_value::<V, AT>(x);
+                return jet(softplus_sum(t), (d, nothing), curvature(d, d), zero);
+            }
+            let j = sigmoid::<V, AT, false>(x);
             let far = t.gt(V::splat(NEAR_END));
-            let some = !NEAR && V::any(far);
+            let some = AT != NEAR && V::any(far);
             let mut end = (x, x);
             if some {
                 core::hint::cold_path();
                 // w - w^2 / 2 with w = e^x, and the exponent of the sigmoid
-                let Far { w, square, .. } = far_power(t);
+                let Far { w, square, .. } = far_power::<V, AT>(t);
                 end = (w.0, square.mul_add(V::splat(-0.5), w.1));
                 if V::all(far) {
                     let (v, v_lo) = (Paired(end.0), Paired(end.1));
@@ -442,7 +535,7 @@ pub(crate) fn at<V: Lanes32, const NEAR: bool>(x: V, p: Prim) -> Jet<Paired<V, N
             let e = gauss(t);
             let (v, v_lo) = open(x.gt(zero), times(e, MILLS.at(t)));
             let shut = V::splat(-CDF_LAST).gt(x);
-            let v = if NEAR { v } else { V::select(shut, V::splat(f32::NAN), v) };
+            let v = if AT == NEAR { v } else { V::select(shut, V::splat(f32::NAN), v) };
             // The density, and none beyond.
             let d = times(e, density());
             let beyond = x.abs().gt(V::splat(CDF_LAST));
@@ -495,34 +588,47 @@ fn beyond<V: Lanes32>(x: V, gate: Gating) -> V::Mask {
 /// Whether no lane beyond its table has a result other than 0, whatever may multiply it, or a limit.
 /// Only gates that close at once ask: between 20 and 12.4 there are few numbers.
 #[inline(always)]
-fn all_at_limits<V: Lanes32>(x: V, gate: Gating) -> bool {
+fn all_at_limits<V: Lanes32, const AT: u8>(x: V, gate: Gating) -> bool {
     let (low, shut) = match gate {
         Gating::Sigmoid | Gating::TanhSoftplus => return false,
-        Gating::Cdf => (CDF_LAST, 20.0),
-        Gating::CubicSigmoid => (CUBIC_LAST, 14.0),
+        Gating::Cdf => (CDF_LAST, cdf_last::<V, AT>()),
+        Gating::CubicSigmoid => (CUBIC_LAST, cubic_last::<V, AT>()),
     };
-    let between = V::select(V::splat(-shut).gt(x), V::splat(0.0), x);
+    let between = V::select((-shut).gt(x), V::splat(0.0), x);
     !V::any(V::splat(-low).gt(between))
+}
+
+/// From here on GELU is 0, whatever may multiply it.
+#[inline(always)]
+fn cdf_last<V: Lanes32, const AT: u8>() -> V {
+    V::splat(if AT == LIFTED { 16.0 } else { 24.0 })
+}
+
+/// The same for GELU by tanh.
+#[inline(always)]
+fn cubic_last<V: Lanes32, const AT: u8>() -> V {
+    V::splat(if AT == LIFTED { 11.5 } else { 16.0 })
 }
 
 /// What closes a gate far out: `e^-t`, for GELU the density, for GELU by tanh `e^-z`.
 #[inline(always)]
-fn far_gate<V: Lanes32>(t: V, gate: Gating) -> Far<V> {
+fn far_gate<V: Lanes32, const AT: u8>(t: V, gate: Gating) -> Far<V> {
     let zero = V::splat(0.0);
-    let (e, k) = match gate {
-        Gating::Sigmoid | Gating::TanhSoftplus => return far_power(t),
+    let (w, k) = match gate {
+        Gating::Sigmoid | Gating::TanhSoftplus => return far_power::<V, AT>(t),
         Gating::Cdf => {
-            let t = t.min(V::splat(24.0));
+            let t = t.min(cdf_last::<V, AT>());
             let (p, p_lo) = two_prod(t, t * V::splat(0.5));
-            let (e, k) = exp_apart(p, p_lo);
-            return Far { w: times(e, density()), square: zero, beside_one: zero, k };
+            let (e, k) = exp_apart::<V, AT>(p, p_lo);
+            (times(e, density()), k)
         }
         Gating::CubicSigmoid => {
-            let (z, z_lo) = cubic_exponent(t.min(V::splat(16.0)));
-            exp_apart(z, z_lo)
+            let (z, z_lo) = cubic_exponent(t.min(cubic_last::<V, AT>()));
+            let (e, k) = exp_apart::<V, AT>(z, z_lo);
+            (sum(e), k)
         }
     };
-    Far { w: sum(e), square: zero, beside_one: zero, k }
+    Far { w, square: zero, beside_one: zero, k }
 }
 
 /// `1 - t R(t)`, where `R` is the tail of the normal distribution over its density, by its asymptotic
@@ -536,17 +642,52 @@ fn mills<V: Lanes32>(t: V) -> V {
     s * s.mul_add(-series, V::splat(1.0))
 }
 
-/// `x` times a gate [`beyond`] its table, over `2^k`, and `k`.
+/// `x` times a gate [`beyond`] its table, rounded.
 #[inline(always)]
-fn far_value<V: Lanes32>(x: V, gate: Gating) -> (V, V) {
+fn far_value<V: Lanes32>(x: V, gate: Gating) -> V {
+    if all_at_limits::<V, LIFTED>(x, gate) {
+        return positive_part(x);
+    }
+    let t = x.abs();
+    // The gate on the left; that of the normal distribution times t.
+    let (m, q) = match gate {
+        Gating::Sigmoid => lifted_tail(t, 1.0),
+        Gating::TanhSoftplus => lifted_tail(t, 0.5),
+        Gating::Cdf => {
+            let t = t.min(cdf_last::<V, LIFTED>());
+            let (p, p_lo) = two_prod(t, t * V::splat(0.5));
+            let (w, w_lo) = times(exp_lifted(p, p_lo).0, density());
+            (w, (-mills(t)).mul_add(w + w_lo, w_lo))
+        }
+        Gating::CubicSigmoid => {
+            let (z, z_lo) = cubic_exponent(t.min(cubic_last::<V, LIFTED>()));
+            exp_lifted(z, z_lo).0
+        }
+    };
+    let tail = match gate {
+        Gating::Cdf => m + q,
+        _ => {
+            let last = t.min(V::splat(LIFTED_END));
+            last.mul_add(m, last * (m * q))
+        }
+    };
+    let right = match gate {
+        Gating::Sigmoid => tail.mul_add(V::splat(-SUNK), x),
+        _ => x,
+    };
+    V::select(x.gt(V::splat(0.0)), right, -tail.sink())
+}
+
+/// The same over `2^k`, and `k`.
+#[inline(always)]
+fn far_value_apart<V: Lanes32, const AT: u8>(x: V, gate: Gating) -> (V, V) {
     let zero = V::splat(0.0);
-    if all_at_limits(x, gate) {
+    if all_at_limits::<V, AT>(x, gate) {
         return (positive_part(x), zero);
     }
     let t = x.abs();
-    let Far { w, square, beside_one, k } = far_gate(t, gate);
-    let last = t.min(V::splat(FARTHEST));
-    // The gate on the left; that of the normal distribution times t.
+    let Far { w, square, beside_one, k } = far_gate::<V, AT>(t, gate);
+    let last = t.min(last::<V, AT>());
     let (left, left_lo) = match gate {
         Gating::Sigmoid => (w.0, w.1 - square),
         Gating::TanhSoftplus => (w.0, square.mul_add(V::splat(-0.5), w.1)),
@@ -567,15 +708,15 @@ fn far_value<V: Lanes32>(x: V, gate: Gating) -> (V, V) {
 
 /// Its slope.
 #[inline(always)]
-fn far_slope<V: Lanes32>(x: V, gate: Gating) -> (V, V) {
+fn far_slope<V: Lanes32, const AT: u8>(x: V, gate: Gating) -> (V, V) {
     let (zero, one) = (V::splat(0.0), V::splat(1.0));
     let positive = x.gt(zero);
-    if all_at_limits(x, gate) {
+    if all_at_limits::<V, AT>(x, gate) {
         return (V::select(positive, one, V::splat(-0.0)), zero);
     }
     let t = x.abs();
-    let Far { w, square, beside_one, k } = far_gate(t, gate);
-    let last = t.min(V::splat(FARTHEST));
+    let Far { w, square, beside_one, k } = far_gate::<V, AT>(t, gate);
+    let last = t.min(last::<V, AT>());
     let less = one - last;
     let rest = square * ((last + last) - one);
     let left = match gate {
@@ -587,7 +728,7 @@ fn far_slope<V: Lanes32>(x: V, gate: Gating) -> (V, V) {
         }
         // -w t (1 - R / t), with t R = 1 - r and w the density
         Gating::Cdf => {
-            let last = last.min(V::splat(24.0));
+            let last = last.min(cdf_last::<V, AT>());
             let factor = (one - mills(last)) / (last * last);
             let (p, p_lo) = two_prod(w.0, -last);
             let p_lo = (-last).mul_add(w.1, p_lo);
@@ -595,7 +736,7 @@ fn far_slope<V: Lanes32>(x: V, gate: Gating) -> (V, V) {
         }
         // w (1 - t z'), where z is the exponent and t z' = 3 z - 2 c1 t
         Gating::CubicSigmoid => {
-            let last = last.min(V::splat(16.0));
+            let last = last.min(cubic_last::<V, AT>());
             let (z, z_lo) = cubic_exponent(last);
             let less = last.mul_add(V::splat(2.0 * GELU_TANH_1.0 as f32), one);
             let three = V::splat(-3.0);
@@ -613,10 +754,10 @@ fn far_slope<V: Lanes32>(x: V, gate: Gating) -> (V, V) {
 /// What is computed where no lane is [`beyond`], and what else if one is: `$far` and `$near` give
 /// `x` and `k` of `x 2^k`.
 macro_rules! near_or_far {
-    ($NEAR:ident, $x:ident, $gate:ident, $far:expr, $near:expr) => {{
+    ($AT:ident, $x:ident, $gate:ident, $far:expr, $near:expr) => {{
         let zero = V::splat(0.0);
         let far = beyond($x, $gate);
-        let some = !$NEAR && V::any(far);
+        let some = $AT != NEAR && V::any(far);
         let (mut end, mut k) = ($x, zero);
         if some {
             core::hint::cold_path();
@@ -631,45 +772,50 @@ macro_rules! near_or_far {
     }};
 }
 
-/// `x` times a gate, rounded, over `2^k`, and `k`.
+/// `x` times a gate, over `2^k` if that is kept `APART`, and `k`; rounded else.
 #[inline(always)]
-fn gated_apart<V: Lanes32, const NEAR: bool>(x: V, gate: Gating) -> (V, V) {
-    near_or_far!(NEAR, x, gate, far_value(x, gate), {
-        let t = x.abs();
-        match gate {
-            Gating::Sigmoid => {
-                let (base, rest) = SILU.at(t);
-                positive_part(x) - (base + rest)
-            }
-            Gating::TanhSoftplus => {
-                let (v, v_lo) = TANH_SOFTPLUS.exact(x.min(V::splat(MISH_OPEN)));
-                // The sum of two zeros may have lost the sign.
-                let low = x.min(V::splat(f32::MAX)) * v_lo;
-                x.mul_add(v, low).copysign(x)
-            }
-            Gating::Cdf => {
-                let t = t.min(V::splat(CDF_LAST));
-                opened(x, t, times(gauss(t), MILLS.at(t)))
-            }
-            Gating::CubicSigmoid => {
-                let t = t.min(V::splat(CUBIC_LAST));
-                opened(x, t, times(cubic(t), CUBIC_GATE.at(t.min(V::splat(CUBIC_OPEN)))))
+fn gated<V: Lanes32, const AT: u8, const APART: bool>(x: V, gate: Gating) -> (V, V) {
+    near_or_far!(
+        AT,
+        x,
+        gate,
+        if APART { far_value_apart::<V, AT>(x, gate) } else { (far_value(x, gate), V::splat(0.0)) },
+        {
+            let t = x.abs();
+            match gate {
+                Gating::Sigmoid => {
+                    let (base, rest) = SILU.at(t);
+                    positive_part(x) - (base + rest)
+                }
+                Gating::TanhSoftplus => {
+                    let (v, v_lo) = TANH_SOFTPLUS.exact(x.min(V::splat(MISH_OPEN)));
+                    // The sum of two zeros may have lost the sign.
+                    let low = x.min(V::splat(f32::MAX)) * v_lo;
+                    x.mul_add(v, low).copysign(x)
+                }
+                Gating::Cdf => {
+                    let t = t.min(V::splat(CDF_LAST));
+                    opened(x, t, times(gauss(t), MILLS.at(t)))
+                }
+                Gating::CubicSigmoid => {
+                    let t = t.min(V::splat(CUBIC_LAST));
+                    opened(x, t, times(cubic(t), CUBIC_GATE.at(t.min(V::splat(CUBIC_OPEN)))))
+                }
             }
         }
-    })
+    )
 }
 
 /// `x` times a gate, rounded.
 #[inline(always)]
-pub(crate) fn gated_value<V: Lanes32, const NEAR: bool>(x: V, gate: Gating) -> V {
-    let (y, k) = gated_apart::<V, NEAR>(x, gate);
-    if NEAR { y } else { y.scale2(k) }
+pub(crate) fn gated_value<V: Lanes32, const AT: u8>(x: V, gate: Gating) -> V {
+    gated::<V, AT, false>(x, gate).0
 }
 
 /// The slope of `x` times a gate, over `2^k`, and `k`.
 #[inline(always)]
-pub(crate) fn gated_slope<V: Lanes32, const NEAR: bool>(x: V, gate: Gating) -> (V, V) {
-    near_or_far!(NEAR, x, gate, far_slope(x, gate), {
+pub(crate) fn gated_slope<V: Lanes32, const AT: u8>(x: V, gate: Gating) -> (V, V) {
+    near_or_far!(AT, x, gate, far_slope::<V, AT>(x, gate), {
         let t = x.abs();
         let positive = x.gt(V::splat(0.0));
         match gate {
@@ -703,26 +849,26 @@ fn reflected<V: Lanes32>(positive: V::Mask, (tail, lo): (V, V)) -> (V, V) {
 
 /// The slope of `x` times a gate, times `factor`.
 #[inline(always)]
-pub(crate) fn slope_product<V: Lanes32, const NEAR: bool>(x: V, factor: V, gate: Gating) -> V {
+pub(crate) fn slope_product<V: Lanes32, const AT: u8>(x: V, factor: V, gate: Gating) -> V {
     if gate != Gating::Cdf {
-        let (slope, k) = gated_slope::<V, NEAR>(x, gate);
-        return if NEAR { slope * factor } else { (slope * factor).scale2(k) };
+        let (slope, k) = gated_slope::<V, AT>(x, gate);
+        return rescale::<V, AT>(slope * factor, k);
     }
     // From gate and density: where the slope passes through 0, half types see what a table rounds off.
-    let near = Paired::<V, NEAR>(x).slope_sum(at::<V, NEAR>(x, Prim::Cdf)).0 * factor;
+    let near = Paired::<V, AT>(x).slope_sum(at::<V, AT>(x, Prim::Cdf)).0 * factor;
     let far = beyond(x, gate);
-    if NEAR || !V::any(far) {
+    if AT == NEAR || !V::any(far) {
         return near;
     }
     core::hint::cold_path();
-    let (slope, k) = far_slope(x, gate);
-    V::select(far, (slope * factor).scale2(k), near)
+    let (slope, k) = far_slope::<V, AT>(x, gate);
+    V::select(far, rescale::<V, AT>(slope * factor, k), near)
 }
 
 /// `x` times a gate, times `factor`.
 #[inline(always)]
-pub(crate) fn gated_product<V: Lanes32, const NEAR: bool>(x: V, factor: V, gate: Gating) -> V {
-    let (value, k) = gated_apart::<V, NEAR>(x, gate);
+pub(crate) fn gated_product<V: Lanes32, const AT: u8>(x: V, factor: V, gate: Gating) -> V {
+    let (value, k) = gated::<V, AT, true>(x, gate);
     // A subnormal number that the gate makes smaller loses bits: there it comes last.
     let tiny = V::splat(1e-30).gt(x.abs());
     let at_zero = V::splat(match gate {
@@ -730,5 +876,5 @@ pub(crate) fn gated_product<V: Lanes32, const NEAR: bool>(x: V, factor: V, gate:
         Gating::Sigmoid | Gating::Cdf | Gating::CubicSigmoid => 0.5,
     });
     let product = V::select(tiny, factor * at_zero, value) * V::select(tiny, x, factor);
-    if NEAR { product } else { product.scale2(k) }
+    rescale::<V, AT>(product, k)
 }

@@ -5,7 +5,7 @@
 //! `paired`: the same tables between the same inputs, beyond which `paired` itself takes over.
 
 use super::paired::{
-    CDF_LAST, CUBIC_LAST, CUBIC_OPEN, MISH_SLOPE_OPEN, ROUND, cubic, positive_part,
+    CDF_LAST, CUBIC_LAST, CUBIC_OPEN, MISH_OPEN, MISH_SLOPE_OPEN, ROUND, cubic, positive_part,
 };
 use super::table::{Short, Shortened};
 use super::tables::{
@@ -137,7 +137,7 @@ pub(crate) fn at<V: Lanes32, const SHORT: bool>(x: V, p: Prim) -> Jet<Whole<V, S
         Prim::TanhSoftplus => {
             // On the right the table reaches to where it is 1. The derivatives are not needed: see
             // `paired`.
-            let v = tanh_softplus::<V, SHORT>(x.min(V::splat(9.5)));
+            let v = tanh_softplus::<V, SHORT>(x.min(V::splat(MISH_OPEN)));
             jet(v, V::splat(f32::NAN), V::splat(f32::NAN))
         }
         Prim::Cdf => {

@@ -21,12 +21,12 @@ pub struct Full<V>(pub V);
 pub struct Single<V>(pub V);
 
 macro_rules! forward_operators {
-    ($t:ident, $lanes:ident $(, $flag:ident)?) => {
-        super::lanes::forward_operators!(@one $t, $lanes, Add, add $(, $flag)?);
-        super::lanes::forward_operators!(@one $t, $lanes, Sub, sub $(, $flag)?);
-        super::lanes::forward_operators!(@one $t, $lanes, Mul, mul $(, $flag)?);
-        super::lanes::forward_operators!(@one $t, $lanes, Div, div $(, $flag)?);
-        impl<V: $lanes $(, const $flag: bool)?> Neg for $t<V $(, $flag)?> {
+    ($t:ident, $lanes:ident $(, $flag:ident: $kind:ty)?) => {
+        super::lanes::forward_operators!(@one $t, $lanes, Add, add $(, $flag: $kind)?);
+        super::lanes::forward_operators!(@one $t, $lanes, Sub, sub $(, $flag: $kind)?);
+        super::lanes::forward_operators!(@one $t, $lanes, Mul, mul $(, $flag: $kind)?);
+        super::lanes::forward_operators!(@one $t, $lanes, Div, div $(, $flag: $kind)?);
+        impl<V: $lanes $(, const $flag: $kind)?> Neg for $t<V $(, $flag)?> {
             type Output = Self;
             #[inline(always)]
             fn neg(self) -> Self {
@@ -34,8 +34,8 @@ macro_rules! forward_operators {
             }
         }
     };
-    (@one $t:ident, $lanes:ident, $trait:ident, $method:ident $(, $flag:ident)?) => {
-        impl<V: $lanes $(, const $flag: bool)?> $trait for $t<V $(, $flag)?> {
+    (@one $t:ident, $lanes:ident, $trait:ident, $method:ident $(, $flag:ident: $kind:ty)?) => {
+        impl<V: $lanes $(, const $flag: $kind)?> $trait for $t<V $(, $flag)?> {
             type Output = Self;
             #[inline(always)]
             fn $method(self, o: Self) -> Self {

@@ -23,8 +23,13 @@ pub trait Wait: Real {
     fn any_far(self) -> bool;
     /// `far` where `k` is not 0, else `near`.
     fn where_far(k: Self, far: Self, near: Self) -> Self;
+    /// Whether products of what waits are in range as they are.
+    const IN_RANGE: bool = false;
     /// `m` and `k` with `self = m 2^k` and `m` within 2^-400 and 2^400, if `self` is not 0 or infinite.
-    fn balanced(self) -> (Self, Self);
+    #[inline(always)]
+    fn balanced(self) -> (Self, Self) {
+        (self, self.lit(0.0))
+    }
     /// `self (m + m_lo)`, rounded once.
     fn times(self, m: Self, m_lo: Self) -> Self;
     /// [`Real::tabled_slope`] over `2^k`, and `k`.
@@ -95,6 +100,9 @@ impl<T: Wait> Late<T> {
     pub fn settled(self) -> T {
         if self.waits {
             core::hint::cold_path();
+            if T::IN_RANGE {
+                return self.x.scale2(self.k);
+            }
             // A product of balanced factors is within 2^-900 and 2^900: beyond these ends it is 0
             // or infinite.
             return self.x.scale2(self.k.max(self.x.lit(-2030.0)).min(self.x.lit(2030.0)));
@@ -136,6 +144,9 @@ impl<T: Wait> Mul for Late<T> {
         if self.waits | o.waits {
             core::hint::cold_path();
             let k = self.k + o.k;
+            if T::IN_RANGE {
+                return Late { x: self.x * o.x, k, waits: true };
+            }
             let ((x, i), (y, j)) = (self.x.balanced(), o.x.balanced());
             // A lane in which nothing waits gets the product that it would have got outside.
             let x = T::where_far(k, x * y, self.x * o.x);
@@ -251,7 +262,7 @@ impl<T: Wait> Real for Late<T> {
     fn scaled(self, m: Self, m_lo: Self, k: Self) -> Self {
         let (x, m, m_lo, k) = (self.settled(), m.settled(), m_lo.settled(), k.settled());
         let late = Late { x: x.times(m, m_lo), k, waits: k.any_far() };
-        if late.waits {
+        if late.waits && !T::IN_RANGE {
             core::hint::cold_path();
             let (y, more) = x.balanced();
             let x = T::where_far(k, y.times(m, m_lo), late.x);

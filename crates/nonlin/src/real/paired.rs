@@ -2,21 +2,21 @@
 
 use super::late::Wait;
 use super::{Gating, Jet, Prim, Real};
-use crate::math::paired;
+use crate::math::paired::{self, FAR};
 use crate::simd::Lanes32;
 use core::ops::{Add, Div, Mul, Neg, Sub};
 
 /// f32 lanes; primitives carry low parts, and one rounding at the end is all that shows.
 ///
-/// Where all lanes are `NEAR`, tables are all that is needed, and no exponent is kept apart: see
-/// `Reach` in `activation.rs`.
+/// `AT` says how far out lanes may be: [`NEAR`](paired::NEAR), [`LIFTED`](paired::LIFTED) or [`FAR`]; see `Reach` in
+/// `activation.rs`.
 #[derive(Clone, Copy)]
 #[repr(transparent)]
-pub struct Paired<V, const NEAR: bool = false>(pub V);
+pub struct Paired<V, const AT: u8 = FAR>(pub V);
 
-super::lanes::forward_operators!(Paired, Lanes32, NEAR);
+super::lanes::forward_operators!(Paired, Lanes32, AT: u8);
 
-impl<V: Lanes32, const NEAR: bool> Real for Paired<V, NEAR> {
+impl<V: Lanes32, const AT: u8> Real for Paired<V, AT> {
     super::lanes::shared_methods!(Paired);
     #[inline(always)]
     fn lit(self, c: f64) -> Self {
@@ -45,13 +45,13 @@ impl<V: Lanes32, const NEAR: bool> Real for Paired<V, NEAR> {
     }
     #[inline(always)]
     fn scale2(self, k: Self) -> Self {
-        if NEAR { self } else { Paired(self.0.scale2(k.0)) }
+        Paired(paired::rescale::<V, AT>(self.0, k.0))
     }
     #[inline(always)]
     fn plus_quotient(self, j: Jet<Self>, divisor: Self) -> Self {
         let (mut v, mut v_lo) = (j.v.0, j.v_lo.0);
-        if !NEAR {
-            (v, v_lo) = paired::settle((v, v_lo), j.k.0);
+        if AT == FAR {
+            (v, v_lo) = paired::settle::<V, AT>((v, v_lo), j.k.0);
         }
         let width = V::splat(1.0) / divisor.0;
         let (v, v_lo) = (v * width, v_lo * width);
@@ -66,32 +66,32 @@ impl<V: Lanes32, const NEAR: bool> Real for Paired<V, NEAR> {
     }
     #[inline(always)]
     fn tabled_value(self, gate: Gating) -> Option<Self> {
-        Some(Paired(paired::gated_value::<V, NEAR>(self.0, gate)))
+        Some(Paired(paired::gated_value::<V, AT>(self.0, gate)))
     }
     #[inline(always)]
     fn tabled_product(self, factor: Self, gate: Gating) -> Option<Self> {
-        Some(Paired(paired::gated_product::<V, NEAR>(self.0, factor.0, gate)))
+        Some(Paired(paired::gated_product::<V, AT>(self.0, factor.0, gate)))
     }
     #[inline(always)]
     fn tabled_slope_product(self, factor: Self, gate: Gating) -> Option<Self> {
-        Some(Paired(paired::slope_product::<V, NEAR>(self.0, factor.0, gate)))
+        Some(Paired(paired::slope_product::<V, AT>(self.0, factor.0, gate)))
     }
     #[inline(always)]
     fn tabled_slope(self, gate: Gating) -> Option<Self> {
-        let (slope, k) = paired::gated_slope::<V, NEAR>(self.0, gate);
+        let (slope, k) = paired::gated_slope::<V, AT>(self.0, gate);
         Some(Paired(slope).scale2(Paired(k)))
     }
     #[inline(always)]
     fn tabled_selu(self) -> Option<Self> {
-        Some(Paired(paired::selu::<V, NEAR>(self.0)))
+        Some(Paired(paired::selu::<V, AT>(self.0)))
     }
     #[inline(always)]
     fn sigmoid(self) -> Self {
-        Paired(paired::sigmoid_value::<V, NEAR>(self.0))
+        Paired(paired::sigmoid_value::<V, AT>(self.0))
     }
     #[inline(always)]
     fn tanh(self) -> Self {
-        Paired(paired::tanh::<V, NEAR>(self.0))
+        Paired(paired::tanh::<V, AT>(self.0))
     }
     /// From the distance to the lower corner, which is exact nearby. The corners of the default
     /// parameters are numbers: what is beyond them becomes one, and nothing is left to cut off.
@@ -127,7 +127,7 @@ impl<V: Lanes32, const NEAR: bool> Real for Paired<V, NEAR> {
     }
     #[inline(always)]
     fn exp_m1(self) -> Self {
-        Paired(paired::exp_m1::<V, NEAR>(self.0))
+        Paired(paired::exp_m1::<V, AT>(self.0))
     }
     /// Written so that the compiler knows the result where it knows the number.
     #[inline(always)]
@@ -155,6 +155,11 @@ impl<V: Lanes32, const NEAR: bool> Real for Paired<V, NEAR> {
         let finite = self.0.max(V::splat(f32::MIN)).min(V::splat(f32::MAX));
         Paired(self.0.mul_add(m.0, finite * m_lo.0)).scale2(k)
     }
+    /// The sum of two zeros may have lost the sign.
+    #[inline(always)]
+    fn weighted(self, m: Self, m_lo: Self, k: Self) -> Self {
+        Paired(self.scaled(m, m_lo, self.lit(0.0)).0.copysign(self.0)).scale2(k)
+    }
     /// A gate is never negative; the sum of two zeros may have lost the sign. -inf does not get here.
     #[inline(always)]
     fn gated(self, gate: Jet<Self>) -> Self {
@@ -180,7 +185,8 @@ impl<V: Lanes32, const NEAR: bool> Real for Paired<V, NEAR> {
 }
 
 /// The exponents that wait are of slopes far out, where what is multiplied is near 2^-16.
-impl<V: Lanes32> Wait for Paired<V> {
+impl<V: Lanes32, const AT: u8> Wait for Paired<V, AT> {
+    const IN_RANGE: bool = true;
     #[inline(always)]
     fn any_far(self) -> bool {
         V::any(self.0.abs().gt(V::splat(0.0)))
@@ -190,16 +196,12 @@ impl<V: Lanes32> Wait for Paired<V> {
         Paired(V::select(k.0.abs().gt(V::splat(0.0)), far.0, near.0))
     }
     #[inline(always)]
-    fn balanced(self) -> (Self, Self) {
-        (self, self.lit(0.0))
-    }
-    #[inline(always)]
     fn times(self, m: Self, m_lo: Self) -> Self {
         self.scaled(m, m_lo, self.lit(0.0))
     }
     #[inline(always)]
     fn tabled_slope_apart(self, gate: Gating) -> Option<(Self, Self)> {
-        let (slope, k) = paired::gated_slope::<V, false>(self.0, gate);
+        let (slope, k) = paired::gated_slope::<V, AT>(self.0, gate);
         Some((Paired(slope), Paired(k)))
     }
 }

@@ -11,7 +11,7 @@ use core::ops::{Add, Div, Mul, Neg, Sub};
 #[repr(transparent)]
 pub struct Whole<V, const SHORT: bool>(pub V);
 
-super::lanes::forward_operators!(Whole, Lanes32, SHORT);
+super::lanes::forward_operators!(Whole, Lanes32, SHORT: bool);
 
 impl<V: Lanes32, const SHORT: bool> Real for Whole<V, SHORT> {
     super::lanes::shared_methods!(Whole);

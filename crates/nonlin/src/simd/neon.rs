@@ -1,6 +1,6 @@
 //! NEON, which every 64-bit Arm processor has: two f64 or four f32, fused multiply-add.
 
-use super::{Lanes, Lanes32, Lanes64, Partial, Simd, operators};
+use super::{LIFTED_NORMAL, Lanes, Lanes32, Lanes64, OF_LEAST, Partial, SUNK, Simd, operators};
 use crate::math::table::Four;
 use core::arch::aarch64::*;
 use core::ops::Neg;
@@ -239,6 +239,18 @@ impl Lanes32 for F32x4 {
                 vshlq_n_u32::<19>(vreinterpretq_u32_f32(t.0)),
             ))
         })
+    }
+    /// The lesser of two representations, as on x86-64.
+    #[inline(always)]
+    fn sink(self) -> Self {
+        let normal = self.max(Self::splat(LIFTED_NORMAL)) * Self::splat(SUNK);
+        // SAFETY: every aarch64 processor has NEON.
+        let sunk = Self(unsafe {
+            let least = vcvtnq_u32_f32((self * Self::splat(OF_LEAST)).0);
+            vreinterpretq_f32_u32(vminq_u32(vreinterpretq_u32_f32(normal.0), least))
+        });
+        // Of NaN an integer is made that is 0, and not, as there, large.
+        Self::select(self.is_nan(), self, sunk)
     }
     #[inline(always)]
     fn narrow(lo: F64x2, hi: F64x2) -> Self {

@@ -176,6 +176,10 @@ impl<V: Lanes32> Lanes32 for Twice<V> {
     fn add_shifted(self, t: Self) -> Self {
         Twice(self.0.add_shifted(t.0), self.1.add_shifted(t.1))
     }
+    #[inline(always)]
+    fn sink(self) -> Self {
+        Twice(self.0.sink(), self.1.sink())
+    }
 }
 
 impl<V: Partial> Partial for Twice<V> {

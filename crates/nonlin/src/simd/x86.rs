@@ -1,6 +1,6 @@
 //! SSE2 (every x86-64 processor), AVX2 with FMA, and AVX-512 (F, DQ, VL, BW).
 use super::twice::Twice;
-use super::{Lanes, Lanes32, Lanes64, Partial, Simd, operators};
+use super::{LIFTED_NORMAL, Lanes, Lanes32, Lanes64, OF_LEAST, Partial, SUNK, Simd, operators};
 use crate::math::table::Four;
 use core::arch::x86_64::*;
 use core::ops::Neg;
@@ -406,6 +406,7 @@ macro_rules! register32 {
     ($t:ident, $wide:ident, widen: |$wv:ident| $widen:expr, narrow: |$nl:ident, $nh:ident| $narrow:expr,
      pick: $pick:ty, |$kv:ident| $picked:expr, four: |$fp:ident, $ft:ident| $four:expr, short: |$hv:ident, $ht:ident| $short:expr,
      octave: |$ov:ident| $octave:expr, shifted: |$sv:ident, $st:ident| $shifted:expr
+     $(, sink: |$uv:ident| $sunk:expr)?
      $(, load_bf16: |$lb:ident| $load_bf16:expr, store_bf16: |$pb:ident, $eb:ident, $ob:ident| $store_bf16:expr,
      load_f16: |$lh:ident| $load_f16:expr, store_f16: |$ph:ident, $vh:ident| $store_f16:expr)?
      $(, copy: |$fc:ident, $tc:ident, $nc:ident| $copy_in:expr, $copy_out:expr)?) => {
@@ -453,6 +454,16 @@ macro_rules! register32 {
                 // SAFETY: as in `register!`.
                 Self(unsafe { $shifted })
             }
+            $(
+                /// The lesser of two representations: what is no subnormal number is less than its
+                /// multiple of the least one.
+                #[inline(always)]
+                fn sink(self) -> Self {
+                    let $uv = self;
+                    // SAFETY: as in `register!`.
+                    Self(unsafe { $sunk })
+                }
+            )?
             #[inline(always)]
             fn narrow(lo: $wide, hi: $wide) -> Self {
                 let ($nl, $nh) = (lo.0, hi.0);
@@ -558,6 +569,11 @@ register32!(F32x8, F64x4,
     octave: |v| _mm256_castsi256_ps(_mm256_srli_epi32::<21>(_mm256_castps_si256(v))),
     shifted: |v, t| _mm256_castsi256_ps(_mm256_add_epi32(
         _mm256_castps_si256(v), _mm256_slli_epi32::<19>(_mm256_castps_si256(t)))),
+    sink: |v| {
+        let normal = v.max(Self::splat(LIFTED_NORMAL)) * Self::splat(SUNK);
+        let least = _mm256_cvtps_epi32((v * Self::splat(OF_LEAST)).0);
+        _mm256_castsi256_ps(_mm256_min_epu32(_mm256_castps_si256(normal.0), least))
+    },
     load_bf16: |p| {
         let both = _mm256_loadu_si256(p.cast());
         let upper = _mm256_set1_epi32(0xFFFF_0000_u32.cast_signed());
@@ -594,6 +610,11 @@ register32!(F32x16, F64x8,
     octave: |v| _mm512_castsi512_ps(_mm512_srli_epi32::<21>(_mm512_castps_si512(v))),
     shifted: |v, t| _mm512_castsi512_ps(_mm512_add_epi32(
         _mm512_castps_si512(v), _mm512_slli_epi32::<19>(_mm512_castps_si512(t)))),
+    sink: |v| {
+        let normal = v.max(Self::splat(LIFTED_NORMAL)) * Self::splat(SUNK);
+        let least = _mm512_cvtps_epi32((v * Self::splat(OF_LEAST)).0);
+        _mm512_castsi512_ps(_mm512_min_epu32(_mm512_castps_si512(normal.0), least))
+    },
     load_bf16: |p| {
     let both = _mm512_loadu_si512(p.cast());
     let upper = _mm512_set1_epi32(0xFFFF_0000_u32.cast_signed());
