@@ -1009,10 +1009,10 @@ mod half_kernels {
     }
 
     /// One body of a kernel: in `Single` registers, or within reach in `Whole` ones, or in `Paired`
-    /// ones if `$cancels`, and in numbers `$far` beyond.
+    /// ones if `$cancels`, and by the step `$beyond` over numbers `$far` beyond.
     macro_rules! loops {
         ($S:ident, $H:ty, $route:expr, $reach:ident, $i:literal, $o:literal, $x:expr, $y:expr, $n:expr,
-         $step:expr, $far:ident, $cancels:expr) => {
+         $step:expr, $far:ident, $beyond:expr, $cancels:expr) => {
             if const { !$S::F32::FUSED } {
                 unreachable!("the baseline has no kernels of half types")
             } else if const { is_single($route) } {
@@ -1024,7 +1024,7 @@ mod half_kernels {
                 let step = Within::<_, _, Near32<_>, $far<_>, Twice<$S::F32>, true>::new(
                     const { $reach($route) },
                     $step,
-                    $step,
+                    $beyond,
                 );
                 // SAFETY: the caller's promise.
                 unsafe {
@@ -1034,7 +1034,7 @@ mod half_kernels {
                 let step = Within::<_, _, Whole<_, true>, $far<_>, Twice<$S::F32>, false>::new(
                     const { $reach($route) },
                     $step,
-                    $step,
+                    $beyond,
                 );
                 // SAFETY: the caller's promise.
                 unsafe {
@@ -1044,7 +1044,7 @@ mod half_kernels {
                 let step = Within::<_, _, Whole<_, false>, $far<_>, Twice<$S::F32>, false>::new(
                     const { $reach($route) },
                     $step,
-                    $step,
+                    $beyond,
                 );
                 // SAFETY: the caller's promise.
                 unsafe {
@@ -1074,6 +1074,7 @@ mod half_kernels {
             n,
             Value::<B::A, _>(params::<B::A, _>(p), PhantomData),
             Lifted32,
+            Value::<B::A, _>(params::<B::A, _>(p), PhantomData),
             false
         );
     }
@@ -1097,7 +1098,11 @@ mod half_kernels {
             [dx],
             n,
             Backward::<B::A, _>(params::<B::A, _>(p), PhantomData),
-            FarSlope32,
+            Far32,
+            ByFactors::<_, _, LiftedSlope32<_>, FarSlope32<_>, Twice<S::F32>>::new(
+                Backward::<B::A, _>(params::<B::A, _>(p), PhantomData),
+                Backward::<B::A, _>(params::<B::A, _>(p), PhantomData),
+            ),
             cancels::<B::A, B::H>()
         );
     }
@@ -1127,7 +1132,8 @@ mod half_kernels {
         _past: bool,
     ) {
         let step = GatedValue::<B::G>(PhantomData);
-        loops!(S, B::H, B::G::ROUTE, value_reach, 2, 1, [a, b], [y], n, step, Far32, false);
+        let beyond = ByFactors::<_, _, Lifted32<_>, Far32<_>, Twice<S::F32>>::new(step, step);
+        loops!(S, B::H, B::G::ROUTE, value_reach, 2, 1, [a, b], [y], n, step, Far32, beyond, false);
     }
 
     #[inline(always)]
@@ -1141,6 +1147,7 @@ mod half_kernels {
         n: usize,
     ) {
         let step = GatedBackward::<B::G>(PhantomData);
+        let beyond = ByFactors::<_, _, Lifted32<_>, Far32<_>, Twice<S::F32>>::new(step, step);
         loops!(
             S,
             B::H,
@@ -1153,6 +1160,7 @@ mod half_kernels {
             n,
             step,
             Far32,
+            beyond,
             B::H::DIGITS > 8 && !B::G::SLOPE_ZEROS.is_empty()
         );
     }

@@ -92,7 +92,7 @@ mod prelude {
         Bounds, Claims, Elementwise, Gate, Gated, Kink, Meta, Param, Params, Reach, Route,
     };
     pub(crate) use crate::math::paired::{
-        CDF_LAST, CUBIC_LAST, EXPM1_END, LAST, MISH_NEAR, NEAR_END, TANH_END, TANH_NEAR,
+        APART, CDF_LAST, CUBIC_LAST, EXPM1_END, MISH_NEAR, NEAR_END, TANH_END, TANH_NEAR,
     };
     pub(crate) use crate::real::{Gating, Jet, Prim, Real};
 }

@@ -295,6 +295,66 @@ fn neighbours_do_not_show() {
     r.finish();
 }
 
+/// Nor what multiplies elements beside it, which takes another way where it is large.
+fn factors<T: Number>(r: &mut Report) {
+    let n = 6000;
+    let x: Vec<T> = uniform(-130.0, 130.0, n, 3);
+    let sized = |seed| -> Vec<T> {
+        let sizes = uniform::<f64>(-130.0, 13.0, n, seed);
+        let signs = uniform::<f64>(-1.0, 1.0, n, seed + 1);
+        sizes.iter().zip(&signs).map(|(k, s)| T::round(k.exp2().copysign(*s))).collect()
+    };
+    for level in levels() {
+        let exec = at(level);
+        let run = |b: &[T], g: &[T]| {
+            let mut out: Vec<(&str, &str, Vec<T>)> = Vec::new();
+            for f in functions() {
+                let mut dx = vec![T::default(); x.len()];
+                exec.backward(f, &x, g, &mut dx);
+                out.push((f.name(), "backward", dx));
+            }
+            for u in gated_functions().iter().map(|u| u.with_gate(nonlin::Gate::First)) {
+                let mut y: [Vec<T>; 3] = core::array::from_fn(|_| vec![T::default(); x.len()]);
+                let [f, da, db] = &mut y;
+                u.forward_with(&exec, &x, b, f);
+                u.backward_with(&exec, &x, b, g, da, db);
+                let y = ["value", "by the gate", "by the value"].into_iter().zip(y);
+                out.extend(y.map(|(what, y)| (u.name(), what, y)));
+            }
+            out
+        };
+        let (b, g) = (sized(5), sized(7));
+        let mut large = (b.clone(), g.clone());
+        large.0.iter_mut().step_by(5).for_each(|b| *b = T::round(3e4));
+        large.1.iter_mut().skip(1).step_by(5).for_each(|g| *g = T::round(-3e4));
+        for ((name, what, got), (_, _, want)) in run(&large.0, &large.1).iter().zip(&run(&b, &g)) {
+            let i = (0..x.len()).find(|i| i % 5 > 1 && !same(got[*i], want[*i]));
+            r.need(i.is_none(), || {
+                let i = i.unwrap();
+                format!(
+                    "{name} {} {level} {what} at {:?}, {:?}, {:?}: {:?}, but {:?} beside a large factor",
+                    T::NAME_OF,
+                    x[i],
+                    b[i],
+                    g[i],
+                    want[i],
+                    got[i]
+                )
+            });
+        }
+    }
+}
+
+#[test]
+fn large_factors_do_not_show() {
+    let mut r = Report::default();
+    factors::<f32>(&mut r);
+    factors::<f64>(&mut r);
+    factors::<f16>(&mut r);
+    factors::<bf16>(&mut r);
+    r.finish();
+}
+
 /// The first place where `got` is not `want` rounded: but for what is so near to the middle between
 /// two numbers that it may be rounded either way, the two are one.
 fn first_misrounded<T: Number>(got: &[T], want: &[f32]) -> Option<usize> {

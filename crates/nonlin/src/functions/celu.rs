@@ -31,7 +31,7 @@ impl Elementwise for Celu {
     };
     const ROUTE: Route = Route::Paired {
         value: Reach::between(-EXPM1_END, f32::INFINITY),
-        slope: Reach::between(-LAST, f32::INFINITY),
+        slope: Reach::between(-APART, f32::INFINITY),
     };
 
     #[inline(always)]

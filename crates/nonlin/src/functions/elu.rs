@@ -33,7 +33,7 @@ impl Elementwise for Elu {
     };
     const ROUTE: Route = Route::Paired {
         value: Reach::between(-EXPM1_END, f32::INFINITY),
-        slope: Reach::between(-LAST, f32::INFINITY),
+        slope: Reach::between(-APART, f32::INFINITY),
     };
 
     #[inline(always)]

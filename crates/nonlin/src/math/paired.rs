@@ -60,11 +60,9 @@ pub(crate) const MISH_NEAR: f32 = 10.01;
 pub(super) const MISH_OPEN: f32 = 9.12;
 pub(super) const MISH_SLOPE_OPEN: f32 = 10.8;
 
-/// `e^-LAST` and what rounding it loses are still normal numbers.
-pub(crate) const LAST: f32 = 70.0;
-
-/// From here on the exponent of a power of e is kept apart.
-const APART: f32 = 60.0;
+/// From here on the exponent of a power of e is kept apart. What rounding `e^-APART` loses is still a
+/// normal number.
+pub(crate) const APART: f32 = 60.0;
 
 /// What is multiplied by `e^-FARTHEST` is 0.
 const FARTHEST: f32 = 400.0;
@@ -79,7 +77,7 @@ fn last<V: Lanes32, const AT: u8>() -> V {
 const OVER: f32 = ROUND + 16.0 * LIFT as f32;
 
 /// What is nothing next to 1.
-const NOTHING: f32 = 1.0 / (1u32 << 28) as f32;
+const NOTHING: f32 = 1.0 / (1u64 << 33) as f32;
 
 /// `e^-LIFTED_END` times this and two factors is 0, and times `2^LIFT` a normal number.
 const LIFTED_END: f32 = 128.0;
@@ -107,56 +105,53 @@ fn power<V: Lanes32>(u: V, r: V) -> (V, V) {
     (u.lookup_short(&POWER.0).add_shifted(u), q)
 }
 
-/// `(m, q)` with `e^-(p + e) = m (1 + q)`, for `-87 <= p <= LAST`.
+/// `(m, q)` with `e^-(p + e) 2^i = m (1 + q)`, where `over` is `ROUND + 16 i`, and nearly `q^2`, known before
+/// `q`.
 #[inline(always)]
-fn exp<V: Lanes32>(p: V, e: V) -> (V, V) {
-    let u = p.mul_add(V::splat(-PER_LN2), V::splat(ROUND));
-    let k = u - V::splat(ROUND);
-    let r = k.mul_add(V::splat(-LN2_16_HI), -p); // exact
-    power(u, k.mul_add(V::splat(-LN2_16_LO), r) - e)
+fn exp_times<V: Lanes32>(p: V, e: V, over: V) -> ((V, V), V) {
+    let u = p.mul_add(V::splat(-PER_LN2), over);
+    let n = u - over;
+    let r = n.mul_add(V::splat(-LN2_16_HI), -p); // exact
+    let r = n.mul_add(V::splat(-LN2_16_LO), r) - e + u.lookup_short(&POWER_REST.0);
+    ((u.lookup_short(&POWER.0).add_shifted(u), rest_of_power(r)), r * r)
 }
 
-/// `(m, q)` and `k` with `e^-(p + e) = m (1 + q) 2^k`, for `0 <= p <= last`. From `APART` on `m` is near
-/// 2^-16, so that it can be multiplied by any number, or, `LIFTED`, `k` is `-LIFT`; before, `k` is 0.
+/// The same for `i = 0` and `-87 <= p <= APART`.
+#[inline(always)]
+fn exp<V: Lanes32>(p: V, e: V) -> (V, V) {
+    exp_times(p, e, V::splat(ROUND)).0
+}
+
+/// The same for `i = LIFT` and `0 <= p <= LIFTED_END`.
+#[inline(always)]
+fn exp_lifted<V: Lanes32>(p: V, e: V) -> ((V, V), V) {
+    exp_times(p, e, V::splat(OVER))
+}
+
+/// `(m, q)` and `k` with `e^-(p + e) = m (1 + q) 2^k`, for `0 <= p <= last`. Up to `APART` `k` is 0;
+/// beyond, `LIFTED`, it is `-LIFT`, else `m` is near 2^-16, so that it can be multiplied by any number.
 #[inline(always)]
 fn exp_apart<V: Lanes32, const AT: u8>(p: V, e: V) -> ((V, V), V) {
-    let round = V::splat(ROUND);
+    let (zero, round) = (V::splat(0.0), V::splat(ROUND));
     let apart = p.gt(V::splat(APART));
     if AT == LIFTED {
-        let over = V::select(apart, V::splat(OVER), round);
-        let k = V::select(apart, V::splat(-(LIFT as f32)), V::splat(0.0));
-        let u = p.mul_add(V::splat(-PER_LN2), over);
-        let n = u - over;
-        let r = n.mul_add(V::splat(-LN2_16_HI), -p); // exact
-        return (power(u, n.mul_add(V::splat(-LN2_16_LO), r) - e), k);
+        let (power, _) = exp_times(p, e, V::select(apart, V::splat(OVER), round));
+        return (power, V::select(apart, V::splat(-(LIFT as f32)), zero));
     }
     let u = p.mul_add(V::splat(-PER_LN2), round);
     let n = u - round;
     let r = n.mul_add(V::splat(-LN2_16_HI), -p); // exact
     let r = n.mul_add(V::splat(-LN2_16_LO), r) - e;
     let k = n.mul_add(V::splat(1.0 / 16.0), round) - round + V::splat(16.0);
-    let k = V::select(apart, k, V::splat(0.0));
+    let k = V::select(apart, k, zero);
     (power(k.mul_add(V::splat(-16.0), u), r), k)
-}
-
-/// `(m, q)` with `e^-(p + e) = m (1 + q) / 2^LIFT`, for `0 <= p <= LIFTED_END`, and nearly `q^2`, known
-/// before `q`.
-#[inline(always)]
-fn exp_lifted<V: Lanes32>(p: V, e: V) -> ((V, V), V) {
-    let over = V::splat(OVER);
-    let u = p.mul_add(V::splat(-PER_LN2), over);
-    let n = u - over;
-    let r = n.mul_add(V::splat(-LN2_16_HI), -p); // exact
-    let r = n.mul_add(V::splat(-LN2_16_LO), r) - e;
-    let r = r + u.lookup_short(&POWER_REST.0);
-    ((u.lookup_short(&POWER.0).add_shifted(u), rest_of_power(r)), r * r)
 }
 
 /// `(m, q)` with `w - c w^2 = m (1 + q) / 2^LIFT` for `w = e^-t`, which is small next to 1.
 #[inline(always)]
 fn lifted_tail<V: Lanes32>(t: V, c: f32) -> (V, V) {
     let ((m, q), square) = exp_lifted(t.min(V::splat(LIFTED_END)), V::splat(0.0));
-    // Times m / 2^LIFT, the first part of w: not too small, so that no product is subnormal.
+    // c times m / 2^LIFT, the first part of w: not so small that a product is subnormal.
     let w = m.max(V::splat(NOTHING / SUNK)) * V::splat(c * SUNK);
     // q - w (1 + q)^2
     (m, q.mul_add(w.mul_add(V::splat(-2.0), V::splat(1.0)), (-w).mul_add(square, -w)))
@@ -414,6 +409,7 @@ fn sigmoid<V: Lanes32, const AT: u8, const SLOPE: bool>(x: V) -> Jet<Paired<V, A
     if some {
         v = (V::select(far, end.0, v.0), V::select(far, end.1, v.1));
         d = (V::select(far, end_d.0, d.0), V::select(far, end_d.1, d.1));
+        k = V::select(far, k, zero);
     }
     jet(v, d, curvature(v.0, d.0), k)
 }
@@ -447,26 +443,37 @@ pub(crate) fn slope_at<V: Lanes32, const AT: u8>(x: V, p: Prim) -> Jet<Paired<V,
 /// tanh. With `SLOPE` for the sake of its derivative.
 #[inline(always)]
 fn tanh_jet<V: Lanes32, const AT: u8, const SLOPE: bool>(x: V) -> Jet<Paired<V, AT>> {
+    let zero = V::splat(0.0);
     let v = tanh::<V, AT>(x);
     let t = x.abs();
-    let (mut d, mut d_lo) = TANH_SLOPE.at(t);
-    let mut k = V::splat(0.0);
     let far = t.gt(V::splat(TANH_NEAR));
-    if AT != NEAR && V::any(far) {
+    let some = AT != NEAR && V::any(far);
+    let (mut end, mut k) = ((x, x), zero);
+    if some {
         core::hint::cold_path();
         // 4 w - 8 w^2 with w = e^-2|x|
         let Far { w, square, k: apart, .. } = far_power::<V, AT>(t + t);
         let four = V::splat(4.0);
-        let (mut end, mut end_lo) = (four * w.0, four * (w.1 - (square + square)));
-        if SLOPE {
-            k = apart;
-        } else {
-            (end, end_lo) = settle::<V, AT>((end, end_lo), apart);
+        (end, k) = ((four * w.0, four * (w.1 - (square + square))), apart);
+        if !SLOPE {
+            (end, k) = (settle::<V, AT>(end, apart), zero);
         }
-        d = V::select(far, end, d);
-        d_lo = V::select(far, end_lo, d_lo);
+        if V::all(far) {
+            return tanh_with(v, end, k);
+        }
     }
-    jet((v, V::splat(-0.0)), (d, d_lo), V::splat(-2.0) * v * d, k)
+    let mut d = TANH_SLOPE.at(t);
+    if some {
+        d = (V::select(far, end.0, d.0), V::select(far, end.1, d.1));
+        k = V::select(far, k, zero);
+    }
+    tanh_with(v, d, k)
+}
+
+/// tanh and its derivative.
+#[inline(always)]
+fn tanh_with<V: Lanes32, const AT: u8>(v: V, d: (V, V), k: V) -> Jet<Paired<V, AT>> {
+    jet((v, V::splat(-0.0)), d, V::splat(-2.0) * v * d.0, k)
 }
 
 /// The primitive `p` at `x`.

@@ -71,7 +71,7 @@ fn power<V: Lanes32>(u: V, r: V) -> V {
     m.mul_add(q, m)
 }
 
-/// `e^-(p + e)` for `-87 <= p <= LAST`.
+/// `e^-(p + e)` for `-87 <= p <= 87`.
 #[inline(always)]
 fn exp<V: Lanes32>(p: V, e: V) -> V {
     let u = p.mul_add(V::splat(-PER_LN2), V::splat(ROUND));
