@@ -208,26 +208,24 @@ class Centred(Table):
 
     def centre(self, low, high):
         """Where the function is an f32 number, and its slope nearly one; else where it is nearest one."""
-        off = lambda v: fabs(single_bits(v) / v - 1)
         h = mpf(2) ** -40
+        rounded = single_bits
+        off = lambda v: fabs(rounded(v) / v - 1)
         middle = (low + high) / 2
-        if self.lean:  # towards the smaller values, for which the rest counts most: as its square does
+        slope = lambda c: (self.f(c + h) - self.f(c - h)) / (2 * h)
+        if self.lean and self.f(low) * self.f(high) < 0:
+            # The sum of base and linear term is exact only if no base is finer than that term.
+            rounded = multiple(24 - frexp(fabs(slope(middle)) * (high - low) / 2)[1])
+        elif self.lean:  # towards the smaller values, for which the rest counts most: as its square does
             first, last = (sqrt(max(fabs(self.f(x)), mpf("1e-12"))) for x in (low, high))
             middle = low + (high - low) * first / (first + last)
-            # Where it passes through 0, as far as the linear term is of no higher power of two than the
-            # base on the side where both have one sign: an exact sum of the two relies on that.
-            power = lambda v: frexp(fabs(v))[1]
-            steep = lambda m: fabs(self.f(m + h) - self.f(m - h)) / (2 * h) * (m - low if first < last else high - m)
-            while self.f(low) * self.f(high) < 0 and power(self.f(middle)) < power(steep(middle)):
-                middle += (high - low) / 64 * (1 if first > last else -1)
         scale = mpf(2) ** (24 - frexp(middle)[1])
         near = [(floor(middle * scale) + i // 2 * (-1) ** i) / scale for i in range(6000)]
         for c in near:
-            if off(self.f(c)) < mpf(2) ** -31 and off((self.f(c + h) - self.f(c - h)) / (2 * h)) < mpf(2) ** -27:
-                return c, single_bits(self.f(c))
+            if off(self.f(c)) < mpf(2) ** -31 and fabs(single_bits(slope(c)) / slope(c) - 1) < mpf(2) ** -27:
+                return c, rounded(self.f(c))
         # Where it varies too little for that, or passes through 0: where both together cost least.
         lost = lambda v: fabs(single_bits(v) - v)
-        slope = lambda c: (self.f(c + h) - self.f(c - h)) / (2 * h)
         spread = [single_bits(middle + (high - low) * i / 60000) for i in range(-3000, 3001)]
         best = min(spread, key=lambda c: lost(self.f(c)) + lost(slope(c)) * (high - low) / 2)
         return best, single_bits(self.f(best))

@@ -24,6 +24,33 @@ fn nan_stays_nan() {
     });
 }
 
+/// A NaN among gradients stays one, however flat the function is there, and stays alone.
+fn nan_gradients<T: Number>(r: &mut Report, f: &Function) {
+    let x = uniform::<T>(-160.0, 160.0, 600, 1);
+    let mut g = uniform::<T>(-2.0, 2.0, 600, 2);
+    g.iter_mut().step_by(3).for_each(|g| *g = T::round(f64::NAN));
+    for level in levels() {
+        let mut dx = vec![T::default(); x.len()];
+        at(level).backward(f, &x, &g, &mut dx);
+        let wrong = (0..x.len()).find(|i| Format::is_nan(dx[*i]) != (i % 3 == 0));
+        r.need(wrong.is_none(), || {
+            let i = wrong.unwrap();
+            let (name, format) = (f.name(), T::NAME_OF);
+            format!("{name} {format} {level}: {:?} times f'({:?}) is {:?}", g[i], x[i], dx[i])
+        });
+    }
+}
+
+#[test]
+fn nan_gradients_stay_nan() {
+    all(|r, f| {
+        nan_gradients::<f32>(r, f);
+        nan_gradients::<f64>(r, f);
+        nan_gradients::<f16>(r, f);
+        nan_gradients::<bf16>(r, f);
+    });
+}
+
 #[test]
 fn limits_at_infinity() {
     all(|r, f| {

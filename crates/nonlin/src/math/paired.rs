@@ -29,7 +29,7 @@ pub(crate) const LIFTED: u8 = 1;
 pub(crate) const FAR: u8 = 2;
 
 /// Up to two factors so large are ordinary: from `e^-LIFTED_END` they make nothing.
-pub(crate) const FACTOR_END: f32 = 8192.0;
+pub(crate) const FACTOR_END: f32 = 4_194_304.0; // 2^22
 
 /// Adding this to an integer `k` leaves `k` in the low bits.
 pub(super) const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23
@@ -80,7 +80,7 @@ const OVER: f32 = ROUND + 16.0 * LIFT as f32;
 const NOTHING: f32 = 1.0 / (1u64 << 33) as f32;
 
 /// `e^-LIFTED_END` times this and two factors is 0, and times `2^LIFT` a normal number.
-const LIFTED_END: f32 = 128.0;
+const LIFTED_END: f32 = 140.0;
 
 /// `a * b` as a product and what rounding it lost.
 #[inline(always)]
@@ -608,13 +608,13 @@ fn all_at_limits<V: Lanes32, const AT: u8>(x: V, gate: Gating) -> bool {
 /// From here on GELU is 0, whatever may multiply it.
 #[inline(always)]
 fn cdf_last<V: Lanes32, const AT: u8>() -> V {
-    V::splat(if AT == LIFTED { 16.0 } else { 24.0 })
+    V::splat(if AT == LIFTED { 16.7 } else { 24.0 })
 }
 
 /// The same for GELU by tanh.
 #[inline(always)]
 fn cubic_last<V: Lanes32, const AT: u8>() -> V {
-    V::splat(if AT == LIFTED { 11.5 } else { 16.0 })
+    V::splat(if AT == LIFTED { 11.9 } else { 16.0 })
 }
 
 /// What closes a gate far out: `e^-t`, for GELU the density, for GELU by tanh `e^-z`.
