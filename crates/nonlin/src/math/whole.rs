@@ -32,7 +32,7 @@ macro_rules! shortened {
 // units.
 shortened!(sigmoid_tail: below_half(SIGMOID), 6 in 2, short 5 in 2);
 shortened!(softplus: centred(SOFTPLUS), 6 in 2, short 5 in 2);
-shortened!(silu: centred(SILU), 6 in 2, short 5 in 2);
+shortened!(silu: centred(SILU), 7 in 2, short 5 in 2);
 shortened!(silu_slope: centred(SILU_SLOPE), 7 in 2, short 6 in 2);
 shortened!(mish_slope: centred(MISH_SLOPE), 9 in 3, short 9 in 3);
 shortened!(expm1: centred(EXPM1), 6 in 2, short 5 in 2);
