@@ -6,10 +6,11 @@
 //! Nearly all of a result comes from a [`table`](super::table) of a smooth, slowly varying function:
 //! the sigmoid above a half, `tanh(x) / x`, the normal tail over its density. Where the result itself
 //! varies over many powers of two it is multiplied by an exponential, which is a small table too.
-//! With `NEAR`, all lanes are known to lie within the tables (a definition says between which inputs:
-//! [`Reach`](crate::activation::Reach)); without, some may be far out. There, powers of `e^-|x|`
+//! At `NEAR`, all lanes are known to lie within the tables (a definition says between which inputs:
+//! [`Reach`](crate::activation::Reach)); else some may be far out. There, powers of `e^-|x|`
 //! stand for the tables, and where such a power may be no normal number, its exponent is kept apart
-//! to the end ([`Jet::k`]): processors take a hundred cycles over subnormal numbers.
+//! to the end ([`Jet::k`]), or all is lifted by a power of two: processors take a hundred cycles over
+//! subnormal numbers.
 
 use super::tables::{
     CUBIC_GATE, CUBIC_SLOPE, EXP_REST, EXPM1, LN2_16_HI, LN2_16_LO, MILLS, MILLS_SLOPE, MISH_SLOPE,
@@ -157,7 +158,7 @@ fn lifted_tail<V: Lanes32>(t: V, c: f32) -> (V, V) {
     (m, q.mul_add(w.mul_add(V::splat(-2.0), V::splat(1.0)), (-w).mul_add(square, -w)))
 }
 
-/// The same where some lanes may be far out, else with a `k` that is known to be 0.
+/// [`exp_apart`] where some lanes may be far out, else with a `k` that is known to be 0.
 #[inline(always)]
 fn exp_within<V: Lanes32, const AT: u8>(p: V) -> ((V, V), V) {
     let zero = V::splat(0.0);
@@ -593,7 +594,7 @@ fn beyond<V: Lanes32>(x: V, gate: Gating) -> V::Mask {
 }
 
 /// Whether no lane beyond its table has a result other than 0, whatever may multiply it, or a limit.
-/// Only gates that close at once ask: between 20 and 12.4 there are few numbers.
+/// Only gates that close at once ask: there are few numbers between.
 #[inline(always)]
 fn all_at_limits<V: Lanes32, const AT: u8>(x: V, gate: Gating) -> bool {
     let (low, shut) = match gate {
@@ -605,7 +606,7 @@ fn all_at_limits<V: Lanes32, const AT: u8>(x: V, gate: Gating) -> bool {
     !V::any(V::splat(-low).gt(between))
 }
 
-/// From here on GELU is 0, whatever may multiply it.
+/// From here on GELU is 0, whatever may multiply it; `LIFTED`, two factors of [`FACTOR_END`].
 #[inline(always)]
 fn cdf_last<V: Lanes32, const AT: u8>() -> V {
     V::splat(if AT == LIFTED { 16.7 } else { 24.0 })
