@@ -8,7 +8,7 @@ use core::ops::{Add, Div, Mul, Neg, Sub};
 
 /// f32 lanes; primitives carry low parts, and one rounding at the end is all that shows.
 ///
-/// `AT` says how far out lanes may be: [`NEAR`](paired::NEAR), [`LIFTED`](paired::LIFTED) or [`FAR`]; see `Reach` in
+/// `AT` says how far out lanes may be: `NEAR`, `LIFTED` or `FAR` of `math/paired.rs`; see `Reach` in
 /// `activation.rs`.
 #[derive(Clone, Copy)]
 #[repr(transparent)]
