@@ -194,7 +194,7 @@ pub trait Partial: Lanes<Elem = f32> {
 }
 
 /// Numbers that may turn out subnormal are computed times `2^LIFT`: see [`Lanes32::sink`].
-pub(crate) const LIFT: u32 = 96;
+pub(crate) const LIFT: u32 = 100;
 /// `2^-LIFT`.
 pub(crate) const SUNK: f32 = f32::from_bits((127 - LIFT) << 23);
 /// The least normal number times `2^LIFT`.

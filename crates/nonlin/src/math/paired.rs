@@ -80,7 +80,8 @@ const OVER: f32 = ROUND + 16.0 * LIFT as f32;
 /// What is nothing next to 1.
 const NOTHING: f32 = 1.0 / (1u64 << 33) as f32;
 
-/// `e^-LIFTED_END` times this and two factors is 0, and times `2^LIFT` a normal number.
+/// `e^-LIFTED_END` times this and two factors is 0, and times `2^LIFT` a normal number, as is what
+/// rounding that loses.
 const LIFTED_END: f32 = 140.0;
 
 /// `a * b` as a product and what rounding it lost.
