@@ -781,14 +781,14 @@ macro_rules! near_or_far {
     }};
 }
 
-/// `x` times a gate, over `2^k` if that is kept `APART`, and `k`; rounded else.
+/// `x` times a gate, over `2^k` if that `WAITS`, and `k`; rounded else.
 #[inline(always)]
-fn gated<V: Lanes32, const AT: u8, const APART: bool>(x: V, gate: Gating) -> (V, V) {
+fn gated<V: Lanes32, const AT: u8, const WAITS: bool>(x: V, gate: Gating) -> (V, V) {
     near_or_far!(
         AT,
         x,
         gate,
-        if APART { far_value_apart::<V, AT>(x, gate) } else { (far_value(x, gate), V::splat(0.0)) },
+        if WAITS { far_value_apart::<V, AT>(x, gate) } else { (far_value(x, gate), V::splat(0.0)) },
         {
             let t = x.abs();
             match gate {
