@@ -9,7 +9,8 @@ use crate::exec::{Exec, Shared, same_length};
 use crate::function::{Activation, Function};
 use crate::functions::{Prelu, Rrelu};
 use crate::kernel::{EachKernels, each_back_32, each_back_64, each_map_32, each_map_64};
-use alloc::{format, vec, vec::Vec};
+use crate::shape::{self, Around};
+use alloc::{vec, vec::Vec};
 
 /// The kernels of `x` above 0 and `w x` below, with `w` per element.
 pub(crate) struct Each {
@@ -34,31 +35,16 @@ fn channels_of(
     axis: isize,
     weights: usize,
 ) -> Result<Channels, Error> {
-    let size = shape.iter().product::<usize>();
-    if size != len {
-        return Err(Error::Shape(format!(
-            "shape {shape:?} has {size} elements, the array has {len}"
-        )));
-    }
-    let rank = shape.len() as isize;
-    let a = if axis < 0 { axis + rank } else { axis };
+    shape::check("the array", len, shape)?;
     if weights == 1 {
         // One slope for all: the axis does not matter.
         return Ok(Channels { channels: 1, inner: len });
     }
-    if a < 0 || a >= rank {
-        return Err(Error::Shape(format!(
-            "axis {axis} is out of range for shape {shape:?}; {weights} slopes need an axis of that length (a 1-d input takes one shared slope)"
-        )));
+    let Around { n: channels, inner, .. } = shape::around(shape, axis)?;
+    if channels != weights {
+        return Err(Error::Channels { axis, shape: shape.into(), channels, slopes: weights });
     }
-    let a = a as usize;
-    if shape[a] != weights {
-        return Err(Error::Shape(format!(
-            "axis {axis} of shape {shape:?} has {} channels, but there are {weights} slopes; give {} or 1",
-            shape[a], shape[a]
-        )));
-    }
-    Ok(Channels { channels: weights, inner: shape[a + 1..].iter().product() })
+    Ok(Channels { channels, inner })
 }
 
 /// Shortest run of one channel that gets a call of its own.

@@ -3,7 +3,10 @@
 use core::fmt;
 
 #[cfg(feature = "alloc")]
-use alloc::string::{String, ToString};
+use alloc::{
+    string::{String, ToString},
+    vec::Vec,
+};
 
 /// A mistake in a name, a parameter or a level.
 ///
@@ -67,9 +70,89 @@ pub enum Error {
     /// An instruction-set level that this processor lacks.
     #[cfg(not(feature = "alloc"))]
     Level,
-    /// Shapes that do not fit together.
+    /// An array whose length is not the size of its shape.
     #[cfg(feature = "alloc")]
-    Shape(String),
+    ShapeSize {
+        /// What the array is.
+        name: &'static str,
+        /// How many elements it has.
+        len: usize,
+        /// Its shape as given.
+        shape: Vec<usize>,
+        /// How many elements the shape has.
+        size: usize,
+    },
+    /// A shape that has more elements than an address space holds.
+    #[cfg(feature = "alloc")]
+    ShapeOverflow {
+        /// The shape.
+        shape: Vec<usize>,
+        /// Bytes of an element, or 1 if elements are counted.
+        item: usize,
+    },
+    /// An axis that a shape has not.
+    #[cfg(feature = "alloc")]
+    AxisOutOfRange {
+        /// The axis as given; negative ones count from the end.
+        axis: isize,
+        /// The shape.
+        shape: Vec<usize>,
+    },
+    /// An axis that is named twice.
+    #[cfg(feature = "alloc")]
+    AxisRepeated {
+        /// The axis as given the second time.
+        axis: isize,
+        /// The shape.
+        shape: Vec<usize>,
+    },
+    /// An axis that holds two operands but whose length is odd.
+    #[cfg(feature = "alloc")]
+    AxisOdd {
+        /// The axis as given.
+        axis: isize,
+        /// The shape.
+        shape: Vec<usize>,
+    },
+    /// Two arrays whose shapes must be equal.
+    #[cfg(feature = "alloc")]
+    ShapesDiffer {
+        /// One array.
+        name: &'static str,
+        /// Its shape.
+        got: Vec<usize>,
+        /// The other.
+        other: &'static str,
+        /// The shape of both, as it should be.
+        wanted: Vec<usize>,
+    },
+    /// Slopes that are neither one nor one for each channel.
+    #[cfg(feature = "alloc")]
+    Channels {
+        /// The axis of channels as given.
+        axis: isize,
+        /// The shape.
+        shape: Vec<usize>,
+        /// How many channels there are.
+        channels: usize,
+        /// How many slopes there are.
+        slopes: usize,
+    },
+    /// A mask that cannot be repeated to the shape of the scores.
+    #[cfg(feature = "alloc")]
+    MaskShape {
+        /// The mask's shape.
+        mask: Vec<usize>,
+        /// The scores' shape.
+        scores: Vec<usize>,
+    },
+    /// A causal mask or a window whose axis of queries is not known: rows run along several axes, or
+    /// along the first one.
+    #[cfg(feature = "alloc")]
+    MaskQueries {
+        /// The scores' shape.
+        scores: Vec<usize>,
+    },
 }
 
 impl Error {
@@ -121,7 +204,59 @@ impl fmt::Display for Error {
             #[cfg(not(feature = "alloc"))]
             Error::Level => f.write_str("this processor lacks that level"),
             #[cfg(feature = "alloc")]
-            Error::Shape(text) => f.write_str(text),
+            Error::ShapeSize { name, len, shape, size } => {
+                write!(f, "shape {shape:?} has {size} elements, {name} has {len}")
+            }
+            #[cfg(feature = "alloc")]
+            Error::ShapeOverflow { shape, item } => {
+                write!(f, "shape {shape:?}")?;
+                if *item != 1 {
+                    write!(f, " of {item} bytes an element")?;
+                }
+                write!(f, " is larger than an address space, which holds {} bytes", isize::MAX)
+            }
+            #[cfg(feature = "alloc")]
+            Error::AxisOutOfRange { axis, shape } if shape.is_empty() => {
+                write!(f, "axis {axis} is out of range for shape [], which has no axes")
+            }
+            #[cfg(feature = "alloc")]
+            Error::AxisOutOfRange { axis, shape } => write!(
+                f,
+                "axis {axis} is out of range for shape {shape:?}; it must be between -{} and {}",
+                shape.len(),
+                shape.len() - 1
+            ),
+            #[cfg(feature = "alloc")]
+            Error::AxisRepeated { axis, shape } => {
+                write!(f, "axis {axis} of shape {shape:?} is named twice; name each axis once")
+            }
+            #[cfg(feature = "alloc")]
+            Error::AxisOdd { axis, shape } => {
+                let n = crate::shape::axis(*axis, shape).map_or(0, |a| shape[a]);
+                write!(
+                    f,
+                    "axis {axis} of shape {shape:?} holds two operands, but its length {n} is odd"
+                )
+            }
+            #[cfg(feature = "alloc")]
+            Error::ShapesDiffer { name, got, other, wanted } => {
+                write!(f, "{name} has shape {got:?}, {other} has {wanted:?}: they must be equal")
+            }
+            #[cfg(feature = "alloc")]
+            Error::Channels { axis, shape, channels, slopes } => write!(
+                f,
+                "axis {axis} of shape {shape:?} has {channels} channels, but there are {slopes} slopes; give {channels} or 1"
+            ),
+            #[cfg(feature = "alloc")]
+            Error::MaskShape { mask, scores } => write!(
+                f,
+                "a mask of shape {mask:?} cannot be repeated to scores of shape {scores:?}; from the last axis backwards each of its lengths must be 1 or that of the scores"
+            ),
+            #[cfg(feature = "alloc")]
+            Error::MaskQueries { scores } => write!(
+                f,
+                "a causal mask over scores of shape {scores:?} needs one axis of keys, with queries along the axis before it; name the axis of queries"
+            ),
         }
     }
 }

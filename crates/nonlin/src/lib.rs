@@ -60,6 +60,9 @@ pub mod real;
 mod reference;
 #[cfg(feature = "serde")]
 mod serial;
+#[cfg(feature = "alloc")]
+#[doc(hidden)]
+pub mod shape;
 mod simd;
 #[cfg(feature = "alloc")]
 mod softmax;
@@ -80,6 +83,8 @@ pub use gated::{GatedFunction, Layout};
 pub use level::Level;
 #[cfg(feature = "ndarray")]
 pub use nd::NdActivation;
+#[cfg(feature = "alloc")]
+pub use shape::Axes;
 #[cfg(feature = "alloc")]
 pub use softmax::{EmptyRow, Mask, Softmax};
 

@@ -5,7 +5,7 @@
 //! one run, it is one kernel call. Otherwise runs along the output's densest axis are taken
 //! one by one, those with steps by way of a small buffer. The bits are those of slices.
 //!
-//! Shapes that do not fit are [`Error::Shape`]: in a program over n-dimensional arrays they
+//! Shapes that do not fit are errors: in a program over n-dimensional arrays they
 //! come from data, unlike the lengths of slices, whose mistakes panic.
 
 use crate::element::Element;
@@ -14,12 +14,13 @@ use crate::exec::Exec;
 use crate::function::Activation;
 use crate::functions::Prelu;
 use crate::gated::{GatedFunction, Layout};
+use crate::shape;
 use crate::softmax::{Mask, Softmax};
 use core::array;
 use ndarray::{
     Array, ArrayRef, ArrayViewD, ArrayViewMutD, Axis, Dimension, IxDyn, ShapeBuilder, Slice,
 };
-use std::{format, vec, vec::Vec};
+use std::{vec, vec::Vec};
 
 /// Elements that are gathered at a time.
 const BLOCK: usize = 1024;
@@ -59,7 +60,7 @@ pub trait NdActivation: Activation {
         x: &ArrayRef<T, D>,
         y: &mut ArrayRef<T, D>,
     ) -> Result<(), Error> {
-        same_shape("y", y.shape(), "x", x.shape())?;
+        shape::same("y", y.shape(), "x", x.shape())?;
         elementwise([x], [y], &|[x], [y]| self.forward(x, y));
         Ok(())
     }
@@ -90,7 +91,7 @@ pub trait NdActivation: Activation {
         x: &ArrayRef<T, D>,
         dy: &mut ArrayRef<T, D>,
     ) -> Result<(), Error> {
-        same_shape("dy", dy.shape(), "x", x.shape())?;
+        shape::same("dy", dy.shape(), "x", x.shape())?;
         elementwise([x], [dy], &|[x], [dy]| self.derivative(x, dy));
         Ok(())
     }
@@ -116,7 +117,7 @@ pub trait NdActivation: Activation {
         x: &ArrayRef<T, D>,
         d2y: &mut ArrayRef<T, D>,
     ) -> Result<(), Error> {
-        same_shape("d2y", d2y.shape(), "x", x.shape())?;
+        shape::same("d2y", d2y.shape(), "x", x.shape())?;
         elementwise([x], [d2y], &|[x], [d2y]| self.second_derivative(x, d2y));
         Ok(())
     }
@@ -158,8 +159,8 @@ pub trait NdActivation: Activation {
         grad: &ArrayRef<T, D>,
         dx: &mut ArrayRef<T, D>,
     ) -> Result<(), Error> {
-        same_shape("grad", grad.shape(), "x", x.shape())?;
-        same_shape("dx", dx.shape(), "x", x.shape())?;
+        shape::same("grad", grad.shape(), "x", x.shape())?;
+        shape::same("dx", dx.shape(), "x", x.shape())?;
         elementwise([x, grad], [dx], &|[x, grad], [dx]| self.backward(x, grad, dx));
         Ok(())
     }
@@ -197,8 +198,8 @@ pub trait NdActivation: Activation {
         grad: &ArrayRef<T, D>,
         dx: &mut ArrayRef<T, D>,
     ) -> Result<(), Error> {
-        same_shape("grad", grad.shape(), "y", y.shape())?;
-        same_shape("dx", dx.shape(), "y", y.shape())?;
+        shape::same("grad", grad.shape(), "y", y.shape())?;
+        shape::same("dx", dx.shape(), "y", y.shape())?;
         self.function().check_from_output()?;
         elementwise([y, grad], [dx], &|[y, grad], [dx]| {
             self.backward_from_output(y, grad, dx).expect("checked above");
@@ -209,23 +210,9 @@ pub trait NdActivation: Activation {
 
 impl<A: Activation + ?Sized> NdActivation for A {}
 
-fn same_shape(name: &str, got: &[usize], what: &str, wanted: &[usize]) -> Result<(), Error> {
-    if got == wanted {
-        return Ok(());
-    }
-    Err(Error::Shape(format!(
-        "{name} has shape {got:?}, {what} has {wanted:?}: they must be equal"
-    )))
-}
-
 /// The axis that `axis` names, counted from the end if it is negative.
 fn axis_of(shape: &[usize], axis: isize) -> Result<Axis, Error> {
-    let rank = shape.len() as isize;
-    let a = if axis < 0 { axis + rank } else { axis };
-    if (0..rank).contains(&a) {
-        return Ok(Axis(a as usize));
-    }
-    Err(Error::Shape(format!("axis {axis} is out of range for shape {shape:?}")))
+    shape::axis(axis, shape).map(Axis)
 }
 
 /// The axes from the widest stride to the narrowest; axes of one element or repeated first.
@@ -446,7 +433,7 @@ impl Softmax {
         axis: isize,
         y: &mut ArrayRef<T, D>,
     ) -> Result<(), Error> {
-        same_shape("y", y.shape(), "x", x.shape())?;
+        shape::same("y", y.shape(), "x", x.shape())?;
         let a = axis_of(x.shape(), axis)?;
         if let (Some(from), Some(to)) = (x.as_slice(), y.as_slice_mut()) {
             return self.forward_with(&Exec::new(), from, x.shape(), axis, Mask::None, to);
@@ -488,7 +475,7 @@ impl Softmax {
         grad: &ArrayRef<T, D>,
         axis: isize,
     ) -> Result<Array<T, D>, Error> {
-        same_shape("grad", grad.shape(), "y", y.shape())?;
+        shape::same("grad", grad.shape(), "y", y.shape())?;
         let a = axis_of(y.shape(), axis)?;
         let mut dx = like(y);
         if let (Some(y_), Some(g), Some(dx)) = (y.as_slice(), grad.as_slice(), dx.as_slice_mut()) {
@@ -554,8 +541,8 @@ impl GatedFunction {
         b: &ArrayRef<T, D>,
         y: &mut ArrayRef<T, D>,
     ) -> Result<(), Error> {
-        same_shape("b", b.shape(), "a", a.shape())?;
-        same_shape("y", y.shape(), "a", a.shape())?;
+        shape::same("b", b.shape(), "a", a.shape())?;
+        shape::same("y", y.shape(), "a", a.shape())?;
         elementwise([a, b], [y], &|[a, b], [y]| self.forward(a, b, y));
         Ok(())
     }
@@ -571,8 +558,8 @@ impl GatedFunction {
         b: &ArrayRef<T, D>,
         grad: &ArrayRef<T, D>,
     ) -> Result<(Array<T, D>, Array<T, D>), Error> {
-        same_shape("b", b.shape(), "a", a.shape())?;
-        same_shape("grad", grad.shape(), "a", a.shape())?;
+        shape::same("b", b.shape(), "a", a.shape())?;
+        shape::same("grad", grad.shape(), "a", a.shape())?;
         let (mut da, mut db) = (like(a), like(b));
         elementwise([a, b, grad], [&mut da, &mut db], &|[a, b, g], [da, db]| {
             self.backward(a, b, g, da, db)
@@ -632,10 +619,7 @@ fn packed_axis(shape: &[usize], axis: isize) -> Result<Axis, Error> {
     if shape[a.0].is_multiple_of(2) {
         return Ok(a);
     }
-    Err(Error::Shape(format!(
-        "axis {axis} of shape {shape:?} holds two operands, but its length {} is odd",
-        shape[a.0]
-    )))
+    Err(Error::AxisOdd { axis, shape: shape.into() })
 }
 
 /// Where both operands lie along an axis of `n` elements.
@@ -697,7 +681,7 @@ impl Prelu {
         weight: &[T],
         grad: &ArrayRef<T, D>,
     ) -> Result<(Array<T, D>, Vec<T>), Error> {
-        same_shape("grad", grad.shape(), "x", x.shape())?;
+        shape::same("grad", grad.shape(), "x", x.shape())?;
         let exec = Exec::new();
         let (mut dx, mut dweight) = (like(x), vec![T::default(); weight.len()]);
         if let (Some(x_), Some(g), Some(dx)) = (x.as_slice(), grad.as_slice(), dx.as_slice_mut()) {
@@ -741,12 +725,8 @@ fn spread<'w, T: Element>(
     if weight.len() != 1 {
         let a = axis_of(shape, axis)?;
         if shape[a.0] != weight.len() {
-            return Err(Error::Shape(format!(
-                "axis {axis} of shape {shape:?} has {} channels, but there are {} slopes; give {} or 1",
-                shape[a.0],
-                weight.len(),
-                shape[a.0]
-            )));
+            let (channels, slopes) = (shape[a.0], weight.len());
+            return Err(Error::Channels { axis, shape: shape.into(), channels, slopes });
         }
         flat[a.0] = weight.len();
     }

@@ -21,8 +21,9 @@ use crate::halves::{Half, from_f32, to_f32};
 use crate::level::{Level, PerLevel, per_level};
 use crate::math::coefficients::LOG_NARROW;
 use crate::math::{full, narrow, paired};
+use crate::shape::{self, Around};
 use crate::simd::{Lanes, Lanes32, Lanes64, Partial, Simd};
-use alloc::{format, vec, vec::Vec};
+use alloc::{vec, vec::Vec};
 #[cfg(feature = "half")]
 use core::mem::MaybeUninit;
 
@@ -89,32 +90,6 @@ pub struct RowJob {
     empty: EmptyRow,
     /// Elements of the row that take part; the rest is masked.
     visible: usize,
-}
-
-/// `x` as outer x n x inner.
-struct Shape {
-    n: usize,
-    inner: usize,
-}
-
-fn shape_of(len: usize, shape: &[usize], axis: isize) -> Result<Shape, Error> {
-    let size = shape.iter().product::<usize>();
-    if size != len {
-        return Err(Error::Shape(format!(
-            "shape {shape:?} has {size} elements, the array has {len}"
-        )));
-    }
-    let rank = shape.len() as isize;
-    let a = if axis < 0 { axis + rank } else { axis };
-    if a < 0 || a >= rank {
-        return Err(Error::Shape(format!(
-            "axis {axis} is out of range for shape {shape:?}; it must be between {} and {}",
-            -rank,
-            rank - 1
-        )));
-    }
-    let a = a as usize;
-    Ok(Shape { n: shape[a], inner: shape[a + 1..].iter().product() })
 }
 
 impl Softmax {
@@ -194,7 +169,8 @@ impl Softmax {
         axis: isize,
         mask: Mask<'_, T>,
     ) -> Result<(), Error> {
-        let Shape { n, inner } = shape_of(len, shape, axis)?;
+        shape::check("the array", len, shape)?;
+        let Around { n, inner, .. } = shape::around(shape, axis)?;
         if len == 0 {
             return Ok(());
         }
@@ -210,11 +186,7 @@ impl Softmax {
                 || !masked.is_multiple_of(n)
                 || !len.is_multiple_of(masked))
         {
-            return Err(Error::Shape(format!(
-                "the mask has {masked} entries; along the last axis of shape {shape:?} it must have {n} for each row, \
-                 and as many rows as divide {}",
-                len / n.max(1)
-            )));
+            return Err(Error::MaskShape { mask: vec![masked], scores: shape.into() });
         }
         let (x, y) = (Shared(x.cast_mut()), Shared(y));
         let level = exec.current_level();
@@ -300,7 +272,8 @@ impl Softmax {
     ) -> Result<(), Error> {
         same_length("grad", grad.len(), "y", y.len());
         same_length("dx", dx.len(), "y", y.len());
-        let Shape { n, inner } = shape_of(y.len(), shape, axis)?;
+        shape::check("the array", y.len(), shape)?;
+        let Around { n, inner, .. } = shape::around(shape, axis)?;
         if y.is_empty() {
             return Ok(());
         }
