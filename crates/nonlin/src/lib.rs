@@ -91,6 +91,24 @@ pub use softmax::{EmptyRow, Mask, Softmax};
 #[cfg(feature = "half")]
 pub use half::{bf16, f16};
 
+/// For the project's own tests. Nothing here is part of the interface.
+#[doc(hidden)]
+pub mod internal {
+    #[cfg(feature = "half")]
+    pub use crate::halves::{Half, from_f32, to_f32};
+    #[cfg(target_arch = "aarch64")]
+    pub use crate::simd::neon::Neon;
+    pub use crate::simd::scalar::Scalar;
+    #[cfg(target_arch = "x86_64")]
+    pub use crate::simd::x86::{Avx2, Avx512, Sse2};
+    pub use crate::simd::{Lanes, Lanes32, Lanes64, Partial, Simd};
+
+    /// How exhaustive runs interpolate their reference.
+    pub mod interpolate {
+        pub use crate::reference::{CHECKS, NODES, at, good, place, through};
+    }
+}
+
 /// What a definition file needs.
 mod prelude {
     pub(crate) use crate::activation::{

@@ -24,20 +24,20 @@ use alloc::{vec, vec::Vec};
 /// Neighbours that share a polynomial.
 pub(crate) const SPAN: usize = 1 << 12;
 /// Seven Chebyshev points of a span, which its polynomial is taken from.
-const NODES: [u32; 7] = [51, 447, 1159, 2048, 2937, 3649, 4045];
+pub const NODES: [u32; 7] = [51, 447, 1159, 2048, 2937, 3649, 4045];
 /// Where it is checked.
-const CHECKS: [u32; 4] = [0, 740, 2460, 4095];
+pub const CHECKS: [u32; 4] = [0, 740, 2460, 4095];
 
-type Polynomial = [f64; NODES.len()];
+pub type Polynomial = [f64; NODES.len()];
 
 /// Where a number of a span is in it, from -1 to 1.
 #[inline(always)]
-fn place(i: u32) -> f64 {
+pub fn place(i: u32) -> f64 {
     (f64::from(i) - 2048.0) * (1.0 / 2048.0)
 }
 
 /// The polynomial through `values` at the nodes, low degree first.
-fn through(values: &Polynomial) -> Polynomial {
+pub fn through(values: &Polynomial) -> Polynomial {
     let t = NODES.map(place);
     // Newton's divided differences.
     let mut c = *values;
@@ -57,8 +57,9 @@ fn through(values: &Polynomial) -> Polynomial {
     p
 }
 
+/// The polynomial at `t`.
 #[inline(always)]
-fn at(p: &Polynomial, t: f64) -> f64 {
+pub fn at(p: &Polynomial, t: f64) -> f64 {
     (((((p[6] * t + p[5]) * t + p[4]) * t + p[3]) * t + p[2]) * t + p[1]) * t + p[0]
 }
 
@@ -69,7 +70,7 @@ fn unit(v: f64) -> f64 {
 }
 
 /// The polynomial through `nodes`, if it is good enough at the `checks`.
-fn good(nodes: &Polynomial, checks: &[f64; CHECKS.len()]) -> Option<Polynomial> {
+pub fn good(nodes: &Polynomial, checks: &[f64; CHECKS.len()]) -> Option<Polynomial> {
     let all = || nodes.iter().chain(checks).copied();
     let below = all().all(|v| v <= 0.0);
     let above = all().all(|v| v >= 0.0);
@@ -171,33 +172,5 @@ impl Softmax {
             v => (*v - top).exp() / total,
         };
         z.iter().map(one).collect()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn polynomials_go_through_their_nodes() {
-        let f = |t: f64| 3.0 - t + 0.5 * t * t - 0.25 * t.powi(5) + 0.125 * t.powi(6);
-        let p = through(&NODES.map(|i| f(place(i))));
-        for (got, want) in p.iter().zip([3.0, -1.0, 0.5, 0.0, 0.0, -0.25, 0.125]) {
-            assert!((got - want).abs() < 1e-14, "{p:?}");
-        }
-        assert!((at(&p, 0.3) - f(0.3)).abs() < 1e-15);
-    }
-
-    #[test]
-    fn what_is_no_polynomial_is_refused() {
-        let smooth = |i: u32| 1.0 + 1e-3 * place(i);
-        let refused = |f: &dyn Fn(u32) -> f64| good(&NODES.map(f), &CHECKS.map(f)).is_none();
-        assert!(!refused(&smooth));
-        // A corner, a jump at the first number alone, a zero, an infinity, NaN.
-        assert!(refused(&|i| smooth(i).max(1.0001)));
-        assert!(refused(&|i| if i == 0 { 1.5 } else { smooth(i) }));
-        assert!(refused(&|i| smooth(i) - 1.0));
-        assert!(refused(&|i| if i > 4000 { f64::INFINITY } else { smooth(i) }));
-        assert!(refused(&|i| if i == 2048 { f64::NAN } else { smooth(i) }));
     }
 }

@@ -4,7 +4,7 @@
 //! an empty report of every function of the catalogue; `planted_faults.rs` gives the same
 //! checks broken definitions and asks that they be reported.
 
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports, unused_macros)]
 
 use nonlin::real::{Dd, Dual, Interval};
 use nonlin::{Activation, Element, Elementwise, Exec, Function, Level, bf16, f16};
@@ -61,11 +61,18 @@ pub fn first_difference<T: Format>(a: &[T], b: &[T]) -> Option<usize> {
     (0..a.len()).find(|&i| !same(a[i], b[i]))
 }
 
-/// The levels of this processor; the others are named, so that nobody takes them for tested.
+/// The levels of this processor. The stage `unit` of `cargo xtask test` names those that it lacks.
+///
+/// # Panics
+/// If `NONLIN_REQUIRE` names a level that is lacking.
 pub fn levels() -> Vec<Level> {
+    let required = std::env::var("NONLIN_REQUIRE").unwrap_or_default();
     let (have, lack): (Vec<_>, Vec<_>) = Level::ALL.into_iter().partition(|l| l.available());
     for level in lack {
-        println!("SKIPPED level {level}: this processor lacks it");
+        // On another architecture `neon` is a stage that emulates it.
+        let here = (level == Level::Neon) == cfg!(target_arch = "aarch64");
+        let wanted = required.split(',').any(|name| name.trim() == level.name());
+        assert!(!(here && wanted), "NONLIN_REQUIRE wants {level}, but this processor lacks it");
     }
     have
 }
@@ -1066,23 +1073,40 @@ pub fn dd_sum(values: impl Iterator<Item = Dd>) -> Dd {
     values.fold(Dd::new(0.0), |a, b| a + b)
 }
 
-/// Runs `check::<A>()` for every elementwise definition; a new one that is not listed fails.
-#[macro_export]
+/// Runs `check::<A>()` for every elementwise definition of the catalogue.
 macro_rules! each_definition {
-    ($check:ident($($arg:expr),*)) => {{
-        let mut names = Vec::new();
-        $crate::each_definition!(@ $check, names, ($($arg),*),
-            Celu, Elu, Gelu, GeluTanh, HardSigmoid, HardSwish, Identity, LeakyRelu, LogSigmoid, Mish, Prelu, Relu,
-            Rrelu, Selu, Sigmoid, Silu, Softplus, Tanh);
-        let all: Vec<&str> = nonlin::functions().iter().map(|f| f.name()).collect();
-        assert_eq!(names, all, "the list in tests/common lacks a definition");
-    }};
-    (@ $check:ident, $names:ident, $args:tt, $($t:ident),*) => {
-        $($names.push(nonlin::Function::of::<nonlin::$t>().name());
-          $crate::each_definition!(@one $check, $t, $args);)*
+    ($check:ident $args:tt) => {
+        nonlin::for_each_elementwise!(each_definition, (@all $check $args))
+    };
+    ((@all $check:ident $args:tt), $($name:ident = $t:ident,)*) => {
+        $($crate::common::each_definition!(@one $check, $t, $args);)*
     };
     (@one $check:ident, $t:ident, ($($arg:expr),*)) => { $check::<nonlin::$t>($($arg),*) };
 }
+
+pub(crate) use each_definition;
+
+/// Runs `check::<S, ...>(name)` with every set of registers `S` that this processor has, the
+/// portable ones among them.
+macro_rules! each_register_set {
+    ($check:ident $(::<$($g:ty),*>)? ($($arg:expr),*)) => {{
+        use nonlin::internal as sets;
+        $check::<sets::Scalar, $($($g),*)?>("portable", $($arg),*);
+        #[cfg(target_arch = "x86_64")]
+        {
+            $check::<sets::Sse2, $($($g),*)?>("baseline", $($arg),*);
+            if nonlin::Level::Avx2.available() {
+                $check::<sets::Avx2, $($($g),*)?>("avx2", $($arg),*);
+            }
+            if nonlin::Level::Avx512.available() {
+                $check::<sets::Avx512, $($($g),*)?>("avx512", $($arg),*);
+            }
+        }
+        #[cfg(target_arch = "aarch64")]
+        $check::<sets::Neon, $($($g),*)?>("neon", $($arg),*);
+    }};
+}
+pub(crate) use each_register_set;
 
 /// The default parameters of a definition.
 pub fn defaults<A: Elementwise>() -> [f64; nonlin::MAX_PARAMS] {

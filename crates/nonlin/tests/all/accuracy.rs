@@ -1,8 +1,6 @@
 //! Values and derivatives against the definition in double-double numbers.
 
-mod common;
-
-use common::*;
+use crate::common::*;
 use nonlin::{Function, bf16, f16, functions};
 use nonlin_testkit::samples::{half_patterns, uniform};
 

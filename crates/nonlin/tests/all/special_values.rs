@@ -1,8 +1,6 @@
 //! NaN, infinities, zeros, subnormal numbers, symmetry, and identities between functions.
 
-mod common;
-
-use common::*;
+use crate::common::*;
 use nonlin::real::Dd;
 use nonlin::{Activation, Exec, Function, Sigmoid, Tanh, bf16, f16, functions, get};
 use nonlin_testkit::samples::{half_patterns, near, uniform};

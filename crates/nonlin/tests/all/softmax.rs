@@ -1,8 +1,6 @@
 //! Softmax and log-softmax against the definition in double-double numbers; masks, axes, gradients.
 
-mod common;
-
-use common::*;
+use crate::common::*;
 use nonlin::real::{Dd, Real};
 use nonlin::{Element, EmptyRow, Error, Exec, Mask, Softmax, bf16, f16, rowwise};
 use nonlin_testkit::samples::{mix_unit, uniform};

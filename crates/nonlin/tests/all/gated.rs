@@ -1,8 +1,6 @@
 //! Gated units against double-double numbers; gate positions, packed layouts, levels, blocks.
 
-mod common;
-
-use common::*;
+use crate::common::*;
 use nonlin::real::{Dd, Jet, Prim, Real};
 use nonlin::{Exec, Gate, GatedFunction, Layout, bf16, f16, gated, gated_functions};
 use nonlin_testkit::samples::{specials, stratified, uniform};

@@ -1,9 +1,7 @@
 //! n-dimensional arrays of any memory layout give the bits of slices.
 #![cfg(feature = "ndarray")]
 
-mod common;
-
-use common::*;
+use crate::common::*;
 use ndarray::{Array, Array2, ArrayD, ArrayViewD, Axis, IxDyn, ShapeBuilder, Slice, arr0, array};
 use nonlin::{
     Error, Exec, Function, Layout, NdActivation, Prelu, Relu, Softmax, f16, gated_functions, get,

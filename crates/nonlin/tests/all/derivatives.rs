@@ -1,8 +1,6 @@
 //! Formulas, slopes, second derivatives, gradients.
 
-mod common;
-
-use common::*;
+use crate::common::*;
 use nonlin::{Elementwise, Function, bf16, f16, functions};
 use nonlin_testkit::samples::uniform;
 

@@ -1,9 +1,7 @@
 //! The same bits at every fused level, block size, length, alignment and thread count; scalars
 //! and slices, in place or not.
 
-mod common;
-
-use common::*;
+use crate::common::*;
 use core::mem::MaybeUninit;
 use nonlin::{Activation, Exec, Function, bf16, f16, functions, gated_functions};
 use nonlin_testkit::samples::{half_patterns, uniform};

@@ -1,8 +1,6 @@
 //! PReLU with a slope per channel, RReLU with a random slope per element.
 
-mod common;
-
-use common::*;
+use crate::common::*;
 use nonlin::real::Dd;
 use nonlin::{Activation, Exec, Prelu, Rrelu, bf16, f16};
 use nonlin_testkit::samples::uniform;

@@ -1,8 +1,6 @@
 //! What definitions claim: monotone, range, slope, minimum, zeros, kinks, bounds over intervals.
 
-mod common;
-
-use common::*;
+use crate::common::*;
 use nonlin::{Function, bf16, f16, functions};
 use nonlin_testkit::samples::half_patterns;
 

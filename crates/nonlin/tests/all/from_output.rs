@@ -1,9 +1,7 @@
 //! Backward from a saved output: its declared error, special values, and the same bits at every
 //! level, length, alignment, block size and number of threads, in place or not.
 
-mod common;
-
-use common::*;
+use crate::common::*;
 use nonlin::{Error, Exec, Function, bf16, f16, functions};
 use nonlin_testkit::samples::{half_patterns, uniform};
 use nonlin_testkit::ulp::Format;

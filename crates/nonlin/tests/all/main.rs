@@ -1,0 +1,25 @@
+//! The tests over the whole catalogue, in one program: the library is linked once, and what the
+//! tests share is compiled once. `cargo test -p nonlin --test all gated::` runs those of one file.
+//!
+//! Programs of their own are `planted_faults.rs`, whose definitions bring kernels of their own, and
+//! `nd_memory.rs`, which replaces the allocator.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod accuracy;
+mod catalog;
+mod channels;
+mod claims;
+mod derivatives;
+mod errors;
+mod from_output;
+mod gated;
+#[cfg(feature = "half")]
+mod halves;
+mod interpolation;
+mod nd;
+mod same_bits;
+mod serial;
+mod softmax;
+mod special_values;
