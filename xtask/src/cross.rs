@@ -38,12 +38,12 @@ impl Compiler {
         Ok(debian()?.map(Compiler::Debian).map_err(|why| format!("{missing}; {why}")))
     }
 
-    /// `cargo build` for the target. `libraries` are those of the standard ones that are used.
+    /// `cargo VERB` for the target. `libraries` are those of the standard ones that are used.
     ///
     /// # Errors
     /// An environment variable is no text.
-    pub fn build(&self, target: &str, libraries: &str) -> Result<Command> {
-        let mut cargo = cargo(["build", "--release", "--target", target]);
+    pub fn cargo(&self, verb: &str, target: &str, libraries: &str) -> Result<Command> {
+        let mut cargo = cargo([verb, "--release", "--target", target]);
         if let Compiler::Debian(dir) = self {
             cargo.arg(format!("-Zbuild-std={libraries}"));
             cargo.envs(environment(dir)?);

@@ -12,8 +12,8 @@
 //!   passes over a row several times, with and without mask: there all instructions of all
 //!   innermost loops are added up, not per element.
 //!
-//! The program is `count` of the test kit, compiled with the mangling of symbols that tells
-//! which definition a kernel was compiled for.
+//! The program is `count` of the test kit. `.cargo/config.toml` chooses the mangling of symbols that
+//! tells which definition a kernel was compiled for.
 
 use std::cmp::Reverse;
 use std::fmt::Write as _;
@@ -21,7 +21,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-use crate::system::{build_binary, cache, cargo, command, find, output, root};
+use crate::system::{cache, command, find, output, program, root};
 
 /// What is accepted.
 const RECORD: &str = "proof/instructions.csv";
@@ -151,11 +151,7 @@ fn compare(record: &[Count], now: &[Count]) -> Result<String> {
 }
 
 fn count() -> Result<Vec<Count>> {
-    // In a directory of its own: the flag would have everything else compiled again.
-    let mut build = cargo(["build", "--release", "--package", "nonlin-testkit", "--bin", "count"]);
-    build.arg("--target-dir").arg(root().join("target/instructions"));
-    build.env_remove("CARGO_ENCODED_RUSTFLAGS").env("RUSTFLAGS", "-Csymbol-mangling-version=v0");
-    let program = build_binary(&mut build)?;
+    let program = program("count")?;
     let calls = output(command(&program).arg("--list"))?;
     let calls: Vec<(&str, &str, f64)> = calls
         .lines()

@@ -34,8 +34,9 @@ Usage: cargo xtask <task>
                         named, or of those that it lacks; can be interrupted and taken up again
   instructions [--accept]   count the instructions of the main kernels, against
                         proof/instructions.csv; with --accept, write it
-  test [STAGE ...]      run the tests, all of them or the stages named
-  test --list           list the stages";
+  test [STAGE ...]      run the tests, all of them or the stages named; with --record, keep how
+                        long each took in xtask/stages.csv
+  test --list           list the stages and how long each took";
 
 /// Carries out a task.
 #[must_use]

@@ -1,7 +1,6 @@
 //! What `cargo xtask test` runs, quick and telling stages first.
 
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
@@ -13,7 +12,8 @@ use crate::generate;
 use crate::instructions;
 use crate::peers;
 use crate::system::{
-    build_binary, cache, cargo, command, features, find, metadata, nonlin, output, root, run,
+    build_binary, cache, cargo, command, features, find, metadata, nonlin, output, program, root,
+    run, target_dir, workspace,
 };
 use crate::test::Outcome;
 
@@ -28,26 +28,26 @@ pub struct Stage {
     pub run: fn() -> Result<Outcome>,
 }
 
-/// All of them, in the order in which they run.
-pub static STAGES: [Stage; 15] = [
+/// All of them, in the order in which they run: the first three tell a newcomer whether a change is
+/// good.
+pub static STAGES: [Stage; 14] = [
     Stage { name: "fmt", about: "the code is formatted", run: fmt },
+    Stage { name: "clippy", about: "no warnings, all targets", run: clippy },
+    Stage { name: "unit", about: "all tests and the examples in the documentation", run: unit },
     Stage { name: "msrv", about: "the declared minimum version of Rust is enough", run: msrv },
     Stage {
         name: "gen",
         about: "nothing generated is stale; README's commands work",
         run: gen_check,
     },
-    Stage { name: "clippy", about: "no warnings, all targets and features", run: clippy },
-    Stage { name: "unit", about: "all tests and the examples in the documentation", run: unit },
-    Stage { name: "no-std", about: "the core links without a standard library", run: no_std },
+    Stage { name: "no-std", about: "the core needs no standard library", run: no_std },
     Stage { name: "bare-metal", about: "the core compiles for a microcontroller", run: bare_metal },
     Stage { name: "doc", about: "the documentation has no warnings", run: doc },
     Stage {
         name: "package",
-        about: "the published packages build from their own files",
+        about: "the published packages build from their own files, the command below 20 MB",
         run: package,
     },
-    Stage { name: "size", about: "the command stays below 20 MB; time to build it", run: size },
     Stage {
         name: "digests",
         about: "the results over all 2^32 inputs of f32 are those that were proved",
@@ -59,12 +59,22 @@ pub static STAGES: [Stage; 15] = [
         run: instructions,
     },
     Stage { name: "coefficients", about: "all coefficients are as derived", run: coefficients },
-    Stage { name: "mpfr", about: "tests against multiple precision", run: mpfr },
+    Stage { name: "mpfr", about: "tests against multiple precision, and their lints", run: mpfr },
     Stage { name: "neon", about: "64-bit Arm gives the same bits as this processor", run: neon },
 ];
 
-/// The feature that builds GMP and MPFR.
-const MPFR: &str = "nonlin-testkit/mpfr";
+/// The last of the stages that tell a newcomer most.
+pub const TELLING: &str = "unit";
+
+/// The levels that are compiled for this architecture.
+pub const LEVELS: &[&str] = if cfg!(target_arch = "x86_64") {
+    &["baseline", "avx2", "avx512"]
+} else if cfg!(target_arch = "aarch64") {
+    &["baseline", "neon"]
+} else {
+    &["baseline"]
+};
+
 const SCRIPT: &str = "tools/coefficients.py";
 const COEFFICIENTS: &str = "crates/nonlin/src/math/coefficients.rs";
 /// The largest binary allowed, in bytes.
@@ -73,16 +83,11 @@ const ARM: &str = "aarch64-unknown-linux-gnu";
 const MICROCONTROLLER: &str = "thumbv7em-none-eabihf";
 
 fn passed(note: impl Into<String>) -> Result<Outcome> {
-    Ok(Outcome::Passed(note.into()))
+    Ok(Outcome::Passed { note: note.into(), left_out: Vec::new() })
 }
 
 fn skipped(why: impl Into<String>) -> Result<Outcome> {
     Ok(Outcome::Skipped(why.into()))
-}
-
-/// All features that can be built here.
-fn buildable_features() -> Result<String> {
-    if find("m4").is_some() { features(&[]) } else { features(&[MPFR]) }
 }
 
 fn fmt() -> Result<Outcome> {
@@ -146,24 +151,26 @@ fn gen_check() -> Result<Outcome> {
 }
 
 fn clippy() -> Result<Outcome> {
-    let features = buildable_features()?;
-    let args = ["clippy", "--release", "--workspace", "--all-targets", "--features", &features];
-    run(cargo(args).args(["--", "-D", "warnings"]))?;
-    passed(if features.contains(MPFR) { "" } else { "without the feature mpfr, which needs m4" })
+    run(workspace("clippy")?.args(["--all-targets", "--", "-D", "warnings"]))?;
+    passed("")
 }
 
 fn unit() -> Result<Outcome> {
-    let features = features(&[MPFR])?;
-    let mut test = cargo(["test", "--release", "--workspace", "--features", &features]);
-    let note = match python()? {
+    let mut test = workspace("test")?;
+    let mut left_out = Vec::new();
+    match python()? {
         Ok(python) => {
             test.env("NONLIN_PYTHON", python);
-            String::new()
         }
-        Err(why) => format!("without the comparisons with NumPy: {why}"),
-    };
+        Err(why) => left_out.push(("comparisons with NumPy".to_owned(), why)),
+    }
     run(&mut test)?;
-    passed(note)
+    let levels = output(command(program("digest")?).arg("--levels"))?;
+    let levels: Vec<&str> = levels.lines().collect();
+    for level in LEVELS.iter().filter(|l| !levels.contains(l)) {
+        left_out.push((level.to_string(), "this processor lacks it".to_owned()));
+    }
+    Ok(Outcome::Passed { note: format!("levels {}", levels.join(", ")), left_out })
 }
 
 /// A Python with the packages in `requirements.txt`, or what is missing.
@@ -193,15 +200,13 @@ fn python() -> Result<std::result::Result<PathBuf, String>> {
 
 fn no_std() -> Result<Outcome> {
     for features in ["", "alloc", "half", "alloc,half"] {
-        let args = ["build", "--release", "--package", "nonlin", "--no-default-features"];
+        let args = ["check", "--release", "--package", "nonlin", "--no-default-features"];
         run(cargo(args).args(["--features", features]))?;
     }
     let dir = root().join("xtask/no-std");
     std::fs::copy(root().join("Cargo.lock"), dir.join("Cargo.lock")).context("Cargo.lock")?;
-    for features in ["", "half"] {
-        let mut build = cargo(["build", "--release", "--manifest-path", "xtask/no-std/Cargo.toml"]);
-        run(build.args(["--features", features]).arg("--target-dir").arg(target_dir()?))?;
-    }
+    let mut build = cargo(["build", "--manifest-path", "xtask/no-std/Cargo.toml"]);
+    run(build.args(["--features", "half"]).arg("--target-dir").arg(target_dir()?))?;
     passed("a static library with a panic handler of its own")
 }
 
@@ -210,24 +215,19 @@ fn bare_metal() -> Result<Outcome> {
         Ok(compiler) => compiler,
         Err(why) => return skipped(why),
     };
-    for features in ["", "half", "alloc", "alloc,half"] {
-        let mut build = compiler.build(MICROCONTROLLER, "core,alloc")?;
-        build.args(["--package", "nonlin", "--no-default-features", "--features", features]);
-        run(&mut build)?;
+    for (verb, features) in
+        [("check", ""), ("check", "half"), ("check", "alloc"), ("build", "alloc,half")]
+    {
+        let mut cargo = compiler.cargo(verb, MICROCONTROLLER, "core,alloc")?;
+        cargo.args(["--package", "nonlin", "--no-default-features", "--features", features]);
+        run(&mut cargo)?;
     }
     passed(MICROCONTROLLER)
 }
 
 fn doc() -> Result<Outcome> {
-    let features = buildable_features()?;
-    let mut doc = cargo(["doc", "--release", "--workspace", "--no-deps", "--features", &features]);
-    run(doc.env("RUSTDOCFLAGS", "-D warnings"))?;
+    run(workspace("doc")?.arg("--no-deps").env("RUSTDOCFLAGS", "-D warnings"))?;
     passed("")
-}
-
-/// The directory of cargo's output.
-fn target_dir() -> Result<PathBuf> {
-    Ok(metadata()?["target_directory"].as_str().context("target_directory")?.into())
 }
 
 /// Packs what is published, unpacks it apart from the workspace, and returns the directory.
@@ -246,52 +246,38 @@ fn unpacked() -> Result<PathBuf> {
         run(command("tar").arg("-xzf").arg(file).arg("-C").arg(&dir))?;
         std::fs::rename(dir.join(full), dir.join(name)).context(name)?;
     }
-    // The same profile, so that dependencies are not compiled again; and the library from here,
+    // The same profile and flags, so that dependencies are not compiled again; and the library from here,
     // since it may not have been published yet.
     let manifest = std::fs::read_to_string(root().join("Cargo.toml")).context("Cargo.toml")?;
     let profile = manifest.split_once("[profile.release]").map_or("", |(_, rest)| rest);
     let profile = profile.split("\n[").next().unwrap_or_default();
+    let flags =
+        std::fs::read_to_string(root().join(".cargo/config.toml")).context("config.toml")?;
+    let flags = flags.split_once("[build]").map_or("", |(_, rest)| rest);
     let library = Value::from(dir.join("nonlin").display().to_string());
-    let config =
-        format!("[profile.release]{profile}\n[patch.crates-io]\nnonlin = {{ path = {library} }}\n");
+    let config = format!(
+        "[profile.release]{profile}\n[build]{flags}\n[patch.crates-io]\nnonlin = {{ path = {library} }}\n"
+    );
     std::fs::create_dir_all(dir.join(".cargo")).context("package")?;
     std::fs::write(dir.join(".cargo/config.toml"), config).context("package")?;
     Ok(dir)
 }
 
-/// Builds the unpacked command with the unpacked library.
-fn build_unpacked(dir: &Path) -> Result<PathBuf> {
+fn package() -> Result<Outcome> {
+    let dir = unpacked()?;
     let mut build = cargo(["build", "--release", "--target-dir"]);
     build.arg(target_dir()?).current_dir(dir.join("nonlin-cli"));
-    build_binary(&mut build)
-}
-
-fn package() -> Result<Outcome> {
-    let program = build_unpacked(&unpacked()?)?;
-    let said = output(command(program).args(["show", "gelu", "--json"]))?;
+    let program = build_binary(&mut build)?;
+    let said = output(command(&program).args(["show", "gelu", "--json"]))?;
     let shown: Value = serde_json::from_str(&said).context("nonlin show gelu --json")?;
     if shown["name"] != "gelu" {
         bail!("`nonlin show gelu --json` shows {}", shown["name"]);
     }
-    passed("nonlin, nonlin-cli")
-}
-
-fn size() -> Result<Outcome> {
-    let dir = unpacked()?;
-    build_unpacked(&dir)?; // now all dependencies are compiled
-    for file in ["nonlin/src/lib.rs", "nonlin-cli/src/lib.rs"] {
-        let file = std::fs::File::options().append(true).open(dir.join(file)).context(file)?;
-        file.set_modified(std::time::SystemTime::now()).context("size")?;
-    }
-    let start = Instant::now();
-    let program = build_unpacked(&dir)?;
-    let seconds = start.elapsed().as_secs_f64();
     let bytes = std::fs::metadata(&program).context("size")?.len();
     if bytes > LARGEST {
         bail!("the command has {bytes} bytes, more than {LARGEST}");
     }
-    let megabytes = bytes as f64 / 1e6;
-    passed(format!("{megabytes:.1} MB; library and command compile in {seconds:.0} s"))
+    passed(format!("nonlin, nonlin-cli; {:.1} MB", bytes as f64 / 1e6))
 }
 
 fn digests() -> Result<Outcome> {
@@ -358,7 +344,11 @@ fn mpfr() -> Result<Outcome> {
     if !["cc", "gcc", "clang"].iter().any(|cc| find(cc).is_some()) {
         return skipped("there is no C compiler");
     }
-    run(&mut cargo(["test", "--release", "--package", "nonlin-testkit", "--features", MPFR]))?;
+    // The library's features are those of the other stages; only the test kit is compiled again.
+    let all = features(&[])?;
+    let args = ["--release", "--workspace", "--features", &all];
+    run(cargo(["clippy"]).args(args).args(["--all-targets", "--", "-D", "warnings"]))?;
+    run(cargo(["test"]).args(args).args(["--lib", "--test", "catalog"]))?;
     passed("")
 }
 
@@ -378,15 +368,15 @@ fn neon() -> Result<Outcome> {
         Ok(compiler) => compiler,
         Err(why) => return skipped(why),
     };
-    let digest = ["--package", "nonlin-testkit", "--bin", "digest"];
-    let here = build_binary(cargo(["build", "--release"]).args(digest))?;
+    let here = program("digest")?;
     let levels = output(command(&here).arg("--levels"))?;
     let levels: Vec<_> = levels.lines().filter(|l| *l != "baseline").collect();
     if levels.is_empty() {
         return skipped("this processor has no fused multiply-add, whose bits are to be compared");
     }
-    let mut build = compiler.build(ARM, "std,panic_abort")?;
-    build.args(digest).env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", LINKER);
+    let mut build = compiler.cargo("build", ARM, "std,panic_abort")?;
+    build.args(["--package", "nonlin-testkit", "--bin", "digest"]);
+    build.env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", LINKER);
     let there = build_binary(&mut build)?;
     // Debian keeps the libraries of that processor here.
     let mut emulated = command(emulator);

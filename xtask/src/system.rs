@@ -120,12 +120,40 @@ pub fn build_binary(cargo: &mut Command) -> Result<PathBuf> {
     programs.next().with_context(|| format!("`{}` made no program", line(cargo)))
 }
 
+/// The feature that builds GMP and MPFR.
+pub const MPFR: &str = "nonlin-testkit/mpfr";
+
+/// `cargo VERB` over the workspace with the one set of features that the tasks share, so that the
+/// library is optimised once for all of them: all but [`MPFR`], which changes the test kit alone.
+///
+/// # Errors
+/// A manifest is wrong.
+pub fn workspace(verb: &str) -> Result<Command> {
+    Ok(cargo([verb, "--release", "--workspace", "--features", &features(&[MPFR])?]))
+}
+
 /// The `nonlin` command, freshly built.
 ///
 /// # Errors
 /// It does not compile.
 pub fn nonlin() -> Result<PathBuf> {
-    build_binary(&mut cargo(["build", "--release", "--package", "nonlin-cli"]))
+    program("nonlin")
+}
+
+/// A program of the workspace, freshly built.
+///
+/// # Errors
+/// It does not compile.
+pub fn program(name: &str) -> Result<PathBuf> {
+    build_binary(workspace("build")?.args(["--bin", name]))
+}
+
+/// The directory of cargo's output.
+///
+/// # Errors
+/// A manifest is wrong.
+pub fn target_dir() -> Result<PathBuf> {
+    Ok(metadata()?["target_directory"].as_str().context("target_directory")?.into())
 }
 
 /// What cargo knows of the workspace and its dependencies.

@@ -21,5 +21,6 @@ mod interpolation;
 mod nd;
 mod same_bits;
 mod serial;
+mod shape;
 mod softmax;
 mod special_values;

@@ -1,6 +1,5 @@
 //! Shapes and axes against their definitions: element by element where arrays are small, in 128 bits
 //! where products wrap.
-#![cfg(feature = "std")]
 
 use nonlin::shape::{Around, around, axis, broadcast, bytes, check, same, size, strides};
 use nonlin::{Axes, Error, Prelu, Softmax};
