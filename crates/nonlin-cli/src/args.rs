@@ -65,14 +65,20 @@ Examples:
   nonlin apply swiglu packed.npy -o y.npy --split-axis -1
   nonlin apply swiglu a.npy b.npy -o da.npy -o db.npy --backward dy.npy
   nonlin apply relu model.safetensors -o out.safetensors --tensor layer1.bias
+  nonlin apply swiglu mlp.safetensors -o y.safetensors --tensor gate --tensor up
+  nonlin apply mish arrays.npz -o y.npz
+  nonlin apply gelu bf16.npy -o y.npy --as bf16
   echo '-1 0 1' | nonlin apply tanh
 
 The output has the shape and storage order of the input, and its type: integers become
-floats as with NumPy's exp (relu and identity keep them). It appears whole or not at all.")]
+floats as with NumPy's exp (relu and identity keep them). It appears whole or not at all.
+Arrays of .npz and .safetensors files keep their names (of two operands the first one's), and
+those that cannot be computed on are copied. Numbers on standard input are a line of results for
+each line; white space, commas and semicolons separate them, # begins a comment.")]
 pub struct Apply {
     /// Name of the function, as `nonlin list` has it
     pub name: String,
-    /// .npy or .safetensors files, two for gated functions; standard input if absent or -
+    /// .npy, .npz or .safetensors files, two for gated functions; standard input if absent or -
     #[arg(value_name = "INPUT", num_args = 0..=2)]
     pub inputs: Vec<PathBuf>,
     /// Where to write; twice for both gradients of a gated function. Standard output if -, and
@@ -98,9 +104,13 @@ pub struct Apply {
     /// Axis along which one input packs both operands of a gated function, one after the other
     #[arg(long, value_name = "AXIS", allow_negative_numbers = true)]
     pub split_axis: Option<isize>,
-    /// Tensor of a .safetensors file; may be repeated; all of them if absent
-    #[arg(long = "tensor", value_name = "NAME")]
+    /// Array of a .npz or .safetensors file; may be repeated; all of them if absent. Two are both
+    /// operands of a gated function, a and then b, if one input has them, or each input one
+    #[arg(long = "tensor", visible_alias = "array", value_name = "NAME")]
     pub tensors: Vec<String>,
+    /// Take raw pairs of bytes and uint16 in .npy and .npz files for this type, and write it so: bf16
+    #[arg(long = "as", value_name = "TYPE", value_parser = ["bf16"])]
+    pub raw: Option<String>,
     /// Threads to compute with
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = threads)]
     pub threads: usize,

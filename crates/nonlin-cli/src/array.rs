@@ -1,6 +1,6 @@
 //! What a header says of an array: type, byte order, storage order, shape, place.
 
-use anyhow::{Result, bail};
+use anyhow::anyhow;
 
 /// An element type that files hold and that can be computed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -130,22 +130,29 @@ impl Array {
     }
 }
 
-/// Fails if an array of this shape has more bytes than an address space.
-///
-/// Axes of length 0 are left out of the product, as NumPy does: `(0, 2^62)` is refused, and
-/// whatever is computed from parts of the shape fits.
-pub fn check_size(shape: &[usize], dtype: DType) -> Result<()> {
-    let bytes = shape
-        .iter()
-        .filter(|&&n| n != 0)
-        .try_fold(dtype.size(), |product, &n| product.checked_mul(n));
-    match bytes {
-        Some(n) if isize::try_from(n).is_ok() => Ok(()),
-        _ => bail!(
-            "shape {shape:?} of {} has more than the {} bytes that an address space holds",
-            dtype.name(),
-            isize::MAX
-        ),
+/// The error for a name that a file does not have: with the one that was meant, if that can be
+/// told, else with the first of those that are there.
+pub fn missing<'a>(
+    what: &str,
+    name: &str,
+    names: impl Iterator<Item = &'a str> + Clone,
+) -> anyhow::Error {
+    const SHOWN: usize = 3;
+    let limit = (name.chars().count() / 3).max(1);
+    let near = names
+        .clone()
+        .map(|n| (strsim::osa_distance(n, name), n))
+        .min()
+        .filter(|&(distance, _)| distance <= limit);
+    if let Some((_, near)) = near {
+        return anyhow!("no {what} {name:?}; the nearest name is {near:?}");
+    }
+    let shown: Vec<String> = names.clone().take(SHOWN).map(|n| format!("{n:?}")).collect();
+    match names.count() {
+        0 => anyhow!("no {what} {name:?}; the file has none at all"),
+        1 => anyhow!("no {what} {name:?}; there is {}", shown[0]),
+        n if n <= SHOWN => anyhow!("no {what} {name:?}; there are {}", shown.join(", ")),
+        n => anyhow!("no {what} {name:?}; there are {} and {} more", shown.join(", "), n - SHOWN),
     }
 }
 
@@ -166,10 +173,13 @@ mod tests {
     }
 
     #[test]
-    fn sizes_are_checked() {
-        assert!(check_size(&[1 << 31, 1 << 31], DType::Bool).is_ok());
-        assert!(check_size(&[1 << 31, 1 << 31], DType::F64).is_err());
-        assert!(check_size(&[0, 1 << 31, 1 << 31], DType::F64).is_err());
-        assert!(check_size(&[0, 5], DType::F64).is_ok());
+    fn near_names_are_suggested() {
+        let text =
+            |name, names: &[&str]| missing("tensor", name, names.iter().copied()).to_string();
+        assert!(text("wieght", &["bias", "weight"]).ends_with("the nearest name is \"weight\""));
+        assert!(text("gate", &["w", "b"]).ends_with("there are \"w\", \"b\""));
+        assert!(text("gate", &["wq", "wk", "wv", "wo"]).ends_with("\"wv\" and 1 more"));
+        assert!(text("gate", &["up"]).ends_with("there is \"up\""));
+        assert!(text("gate", &[]).ends_with("none at all"));
     }
 }

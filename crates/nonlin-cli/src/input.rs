@@ -13,6 +13,7 @@ use nonlin::Element;
 
 use crate::array::{Array, DType};
 use crate::npy;
+use crate::npz::{self, Member, Npz};
 use crate::tensors::{self, Tensors};
 
 /// A file of arrays.
@@ -29,11 +30,24 @@ pub enum Contents {
     Npy(Array),
     /// Arrays with names.
     Tensors(Tensors),
+    /// Arrays with names, each a `.npy` file.
+    Npz(Npz),
 }
 
 enum Bytes {
     Mapped(Mmap),
     Read(Vec<u8>),
+}
+
+/// The bytes of a file that is not empty.
+fn map(file: &File) -> Result<Mmap> {
+    // SAFETY: the bytes are read as plain numbers, for which every value is valid. Another
+    // program that changes the file meanwhile changes numbers; one that cuts it short ends
+    // this program by a signal, with no output begun to appear.
+    let map = unsafe { Mmap::map(file) }?;
+    #[cfg(unix)]
+    let _ = map.advise(Advice::Sequential);
+    Ok(map)
 }
 
 impl Bytes {
@@ -48,13 +62,7 @@ impl Bytes {
         if meta.len() == 0 {
             return Ok(Bytes::Read(Vec::new()));
         }
-        // SAFETY: the bytes are read as plain numbers, for which every value is valid. Another
-        // program that changes the file meanwhile changes numbers; one that cuts it short ends
-        // this program by a signal, with no output begun to appear.
-        let map = unsafe { Mmap::map(&file) }?;
-        #[cfg(unix)]
-        let _ = map.advise(Advice::Sequential);
-        Ok(Bytes::Mapped(map))
+        Ok(Bytes::Mapped(map(&file)?))
     }
 
     fn get(&self) -> &[u8] {
@@ -66,24 +74,21 @@ impl Bytes {
 }
 
 impl Input {
-    /// Opens a file and checks its header and length.
-    ///
-    /// # Errors
-    /// The file cannot be read, is no `.npy` or `.safetensors` file, or is damaged.
-    pub fn open(path: &Path) -> Result<Self> {
+    /// Opens a file and reads its header; raw pairs of bytes are taken for `raw`.
+    pub fn open(path: &Path, raw: Option<DType>) -> Result<Self> {
         let name = path.display().to_string();
         let open = || {
             let bytes = Bytes::open(path)?;
             let start = bytes.get();
             let extension = path.extension().unwrap_or_default();
             let contents = if start.starts_with(npy::MAGIC) || extension == "npy" {
-                Contents::Npy(npy::parse(start)?)
+                Contents::Npy(npy::parse_start(start, start.len(), raw)?)
+            } else if npz::MAGIC.iter().any(|m| start.starts_with(m)) || extension == "npz" {
+                Contents::Npz(npz::parse(start, raw)?)
             } else if extension == "safetensors" {
                 Contents::Tensors(tensors::parse(start)?)
-            } else if start.starts_with(b"PK") {
-                bail!("an archive (.npz?); save its arrays as .npy")
             } else {
-                bail!("neither a .npy nor a .safetensors file")
+                bail!("neither a .npy, a .npz nor a .safetensors file")
             };
             Ok((bytes, contents))
         };
@@ -91,17 +96,42 @@ impl Input {
         Ok(Input { name, bytes, contents })
     }
 
+    /// The names of its arrays, those that cannot be computed on too; none in a `.npy` file.
+    #[must_use]
+    pub fn names(&self) -> Vec<&str> {
+        match &self.contents {
+            Contents::Npy(_) => Vec::new(),
+            Contents::Tensors(all) => all.entries.iter().map(|(n, _)| n.as_str()).collect(),
+            Contents::Npz(all) => all.entries.iter().map(|(n, _)| n.as_str()).collect(),
+        }
+    }
+
+    /// All its bytes.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        self.bytes.get()
+    }
+
     /// The array called `array`; a `.npy` file has one, whatever it is called.
     pub fn operand(&self, array: &str) -> Result<Operand<'_>> {
-        let (name, array) = match &self.contents {
-            Contents::Npy(only) => (self.name.clone(), only),
-            Contents::Tensors(tensors) => {
-                let found = tensors.get(array).with_context(|| self.name.clone())?;
-                (format!("{}: tensor {array:?}", self.name), found)
+        let found = || -> Result<_> {
+            match &self.contents {
+                Contents::Npy(only) => Ok((self.name.clone(), only, None)),
+                Contents::Tensors(all) => {
+                    Ok((format!("{}: tensor {array:?}", self.name), all.get(array)?, None))
+                }
+                Contents::Npz(all) => {
+                    let (found, member) = all.get(array)?;
+                    Ok((format!("{}: array {array:?}", self.name), found, Some(member)))
+                }
             }
         };
-        // The header's parser has checked that the elements lie within the file.
-        let data = &self.bytes.get()[array.offset..][..array.bytes()];
+        let (name, array, member) = found().with_context(|| self.name.clone())?;
+        let data = match member {
+            // The header's parser has checked that the elements lie within the file.
+            None => Data::Here(&self.bytes.get()[array.offset..][..array.bytes()]),
+            Some(member) => Data::Packed(member, member.bytes(self.bytes.get())),
+        };
         Ok(Operand { name, array, data, gather: None })
     }
 }
@@ -112,8 +142,18 @@ pub struct Operand<'a> {
     pub name: String,
     /// What its header says.
     pub array: &'a Array,
-    data: &'a [u8],
+    data: Data<'a>,
     gather: Option<Gather>,
+}
+
+/// The elements of an array.
+enum Data<'a> {
+    /// In place.
+    Here(&'a [u8]),
+    /// In an archive, not yet looked at.
+    Packed(&'a Member, &'a [u8]),
+    /// Inflated, behind a header.
+    Inflated(Mmap),
 }
 
 /// The way through an array in another order than its own: lengths, the fastest axis last,
@@ -124,6 +164,39 @@ struct Gather {
 }
 
 impl Operand<'_> {
+    /// Makes the elements of an array in an archive ready; those of others are. To be called
+    /// before any are read.
+    ///
+    /// # Errors
+    /// The archive is damaged, or there is no room to inflate it.
+    pub fn unpack(&mut self) -> Result<()> {
+        let Data::Packed(member, bytes) = self.data else { return Ok(()) };
+        let ready = || -> Result<_> {
+            if member.deflated {
+                return Ok(Data::Inflated(map(&member.inflate(bytes)?)?));
+            }
+            member.check(bytes)?;
+            Ok(Data::Here(&bytes[self.array.offset..]))
+        };
+        self.data = ready().with_context(|| self.name.clone())?;
+        Ok(())
+    }
+
+    /// Whether the file has it deflated.
+    #[must_use]
+    pub fn deflated(&self) -> bool {
+        matches!(&self.data, Data::Packed(member, _) if member.deflated)
+            || matches!(self.data, Data::Inflated(_))
+    }
+
+    fn data(&self) -> &[u8] {
+        match &self.data {
+            Data::Here(bytes) => bytes,
+            Data::Packed(..) => &[],
+            Data::Inflated(map) => &map[self.array.offset..],
+        }
+    }
+
     /// Reads from now on in the order of `fortran`, whatever the own one is.
     pub fn set_order(&mut self, fortran: bool) {
         let shape = &self.array.shape;
@@ -162,7 +235,7 @@ impl Operand<'_> {
     ) -> &'v [T] {
         let native = self.array.big_endian == cfg!(target_endian = "big");
         if self.array.dtype == T::DTYPE && native && self.gather.is_none() {
-            let data = &self.data[start * T::SIZE..][..length * T::SIZE];
+            let data = &self.data()[start * T::SIZE..][..length * T::SIZE];
             // Not where an odd header has left them unaligned.
             if let Ok(values) = bytemuck::try_cast_slice(data) {
                 return values;
@@ -212,9 +285,9 @@ impl Operand<'_> {
         if to.is_empty() {
             return;
         }
-        let big = self.array.big_endian;
+        let (big, data) = (self.array.big_endian, self.data());
         let Some(gather) = &self.gather else {
-            let data = &self.data[start * S::SIZE..][..to.len() * S::SIZE];
+            let data = &data[start * S::SIZE..][..to.len() * S::SIZE];
             let chunks = data.chunks_exact(S::SIZE);
             if big {
                 to.iter_mut().zip(chunks).for_each(|(to, b)| *to = convert(S::from_bytes(b, true)));
@@ -233,7 +306,7 @@ impl Operand<'_> {
         }
         for to in to {
             let at: usize = index.iter().zip(strides).map(|(i, s)| i * s).sum();
-            *to = convert(S::from_bytes(&self.data[at * S::SIZE..][..S::SIZE], big));
+            *to = convert(S::from_bytes(&data[at * S::SIZE..][..S::SIZE], big));
             for k in (0..lengths.len()).rev() {
                 index[k] += 1;
                 if index[k] < lengths[k] {
@@ -296,7 +369,7 @@ mod tests {
     use super::*;
 
     fn operand<'a>(array: &'a Array, data: &'a [u8]) -> Operand<'a> {
-        Operand { name: String::new(), array, data, gather: None }
+        Operand { name: String::new(), array, data: Data::Here(data), gather: None }
     }
 
     fn array(dtype: DType, shape: &[usize]) -> Array {
@@ -358,21 +431,23 @@ mod tests {
         let error = |name: &str, content: &[u8]| {
             let path = dir.path().join(name);
             fs::write(&path, content).unwrap();
-            format!("{:#}", Input::open(&path).err().unwrap())
+            format!("{:#}", Input::open(&path, None).err().unwrap())
         };
         assert!(error("a.npy", b"").contains("a.npy: not a .npy file"));
         assert!(error("a.npz", b"PK\x03\x04").contains(".npz"));
         assert!(error("a.txt", b"1 2 3").contains("neither"));
         assert!(error("a.safetensors", b"").contains("truncated"));
-        assert!(format!("{:#}", Input::open(dir.path()).err().unwrap()).contains("directory"));
-        let none = Input::open(&dir.path().join("none.npy")).err().unwrap();
+        assert!(
+            format!("{:#}", Input::open(dir.path(), None).err().unwrap()).contains("directory")
+        );
+        let none = Input::open(&dir.path().join("none.npy"), None).err().unwrap();
         assert!(format!("{none:#}").contains("No such file"));
 
-        let mut bytes = npy::header(DType::F32, false, false, &[2]).unwrap();
+        let mut bytes = npy::header(DType::F32, false, false, &[2]);
         bytes.extend([0, 0, 128, 63, 0, 0, 0, 64]);
         let path = dir.path().join("good");
         fs::write(&path, bytes).unwrap();
-        let input = Input::open(&path).unwrap();
+        let input = Input::open(&path, None).unwrap();
         let mut to = [0f32; 2];
         input.operand("").unwrap().load(0, &mut to);
         assert_eq!(to, [1.0, 2.0]);

@@ -9,6 +9,7 @@
 //! | [`mod@bench`] | times next to yardsticks |
 //! | [`mod@array`] | what is known of an array before its elements are read |
 //! | [`npy`], [`tensors`] | headers of `.npy` and `.safetensors` files, read and written |
+//! | [`npz`] | archives of `.npy` files, read and written |
 //! | [`input`] | files mapped and read block by block |
 //! | [`stream`] | from inputs to outputs block by block |
 //! | [`text`] | numbers on standard input and output |
@@ -29,6 +30,7 @@ pub mod curve;
 pub mod input;
 pub mod measure;
 pub mod npy;
+pub mod npz;
 pub mod output;
 pub mod plot;
 pub mod progress;

@@ -6,19 +6,40 @@
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::array::{Array, DType, check_size};
+use nonlin::shape;
+
+use crate::array::{Array, DType};
 
 pub(crate) const MAGIC: &[u8] = b"\x93NUMPY";
 /// The longest header read. NumPy's own are below 200 bytes unless the type has fields.
 const MAX_HEADER: usize = 1 << 20;
+/// Bytes from which any header can be read.
+pub const LONGEST_START: usize = 12 + MAX_HEADER;
 /// The most axes, NumPy 2's limit.
 const MAX_RANK: usize = 64;
 /// The deepest nesting of a literal; a dictionary with a tuple needs 2.
 const MAX_DEPTH: usize = 8;
 
+/// How many bytes from the start of a file that begins with `start` hold the header, as far as
+/// that can be told.
+#[must_use]
+pub fn start_length(start: &[u8]) -> usize {
+    let width = if start.get(6) == Some(&1) { 2 } else { 4 };
+    let length = start.get(8..8 + width).unwrap_or_default();
+    let length = length.iter().rev().fold(0usize, |n, &b| n << 8 | usize::from(b));
+    (8 + width).saturating_add(length).min(LONGEST_START)
+}
+
 /// Reads the header at the start of `file`, the whole content of a `.npy` file, and checks
 /// that exactly the announced elements follow.
 pub fn parse(file: &[u8]) -> Result<Array> {
+    parse_start(file, file.len(), None)
+}
+
+/// [`parse`] of a file of `size` bytes that begins with `start`, [`LONGEST_START`] of them or all.
+/// Raw pairs of bytes, and those that passed as `uint16`, are read as `raw`.
+pub fn parse_start(start: &[u8], size: usize, raw: Option<DType>) -> Result<Array> {
+    let file = start;
     if file.len() < 8 || !file.starts_with(MAGIC) {
         bail!("not a .npy file: it does not begin with \\x93NUMPY and a version");
     }
@@ -34,15 +55,15 @@ pub fn parse(file: &[u8]) -> Result<Array> {
     let start = 8 + width;
     let offset = start + length;
     let Some(header) = file.get(start..offset) else {
-        bail!("truncated: the .npy header ends at byte {offset}, the file at {}", file.len());
+        bail!("truncated: the .npy header ends at byte {offset}, the file at {size}");
     };
     let text = if utf8 {
         String::from_utf8(header.to_vec()).context("the .npy header is not UTF-8")?
     } else {
         header.iter().map(|&b| char::from(b)).collect()
     };
-    let array = from_literal(Literal::parse(&text)?, offset)?;
-    let (expected, found) = (array.bytes(), file.len() - offset);
+    let array = from_literal(Literal::parse(&text)?, offset, raw)?;
+    let (expected, found) = (array.bytes(), size.saturating_sub(offset));
     ensure!(
         found >= expected,
         "truncated: shape {:?} of {} needs {expected} bytes, the file has {found}",
@@ -60,12 +81,9 @@ pub fn parse(file: &[u8]) -> Result<Array> {
 
 /// The header of an array: version 1, little endian or big as `array` says, padded so that
 /// the elements begin at a multiple of 64 bytes. Version 2 where the shape is that long.
-///
-/// # Errors
-///
-/// `bfloat16` has no code in `.npy`.
-pub fn header(dtype: DType, big_endian: bool, fortran: bool, shape: &[usize]) -> Result<Vec<u8>> {
-    let code = code(dtype).context(".npy has no bfloat16; write .safetensors")?;
+/// `bfloat16`, for which NumPy has no code, is written as ml_dtypes does: raw pairs of bytes.
+pub fn header(dtype: DType, big_endian: bool, fortran: bool, shape: &[usize]) -> Vec<u8> {
+    let code = code(dtype);
     let order = match (dtype.size(), big_endian) {
         (1, _) => '|',
         (_, false) => '<',
@@ -89,12 +107,12 @@ pub fn header(dtype: DType, big_endian: bool, fortran: bool, shape: &[usize]) ->
     bytes.extend(dict.as_bytes());
     bytes.resize(total - 1, b' ');
     bytes.push(b'\n');
-    Ok(bytes)
+    bytes
 }
 
 /// The part of a type code behind its byte order.
-const fn code(dtype: DType) -> Option<&'static str> {
-    Some(match dtype {
+const fn code(dtype: DType) -> &'static str {
+    match dtype {
         DType::Bool => "b1",
         DType::I8 => "i1",
         DType::U8 => "u1",
@@ -105,17 +123,74 @@ const fn code(dtype: DType) -> Option<&'static str> {
         DType::I64 => "i8",
         DType::U64 => "u8",
         DType::F16 => "f2",
-        DType::Bf16 => return None,
+        DType::Bf16 => RAW,
         DType::F32 => "f4",
         DType::F64 => "f8",
+    }
+}
+
+/// Elements of two bytes that are no numbers to NumPy.
+const RAW: &str = "V2";
+
+/// What else NumPy calls its types behind a byte order: the letters of C's.
+fn letter(text: &str) -> Option<DType> {
+    const LONG: bool = size_of::<std::ffi::c_long>() == 8;
+    const POINTER: bool = size_of::<usize>() == 8;
+    Some(match text {
+        "?" => DType::Bool,
+        "b" => DType::I8,
+        "B" => DType::U8,
+        "h" => DType::I16,
+        "H" => DType::U16,
+        "i" => DType::I32,
+        "I" => DType::U32,
+        "l" if LONG => DType::I64,
+        "l" => DType::I32,
+        "L" if LONG => DType::U64,
+        "L" => DType::U32,
+        "q" => DType::I64,
+        "Q" => DType::U64,
+        "n" | "p" if POINTER => DType::I64,
+        "n" | "p" => DType::I32,
+        "N" | "P" if POINTER => DType::U64,
+        "N" | "P" => DType::U32,
+        "e" => DType::F16,
+        "f" => DType::F32,
+        "d" => DType::F64,
+        _ => return None,
     })
 }
 
-fn from_literal(literal: Literal, offset: usize) -> Result<Array> {
+/// The type of one of NumPy's names, which have no byte order before them.
+fn name(text: &str) -> Option<DType> {
+    let letter_of = match text {
+        "bool_" => "?",
+        "byte" => "b",
+        "ubyte" => "B",
+        "short" => "h",
+        "ushort" => "H",
+        "intc" => "i",
+        "uintc" => "I",
+        "long" => "l",
+        "ulong" => "L",
+        "longlong" => "q",
+        "ulonglong" => "Q",
+        "int" | "int_" | "intp" => "p",
+        "uint" | "uintp" => "P",
+        "half" => "e",
+        "single" => "f",
+        "float" | "double" => "d",
+        _ => "",
+    };
+    let own = || DType::ALL.into_iter().find(|d| d.name() == text && *d != DType::Bf16);
+    letter(letter_of).or_else(own)
+}
+
+fn from_literal(literal: Literal, offset: usize, raw: Option<DType>) -> Result<Array> {
     let Literal::Dict(items) = literal else {
         bail!("the .npy header is {}, not a dictionary", literal.kind());
     };
-    let (mut descr, mut fortran, mut shape) = (None, None, None);
+    let (mut descr, mut fortran, mut dims) = (None, None, None);
     for (key, value) in items {
         let Literal::Str(key) = key else {
             bail!("the .npy header has {} as a key", key.kind());
@@ -123,13 +198,13 @@ fn from_literal(literal: Literal, offset: usize) -> Result<Array> {
         let slot = match key.as_str() {
             "descr" => &mut descr,
             "fortran_order" => &mut fortran,
-            "shape" => &mut shape,
+            "shape" => &mut dims,
             _ => bail!("the .npy header has an unknown key {key:?}"),
         };
         ensure!(slot.replace(value).is_none(), "the .npy header has {key:?} twice");
     }
     let (dtype, big_endian) = match descr.context("the .npy header lacks 'descr'")? {
-        Literal::Str(code) => from_code(&code)?,
+        Literal::Str(code) => from_code(&code, raw)?,
         Literal::List(_) => bail!("structured arrays are not read; save one field by itself"),
         other => bail!("'descr' in the .npy header is {}, not a type code", other.kind()),
     };
@@ -137,12 +212,12 @@ fn from_literal(literal: Literal, offset: usize) -> Result<Array> {
         Literal::Bool(b) => b,
         other => bail!("'fortran_order' in the .npy header is {}, not a bool", other.kind()),
     };
-    let dims = match shape.context("the .npy header lacks 'shape'")? {
+    let dims = match dims.context("the .npy header lacks 'shape'")? {
         Literal::Tuple(dims) => dims,
         other => bail!("'shape' in the .npy header is {}, not a tuple", other.kind()),
     };
     ensure!(dims.len() <= MAX_RANK, "{} axes; at most {MAX_RANK} are read", dims.len());
-    let shape = dims
+    let lengths = dims
         .into_iter()
         .map(|dim| match dim {
             Literal::Int(n) => usize::try_from(n)
@@ -151,31 +226,48 @@ fn from_literal(literal: Literal, offset: usize) -> Result<Array> {
             other => bail!("'shape' in the .npy header holds {}, not a length", other.kind()),
         })
         .collect::<Result<Vec<_>>>()?;
-    check_size(&shape, dtype)?;
-    Ok(Array { dtype, big_endian, fortran, shape, offset })
+    shape::bytes(&lengths, dtype.size())?;
+    Ok(Array { dtype, big_endian, fortran, shape: lengths, offset })
 }
 
-/// A type code such as `<f4` as a type and whether its bytes are big-endian.
-fn from_code(text: &str) -> Result<(DType, bool)> {
+/// A type code such as `<f4` as a type and whether its bytes are big-endian. What NumPy reads as
+/// a bool, an integer or a float of 16 to 64 bits is read.
+fn from_code(text: &str, raw: Option<DType>) -> Result<(DType, bool)> {
+    let native = cfg!(target_endian = "big");
     let (big_endian, rest) = match text.as_bytes().first() {
         Some(b'<') => (false, &text[1..]),
         Some(b'>') => (true, &text[1..]),
-        Some(b'|' | b'=') => (cfg!(target_endian = "big"), &text[1..]),
-        _ => (cfg!(target_endian = "big"), text),
+        Some(b'|' | b'=') => (native, &text[1..]),
+        _ => (native, text),
     };
-    if let Some(dtype) = DType::ALL.into_iter().find(|&d| code(d) == Some(rest)) {
-        return Ok((dtype, big_endian && dtype.size() > 1));
+    let coded = DType::ALL.into_iter().find(|&d| code(d) == rest && rest != RAW);
+    let named = if rest.len() == text.len() { name(rest) } else { None };
+    match (coded.or_else(|| letter(rest)).or(named), raw) {
+        (Some(DType::U16), Some(dtype)) => return Ok((dtype, big_endian)),
+        (Some(dtype), _) => return Ok((dtype, big_endian && dtype.size() > 1)),
+        // NumPy has no byte order for raw bytes: they are as the machine had them.
+        (None, Some(dtype)) if rest == RAW => return Ok((dtype, native)),
+        (None, _) => {}
     }
-    let what = match rest.chars().next() {
-        Some('c') => "complex",
-        Some('O') => "object",
-        Some('S' | 'U' | 'a') => "string",
-        Some('M' | 'm') => "time",
-        Some('V') => "raw (bfloat16 is saved so; write .safetensors instead)",
-        Some('f') => "extended-precision",
-        _ => "unknown",
+    let what = match rest {
+        RAW => bail!("type {text:?} is raw pairs of bytes, as bfloat16 is saved; add --as bf16"),
+        "f1" => "an 8-bit float",
+        "V1" => "raw bytes, as 8-bit floats are saved",
+        "g" => "extended-precision",
+        _ => match rest.chars().next() {
+            Some('c' | 'F' | 'D' | 'G') => "complex",
+            Some('O') => "object",
+            Some('S' | 'U' | 'a') => "string",
+            Some('M' | 'm') => "time",
+            Some('V') => "raw",
+            Some('f') if rest[1..].bytes().all(|b| b.is_ascii_digit()) => "extended-precision",
+            _ => "unknown",
+        },
     };
-    bail!("type {text:?} is {what}; bool, integers, float16, float32 and float64 are read")
+    bail!(
+        "type {text:?} is {what}; bool, integers, float16, float32 and float64 are read, bfloat16 \
+         with --as bf16"
+    )
 }
 
 /// A Python literal, as far as headers have them.
@@ -351,11 +443,16 @@ mod tests {
     #[test]
     fn all_versions_are_read() {
         for version in 1..=3 {
+            let start = file(version, GOOD, 0);
+            assert_eq!(start_length(&start[..12]), start.len());
+            assert!(parse_start(&start, start.len() + 24, None).is_ok());
             let array = parse(&file(version, GOOD, 24)).unwrap();
             assert_eq!((array.dtype, array.big_endian, array.fortran), (DType::F32, false, false));
             assert_eq!(array.shape, [2, 3]);
             assert_eq!(array.offset, GOOD.len() + if version == 1 { 10 } else { 12 });
         }
+        assert_eq!(start_length(b"\x93NUMPY\x02\0\xff\xff\xff\xff"), LONGEST_START);
+        assert_eq!(start_length(b""), 12);
         let text = "{'descr': '>i2', 'fortran_order': True, 'shape': (12L,)}";
         let array = parse(&file(1, text, 24)).unwrap();
         assert_eq!((array.dtype, array.big_endian, array.fortran), (DType::I16, true, true));
@@ -366,17 +463,18 @@ mod tests {
         for dtype in DType::ALL {
             for shape in [&[][..], &[3], &[0, 4], &[2, 3, 4], &[1; 64]] {
                 for (big, fortran) in [(false, true), (true, false)] {
-                    let Ok(mut bytes) = header(dtype, big, fortran, shape) else {
-                        assert_eq!(dtype, DType::Bf16);
-                        continue;
-                    };
+                    let mut bytes = header(dtype, big, fortran, shape);
                     assert_eq!(bytes.len() % 64, 0);
                     let offset = bytes.len();
                     bytes.resize(offset + shape.iter().product::<usize>() * dtype.size(), 0);
-                    let big_endian = big && dtype.size() > 1;
+                    let raw = dtype == DType::Bf16;
+                    let big_endian = big && dtype.size() > 1 && !raw;
                     let shape = shape.to_vec();
                     let array = Array { dtype, big_endian, fortran, shape, offset };
-                    assert_eq!(parse(&bytes).unwrap(), array);
+                    let start = &bytes[..offset];
+                    let read = parse_start(start, bytes.len(), raw.then_some(DType::Bf16));
+                    assert_eq!(read.unwrap(), array);
+                    assert_eq!(parse(&bytes).is_err(), raw);
                 }
             }
         }
@@ -391,6 +489,12 @@ mod tests {
         assert!(with("'|O'", "(3,)").contains("object"));
         assert!(with("'<U5'", "(3,)").contains("string"));
         assert!(with("'<f16'", "(3,)").contains("extended"));
+        assert!(with("'<f1'", "(3,)").contains("\"<f1\" is an 8-bit float"));
+        assert!(with("'<V1'", "(3,)").contains("8-bit floats are saved"));
+        assert!(with("'<V2'", "(3,)").contains("bfloat16 is saved; add --as bf16"));
+        assert!(with("'|V8'", "(3,)").contains("is raw;"));
+        assert!(with("'<float32'", "(3,)").contains("unknown"));
+        assert!(with("'bfloat16'", "(3,)").contains("unknown"));
         assert!(with("[('a', '<f4')]", "(3,)").contains("structured"));
         assert!(with("'<f4'", "(-3,)").contains("length -3"));
         assert!(with("'<f4'", "(99999999999, 99999999999)").contains("address space"));

@@ -11,7 +11,7 @@ use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use tempfile::{NamedTempFile, TempPath};
 
 const PREFIX: &str = ".nonlin-";
@@ -37,6 +37,8 @@ enum Backing {
     Hidden(NamedTempFile),
     /// A device or pipe.
     Direct(File),
+    /// Without a name for as long as it is there.
+    Scratch(File),
     /// Standard output.
     Stdout,
 }
@@ -55,6 +57,38 @@ impl Output {
             return Ok(Output { target: name.clone(), name, file: Backing::Stdout });
         }
         Self::create_as(path, size, true)
+    }
+
+    /// A file without a name in `directory`, to be read back.
+    ///
+    /// # Errors
+    ///
+    /// The directory is missing or not writable.
+    pub fn scratch(directory: &Path) -> Result<Self> {
+        let name = directory.to_owned();
+        let file = tempfile::tempfile_in(directory)
+            .with_context(|| format!("{}: no temporary file", name.display()))?;
+        Ok(Output { target: name.clone(), name, file: Backing::Scratch(file) })
+    }
+
+    /// Where there is room for parts of it: beside it, if it is a file.
+    #[must_use]
+    pub fn scratch_directory(&self) -> PathBuf {
+        if self.seeks() { directory(&self.target).to_owned() } else { std::env::temp_dir() }
+    }
+
+    /// The file of [`Output::scratch`] from its beginning, and its length.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read.
+    pub fn read_back(self) -> Result<(File, u64)> {
+        let Backing::Scratch(mut file) = self.file else {
+            bail!("{}: not a temporary file", self.name.display());
+        };
+        let length = file.seek(SeekFrom::End(0));
+        let length = length.and_then(|n| file.rewind().map(|()| n));
+        Ok((file, length.with_context(|| self.name.display().to_string())?))
     }
 
     fn create_as(path: &Path, size: u64, anonymous: bool) -> Result<Self> {
@@ -123,6 +157,25 @@ impl Output {
     }
 }
 
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &self.file {
+            Backing::Stdout => io::stdout().write(bytes),
+            file => file.apply(|mut file| file.write(bytes)),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if let Backing::Stdout = self.file { io::stdout().flush() } else { Ok(()) }
+    }
+}
+
+impl Seek for Output {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.file.apply(|mut file| file.seek(to))
+    }
+}
+
 /// Writes `bytes` as the file `path`, whole or not at all.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     let mut output = Output::create(path, bytes.len() as u64)?;
@@ -171,7 +224,7 @@ pub fn commit(mut outputs: Vec<Output>) -> Result<()> {
 /// a hidden name.
 fn place(file: Backing, target: &Path, backup: bool) -> io::Result<Option<TempPath>> {
     let complete = match file {
-        Backing::Direct(_) | Backing::Stdout => return Ok(None),
+        Backing::Direct(_) | Backing::Scratch(_) | Backing::Stdout => return Ok(None),
         Backing::Hidden(hidden) => hidden.into_temp_path(),
         #[cfg(target_os = "linux")]
         Backing::Anonymous(file) => {
@@ -205,7 +258,7 @@ impl Backing {
             #[cfg(target_os = "linux")]
             Backing::Anonymous(file) => f(file),
             Backing::Hidden(hidden) => f(hidden.as_file()),
-            Backing::Direct(file) => f(file),
+            Backing::Direct(file) | Backing::Scratch(file) => f(file),
             Backing::Stdout => Ok(T::default()),
         }
     }

@@ -329,7 +329,7 @@ mod tests {
     }
 
     fn save(path: &Path, shape: &[usize], f: impl Fn(usize) -> f64) {
-        let mut bytes = npy::header(DType::F64, false, false, shape).unwrap();
+        let mut bytes = npy::header(DType::F64, false, false, shape);
         let count = shape.iter().product();
         bytes.extend((0..count).flat_map(|i| f(i).to_le_bytes()));
         fs::write(path, bytes).unwrap();
@@ -342,7 +342,7 @@ mod tests {
         for (k, shape) in shapes.iter().enumerate() {
             let path = dir.path().join(format!("{k}.npy"));
             save(&path, shape, |i| i as f64 + k as f64 / 2.0);
-            inputs.push(Input::open(&path).unwrap());
+            inputs.push(Input::open(&path, None).unwrap());
         }
         let x: Vec<_> = inputs.iter().map(|i| i.operand("").unwrap()).collect();
         let names: Vec<_> = (0..outputs).map(|k| dir.path().join(format!("out{k}"))).collect();

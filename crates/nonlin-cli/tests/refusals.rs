@@ -184,11 +184,10 @@ impl Random {
 fn damaged_files_are_refused_or_read() {
     let dir = workplace();
     let npy = fs::read(dir.path().join("x.npy")).unwrap();
+    use nonlin_cli::array::DType;
+    use nonlin_cli::tensors::Item;
     let header = nonlin_cli::tensors::header(
-        &[
-            ("a", nonlin_cli::array::DType::F32, &[2, 3]),
-            ("b", nonlin_cli::array::DType::Bf16, &[4]),
-        ],
+        &[Item::new("a", DType::F32, &[2, 3]).unwrap(), Item::new("b", DType::Bf16, &[4]).unwrap()],
         None,
     );
     let mut tensors = header.unwrap();

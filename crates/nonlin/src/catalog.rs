@@ -1,6 +1,6 @@
 //! Look-up by name: every function, its aliases, and the nearest name to a misspelt one.
 
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::function::Function;
 use crate::functions::{ELEMENTWISE, GATED};
 use crate::gated::GatedFunction;
@@ -55,11 +55,11 @@ fn names(meta: &'static crate::Meta) -> impl Iterator<Item = &'static str> {
 /// ```
 ///
 /// # Errors
-/// If there is none; the error names the nearest.
+/// If there is none; the error names one that is spelt nearly so, or the kind of function it is.
 pub fn get(name: &str) -> Result<Function, Error> {
     let k = key(name);
     let found = functions().iter().find(|f| names(f.meta()).any(|n| key(n) == k));
-    found.copied().ok_or_else(|| unknown(name))
+    found.copied().ok_or_else(|| unknown(name, Kind::Elementwise))
 }
 
 /// [`get`] with PyTorch's argument: `gelu` with `approximate="tanh"` is `gelu_tanh`.
@@ -82,17 +82,17 @@ pub fn get_approximate(name: &str, approximate: &str) -> Result<Function, Error>
 /// The gated function called `name`.
 ///
 /// # Errors
-/// If there is none; the error names the nearest.
+/// If there is none; the error names one that is spelt nearly so, or the kind of function it is.
 pub fn gated(name: &str) -> Result<GatedFunction, Error> {
     let k = key(name);
     let found = gated_functions().iter().find(|f| names(f.meta()).any(|n| key(n) == k));
-    found.copied().ok_or_else(|| unknown(name))
+    found.copied().ok_or_else(|| unknown(name, Kind::Gated))
 }
 
 /// Softmax or log-softmax by name.
 ///
 /// # Errors
-/// If `name` is neither; the error names the nearest.
+/// If `name` is neither; the error names one that is spelt nearly so, or the kind of function it is.
 pub fn rowwise(name: &str) -> Result<crate::Softmax, Error> {
     let k = key(name);
     let found =
@@ -100,21 +100,46 @@ pub fn rowwise(name: &str) -> Result<crate::Softmax, Error> {
     match found {
         Some(0) => Ok(crate::Softmax::new()),
         Some(_) => Ok(crate::Softmax::log()),
-        None => Err(unknown(name)),
+        None => Err(unknown(name, Kind::RowWise)),
     }
 }
 
-fn unknown(name: &str) -> Error {
+/// Every name with the function that it stands for.
+fn all_names() -> impl Iterator<Item = (Kind, &'static str, &'static str)> {
+    let of = |kind, meta: &'static crate::Meta| names(meta).map(move |n| (kind, n, meta.name));
+    let elementwise = functions().iter().flat_map(move |f| of(Kind::Elementwise, f.meta()));
+    let gated = gated_functions().iter().flat_map(move |f| of(Kind::Gated, f.meta()));
+    let rows = ROWWISE.iter().flat_map(|&(n, aliases)| {
+        core::iter::once(n).chain(aliases.iter().copied()).map(move |a| (Kind::RowWise, a, n))
+    });
+    elementwise.chain(gated).chain(rows)
+}
+
+/// The error for a name that no function of the kind has.
+fn unknown(name: &str, wanted: Kind) -> Error {
     let k = key(name);
-    let all =
-        functions().iter().map(|f| f.meta()).chain(gated_functions().iter().map(|f| f.meta()));
-    let rows = ROWWISE.iter().map(|&(n, _)| (n, n));
-    let nearest = all
-        .flat_map(|m| names(m).map(move |n| (n, m.name)))
-        .chain(rows)
-        .min_by_key(|(n, _)| distance(&k, &key(bare(n))))
-        .map_or("", |(_, canonical)| canonical);
-    Error::UnknownFunction { name: name.into(), nearest }
+    match all_names().find(|(_, n, _)| key(n) == k) {
+        Some((kind, _, function)) => Error::OtherKind { function, kind, wanted },
+        None => Error::UnknownFunction { name: name.into(), nearest: nearest(&key(bare(name))) },
+    }
+}
+
+/// The function whose name is `name` but for a slip: one letter, or one in four.
+///
+/// Functions have names like each other's (`relu`, `relu6`, `celu`, `crelu`), so a name with
+/// another first letter or another digit is another function's, and so is one between two.
+fn nearest(name: &str) -> Option<&'static str> {
+    let limit = (name.chars().count() / 4).max(1);
+    let digits = |n: &str| n.chars().filter(char::is_ascii_digit).collect::<String>();
+    let alike = |n: &str| n.chars().zip(name.chars()).take_while(|(a, b)| a == b).count();
+    let rank = |n: &str| (distance(name, n), core::cmp::Reverse(alike(n)));
+    let near: Vec<_> = all_names()
+        .map(|(_, n, function)| (key(bare(n)), function))
+        .filter(|(n, _)| alike(n) > 0 && digits(n) == digits(name) && distance(name, n) <= limit)
+        .map(|(n, function)| (rank(&n), function))
+        .collect();
+    let (best, function) = *near.iter().min_by_key(|(rank, _)| *rank)?;
+    near.iter().all(|&(rank, f)| rank > best || f == function).then_some(function)
 }
 
 /// Letters to insert, delete, replace or swap to get from `a` to `b` (Damerau and Levenshtein).

@@ -257,7 +257,7 @@ impl Slopes {
         if function.name() != Rrelu::META.name {
             return Err(Error::UnknownFunction {
                 name: function.name().into(),
-                nearest: Rrelu::META.name,
+                nearest: Some(Rrelu::META.name),
             });
         }
         let p: Vec<f64> = function.params().map(|(_, v)| v).collect();

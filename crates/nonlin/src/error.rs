@@ -19,8 +19,17 @@ pub enum Error {
     UnknownFunction {
         /// What was asked for.
         name: String,
-        /// The most similar name.
-        nearest: &'static str,
+        /// The function whose name differs by a slip of the pen, if there is one.
+        nearest: Option<&'static str>,
+    },
+    /// There is such a function, but it takes other operands.
+    OtherKind {
+        /// The function.
+        function: &'static str,
+        /// What it is.
+        kind: Kind,
+        /// What was asked for.
+        wanted: Kind,
     },
     /// The function has no such parameter.
     #[cfg(feature = "alloc")]
@@ -155,6 +164,28 @@ pub enum Error {
     },
 }
 
+/// What a function takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Kind {
+    /// One number.
+    Elementwise,
+    /// A gate and a value.
+    Gated,
+    /// A row of numbers.
+    RowWise,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Kind::Elementwise => "elementwise",
+            Kind::Gated => "gated",
+            Kind::RowWise => "row-wise",
+        })
+    }
+}
+
 impl Error {
     pub(crate) fn level(_name: &str, _best: crate::Level) -> Self {
         #[cfg(feature = "alloc")]
@@ -168,9 +199,22 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             #[cfg(feature = "alloc")]
-            Error::UnknownFunction { name, nearest } => {
+            Error::UnknownFunction { name, nearest: Some(nearest) } => {
                 write!(f, "unknown function `{name}`; did you mean `{nearest}`?")
             }
+            #[cfg(feature = "alloc")]
+            Error::UnknownFunction { name, nearest: None } => {
+                write!(f, "unknown function `{name}`, and no other has a name like it")
+            }
+            Error::OtherKind { function, kind, wanted } => write!(
+                f,
+                "`{function}` is {kind}, not {wanted}; look it up with `{}`",
+                match kind {
+                    Kind::Elementwise => "get",
+                    Kind::Gated => "gated",
+                    Kind::RowWise => "rowwise",
+                }
+            ),
             #[cfg(feature = "alloc")]
             Error::UnknownParameter { function, name, known } if known.is_empty() => {
                 write!(f, "`{function}` has no parameter `{name}`; it has none")

@@ -75,7 +75,7 @@ pub use activation::{
 #[cfg(feature = "alloc")]
 pub use catalog::{ROWWISE, functions, gated, gated_functions, get, get_approximate, rowwise};
 pub use element::Element;
-pub use error::Error;
+pub use error::{Error, Kind};
 pub use exec::{DEFAULT_BLOCK, DEFAULT_STREAM, Exec};
 pub use function::{Activation, Function, evaluate};
 pub use functions::*;

@@ -17,6 +17,22 @@ pub fn nonlin(dir: &Path, words: &[&str]) -> Output {
     command(dir).args(words).output().unwrap()
 }
 
+/// Runs `nonlin` with text on standard input.
+pub fn piped(words: &[&str], input: &str) -> Output {
+    let dir = tempfile::tempdir().unwrap();
+    let mut child = command(dir.path());
+    let mut child = child
+        .args(words)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The program may end before it has read all.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    child.wait_with_output().unwrap()
+}
+
 /// Runs it and expects success.
 pub fn good(dir: &Path, words: &[&str]) -> String {
     let output = nonlin(dir, words);
@@ -70,8 +86,7 @@ pub fn names(dir: &Path) -> Vec<String> {
 
 /// A .npy file of f32.
 pub fn save_f32(path: &Path, shape: &[usize], values: impl IntoIterator<Item = f32>) {
-    let mut bytes =
-        nonlin_cli::npy::header(nonlin_cli::array::DType::F32, false, false, shape).unwrap();
+    let mut bytes = nonlin_cli::npy::header(nonlin_cli::array::DType::F32, false, false, shape);
     bytes.extend(values.into_iter().flat_map(f32::to_le_bytes));
     std::fs::write(path, bytes).unwrap();
 }

@@ -45,13 +45,64 @@ fn sorted() {
 }
 
 #[test]
-fn nearest_name() {
-    for (typo, name) in
-        [("geluu", "gelu"), ("sigmod", "sigmoid"), ("softmx", "softmax"), ("swigl", "swiglu")]
-    {
-        let wanted = Error::UnknownFunction { name: typo.into(), nearest: name };
-        assert_eq!(get(typo).unwrap_err(), wanted);
+fn slips_are_suggestions() {
+    for (typo, name) in [
+        ("geluu", "gelu"),
+        ("gellu", "gelu"),
+        ("sigmod", "sigmoid"),
+        ("softmx", "softmax"),
+        ("swigl", "swiglu"),
+        ("leeky_rellu", "leaky_relu"),
+        ("LeekyReLU(0.1)", "leaky_relu"),
+        ("tahn", "tanh"),
+    ] {
+        let error = get(typo).unwrap_err();
+        assert_eq!(error, Error::UnknownFunction { name: typo.into(), nearest: Some(name) });
     }
+}
+
+/// Names of functions that are known elsewhere, and of none.
+#[test]
+fn other_names_are_not() {
+    for name in [
+        "quick_gelu",
+        "softsign",
+        "nosuch",
+        "relu6",
+        "softmin",
+        "eswish",
+        "tanhshrink",
+        "hardtanh",
+        "softshrink",
+        "swish2",
+        "swiglu2",
+        "relu_tanh",
+        "gelu_magic",
+        "sparsemax",
+        "squareplus",
+        "threshold",
+        "snake",
+        "maxout",
+        "x",
+        "",
+        "日本",
+        "1",
+    ] {
+        let error = get(name).unwrap_err();
+        assert_eq!(error, Error::UnknownFunction { name: name.into(), nearest: None });
+    }
+}
+
+#[test]
+fn another_kind_is_named() {
+    let says = |e: Option<Error>, text| assert_eq!(e.unwrap().to_string(), text);
+    says(get("SwiGLU").err(), "`swiglu` is gated, not elementwise; look it up with `gated`");
+    says(
+        get("softargmax").err(),
+        "`softmax` is row-wise, not elementwise; look it up with `rowwise`",
+    );
+    says(gated("swish").err(), "`silu` is elementwise, not gated; look it up with `get`");
+    says(rowwise("glu").err(), "`glu` is gated, not row-wise; look it up with `gated`");
 }
 
 #[test]

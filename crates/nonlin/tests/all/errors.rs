@@ -14,7 +14,7 @@ fn says<T>(r: Result<T, nonlin::Error>, text: &str) {
 fn unknown_functions() {
     says(get("sillu"), "unknown function `sillu`; did you mean `silu`?");
     says(get("RELUU"), "unknown function `RELUU`; did you mean `relu`?");
-    says(get("swiglu2"), "unknown function `swiglu2`; did you mean `swiglu`?");
+    says(get("swiglu2"), "unknown function `swiglu2`, and no other has a name like it");
     says(gated("glue"), "unknown function `glue`; did you mean `glu`?");
     says(rowwise("softmaxx"), "unknown function `softmaxx`; did you mean `softmax`?");
     says(
@@ -23,11 +23,12 @@ fn unknown_functions() {
     );
     says(
         get_approximate("relu", "tanh"),
-        "unknown function `relu_tanh`; did you mean `gelu_tanh`?",
+        "unknown function `relu_tanh`, and no other has a name like it",
     );
+    says(get("quick_gelu"), "unknown function `quick_gelu`, and no other has a name like it");
     assert!(get("").is_err());
     // Gated units and softmax are not elementwise.
-    says(get("swiglu"), "unknown function `swiglu`; did you mean `swiglu`?");
+    says(get("swiglu"), "`swiglu` is gated, not elementwise; look it up with `gated`");
 }
 
 #[test]

@@ -20,7 +20,8 @@ pub fn run(args: &Apply, call: &Call) -> Result<()> {
         !matches!(call.mode, Mode::Backward | Mode::BackwardFromOutput),
         "--backward needs the input as a file, not as numbers"
     );
-    ensure!(args.tensors.is_empty(), "--tensor is for .safetensors files; none is given");
+    ensure!(args.tensors.is_empty(), "--tensor is for .npz and .safetensors files");
+    ensure!(args.raw.is_none(), "--as is for files; numbers on standard input are text");
     let last = |axis: Option<isize>| matches!(axis, None | Some(-1 | 0));
     ensure!(
         last(args.axis) && last(args.split_axis),
@@ -34,7 +35,8 @@ pub fn run(args: &Apply, call: &Call) -> Result<()> {
     let mut output = match args.outputs.as_slice() {
         [] => Output::create(Path::new("-"), 0)?,
         [path] => {
-            let binary = path.extension().is_some_and(|e| e == "npy" || e == "safetensors");
+            let binary =
+                path.extension().is_some_and(|e| e == "npy" || e == "npz" || e == "safetensors");
             ensure!(!binary, "{}: numbers from standard input are written as text", path.display());
             Output::create(path, 0)?
         }
