@@ -1,7 +1,7 @@
 //! All contact with the library's kernels. Whatever else is in this crate knows functions as the
 //! types of this file, arrays as slices.
 
-use nonlin::{Activation as _, Exec};
+use nonlin::Exec;
 pub use nonlin::{Element, Function};
 
 /// What a loop calls: `I` operands give `O` results, element by element.
@@ -26,16 +26,16 @@ impl Kernel<1, 1> for Forward {
     type Data = Function;
 
     fn apart<T: Element>(f: &Function, exec: &Exec, [x]: [&[T]; 1], [y]: [&mut [T]; 1]) {
-        exec.forward(&f.function(), x, y);
+        f.forward_with(exec, x, y);
     }
 
     fn onto<T: Element>(f: &Function, exec: &Exec, _: &[&[T]], x: &mut [T]) -> bool {
-        exec.forward_in_place(&f.function(), x);
+        f.forward_in_place_with(exec, x);
         true
     }
 }
 
 /// The elementwise functions of the catalogue.
 pub fn elementwise() -> impl Iterator<Item = Function> {
-    nonlin::functions().iter().cloned()
+    nonlin::functions().iter().map(|&f| f.clone())
 }

@@ -47,6 +47,16 @@ pub enum Kind {
     Gated,
 }
 
+impl Kind {
+    /// The type that a definition of this kind dereferences to.
+    fn handle(self) -> &'static str {
+        match self {
+            Kind::Elementwise => "Function",
+            Kind::Gated => "GatedFunction",
+        }
+    }
+}
+
 /// The directory of the definitions.
 pub fn directory() -> PathBuf {
     root().join("crates/nonlin/src/functions")
@@ -115,20 +125,49 @@ pub fn render(all: &[Definition]) -> String {
         let _ = writeln!(text, "pub use {}::{};", d.name, d.type_name);
     }
     text.push_str("\nuse crate::function::Function;\nuse crate::gated::GatedFunction;\n");
-    table(&mut text, all, Kind::Elementwise, "elementwise", "ELEMENTWISE: [Function");
-    table(&mut text, all, Kind::Gated, "gated", "GATED: [GatedFunction");
+    table(&mut text, all, Kind::Elementwise, "elementwise", "ELEMENTWISE");
+    table(&mut text, all, Kind::Gated, "gated", "GATED");
+    text.push_str(HANDLE);
+    for d in all {
+        let (constant, handle) = (d.name.to_uppercase(), d.kind.handle());
+        let _ = writeln!(text, "handle!({constant}: {handle} = {});", d.type_name);
+    }
     each(&mut text, all, Kind::Elementwise, "elementwise");
     each(&mut text, all, Kind::Gated, "gated");
     text
 }
 
-fn table(text: &mut String, all: &[Definition], kind: Kind, word: &str, start: &str) {
-    let of: Vec<_> = all.iter().filter(|d| d.kind == kind).collect();
-    let item = start.rsplit('[').next().unwrap_or(start);
+/// What makes a type stand for its function. One static for each, so that a program which names
+/// one function has the kernels of no other.
+const HANDLE: &str = r#"
+/// Makes a definition stand for its function with default parameters.
+macro_rules! handle {
+    ($constant:ident: $handle:ident = $t:ident) => {
+        static $constant: $handle = $handle::of::<$t>();
+
+        impl core::ops::Deref for $t {
+            type Target = $handle;
+            #[inline]
+            fn deref(&self) -> &$handle {
+                &$constant
+            }
+        }
+
+        impl From<$t> for $handle {
+            fn from(t: $t) -> $handle {
+                (*t).clone()
+            }
+        }
+    };
+}
+"#;
+
+fn table(text: &mut String, all: &[Definition], kind: Kind, word: &str, name: &str) {
+    let handle = kind.handle();
     let _ = writeln!(text, "\n/// Every {word} function, sorted by name.");
-    let _ = writeln!(text, "pub(crate) static {start}; {}] = [", of.len());
-    for d in of {
-        let _ = writeln!(text, "    {item}::of::<{}>(),", d.type_name);
+    let _ = writeln!(text, "pub(crate) static {name}: &[&{handle}] = &[");
+    for d in all.iter().filter(|d| d.kind == kind) {
+        let _ = writeln!(text, "    &{},", d.name.to_uppercase());
     }
     text.push_str("];\n");
 }

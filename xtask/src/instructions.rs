@@ -296,10 +296,10 @@ fn in_loops(text: &str, function: &str, direction: &str) -> Result<f64> {
     let (symbol, outputs) = match (function, direction, gated) {
         ("softmax", "forward", _) => ("nonlin::softmax::row_kernel::run::<f32>".to_owned(), 1),
         ("softmax", ..) => ("nonlin::softmax::back_kernel::run::<f32>".to_owned(), 1),
-        (_, "forward", false) => (kernel("map_32", function), 1),
-        (.., false) => (kernel("back_32", function), 1),
-        (_, "forward", true) => (kernel("gated_map_32", function), 1),
-        (.., true) => (kernel("gated_back_32", function), 2),
+        (_, "forward", false) => (kernel("elementwise::map_32", function), 1),
+        (.., false) => (kernel("elementwise::back_32", function), 1),
+        (_, "forward", true) => (kernel("gated::gated_map_32", function), 1),
+        (.., true) => (kernel("gated::gated_back_32", function), 2),
     };
     // The one of the levels that has registers of 512 bits.
     let found = functions(text, &symbol);
@@ -323,7 +323,7 @@ fn in_loops(text: &str, function: &str, direction: &str) -> Result<f64> {
     }
 }
 
-/// `nonlin::kernel::map_32::run::<nonlin::functions::gelu_tanh::GeluTanh>`.
+/// `nonlin::kernel::elementwise::map_32::run::<nonlin::functions::gelu_tanh::GeluTanh>`.
 fn kernel(shape: &str, function: &str) -> String {
     let words = function.split('_').map(|w| w[..1].to_uppercase() + &w[1..]);
     let definition: String = words.collect();
@@ -340,25 +340,25 @@ mod tests {
 0000000000001000 <other>:
     1000:\tret
 
-0000000000075ed0 <nonlin::kernel::map_32::run::<nonlin::functions::gelu_tanh::GeluTanh>>:
+0000000000075ed0 <nonlin::kernel::elementwise::map_32::run::<nonlin::functions::gelu_tanh::GeluTanh>>:
    75ed0:\tvmovups (%rdi),%ymm0
    75ed4:\tret
 
-0000000000075f00 <nonlin::kernel::map_32::run::<nonlin::functions::gelu_tanh::GeluTanh>>:
+0000000000075f00 <nonlin::kernel::elementwise::map_32::run::<nonlin::functions::gelu_tanh::GeluTanh>>:
    75f00:\tvmovups %zmm10,0x50(%rsp)
    75f08:\txor    %esi,%esi
    75f10:\tvmovups (%rdi,%rsi,4),%zmm1
    75f18:\tvmulps %zmm1,%zmm1,%zmm0
    75f20:\tvmovups %zmm0,0x10(%rsp)
-   75f28:\tjne    75f50 <nonlin::kernel::map_32::run::<nonlin::functions::gelu_tanh::GeluTanh>+0x50>
+   75f28:\tjne    75f50 <nonlin::kernel::elementwise::map_32::run::<nonlin::functions::gelu_tanh::GeluTanh>+0x50>
    75f30:\tvmovups %zmm0,(%rcx,%rsi,4)
    75f38:\tadd    $0x10,%rsi
-   75f40:\tjb     75f10 <nonlin::kernel::map_32::run::<nonlin::functions::gelu_tanh::GeluTanh>+0x10>
-   75f48:\tjmp    75f68 <nonlin::kernel::map_32::run::<nonlin::functions::gelu_tanh::GeluTanh>+0x68>
+   75f40:\tjb     75f10 <nonlin::kernel::elementwise::map_32::run::<nonlin::functions::gelu_tanh::GeluTanh>+0x10>
+   75f48:\tjmp    75f68 <nonlin::kernel::elementwise::map_32::run::<nonlin::functions::gelu_tanh::GeluTanh>+0x68>
    75f50:\tvmovups %zmm0,(%rcx,%rsi,4)
    75f58:\tvmovups %zmm0,(%rcx,%rsi,4)
-   75f60:\tjb     75f10 <nonlin::kernel::map_32::run::<nonlin::functions::gelu_tanh::GeluTanh>+0x10>
-   75f68:\tjne    75f08 <nonlin::kernel::map_32::run::<nonlin::functions::gelu_tanh::GeluTanh>+0x8>
+   75f60:\tjb     75f10 <nonlin::kernel::elementwise::map_32::run::<nonlin::functions::gelu_tanh::GeluTanh>+0x10>
+   75f68:\tjne    75f08 <nonlin::kernel::elementwise::map_32::run::<nonlin::functions::gelu_tanh::GeluTanh>+0x8>
    75f70:\tret
 ";
 
@@ -368,14 +368,14 @@ mod tests {
         assert_eq!(in_loops(CODE, "gelu_tanh", "forward").unwrap(), 7.0 / 16.0);
         let error = in_loops(CODE, "gelu_tanh", "backward").unwrap_err().to_string();
         assert!(error.contains("back_32") && error.contains("GeluTanh"), "{error}");
-        let code = functions(CODE, &kernel("map_32", "gelu_tanh"));
+        let code = functions(CODE, &kernel("elementwise::map_32", "gelu_tanh"));
         assert_eq!((code.len(), code[0].len(), code[1].len()), (2, 2, 15));
         assert_eq!(innermost(&code[1]), [Loop { first: 2, last: 8 }]);
     }
 
     #[test]
     fn rare_ways_do_not_count() {
-        let name = kernel("map_32", "gelu_tanh");
+        let name = kernel("elementwise::map_32", "gelu_tanh");
         let line = |address, code: &str| format!("   {address:x}:\t{code}\n");
         let store = "vmovups %zmm0,(%rcx,%rsi,4)";
         let code = [

@@ -32,8 +32,10 @@ impl Elementwise for TYPE {
         // and compare; `if(x > 0, a, b)`, exp, ln, tanh, sqrt, min, max, normal_cdf are known.
         ..Meta::new("NAME", "x / 2")
     };
-    // A parameter is one line, and then `[alpha, ..]: Params<T>` below in place of `_`:
+    // A parameter is a line here, 1 in place of 0 in the next line, and then `[alpha]: [T; 1]` below
+    // in place of `_: [T; 0]`:
     // const PARAMS: &'static [Param] = &[Param::new("alpha", 1.0, "what it does")];
+    type Params<T: Copy> = [T; 0];
 
     // Replace: what is true of the function. Every claim is tested; `Claims` lists them all.
     const CLAIMS: Claims = Claims {
@@ -48,13 +50,13 @@ impl Elementwise for TYPE {
     // Replace: the body. `Real` is the whole vocabulary: literals are `x.lit(0.5)`, pieces are
     // `x.split(0.0)`, and `x.exp()`, `x.sigmoid()`, `x.jet(Prim::Cdf)` are the primitives.
     #[inline(always)]
-    fn value<T: Real>(x: T, _: Params<T>) -> T {
+    fn value<T: Real>(x: T, _: [T; 0]) -> T {
         x.lit(0.5) * x
     }
 
     // Replace: this, or delete it: without it the slope is `value` at dual numbers.
     #[inline(always)]
-    fn slope<T: Real>(x: T, _: Params<T>) -> T {
+    fn slope<T: Real>(x: T, _: [T; 0]) -> T {
         x.split(0.0).join(x.lit(0.5), x.lit(0.5))
     }
 }

@@ -257,8 +257,6 @@ fn yardsticks<'a, T: Cell>(x: &'a [T], out: &'a Outputs<T>, exec: &Exec) -> Vec<
         call,
         before: None,
     };
-    let relu = nonlin::Relu;
-    let relu = nonlin::Activation::function(&relu);
     let (ordinary, streaming) = (exec.stream_from(usize::MAX), exec.stream_from(0));
     vec![
         entrant(
@@ -268,13 +266,21 @@ fn yardsticks<'a, T: Cell>(x: &'a [T], out: &'a Outputs<T>, exec: &Exec) -> Vec<
         entrant(
             "relu, ordinary stores",
             Box::new(move || {
-                ordinary.forward(&relu, black_box(x), black_box(out.y.borrow_mut().get_mut()))
+                nonlin::Relu.forward_with(
+                    &ordinary,
+                    black_box(x),
+                    black_box(out.y.borrow_mut().get_mut()),
+                )
             }),
         ),
         entrant(
             "relu, streaming stores",
             Box::new(move || {
-                streaming.forward(&relu, black_box(x), black_box(out.y.borrow_mut().get_mut()))
+                nonlin::Relu.forward_with(
+                    &streaming,
+                    black_box(x),
+                    black_box(out.y.borrow_mut().get_mut()),
+                )
             }),
         ),
         entrant(
@@ -296,7 +302,7 @@ fn yardsticks<'a, T: Cell>(x: &'a [T], out: &'a Outputs<T>, exec: &Exec) -> Vec<
 }
 
 fn entries<'a, T: Cell>(
-    f: &Chosen,
+    f: &'a Chosen,
     x: &'a [T],
     g: &'a [T],
     out: &'a Outputs<T>,
@@ -312,7 +318,7 @@ fn entries<'a, T: Cell>(
         before: None,
     };
     let exec = *exec;
-    match *f {
+    match f {
         Chosen::Elementwise(f) => {
             // Part of the arrays.
             let part = |what, from: usize, to: usize| Entrant {
@@ -323,7 +329,7 @@ fn entries<'a, T: Cell>(
                     Box::new(move || {
                         let mut y = out.y.borrow_mut();
                         let y = &mut y.get_mut()[from..to];
-                        exec.forward(&f, black_box(&x[from..to]), black_box(y));
+                        f.forward_with(&exec, black_box(&x[from..to]), black_box(y));
                     }),
                 )
             };
@@ -337,7 +343,7 @@ fn entries<'a, T: Cell>(
                         2,
                         Box::new(move || {
                             let mut z = out.z.borrow_mut();
-                            exec.forward_in_place(&f, black_box(z.get_mut()));
+                            f.forward_in_place_with(&exec, black_box(z.get_mut()));
                         }),
                     )
                 },
@@ -346,18 +352,22 @@ fn entries<'a, T: Cell>(
                     3,
                     Box::new(move || {
                         let mut y = out.y.borrow_mut();
-                        exec.backward(&f, black_box(x), g, black_box(y.get_mut()));
+                        f.backward_with(&exec, black_box(x), g, black_box(y.get_mut()));
                     }),
                 ),
             ];
             if f.claims().from_output.is_some() {
                 let mut y = vec![T::default(); x.len()];
-                exec.forward(&f, x, &mut y);
+                f.forward_with(&exec, x, &mut y);
                 let call = move || {
                     let mut to = out.y.borrow_mut();
                     // The function has it, so this cannot fail.
-                    let _ =
-                        exec.backward_from_output(&f, black_box(&y), g, black_box(to.get_mut()));
+                    let _ = f.backward_from_output_with(
+                        &exec,
+                        black_box(&y),
+                        g,
+                        black_box(to.get_mut()),
+                    );
                 };
                 all.push(entrant("from output", 3, Box::new(call)));
             }
@@ -466,7 +476,7 @@ mod tests {
         let found = all.iter().position(|e| e.what == "in place").unwrap();
         rounds(&mut all[found..=found]);
         let mut once = x.get().to_vec();
-        Exec::new().forward_in_place(&nonlin::get("gelu").unwrap(), &mut once);
+        nonlin::Gelu.forward_in_place(&mut once);
         assert_eq!(outputs.z.borrow().get(), once);
     }
 

@@ -7,7 +7,7 @@ use nonlin::{Claims, Error, Exec, Function, Gate, GatedFunction, Mask, Meta, Par
 use crate::input::Cell;
 
 /// A function with its parameters.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum Chosen {
     /// Of one number.
     Elementwise(Function),
@@ -61,42 +61,45 @@ impl Chosen {
             (.., Ok(softmax)) => Chosen::Rows(Rows { softmax }),
             (Err(e), ..) => bail!(e),
         };
-        for (name, value) in params {
-            chosen.set(name, *value)?;
-        }
+        let params: Vec<(&str, f64)> = params.iter().map(|(name, v)| (name.as_str(), *v)).collect();
+        chosen.set(&params)?;
         Ok(chosen)
     }
 
     /// All functions: elementwise, gated, row-wise.
     pub fn all() -> impl Iterator<Item = Self> {
         let rows = [Softmax::new(), Softmax::log()];
-        (nonlin::functions().iter().map(|&f| Chosen::Elementwise(f)))
-            .chain(nonlin::gated_functions().iter().map(|&f| Chosen::Gated(f)))
+        (nonlin::functions().iter().map(|&f| Chosen::Elementwise(f.clone())))
+            .chain(nonlin::gated_functions().iter().map(|&f| Chosen::Gated(f.clone())))
             .chain(rows.into_iter().map(|softmax| Chosen::Rows(Rows { softmax })))
     }
 
-    fn set(&mut self, name: &str, value: f64) -> Result<(), Error> {
-        match self {
-            Chosen::Elementwise(f) => *f = f.with(name, value)?,
-            Chosen::Rows(rows) if name == SCALE.name => {
-                if !value.is_finite() {
-                    return Err(Error::ParameterOutOfBounds {
-                        function: self.meta().name,
-                        name: SCALE.name,
-                        value,
-                        low: SCALE.low,
-                        high: SCALE.high,
-                    });
+    /// Sets parameters, all of them together.
+    fn set(&mut self, params: &[(&str, f64)]) -> Result<(), Error> {
+        if let Chosen::Elementwise(f) = self {
+            *f = f.with_params(params)?;
+            return Ok(());
+        }
+        let function = self.meta().name;
+        for &(name, value) in params {
+            match self {
+                Chosen::Rows(rows) if name == SCALE.name => {
+                    let (name, low, high) = (SCALE.name, SCALE.low, SCALE.high);
+                    if !(low..=high).contains(&value) {
+                        return Err(Error::ParameterOutOfBounds {
+                            function,
+                            name,
+                            value,
+                            low,
+                            high,
+                        });
+                    }
+                    rows.softmax.scale = value;
                 }
-                rows.softmax.scale = value;
-            }
-            _ => {
-                let known: Vec<&str> = self.params().iter().map(|(p, _)| p.name).collect();
-                return Err(Error::UnknownParameter {
-                    function: self.meta().name,
-                    name: name.to_owned(),
-                    known: known.join(", "),
-                });
+                _ => {
+                    let known = self.params().iter().map(|(p, _)| p.name).collect();
+                    return Err(Error::UnknownParameter { function, name: name.to_owned(), known });
+                }
             }
         }
         Ok(())

@@ -63,7 +63,7 @@ pub fn speed<T: Cell>(f: &Chosen) -> Speed {
     let call = shortest(|| {
         let (x, y) = (black_box(&x), black_box(&mut y));
         match f {
-            Chosen::Elementwise(f) => exec.forward(f, x, y),
+            Chosen::Elementwise(f) => f.forward_with(&exec, x, y),
             Chosen::Gated(f) => f.forward_with(&exec, x, &other, y),
             Chosen::Rows(f) => {
                 // The shape fits, so this cannot fail.

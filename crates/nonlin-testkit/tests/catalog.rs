@@ -2,7 +2,7 @@
 #![cfg(feature = "mpfr")]
 
 use nonlin::real::Real;
-use nonlin::{Elementwise, functions, gated_functions};
+use nonlin::{Elementwise, ParamList, functions, gated_functions};
 use nonlin_testkit::Float;
 use nonlin_testkit::formula::Formula;
 use nonlin_testkit::mpfr::Mpfr;
@@ -63,15 +63,12 @@ fn definition<A: Elementwise>() {
     for x in xs {
         let inputs: Vec<f64> = [x].into_iter().chain(A::PARAMS.iter().map(|p| p.default)).collect();
         let x_mp = arena.number(x);
-        let mut p = [x_mp.lit(0.0); nonlin::MAX_PARAMS];
-        for (p, d) in p.iter_mut().zip(A::PARAMS) {
-            *p = x_mp.lit(d.default);
-        }
-        let (got, exact) = (A::value(x_mp, p).value(), value.exact(&inputs).unwrap());
+        let p = || <A::Params<_>>::from_fn(|i| x_mp.lit(A::PARAMS[i].default));
+        let (got, exact) = (A::value(x_mp, p()).value(), value.exact(&inputs).unwrap());
         assert!(same(&got, &exact), "{} at {x:e}: {got:.40} {exact:.40}", A::META.name);
         // Where the slope jumps, which one is taken is a convention, not mathematics.
         if !A::CLAIMS.kinks.iter().any(|k| k.at == x) {
-            let (got, exact) = (A::slope(x_mp, p).value(), slope.exact(&inputs).unwrap());
+            let (got, exact) = (A::slope(x_mp, p()).value(), slope.exact(&inputs).unwrap());
             assert!(
                 same(&got, &exact),
                 "slope of {} at {x:e}: {got:.40} {exact:.40}",

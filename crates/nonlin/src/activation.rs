@@ -2,14 +2,43 @@
 
 use crate::real::{Dual, Real};
 
-/// Room for parameters; a definition uses the first few.
-pub const MAX_PARAMS: usize = 3;
+/// The parameters of one evaluation, as numbers of the type of `x`: an array `[T; N]`.
+pub trait ParamList<T: Copy>: Copy {
+    /// How many there are.
+    const LEN: usize;
+    /// `value` for each of them.
+    fn filled(value: T) -> Self;
+    /// What `f` gives for each index.
+    fn from_fn(f: impl FnMut(usize) -> T) -> Self;
+    /// All of them, in the order of [`Elementwise::PARAMS`].
+    fn as_slice(&self) -> &[T];
+    /// All of them, to be changed.
+    fn as_mut_slice(&mut self) -> &mut [T];
+}
 
-/// The parameters of one evaluation, as numbers of the same type as `x`.
-pub type Params<T> = [T; MAX_PARAMS];
+impl<T: Copy, const N: usize> ParamList<T> for [T; N] {
+    const LEN: usize = N;
+    #[inline(always)]
+    fn filled(value: T) -> Self {
+        [value; N]
+    }
+    #[inline(always)]
+    fn from_fn(f: impl FnMut(usize) -> T) -> Self {
+        core::array::from_fn(f)
+    }
+    #[inline(always)]
+    fn as_slice(&self) -> &[T] {
+        self
+    }
+    #[inline(always)]
+    fn as_mut_slice(&mut self) -> &mut [T] {
+        self
+    }
+}
 
 /// A named parameter with its default and bounds.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Param {
     /// Name, as in PyTorch where it has one.
     pub name: &'static str,
@@ -25,19 +54,41 @@ pub struct Param {
     pub exact: bool,
     /// The constant minus `default`.
     pub rest: f64,
+    /// Whether only whole numbers are allowed.
+    pub integer: bool,
 }
 
 impl Param {
-    /// A parameter that may be any finite number.
+    /// The largest magnitude of a parameter: arrays of f32 and of the half types are computed
+    /// with parameters rounded to f32, which has no number beyond.
+    pub const LIMIT: f64 = f32::MAX as f64;
+
+    /// A parameter that may be any number from `-LIMIT` to `LIMIT`.
     #[must_use]
     pub const fn new(name: &'static str, default: f64, doc: &'static str) -> Self {
-        Param { name, default, low: f64::MIN, high: f64::MAX, doc, exact: false, rest: 0.0 }
+        Param {
+            name,
+            default,
+            low: -Param::LIMIT,
+            high: Param::LIMIT,
+            doc,
+            exact: false,
+            rest: 0.0,
+            integer: false,
+        }
     }
 
-    /// The same, between `low` and `high`, both allowed.
+    /// This parameter between `low` and `high`, both allowed.
     #[must_use]
     pub const fn between(self, low: f64, high: f64) -> Self {
+        assert!(low >= -Param::LIMIT && high <= Param::LIMIT, "beyond f32");
         Param { low, high, ..self }
+    }
+
+    /// This parameter, which must be a whole number.
+    #[must_use]
+    pub const fn whole(self) -> Self {
+        Param { integer: true, ..self }
     }
 
     /// A parameter whose default is a real constant, given as the nearest f64 and the rest.
@@ -49,6 +100,21 @@ impl Param {
     ) -> Self {
         Param { exact: true, rest, ..Param::new(name, default, doc) }
     }
+
+    /// The value `v` of this parameter as arithmetic in f32 sees it: rounded to f32, but for a
+    /// default that is a constant of the definition.
+    #[inline(always)]
+    pub(crate) const fn in_f32(&self, v: f64) -> f64 {
+        if self.exact && v == self.default { v } else { v as f32 as f64 }
+    }
+}
+
+/// What must hold between two parameters of a function.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Constraint {
+    /// The first is at most the second.
+    AtMost(&'static str, &'static str),
 }
 
 /// Where the function is known, and what it is for.
@@ -190,6 +256,7 @@ impl Claims {
 
 /// How f32 arrays are computed.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Route {
     /// In f64 lanes, rounded once: right for every definition.
     Wide,
@@ -228,20 +295,29 @@ impl Reach {
 pub trait Elementwise: Copy + 'static {
     /// Name, formula, source.
     const META: Meta;
-    /// Parameters, at most [`MAX_PARAMS`].
+    /// Parameters.
     const PARAMS: &'static [Param] = &[];
+    /// What must hold between parameters, beside their own bounds.
+    const CONSTRAINTS: &'static [Constraint] = &[];
+    /// `[T; N]`, where `N` is the number of parameters.
+    type Params<T: Copy>: ParamList<T>;
     /// Properties.
     const CLAIMS: Claims;
     /// How f32 arrays are computed.
     const ROUTE: Route = Route::Wide;
+    /// Whether f64 kernels are compiled a second time for parameters that are all 1, which are
+    /// constants there: where that makes them faster.
+    const CONSTANT_ONES: bool = false;
+    /// Whether the first parameter may be given per channel or per element.
+    const PER_ELEMENT: bool = false;
 
     /// f(x).
-    fn value<T: Real>(x: T, p: Params<T>) -> T;
+    fn value<T: Real>(x: T, p: Self::Params<T>) -> T;
 
     /// f′(x). The default differentiates `value`; a faster or stabler form may replace it,
     /// and a test holds the two equal.
     #[inline(always)]
-    fn slope<T: Real>(x: T, p: Params<T>) -> T {
+    fn slope<T: Real>(x: T, p: Self::Params<T>) -> T {
         dual_slope::<Self, T>(x, p)
     }
 
@@ -249,19 +325,47 @@ pub trait Elementwise: Copy + 'static {
     /// the array and waits for memory. Parameters are not negative. Write it where y determines
     /// f′(x), and declare its error as [`Claims::from_output`].
     #[inline(always)]
-    fn slope_from_output<T: Real>(y: T, _: Params<T>) -> T {
+    fn slope_from_output<T: Real>(y: T, _: Self::Params<T>) -> T {
         y.lit(f64::NAN)
     }
 }
 
 /// f′(x) by dual numbers.
 #[inline(always)]
-pub fn dual_slope<A: Elementwise, T: Real>(x: T, p: Params<T>) -> T {
-    A::value(Dual::variable(x), p.map(Dual::fixed)).d
+pub fn dual_slope<A: Elementwise, T: Real>(x: T, p: A::Params<T>) -> T {
+    A::value(Dual::variable(x), map_params::<A, T, Dual<T>>(x, p, Dual::fixed)).d
+}
+
+/// The parameters as numbers of another type; `x` is any number.
+#[inline(always)]
+pub(crate) fn map_params<A: Elementwise, T: Copy, U: Copy>(
+    x: T,
+    p: A::Params<T>,
+    f: impl Fn(T) -> U,
+) -> A::Params<U> {
+    list_params::<A, T, U>(p.as_slice(), x, f)
+}
+
+/// A list of the parameters `p`, each through `f`; `x` is any number.
+#[inline(always)]
+pub(crate) fn list_params<A: Elementwise, T: Copy, U: Copy>(
+    p: &[T],
+    x: T,
+    f: impl Fn(T) -> U,
+) -> A::Params<U> {
+    // A loop and not `map`, which is a call of its own for wide registers, and copies them.
+    let mut q = A::Params::<U>::filled(f(x));
+    let mut i = 0;
+    while i < <A::Params<U> as ParamList<U>>::LEN {
+        q.as_mut_slice()[i] = f(p[i]);
+        i += 1;
+    }
+    q
 }
 
 /// Which of the two operands of a gated function is the gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::exhaustive_enums, reason = "there are two operands")]
 pub enum Gate {
     /// The first: SwiGLU of Llama.
     First,

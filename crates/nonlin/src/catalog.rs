@@ -4,15 +4,12 @@ use crate::error::{Error, Kind};
 use crate::function::Function;
 use crate::functions::{ELEMENTWISE, GATED};
 use crate::gated::GatedFunction;
+use crate::names;
 use alloc::{string::String, vec, vec::Vec};
 
-/// A name as it is compared: lower case, without `-`, `_`, spaces and dots.
-#[must_use]
-pub(crate) fn key(name: &str) -> String {
-    name.chars()
-        .filter(|c| !matches!(c, '-' | '_' | ' ' | '.'))
-        .flat_map(char::to_lowercase)
-        .collect()
+/// A name as it is compared, for distances between names.
+fn key(name: &str) -> String {
+    names::letters(name).collect()
 }
 
 /// The name without what follows in parentheses: `GELU (approximate="tanh")` is `GELU`.
@@ -22,24 +19,25 @@ fn bare(name: &str) -> &str {
 
 /// Every elementwise function, with its default parameters, sorted by name.
 #[must_use]
-pub fn functions() -> &'static [Function] {
-    &ELEMENTWISE
+pub fn functions() -> &'static [&'static Function] {
+    ELEMENTWISE
 }
 
 /// Every gated function, with its usual gate, sorted by name.
 #[must_use]
-pub fn gated_functions() -> &'static [GatedFunction] {
-    &GATED
+pub fn gated_functions() -> &'static [&'static GatedFunction] {
+    GATED
 }
 
 /// Row-wise functions: the names and aliases that [`crate::rowwise`] knows.
 pub const ROWWISE: [(&str, &[&str]); 2] =
     [("softmax", &["softargmax"]), ("log_softmax", &["logsoftmax"])];
 
-/// Names that stand for another function than the one that is called so.
+/// All names that a function is found by: its own, its aliases, and the names in frameworks that
+/// need no argument.
 ///
 /// A framework's name is taken only where it means the definition without further arguments.
-fn names(meta: &'static crate::Meta) -> impl Iterator<Item = &'static str> {
+fn names_of(meta: &'static crate::Meta) -> impl Iterator<Item = &'static str> {
     let plain = |n: &&'static str| !n.is_empty() && !n.contains('(');
     let frameworks = [meta.pytorch, meta.onnx, meta.keras].into_iter().filter(plain);
     core::iter::once(meta.name).chain(meta.aliases.iter().copied()).chain(frameworks)
@@ -57,9 +55,8 @@ fn names(meta: &'static crate::Meta) -> impl Iterator<Item = &'static str> {
 /// # Errors
 /// If there is none; the error names one that is spelt nearly so, or the kind of function it is.
 pub fn get(name: &str) -> Result<Function, Error> {
-    let k = key(name);
-    let found = functions().iter().find(|f| names(f.meta()).any(|n| key(n) == k));
-    found.copied().ok_or_else(|| unknown(name, Kind::Elementwise))
+    let found = functions().iter().find(|f| names_of(f.meta()).any(|n| names::same(n, name)));
+    found.map(|f| (*f).clone()).ok_or_else(|| unknown(name, Kind::Elementwise))
 }
 
 /// [`get`] with PyTorch's argument: `gelu` with `approximate="tanh"` is `gelu_tanh`.
@@ -84,9 +81,8 @@ pub fn get_approximate(name: &str, approximate: &str) -> Result<Function, Error>
 /// # Errors
 /// If there is none; the error names one that is spelt nearly so, or the kind of function it is.
 pub fn gated(name: &str) -> Result<GatedFunction, Error> {
-    let k = key(name);
-    let found = gated_functions().iter().find(|f| names(f.meta()).any(|n| key(n) == k));
-    found.copied().ok_or_else(|| unknown(name, Kind::Gated))
+    let found = gated_functions().iter().find(|f| names_of(f.meta()).any(|n| names::same(n, name)));
+    found.map(|f| (*f).clone()).ok_or_else(|| unknown(name, Kind::Gated))
 }
 
 /// Softmax or log-softmax by name.
@@ -94,9 +90,8 @@ pub fn gated(name: &str) -> Result<GatedFunction, Error> {
 /// # Errors
 /// If `name` is neither; the error names one that is spelt nearly so, or the kind of function it is.
 pub fn rowwise(name: &str) -> Result<crate::Softmax, Error> {
-    let k = key(name);
-    let found =
-        ROWWISE.iter().position(|(n, aliases)| key(n) == k || aliases.iter().any(|a| key(a) == k));
+    let same = |n: &str| names::same(n, name);
+    let found = ROWWISE.iter().position(|(n, aliases)| same(n) || aliases.iter().any(|a| same(a)));
     match found {
         Some(0) => Ok(crate::Softmax::new()),
         Some(_) => Ok(crate::Softmax::log()),
@@ -106,7 +101,7 @@ pub fn rowwise(name: &str) -> Result<crate::Softmax, Error> {
 
 /// Every name with the function that it stands for.
 fn all_names() -> impl Iterator<Item = (Kind, &'static str, &'static str)> {
-    let of = |kind, meta: &'static crate::Meta| names(meta).map(move |n| (kind, n, meta.name));
+    let of = |kind, meta: &'static crate::Meta| names_of(meta).map(move |n| (kind, n, meta.name));
     let elementwise = functions().iter().flat_map(move |f| of(Kind::Elementwise, f.meta()));
     let gated = gated_functions().iter().flat_map(move |f| of(Kind::Gated, f.meta()));
     let rows = ROWWISE.iter().flat_map(|&(n, aliases)| {
@@ -117,8 +112,7 @@ fn all_names() -> impl Iterator<Item = (Kind, &'static str, &'static str)> {
 
 /// The error for a name that no function of the kind has.
 fn unknown(name: &str, wanted: Kind) -> Error {
-    let k = key(name);
-    match all_names().find(|(_, n, _)| key(n) == k) {
+    match all_names().find(|(_, n, _)| names::same(n, name)) {
         Some((kind, _, function)) => Error::OtherKind { function, kind, wanted },
         None => Error::UnknownFunction { name: name.into(), nearest: nearest(&key(bare(name))) },
     }

@@ -1,12 +1,11 @@
 //! What can go wrong with the caller's data, in one line that names the right answer.
 
+use crate::activation::Param;
+use crate::level::Level;
 use core::fmt;
 
 #[cfg(feature = "alloc")]
-use alloc::{
-    string::{String, ToString},
-    vec::Vec,
-};
+use alloc::{string::String, vec::Vec};
 
 /// A mistake in a name, a parameter or a level.
 ///
@@ -38,8 +37,8 @@ pub enum Error {
         function: &'static str,
         /// What was asked for.
         name: String,
-        /// What there is, separated by commas; empty if the function has none.
-        known: String,
+        /// What there is.
+        known: Vec<&'static str>,
     },
     /// A parameter outside its bounds, or NaN.
     ParameterOutOfBounds {
@@ -53,6 +52,46 @@ pub enum Error {
         low: f64,
         /// Greatest value allowed.
         high: f64,
+    },
+    /// A parameter that must be a whole number.
+    ParameterNotWhole {
+        /// The function.
+        function: &'static str,
+        /// The parameter.
+        name: &'static str,
+        /// The value given.
+        value: f64,
+    },
+    /// A parameter that was given twice.
+    ParameterTwice {
+        /// The function.
+        function: &'static str,
+        /// The parameter.
+        name: &'static str,
+    },
+    /// Two parameters that contradict one another.
+    ParametersConflict {
+        /// The function.
+        function: &'static str,
+        /// The one that must be at most the other, and its value.
+        lesser: (&'static str, f64),
+        /// The other, and its value.
+        greater: (&'static str, f64),
+    },
+    /// A function with many parameters can only have its defaults without an allocator.
+    NeedsAlloc {
+        /// The function.
+        function: &'static str,
+    },
+    /// The function has no parameter that may be given per channel.
+    NotPerChannel {
+        /// The function.
+        function: &'static str,
+    },
+    /// The function is not random in training.
+    NotRandom {
+        /// The function.
+        function: &'static str,
     },
     /// The function has no gradient from its output.
     NotFromOutput {
@@ -68,17 +107,19 @@ pub enum Error {
         /// The value given.
         value: f64,
     },
-    /// A level that does not exist or that this processor lacks.
+    /// No level of that name.
     #[cfg(feature = "alloc")]
-    Level {
+    UnknownLevel {
         /// What was asked for.
         name: String,
-        /// The best level here.
-        best: &'static str,
     },
-    /// An instruction-set level that this processor lacks.
-    #[cfg(not(feature = "alloc"))]
-    Level,
+    /// A level that this processor lacks.
+    UnavailableLevel {
+        /// What was asked for.
+        level: Level,
+        /// The best level here.
+        best: Level,
+    },
     /// An array whose length is not the size of its shape.
     #[cfg(feature = "alloc")]
     ShapeSize {
@@ -186,15 +227,6 @@ impl fmt::Display for Kind {
     }
 }
 
-impl Error {
-    pub(crate) fn level(_name: &str, _best: crate::Level) -> Self {
-        #[cfg(feature = "alloc")]
-        return Error::Level { name: _name.to_string(), best: _best.name() };
-        #[cfg(not(feature = "alloc"))]
-        Error::Level
-    }
-}
-
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -221,14 +253,16 @@ impl fmt::Display for Error {
             }
             #[cfg(feature = "alloc")]
             Error::UnknownParameter { function, name, known } => {
-                write!(f, "`{function}` has no parameter `{name}`; it has {known}")
+                write!(f, "`{function}` has no parameter `{name}`; it has {}", known.join(", "))
             }
             Error::ParameterOutOfBounds { function, name, value, low, high } => {
                 write!(f, "`{name}` of `{function}` is {value}; it must be ")?;
-                match (*low == f64::MIN, *high == f64::MAX) {
-                    (true, true) => f.write_str("a finite number"),
-                    (true, false) => write!(f, "at most {high}"),
-                    (false, true) => write!(f, "at least {low}"),
+                match (*low == -Param::LIMIT, *high == Param::LIMIT) {
+                    (true, true) => {
+                        write!(f, "between {low:e} and {high:e}, the limits of f32")
+                    }
+                    (true, false) => write!(f, "between {low:e}, the limit of f32, and {high}"),
+                    (false, true) => write!(f, "between {low} and {high:e}, the limit of f32"),
                     (false, false) => write!(f, "between {low} and {high}"),
                 }
             }
@@ -241,12 +275,36 @@ impl fmt::Display for Error {
                 "`{name}` of `{function}` is {value}; backward from the output needs at least 0: run it from the input"
             ),
             #[cfg(feature = "alloc")]
-            Error::Level { name, best } => write!(
+            Error::UnknownLevel { name } => {
+                write!(f, "unknown level `{name}`; the levels are ")?;
+                for (i, level) in Level::ALL.iter().enumerate() {
+                    write!(f, "{}{level}", if i > 0 { ", " } else { "" })?;
+                }
+                Ok(())
+            }
+            Error::UnavailableLevel { level, best } => {
+                write!(f, "this processor lacks the level `{level}`; its best is `{best}`")
+            }
+            Error::ParameterNotWhole { function, name, value } => {
+                write!(f, "`{name}` of `{function}` is {value}; it must be a whole number")
+            }
+            Error::ParameterTwice { function, name } => {
+                write!(f, "`{name}` of `{function}` is given twice")
+            }
+            Error::ParametersConflict { function, lesser: (a, x), greater: (b, y) } => write!(
                 f,
-                "level `{name}` is not one of baseline, avx2, avx512, neon, or not of this processor; its best is `{best}`"
+                "`{a}` of `{function}` is {x} and `{b}` is {y}; `{a}` must be at most `{b}`"
             ),
-            #[cfg(not(feature = "alloc"))]
-            Error::Level => f.write_str("this processor lacks that level"),
+            Error::NeedsAlloc { function } => write!(
+                f,
+                "the parameters of `{function}` can only be changed with the feature `alloc`"
+            ),
+            Error::NotPerChannel { function } => {
+                write!(f, "`{function}` has no parameter per channel; `prelu` has")
+            }
+            Error::NotRandom { function } => {
+                write!(f, "`{function}` is not random in training; `rrelu` is")
+            }
             #[cfg(feature = "alloc")]
             Error::ShapeSize { name, len, shape, size } => {
                 write!(f, "shape {shape:?} has {size} elements, {name} has {len}")

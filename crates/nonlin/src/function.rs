@@ -1,125 +1,82 @@
-//! A function with its parameters: what users hold, by type or by name.
+//! An elementwise function with its parameters: what it is, and what it says about itself.
+//!
+//! `elementwise.rs` has what it computes.
 
-use crate::activation::{Claims, Elementwise, MAX_PARAMS, Meta, Param, Params, Route};
+use crate::activation::{Claims, Constraint, Elementwise, Meta, Param, ParamList};
 use crate::element::Element;
+use crate::entry::Entry;
 use crate::error::Error;
-use crate::exec::Exec;
-use crate::kernel::{Kernels, back_32, back_64, from_output_32, from_output_64, map_32, map_64};
-use crate::real::{Dd, Dual, Interval, Late, Real};
-use core::mem::MaybeUninit;
-
-#[cfg(feature = "half")]
-use crate::kernel::{Call, HalfKernels, is_default};
-#[cfg(feature = "core-math")]
-use crate::real::Cm;
+use crate::real::{Dd, Interval, Real};
 #[cfg(feature = "alloc")]
-use crate::real::Expr;
+use alloc::{boxed::Box, vec::Vec};
 
-/// Everything that a definition becomes: facts, kernels, and one evaluation per number type.
-#[doc(hidden)]
-pub struct Entry {
-    pub(crate) meta: Meta,
-    pub(crate) params: &'static [Param],
-    pub(crate) claims: Claims,
-    /// Computes next to nothing.
-    pub(crate) cheap: bool,
-    pub(crate) f32: Kernels<f32>,
-    pub(crate) f64: Kernels<f64>,
-    #[cfg(feature = "half")]
-    pub(crate) f16: HalfKernels<half::f16>,
-    #[cfg(feature = "half")]
-    pub(crate) bf16: HalfKernels<half::bf16>,
-    /// Whether parameters are the default ones, rounded to f32.
-    #[cfg(feature = "half")]
-    pub(crate) is_default: fn(&Call) -> bool,
-    curvature: fn(f64, Params<f64>) -> f64,
-    gradient: fn(f64, Params<f64>) -> [f64; MAX_PARAMS],
-    interval: fn(Interval, Params<Interval>) -> (Interval, Interval),
-    dd: fn(Dd, Params<Dd>) -> (Dd, Dd),
-    dd_backward: fn(Dd, Dd, Params<Dd>) -> Dd,
-    #[cfg(feature = "core-math")]
-    correct: fn(Cm, Params<Cm>) -> (Cm, Cm),
+/// The values of parameters.
+#[derive(Clone)]
+enum Values {
+    /// The defaults.
+    Default(&'static [f64]),
+    /// Others, if they are few: so many of the array.
+    Few(u8, [f64; FEW]),
+    /// Others.
     #[cfg(feature = "alloc")]
-    trace: for<'a> fn(Expr<'a>, Params<Expr<'a>>) -> Expr<'a>,
+    Many(Box<[f64]>),
 }
 
-/// The entry of `A`, made at compile time.
+/// How many parameters a [`Function`] holds without an allocation.
+const FEW: usize = 6;
+
+/// How many parameters a definition may have.
+const MOST: usize = 256;
+
+/// The entry and the defaults of `A`, made at compile time.
 struct Of<A>(A);
 
 impl<A: Elementwise> Of<A> {
-    const ENTRY: &'static Entry = &Entry {
-        meta: A::META,
-        params: A::PARAMS,
-        claims: A::CLAIMS,
-        cheap: matches!(A::ROUTE, Route::Single),
-        f32: Kernels {
-            map: map_32::<A>(),
-            back: back_32::<A>(),
-            from_output: if A::CLAIMS.from_output.is_some() {
-                Some(from_output_32::<A>())
-            } else {
-                None
-            },
-        },
-        f64: Kernels {
-            map: map_64::<A>(),
-            back: back_64::<A>(),
-            from_output: if A::CLAIMS.from_output.is_some() {
-                Some(from_output_64::<A>())
-            } else {
-                None
-            },
-        },
-        #[cfg(feature = "half")]
-        f16: HalfKernels::of::<A>(),
-        #[cfg(feature = "half")]
-        bf16: HalfKernels::of::<A>(),
-        #[cfg(feature = "half")]
-        is_default: is_default::<A>,
-        curvature: |x, p| A::slope(Dual::variable(x), p.map(Dual::fixed)).d,
-        gradient: |x, p| {
-            let mut seed = 0;
-            p.map(|_| {
-                let mut q = p.map(Dual::fixed);
-                q[seed].d = 1.0;
-                seed += 1;
-                A::value(Dual::fixed(x), q).d
-            })
-        },
-        interval: |x, p| (A::value(x, p), A::slope(x, p)),
-        dd: |x, p| (A::value(x, p), A::slope(x, p)),
-        dd_backward: |x, g, p| (Late::new(g) * A::slope(Late::new(x), p.map(Late::new))).settled(),
-        #[cfg(feature = "core-math")]
-        correct: |x, p| (A::value(x, p), A::slope(x, p)),
-        #[cfg(feature = "alloc")]
-        trace: |x, p| A::value(x, p),
+    const ENTRY: &'static Entry = &Entry::of::<A>();
+    const ROOM: &'static [f64; MOST] = &{
+        assert!(A::PARAMS.len() <= MOST, "too many parameters");
+        let mut all = [0.0; MOST];
+        let mut i = 0;
+        while i < A::PARAMS.len() {
+            all[i] = A::PARAMS[i].default;
+            i += 1;
+        }
+        all
     };
+    const DEFAULTS: &'static [f64] = Self::ROOM.split_at(A::PARAMS.len()).0;
 }
 
-/// An elementwise activation with its parameters; small and copyable.
+/// An elementwise activation with the values of its parameters.
+///
+/// The built-in functions are types that dereference to their `Function`, so that
+/// `Gelu.forward(&x, &mut y)` works, and `&Gelu` serves where a `&Function` is asked for.
 ///
 /// ```
-/// let elu = nonlin::get("elu")?.with("alpha", 0.5)?;
-/// assert_eq!(elu.value(1.0f32), 1.0);
+/// use nonlin::{Elu, Function};
+///
+/// fn at_one(f: &Function) -> f32 {
+///     f.value(1.0)
+/// }
+/// assert_eq!(at_one(&Elu), 1.0);
+/// assert_eq!(at_one(&Elu.with("alpha", 0.5)?), 1.0);
+/// assert_eq!(at_one(&nonlin::get("elu")?), 1.0);
 /// # Ok::<(), nonlin::Error>(())
 /// ```
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct Function {
     pub(crate) entry: &'static Entry,
-    params: [f64; MAX_PARAMS],
+    values: Values,
 }
 
 impl Function {
     /// The function of a definition, with its default parameters.
+    ///
+    /// The kernels of the definition are compiled into the crate that calls this: use it for
+    /// definitions of your own, once each, as in `static MINE: Function = Function::of::<Mine>();`.
+    /// For built-in functions write `Function::from(Gelu)`.
     #[must_use]
     pub const fn of<A: Elementwise>() -> Self {
-        let mut params = [0.0; MAX_PARAMS];
-        let mut i = 0;
-        while i < A::PARAMS.len() {
-            params[i] = A::PARAMS[i].default;
-            i += 1;
-        }
-        Function { entry: Of::<A>::ENTRY, params }
+        Function { entry: Of::<A>::ENTRY, values: Values::Default(Of::<A>::DEFAULTS) }
     }
 
     /// Name.
@@ -140,74 +97,187 @@ impl Function {
         &self.entry.claims
     }
 
-    /// The parameters and their values.
-    pub fn params(&self) -> impl Iterator<Item = (&'static Param, f64)> + '_ {
-        self.entry.params.iter().zip(self.params)
+    /// What must hold between parameters.
+    #[must_use]
+    pub fn constraints(&self) -> &'static [Constraint] {
+        self.entry.constraints
     }
 
-    /// The same function with the parameter at `index` changed.
-    ///
-    /// # Errors
-    /// If `value` is NaN or outside the bounds of the parameter.
-    ///
-    /// # Panics
-    /// If the function has no parameter of that index.
-    pub fn with_index(mut self, index: usize, value: f64) -> Result<Self, Error> {
-        let p = &self.entry.params[index];
-        if !(p.low..=p.high).contains(&value) {
-            return Err(Error::ParameterOutOfBounds {
-                function: self.name(),
-                name: p.name,
-                value,
-                low: p.low,
-                high: p.high,
-            });
+    /// The parameters and their values.
+    pub fn params(&self) -> impl ExactSizeIterator<Item = (&'static Param, f64)> + '_ {
+        self.entry.params.iter().zip(self.values().iter().copied())
+    }
+
+    /// The values of the parameters.
+    #[must_use]
+    #[inline]
+    pub fn values(&self) -> &[f64] {
+        match &self.values {
+            Values::Default(all) => all,
+            Values::Few(n, all) => &all[..usize::from(*n)],
+            #[cfg(feature = "alloc")]
+            Values::Many(all) => all,
         }
-        self.params[index] = value;
+    }
+
+    /// The values of the parameters, to be changed.
+    fn values_mut(&mut self) -> Result<&mut [f64], Error> {
+        if let Values::Default(all) = self.values {
+            let mut few = [0.0; FEW];
+            self.values = match few.get_mut(..all.len()) {
+                Some(to) => {
+                    to.copy_from_slice(all);
+                    Values::Few(all.len() as u8, few)
+                }
+                #[cfg(feature = "alloc")]
+                None => Values::Many(all.into()),
+                #[cfg(not(feature = "alloc"))]
+                None => return Err(Error::NeedsAlloc { function: self.name() }),
+            };
+        }
+        Ok(match &mut self.values {
+            Values::Default(_) => unreachable!("replaced above"),
+            Values::Few(n, all) => &mut all[..usize::from(*n)],
+            #[cfg(feature = "alloc")]
+            Values::Many(all) => all,
+        })
+    }
+
+    /// Changes the value at `index`, within the bounds of that parameter.
+    fn set(&mut self, index: usize, value: f64) -> Result<(), Error> {
+        let (function, p) = (self.name(), &self.entry.params[index]);
+        if !(p.low..=p.high).contains(&value) {
+            let (name, low, high) = (p.name, p.low, p.high);
+            return Err(Error::ParameterOutOfBounds { function, name, value, low, high });
+        }
+        if p.integer && value % 1.0 != 0.0 {
+            return Err(Error::ParameterNotWhole { function, name: p.name, value });
+        }
+        self.values_mut()?[index] = value;
+        Ok(())
+    }
+
+    /// Whether the parameters go together.
+    fn checked(self) -> Result<Self, Error> {
+        let value = |name: &str| self.params().find(|(p, _)| p.name == name).map(|(_, v)| v);
+        for constraint in self.entry.constraints {
+            let Constraint::AtMost(first, second) = *constraint;
+            if let (Some(a), Some(b)) = (value(first), value(second))
+                && a > b
+            {
+                return Err(Error::ParametersConflict {
+                    function: self.name(),
+                    lesser: (first, a),
+                    greater: (second, b),
+                });
+            }
+        }
         Ok(self)
     }
 
-    /// The same function with the parameter `name` changed.
+    /// This function with the parameter at `index` changed.
     ///
     /// # Errors
-    /// If there is no such parameter, or `value` is NaN or outside its bounds.
-    #[cfg(feature = "alloc")]
-    pub fn with(self, name: &str, value: f64) -> Result<Self, Error> {
-        let key = crate::catalog::key(name);
-        match self.entry.params.iter().position(|p| crate::catalog::key(p.name) == key) {
-            Some(i) => self.with_index(i, value),
-            None => Err(Error::UnknownParameter {
-                function: self.name(),
-                name: name.into(),
-                known: self
-                    .entry
-                    .params
-                    .iter()
-                    .map(|p| p.name)
-                    .collect::<alloc::vec::Vec<_>>()
-                    .join(", "),
-            }),
+    /// If `value` is NaN or outside the bounds of the parameter, or contradicts another one.
+    ///
+    /// # Panics
+    /// If the function has no parameter of that index.
+    pub fn with_index(&self, index: usize, value: f64) -> Result<Self, Error> {
+        let mut f = self.clone();
+        f.set(index, value)?;
+        f.checked()
+    }
+
+    /// This function with these values of all its parameters, in their order.
+    ///
+    /// # Errors
+    /// If a value is NaN or outside the bounds of its parameter, or two contradict one another.
+    ///
+    /// # Panics
+    /// If there are not as many values as parameters.
+    #[track_caller]
+    pub fn with_values(&self, values: &[f64]) -> Result<Self, Error> {
+        let n = self.entry.params.len();
+        crate::exec::same_length("values", values.len(), "the list of parameters", n);
+        let mut f = self.clone();
+        for (i, &value) in values.iter().enumerate() {
+            f.set(i, value)?;
         }
+        f.checked()
+    }
+
+    /// This function with the parameter `name` changed.
+    ///
+    /// ```
+    /// let leaky = nonlin::LeakyRelu.with("negative_slope", 0.2)?;
+    /// assert_eq!(leaky.value(-1.0), -0.2);
+    ///
+    /// let error = nonlin::LeakyRelu.with("slope", 0.2).unwrap_err();
+    /// assert_eq!(
+    ///     error.to_string(),
+    ///     "`leaky_relu` has no parameter `slope`; it has negative_slope"
+    /// );
+    /// # Ok::<(), nonlin::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If there is no such parameter, or `value` is NaN or outside its bounds, or contradicts
+    /// another parameter.
+    #[cfg(feature = "alloc")]
+    pub fn with(&self, name: &str, value: f64) -> Result<Self, Error> {
+        self.with_params(&[(name, value)])
+    }
+
+    /// This function with several parameters changed together, as those that depend on one another
+    /// must be.
+    ///
+    /// ```
+    /// let rrelu = nonlin::Rrelu.with_params(&[("lower", 0.5), ("upper", 0.75)])?;
+    /// assert_eq!(rrelu.value(-1.0), -0.625);
+    ///
+    /// let error = nonlin::Rrelu.with("lower", 0.5).unwrap_err();
+    /// assert_eq!(
+    ///     error.to_string(),
+    ///     "`lower` of `rrelu` is 0.5 and `upper` is 0.3333333333333333; `lower` must be at most `upper`"
+    /// );
+    /// # Ok::<(), nonlin::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As of [`with`](Self::with), or if a name is given twice.
+    #[cfg(feature = "alloc")]
+    pub fn with_params(&self, params: &[(&str, f64)]) -> Result<Self, Error> {
+        let mut f = self.clone();
+        let mut given = Vec::new();
+        for (name, value) in params {
+            let known = self.entry.params;
+            let Some(i) = known.iter().position(|p| crate::names::same(p.name, name)) else {
+                let known = known.iter().map(|p| p.name).collect();
+                return Err(Error::UnknownParameter {
+                    function: self.name(),
+                    name: (*name).into(),
+                    known,
+                });
+            };
+            if given.contains(&i) {
+                return Err(Error::ParameterTwice { function: self.name(), name: known[i].name });
+            }
+            given.push(i);
+            f.set(i, *value)?;
+        }
+        f.checked()
     }
 
     /// The parameters as the arithmetic of `T` sees them.
-    pub(crate) fn rounded<T: Element>(&self) -> [f64; MAX_PARAMS] {
-        let mut p = self.params;
-        if T::F32_PARAMS {
-            for (v, d) in p.iter_mut().zip(self.entry.params) {
-                if !(d.exact && *v == d.default) {
-                    *v = f64::from(*v as f32);
-                }
-            }
-        }
-        p
+    fn rounded<T: Element>(&self) -> impl Iterator<Item = (&'static Param, f64)> + '_ {
+        self.params().map(|(p, v)| (p, if T::F32_PARAMS { p.in_f32(v) } else { v }))
     }
 
     /// f(x), with the bits that `forward` gives.
     #[must_use]
     pub fn value<T: Element>(&self, x: T) -> T {
         let mut y = [x];
-        Exec::new().forward_in_place(self, &mut y);
+        self.forward_in_place(&mut y);
         y[0]
     }
 
@@ -215,11 +285,11 @@ impl Function {
     #[must_use]
     pub fn slope<T: Element>(&self, x: T) -> T {
         let mut y = [x];
-        Exec::new().derivative_in_place(self, &mut y);
+        self.derivative_in_place(&mut y);
         y[0]
     }
 
-    /// The largest absolute error of the slope that [`Activation::backward_from_output`]
+    /// The largest absolute error of the slope that [`Function::backward_from_output`]
     /// multiplies by, against f′(x) at the x that gave the output; `None` if the function has no
     /// such form.
     ///
@@ -229,17 +299,18 @@ impl Function {
     /// It holds where f(x) is finite.
     ///
     /// ```
-    /// use nonlin::{Activation, Element, Gelu, Sigmoid};
-    /// assert!(Sigmoid.function().from_output_error::<f32>().unwrap() <= 2.0 * f32::ROUNDOFF);
-    /// assert_eq!(Gelu.function().from_output_error::<f32>(), None);
+    /// use nonlin::{Element, Gelu, Sigmoid};
+    /// assert!(Sigmoid.from_output_error::<f32>().unwrap() <= 2.0 * f32::ROUNDOFF);
+    /// assert_eq!(Gelu.from_output_error::<f32>(), None);
     /// ```
     #[must_use]
     pub fn from_output_error<T: Element>(&self) -> Option<f64> {
         let (single, double) = self.entry.claims.from_output?;
-        let params = &self.params[..self.entry.params.len()];
-        let others = params.iter().zip(self.entry.params).any(|(v, p)| *v != p.default);
-        let units = if T::F32_PARAMS { single } else { double } + if others { 1.5 } else { 0.0 };
-        Some(params.iter().fold(1.0, |a: f64, b| a.max(*b)) * units * T::ROUNDOFF)
+        let declared = if T::F32_PARAMS { single } else { double };
+        let others = self.params().any(|(p, v)| v != p.default);
+        let units = declared + if others { 1.5 } else { 0.0 };
+        let largest = self.values().iter().fold(1.0, |a: f64, b| a.max(*b));
+        Some(largest * units * T::ROUNDOFF)
     }
 
     /// Whether the gradient can be had from the output, and if not, why.
@@ -258,63 +329,78 @@ impl Function {
     /// f″(x), computed in f64 and rounded once.
     #[must_use]
     pub fn curvature<T: Element>(&self, x: T) -> T {
-        T::from_f64((self.entry.curvature)(x.to_f64(), self.rounded::<T>()))
+        let p = List::of(0.0, self.rounded::<T>().map(|(_, v)| v));
+        T::from_f64((self.entry.curvature)(x.to_f64(), p.get()))
     }
 
-    /// The derivatives by the parameters, at `x`.
-    #[must_use]
-    pub fn parameter_gradient(&self, x: f64) -> [f64; MAX_PARAMS] {
-        (self.entry.gradient)(x, self.params)
+    /// The derivatives of f(x) by the parameters, in their order.
+    ///
+    /// ```
+    /// let mut by_alpha = [0.0];
+    /// nonlin::Elu.parameter_gradient(-1.0, &mut by_alpha);
+    /// assert_eq!(by_alpha, [(-1.0f64).exp_m1()]); // of alpha (e^x - 1)
+    /// ```
+    ///
+    /// # Panics
+    /// If `gradient` has not as many elements as there are parameters.
+    #[track_caller]
+    pub fn parameter_gradient(&self, x: f64, gradient: &mut [f64]) {
+        let n = self.entry.params.len();
+        crate::exec::same_length("gradient", gradient.len(), "the list of parameters", n);
+        (self.entry.gradient)(x, self.values(), gradient);
     }
 
     /// Bounds of f and f′ that hold for every x in the interval.
     #[must_use]
     pub fn bounds(&self, x: Interval) -> (Interval, Interval) {
-        let mut p = self.params.map(Interval::point);
-        for (v, d) in p.iter_mut().zip(self.entry.params) {
-            if d.exact && v.lo == d.default {
-                *v = x.constant((d.default, d.rest));
-            }
-        }
-        (self.entry.interval)(x, p)
+        let p = List::of(
+            x,
+            self.params().map(|(p, v)| {
+                if p.exact && v == p.default { x.constant((v, p.rest)) } else { Interval::point(v) }
+            }),
+        );
+        (self.entry.interval)(x, p.get())
     }
 
     /// f(x) and f′(x) to about 30 digits, with the parameters of `T`'s arithmetic.
     #[must_use]
     pub fn reference<T: Element>(&self, x: T) -> (Dd, Dd) {
-        (self.entry.dd)(Dd::new(x.to_f64()), self.exact_params::<T>())
+        (self.entry.dd)(Dd::new(x.to_f64()), self.exact_values::<T>().get())
     }
 
     /// `grad f'(x)` to about 30 digits, also where f′(x) alone is too small for f64.
     ///
     /// ```
-    /// use nonlin::{Activation, Sigmoid};
-    /// let exact = Sigmoid.function().backward_reference(-800.0, 1e300);
+    /// let exact = nonlin::Sigmoid.backward_reference(-800.0, 1e300);
     /// assert_eq!(exact.hi, 3.6678745841776874e-48);
     /// ```
     #[must_use]
     pub fn backward_reference<T: Element>(&self, x: T, grad: T) -> Dd {
         let (x, grad) = (Dd::new(x.to_f64()), Dd::new(grad.to_f64()));
-        (self.entry.dd_backward)(x, grad, self.exact_params::<T>())
+        (self.entry.dd_backward)(x, grad, self.exact_values::<T>().get())
     }
 
     /// The parameters of `T`'s arithmetic, with what defaults that are no numbers lack.
-    fn exact_params<T: Element>(&self) -> Params<Dd> {
-        let mut p = self.rounded::<T>().map(Dd::new);
-        for (v, d) in p.iter_mut().zip(self.entry.params) {
-            if d.exact && v.hi == d.default {
-                v.lo = d.rest;
-            }
-        }
-        p
+    fn exact_values<T: Element>(&self) -> List<Dd> {
+        List::of(
+            Dd::new(0.0),
+            self.rounded::<T>().map(|(p, v)| {
+                let mut v = Dd::new(v);
+                if p.exact && v.hi == p.default {
+                    v.lo = p.rest;
+                }
+                v
+            }),
+        )
     }
 
     /// f(x) and f′(x) to about 1e-15, from correctly rounded functions.
     #[cfg(feature = "core-math")]
     #[must_use]
     pub fn correct(&self, x: f32) -> (f64, f64) {
-        let p = self.rounded::<f32>().map(Cm);
-        let (v, d) = (self.entry.correct)(Cm(f64::from(x)), p);
+        use crate::real::Cm;
+        let p = List::of(Cm(0.0), self.rounded::<f32>().map(|(_, v)| Cm(v)));
+        let (v, d) = (self.entry.correct)(Cm(f64::from(x)), p.get());
         (v.0, d.0)
     }
 
@@ -323,11 +409,41 @@ impl Function {
     #[must_use]
     pub fn traced(&self) -> alloc::string::String {
         let arena = crate::real::Arena::default();
-        let mut p = [arena.symbol("_"); MAX_PARAMS];
-        for (s, d) in p.iter_mut().zip(self.entry.params) {
-            *s = arena.symbol(d.name);
+        let p: Vec<_> = self.entry.params.iter().map(|p| arena.symbol(p.name)).collect();
+        alloc::format!("{}", (self.entry.trace)(arena.symbol("x"), &p))
+    }
+}
+
+/// A list of parameters as numbers of some type.
+struct List<T> {
+    #[cfg(feature = "alloc")]
+    all: Vec<T>,
+    #[cfg(not(feature = "alloc"))]
+    all: ([T; MOST], usize),
+}
+
+#[cfg(feature = "alloc")]
+impl<T> List<T> {
+    fn of(_: T, all: impl Iterator<Item = T>) -> Self {
+        List { all: all.collect() }
+    }
+    fn get(&self) -> &[T] {
+        &self.all
+    }
+}
+
+#[cfg(not(feature = "alloc"))]
+impl<T: Copy> List<T> {
+    fn of(any: T, values: impl Iterator<Item = T>) -> Self {
+        let (mut all, mut n) = ([any; MOST], 0);
+        for v in values {
+            all[n] = v;
+            n += 1;
         }
-        alloc::format!("{}", (self.entry.trace)(arena.symbol("x"), p))
+        List { all: (all, n) }
+    }
+    fn get(&self) -> &[T] {
+        &self.all.0[..self.all.1]
     }
 }
 
@@ -343,159 +459,21 @@ impl core::fmt::Debug for Function {
 
 impl PartialEq for Function {
     fn eq(&self, o: &Self) -> bool {
-        self.name() == o.name() && self.params == o.params
-    }
-}
-
-/// What can be done with a function; implemented by [`Function`] and by every definition.
-///
-/// ```
-/// use nonlin::{Activation, Gelu};
-/// let x = [-1.0f32, 0.0, 1.0];
-/// let mut y = [0.0; 3];
-/// Gelu.forward(&x, &mut y);
-/// assert_eq!(y, [-0.15865526, 0.0, 0.8413447]);
-/// ```
-pub trait Activation {
-    /// The function with its parameters.
-    fn function(&self) -> Function;
-
-    /// `y[i] = f(x[i])`.
-    ///
-    /// # Panics
-    /// If the lengths differ.
-    #[track_caller]
-    fn forward<T: Element>(&self, x: &[T], y: &mut [T]) {
-        Exec::new().forward(&self.function(), x, y);
-    }
-
-    /// `x[i] = f(x[i])`.
-    fn forward_in_place<T: Element>(&self, x: &mut [T]) {
-        Exec::new().forward_in_place(&self.function(), x);
-    }
-
-    /// `y[i] = f(x[i])` into memory that need not be initialised; returns it initialised.
-    ///
-    /// # Panics
-    /// If the lengths differ.
-    #[track_caller]
-    fn forward_uninit<'y, T: Element>(&self, x: &[T], y: &'y mut [MaybeUninit<T>]) -> &'y mut [T] {
-        Exec::new().forward_uninit(&self.function(), x, y)
-    }
-
-    /// `dy[i] = f'(x[i])`.
-    ///
-    /// # Panics
-    /// If the lengths differ.
-    #[track_caller]
-    fn derivative<T: Element>(&self, x: &[T], dy: &mut [T]) {
-        Exec::new().derivative(&self.function(), x, dy);
-    }
-
-    /// `x[i] = f'(x[i])`.
-    fn derivative_in_place<T: Element>(&self, x: &mut [T]) {
-        Exec::new().derivative_in_place(&self.function(), x);
-    }
-
-    /// `d2y[i] = f''(x[i])`.
-    ///
-    /// # Panics
-    /// If the lengths differ.
-    #[track_caller]
-    fn second_derivative<T: Element>(&self, x: &[T], d2y: &mut [T]) {
-        Exec::new().second_derivative(&self.function(), x, d2y);
-    }
-
-    /// `x[i] = f''(x[i])`.
-    fn second_derivative_in_place<T: Element>(&self, x: &mut [T]) {
-        Exec::new().second_derivative_in_place(&self.function(), x);
-    }
-
-    /// `dx[i] = grad[i] f'(x[i])`.
-    ///
-    /// # Panics
-    /// If the lengths differ.
-    #[track_caller]
-    fn backward<T: Element>(&self, x: &[T], grad: &[T], dx: &mut [T]) {
-        Exec::new().backward(&self.function(), x, grad, dx);
-    }
-
-    /// `grad[i] = grad[i] f'(x[i])`.
-    ///
-    /// # Panics
-    /// If the lengths differ.
-    #[track_caller]
-    fn backward_in_place<T: Element>(&self, x: &[T], grad: &mut [T]) {
-        Exec::new().backward_in_place(&self.function(), x, grad);
-    }
-
-    /// `dx[i] = grad[i] f'(x[i])`, from the saved output `y[i] = f(x[i])`: a training step that
-    /// keeps y for the next layer need not keep x.
-    ///
-    /// Functions have it if y determines f′(x) in a few operations: those whose
-    /// [`Claims::from_output`] is not `None`, which is also the bound of the absolute error (see
-    /// [`Function::from_output_error`]). Where x is at hand, [`backward`](Self::backward) is more
-    /// exact.
-    ///
-    /// ```
-    /// use nonlin::{Activation, Tanh};
-    /// let (y, grad) = ([-0.5f32, 0.0, 0.5], [4.0, 1.0, -4.0]);
-    /// let mut dx = [0.0; 3];
-    /// Tanh.backward_from_output(&y, &grad, &mut dx)?;
-    /// assert_eq!(dx, [3.0, 1.0, -3.0]); // grad (1 - y^2)
-    /// # Ok::<(), nonlin::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// If the function has no such form (gelu, silu, mish: two inputs have one output), or has a
-    /// negative parameter.
-    ///
-    /// # Panics
-    /// If the lengths differ.
-    #[track_caller]
-    fn backward_from_output<T: Element>(
-        &self,
-        y: &[T],
-        grad: &[T],
-        dx: &mut [T],
-    ) -> Result<(), Error> {
-        Exec::new().backward_from_output(&self.function(), y, grad, dx)
-    }
-
-    /// `grad[i] = grad[i] f'(x[i])`, from the saved output `y[i] = f(x[i])`.
-    ///
-    /// # Errors
-    /// As of [`backward_from_output`](Self::backward_from_output); `grad` is as it was.
-    ///
-    /// # Panics
-    /// If the lengths differ.
-    #[track_caller]
-    fn backward_from_output_in_place<T: Element>(
-        &self,
-        y: &[T],
-        grad: &mut [T],
-    ) -> Result<(), Error> {
-        Exec::new().backward_from_output_in_place(&self.function(), y, grad)
-    }
-}
-
-impl Activation for Function {
-    fn function(&self) -> Function {
-        *self
-    }
-}
-
-impl<A: Elementwise> Activation for A {
-    fn function(&self) -> Function {
-        Function::of::<A>()
+        self.name() == o.name() && self.values() == o.values()
     }
 }
 
 /// Evaluates a definition at any number type, with its default parameters.
+///
+/// ```
+/// use nonlin::real::Dd;
+/// let third = nonlin::evaluate::<nonlin::HardSigmoid, Dd>(Dd::new(-2.0)); // (-2 + 3) / 6
+/// assert_eq!((third * Dd::new(6.0) - Dd::new(1.0)).hi.abs() < 1e-31, true);
+/// ```
 pub fn evaluate<A: Elementwise, T: Real>(x: T) -> T {
-    let mut p = [x.lit(0.0); MAX_PARAMS];
-    for (v, d) in p.iter_mut().zip(A::PARAMS) {
-        *v = x.lit(d.default);
+    let mut p = A::Params::<T>::filled(x.lit(0.0));
+    for (v, d) in p.as_mut_slice().iter_mut().zip(A::PARAMS) {
+        *v = if d.exact { x.constant((d.default, d.rest)) } else { x.lit(d.default) };
     }
     A::value(x, p)
 }

@@ -55,36 +55,74 @@ use crate::function::Function;
 use crate::gated::GatedFunction;
 
 /// Every elementwise function, sorted by name.
-pub(crate) static ELEMENTWISE: [Function; 18] = [
-    Function::of::<Celu>(),
-    Function::of::<Elu>(),
-    Function::of::<Gelu>(),
-    Function::of::<GeluTanh>(),
-    Function::of::<HardSigmoid>(),
-    Function::of::<HardSwish>(),
-    Function::of::<Identity>(),
-    Function::of::<LeakyRelu>(),
-    Function::of::<LogSigmoid>(),
-    Function::of::<Mish>(),
-    Function::of::<Prelu>(),
-    Function::of::<Relu>(),
-    Function::of::<Rrelu>(),
-    Function::of::<Selu>(),
-    Function::of::<Sigmoid>(),
-    Function::of::<Silu>(),
-    Function::of::<Softplus>(),
-    Function::of::<Tanh>(),
+pub(crate) static ELEMENTWISE: &[&Function] = &[
+    &CELU,
+    &ELU,
+    &GELU,
+    &GELU_TANH,
+    &HARD_SIGMOID,
+    &HARD_SWISH,
+    &IDENTITY,
+    &LEAKY_RELU,
+    &LOG_SIGMOID,
+    &MISH,
+    &PRELU,
+    &RELU,
+    &RRELU,
+    &SELU,
+    &SIGMOID,
+    &SILU,
+    &SOFTPLUS,
+    &TANH,
 ];
 
 /// Every gated function, sorted by name.
-pub(crate) static GATED: [GatedFunction; 6] = [
-    GatedFunction::of::<Bilinear>(),
-    GatedFunction::of::<Geglu>(),
-    GatedFunction::of::<Glu>(),
-    GatedFunction::of::<Reglu>(),
-    GatedFunction::of::<ReluGlu>(),
-    GatedFunction::of::<Swiglu>(),
-];
+pub(crate) static GATED: &[&GatedFunction] = &[&BILINEAR, &GEGLU, &GLU, &REGLU, &RELU_GLU, &SWIGLU];
+
+/// Makes a definition stand for its function with default parameters.
+macro_rules! handle {
+    ($constant:ident: $handle:ident = $t:ident) => {
+        static $constant: $handle = $handle::of::<$t>();
+
+        impl core::ops::Deref for $t {
+            type Target = $handle;
+            #[inline]
+            fn deref(&self) -> &$handle {
+                &$constant
+            }
+        }
+
+        impl From<$t> for $handle {
+            fn from(t: $t) -> $handle {
+                (*t).clone()
+            }
+        }
+    };
+}
+handle!(BILINEAR: GatedFunction = Bilinear);
+handle!(CELU: Function = Celu);
+handle!(ELU: Function = Elu);
+handle!(GEGLU: GatedFunction = Geglu);
+handle!(GELU: Function = Gelu);
+handle!(GELU_TANH: Function = GeluTanh);
+handle!(GLU: GatedFunction = Glu);
+handle!(HARD_SIGMOID: Function = HardSigmoid);
+handle!(HARD_SWISH: Function = HardSwish);
+handle!(IDENTITY: Function = Identity);
+handle!(LEAKY_RELU: Function = LeakyRelu);
+handle!(LOG_SIGMOID: Function = LogSigmoid);
+handle!(MISH: Function = Mish);
+handle!(PRELU: Function = Prelu);
+handle!(REGLU: GatedFunction = Reglu);
+handle!(RELU: Function = Relu);
+handle!(RELU_GLU: GatedFunction = ReluGlu);
+handle!(RRELU: Function = Rrelu);
+handle!(SELU: Function = Selu);
+handle!(SIGMOID: Function = Sigmoid);
+handle!(SILU: Function = Silu);
+handle!(SOFTPLUS: Function = Softplus);
+handle!(SWIGLU: GatedFunction = Swiglu);
+handle!(TANH: Function = Tanh);
 
 /// Calls `m!(arguments, name = Type, ...)` with the definitions of all elementwise functions.
 ///

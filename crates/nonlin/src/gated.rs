@@ -5,9 +5,8 @@
 use crate::activation::{Gate, Gated, Meta, Route};
 use crate::element::Element;
 use crate::exec::{Exec, Shared, same_length};
-#[cfg(feature = "half")]
-use crate::kernel::HalfGatedKernels;
-use crate::kernel::{GatedKernels, gated_back_32, gated_back_64, gated_map_32, gated_map_64};
+use crate::kernel::{Gateds, PerType};
+use crate::level::Level;
 use crate::real::Dd;
 
 /// Everything that a gated definition becomes.
@@ -16,12 +15,7 @@ pub struct GatedEntry {
     pub(crate) meta: Meta,
     /// Computes next to nothing.
     pub(crate) cheap: bool,
-    pub(crate) f32: GatedKernels<f32>,
-    pub(crate) f64: GatedKernels<f64>,
-    #[cfg(feature = "half")]
-    pub(crate) f16: HalfGatedKernels<half::f16>,
-    #[cfg(feature = "half")]
-    pub(crate) bf16: HalfGatedKernels<half::bf16>,
+    pub(crate) kernels: PerType<Gateds>,
     dd: fn(Dd, Dd) -> (Dd, Dd, Dd),
 }
 
@@ -31,12 +25,7 @@ impl<G: Gated> Of<G> {
     const ENTRY: &'static GatedEntry = &GatedEntry {
         meta: G::META,
         cheap: matches!(G::ROUTE, Route::Single),
-        f32: GatedKernels { map: gated_map_32::<G>(), back: gated_back_32::<G>() },
-        f64: GatedKernels { map: gated_map_64::<G>(), back: gated_back_64::<G>() },
-        #[cfg(feature = "half")]
-        f16: HalfGatedKernels::of::<G>(),
-        #[cfg(feature = "half")]
-        bf16: HalfGatedKernels::of::<G>(),
+        kernels: PerType::<Gateds>::of::<G>(),
         dd: |a, b| {
             let (pa, pb) = G::backward(a, b, Dd::new(1.0));
             (G::value(a, b), pa, pb)
@@ -44,8 +33,61 @@ impl<G: Gated> Of<G> {
     };
 }
 
+impl GatedEntry {
+    /// `y = f(gate, value)` for `n` elements.
+    ///
+    /// # Safety
+    /// The inputs must be valid for reading `n` elements, `y` for writing them and not overlap
+    /// them. `level` is available.
+    unsafe fn map<T: Element>(
+        &self,
+        level: Level,
+        inputs: [*const T; 2],
+        y: *mut T,
+        n: usize,
+        past: bool,
+    ) {
+        let map = T::pick(&self.kernels).map;
+        match map.filter(|_| !T::HALF || level.fused()) {
+            // SAFETY: the arrays have `n` elements, and the level is available.
+            Some(map) => unsafe { map.get(level)(inputs[0], inputs[1], y, n, past) },
+            // SAFETY: the arrays have `n` elements, the level is available; f32 has the kernel.
+            None => unsafe {
+                T::through_f32(level, inputs, [y], n, &|x, [y], m| {
+                    self.map(level, x, y, m, false);
+                });
+            },
+        }
+    }
+
+    /// Both gradients for `n` elements of gate, value and gradient.
+    ///
+    /// # Safety
+    /// The inputs must be valid for reading `n` elements, the outputs for writing them; an output
+    /// may be one of the inputs, but may not overlap one in another way. `level` is available.
+    unsafe fn back<T: Element>(
+        &self,
+        level: Level,
+        inputs: [*const T; 3],
+        outputs: [*mut T; 2],
+        n: usize,
+    ) {
+        let back = T::pick(&self.kernels).back;
+        let ([gate, value, grad], [by_gate, by_value]) = (inputs, outputs);
+        match back.filter(|_| !T::HALF || level.fused()) {
+            // SAFETY: the arrays have `n` elements, and the level is available.
+            Some(back) => unsafe { back.get(level)(gate, value, grad, by_gate, by_value, n) },
+            // SAFETY: the arrays have `n` elements, the level is available; f32 has the kernel.
+            None => unsafe {
+                T::through_f32(level, inputs, outputs, n, &|x, y, m| self.back(level, x, y, m));
+            },
+        }
+    }
+}
+
 /// How both operands lie in one packed array whose last axis is twice as long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Layout {
     /// The first half of a row is the first operand.
     Halves,
@@ -62,7 +104,7 @@ pub enum Layout {
 /// assert_eq!(y, [1.4621172]);
 /// # Ok::<(), nonlin::Error>(())
 /// ```
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct GatedFunction {
     entry: &'static GatedEntry,
     gate: Gate,
@@ -93,10 +135,10 @@ impl GatedFunction {
         self.gate
     }
 
-    /// The same unit with the gate as the first or the second operand.
+    /// This unit with the gate as the first or the second operand.
     #[must_use]
-    pub fn with_gate(self, gate: Gate) -> Self {
-        GatedFunction { gate, ..self }
+    pub fn with_gate(&self, gate: Gate) -> Self {
+        GatedFunction { gate, ..self.clone() }
     }
 
     /// Value and both partial derivatives (by `a`, by `b`) to about 30 digits.
@@ -132,42 +174,18 @@ impl GatedFunction {
         let to = Shared(y.as_mut_ptr());
         let past = exec.streams::<T>(a.len(), self.entry.cheap);
         exec.lines(to.0, a.len(), past, |i, m| {
-            // SAFETY: the block lies within all three slices.
-            unsafe { self.block(exec, &a[i..i + m], &b[i..i + m], to.at(i), past) }
+            let x = self.ordered(a[i..i + m].as_ptr(), b[i..i + m].as_ptr());
+            // SAFETY: the block lies within all three slices, `y` is borrowed mutably, and `Exec`
+            // has no level that is not available.
+            unsafe { self.entry.map(exec.current_level(), x, to.at(i), m, past) }
         });
     }
 
-    unsafe fn block<T: Element>(&self, exec: &Exec, a: &[T], b: &[T], y: *mut T, past: bool) {
-        let (g, v) = if self.gate == Gate::First { (a, b) } else { (b, a) };
-        // SAFETY: the caller's promise for `y`; the level was checked when it was set.
-        unsafe {
-            T::gated(self.entry, exec.current_level(), g.as_ptr(), v.as_ptr(), y, a.len(), past)
-        }
-    }
-
-    unsafe fn block_back<T: Element>(
-        &self,
-        exec: &Exec,
-        a: &[T],
-        b: &[T],
-        g: &[T],
-        da: *mut T,
-        db: *mut T,
-    ) {
-        let first = self.gate == Gate::First;
-        let (x, v, dx, dv) = if first { (a, b, da, db) } else { (b, a, db, da) };
-        // SAFETY: the caller's promise for the outputs; the level was checked when it was set.
-        unsafe {
-            T::gated_back(
-                self.entry,
-                exec.current_level(),
-                x.as_ptr(),
-                v.as_ptr(),
-                g.as_ptr(),
-                dx,
-                dv,
-                a.len(),
-            );
+    /// Gate and value of both operands, whichever comes first.
+    fn ordered<P>(&self, a: P, b: P) -> [P; 2] {
+        match self.gate {
+            Gate::First => [a, b],
+            Gate::Second => [b, a],
         }
     }
 
@@ -201,9 +219,12 @@ impl GatedFunction {
         let (da, db) = (Shared(da.as_mut_ptr()), Shared(db.as_mut_ptr()));
         exec.blocks(a.len(), |i, m| {
             let r = i..i + m;
-            // SAFETY: the block lies within all five slices.
+            let [x, v] = self.ordered(a[r.clone()].as_ptr(), b[r.clone()].as_ptr());
+            // SAFETY: the block lies within all five slices, `da` and `db` are borrowed mutably,
+            // and `Exec` has no level that is not available.
             unsafe {
-                self.block_back(exec, &a[r.clone()], &b[r.clone()], &grad[r], da.at(i), db.at(i))
+                let by = self.ordered(da.at(i), db.at(i));
+                self.entry.back(exec.current_level(), [x, v, grad[r].as_ptr()], by, m);
             }
         });
     }
@@ -213,7 +234,16 @@ impl GatedFunction {
     /// # Panics
     /// If `width` is odd or 0, if `x` is not whole rows, or if `y` is not half as long.
     #[track_caller]
-    pub fn forward_packed<T: Element>(
+    pub fn forward_packed<T: Element>(&self, x: &[T], width: usize, layout: Layout, y: &mut [T]) {
+        self.forward_packed_with(&Exec::new(), x, width, layout, y);
+    }
+
+    /// [`forward_packed`](Self::forward_packed), carried out as `exec` says.
+    ///
+    /// # Panics
+    /// If `width` is odd or 0, if `x` is not whole rows, or if `y` is not half as long.
+    #[track_caller]
+    pub fn forward_packed_with<T: Element>(
         &self,
         exec: &Exec,
         x: &[T],
@@ -242,6 +272,23 @@ impl GatedFunction {
     /// If `width` is odd or 0, if `x` is not whole rows, or if the lengths do not fit.
     #[track_caller]
     pub fn backward_packed<T: Element>(
+        &self,
+        x: &[T],
+        grad: &[T],
+        width: usize,
+        layout: Layout,
+        dx: &mut [T],
+    ) {
+        self.backward_packed_with(&Exec::new(), x, grad, width, layout, dx);
+    }
+
+    /// [`backward_packed`](Self::backward_packed), carried out as `exec` says.
+    ///
+    /// # Panics
+    /// If `width` is odd or 0, if `x` is not whole rows, or if the lengths do not fit.
+    #[track_caller]
+    #[allow(clippy::too_many_arguments)]
+    pub fn backward_packed_with<T: Element>(
         &self,
         exec: &Exec,
         x: &[T],

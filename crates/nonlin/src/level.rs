@@ -1,10 +1,12 @@
 //! Instruction-set levels: detection, override, and the one place where kernels are entered.
 
 use core::fmt;
+#[cfg(feature = "alloc")]
 use core::str::FromStr;
 
 /// A set of instructions that kernels are compiled for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Level {
     /// What every processor of the architecture has: SSE2 on x86-64, plain code elsewhere.
     Baseline,
@@ -18,7 +20,7 @@ pub enum Level {
 
 impl Level {
     /// Every level, slowest first.
-    pub const ALL: [Level; 4] = [Level::Baseline, Level::Avx2, Level::Avx512, Level::Neon];
+    pub const ALL: &'static [Level] = &[Level::Baseline, Level::Avx2, Level::Avx512, Level::Neon];
 
     /// Its name.
     #[must_use]
@@ -109,21 +111,22 @@ impl fmt::Display for Level {
     }
 }
 
+/// By name, whether or not this processor has the level: [`Exec::level`](crate::Exec::level) asks
+/// for that.
+#[cfg(feature = "alloc")]
 impl FromStr for Level {
     type Err = crate::Error;
 
     fn from_str(s: &str) -> Result<Self, Self::Err> {
-        let wanted = Level::ALL.into_iter().find(|l| l.name().eq_ignore_ascii_case(s));
-        match wanted {
-            Some(level) if level.available() => Ok(level),
-            _ => Err(crate::Error::level(s, Level::best())),
-        }
+        let named = Level::ALL.iter().find(|l| l.name().eq_ignore_ascii_case(s));
+        named.copied().ok_or_else(|| crate::Error::UnknownLevel { name: s.into() })
     }
 }
 
 /// One kernel per level, from one generic body.
 ///
-/// `per_level!(name<G: Bound>(args) => body)` defines `name::<G>() -> PerLevel<fn(args)>`:
+/// `per_level!(fn name<G: Bound>(arg: Type, ...) = body)` defines
+/// `name::<G>() -> PerLevel<unsafe fn(Type, ...)>`:
 /// the body is compiled once per level with that level's registers as `S`.
 macro_rules! per_level {
     ($(#[$meta:meta])* fn $name:ident<$g:ident: $bound:path>($($arg:ident: $ty:ty),*) = $body:ident) => {

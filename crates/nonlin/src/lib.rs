@@ -1,7 +1,7 @@
 //! Neural-network activation functions: exact, vectorised, written once.
 //!
 //! ```
-//! use nonlin::{Activation, Gelu};
+//! use nonlin::Gelu;
 //!
 //! let x = [-2.0f32, -1.0, 0.0, 1.0, 2.0];
 //! let mut y = [0.0; 5];
@@ -14,11 +14,12 @@
 //! dual numbers the derivatives, intervals the bounds, double-doubles the reference, an
 //! expression graph the formula. See [`real`].
 //!
-//! * [`Activation`]: forward, derivative, second derivative and backward of elementwise
+//! * [`Function`]: forward, derivative, second derivative and backward of elementwise
 //!   functions, by type ([`Gelu`]) or by name ([`get`]).
 //! * [`GatedFunction`]: GLU, SwiGLU and their kin, by [`gated`].
 //! * [`Softmax`]: softmax and log-softmax along any axis, with scale and mask.
-//! * [`Prelu`] and [`Rrelu`]: a slope per channel, a random slope per element.
+//! * [`PerChannel`] and [`Training`]: a slope per channel ([`Prelu`]), a random slope per element
+//!   ([`Rrelu`]).
 //! * [`Exec`]: level, block size, threads.
 //!
 //! NaN in, NaN out. At ±inf the limit, where there is one. Results do not depend on
@@ -41,9 +42,9 @@ extern crate alloc;
 mod activation;
 #[cfg(feature = "alloc")]
 mod catalog;
-#[cfg(feature = "alloc")]
-mod channel;
 mod element;
+mod elementwise;
+mod entry;
 mod error;
 mod exec;
 mod function;
@@ -54,8 +55,11 @@ mod halves;
 mod kernel;
 mod level;
 mod math;
+mod names;
 #[cfg(feature = "ndarray")]
 mod nd;
+#[cfg(feature = "alloc")]
+mod per_channel;
 pub mod real;
 mod reference;
 #[cfg(feature = "serde")]
@@ -67,26 +71,30 @@ mod simd;
 #[cfg(feature = "alloc")]
 mod softmax;
 mod stream;
+#[cfg(feature = "alloc")]
+mod training;
 
 pub use activation::{
-    Bounds, Claims, Elementwise, Gate, Gated, Kink, MAX_PARAMS, Meta, Param, Params, Route,
-    dual_partials, dual_slope,
+    Bounds, Claims, Constraint, Elementwise, Gate, Gated, Kink, Meta, Param, ParamList, Reach,
+    Route, dual_partials, dual_slope,
 };
 #[cfg(feature = "alloc")]
 pub use catalog::{ROWWISE, functions, gated, gated_functions, get, get_approximate, rowwise};
 pub use element::Element;
 pub use error::{Error, Kind};
 pub use exec::{DEFAULT_BLOCK, DEFAULT_STREAM, Exec};
-pub use function::{Activation, Function, evaluate};
+pub use function::{Function, evaluate};
 pub use functions::*;
 pub use gated::{GatedFunction, Layout};
 pub use level::Level;
-#[cfg(feature = "ndarray")]
-pub use nd::NdActivation;
+#[cfg(feature = "alloc")]
+pub use per_channel::PerChannel;
 #[cfg(feature = "alloc")]
 pub use shape::Axes;
 #[cfg(feature = "alloc")]
 pub use softmax::{EmptyRow, Mask, Softmax};
+#[cfg(feature = "alloc")]
+pub use training::Training;
 
 #[cfg(feature = "half")]
 pub use half::{bf16, f16};
@@ -112,7 +120,7 @@ pub mod internal {
 /// What a definition file needs.
 mod prelude {
     pub(crate) use crate::activation::{
-        Bounds, Claims, Elementwise, Gate, Gated, Kink, Meta, Param, Params, Reach, Route,
+        Bounds, Claims, Constraint, Elementwise, Gate, Gated, Kink, Meta, Param, Reach, Route,
     };
     pub(crate) use crate::math::paired::{
         APART, CDF_LAST, CUBIC_LAST, EXPM1_END, MISH_NEAR, NEAR_END, TANH_END, TANH_NEAR,

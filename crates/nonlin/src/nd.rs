@@ -11,8 +11,7 @@
 use crate::element::Element;
 use crate::error::Error;
 use crate::exec::Exec;
-use crate::function::Activation;
-use crate::functions::Prelu;
+use crate::function::Function;
 use crate::gated::{GatedFunction, Layout};
 use crate::shape;
 use crate::softmax::{Mask, Softmax};
@@ -28,13 +27,13 @@ const BLOCK: usize = 1024;
 /// Runs shorter than this are gathered, several to a call.
 const SHORT: usize = 32;
 
-/// [`Activation`] for n-dimensional arrays of any memory layout.
+/// N-dimensional arrays of any memory layout.
 ///
 /// An argument is anything that dereferences to [`ArrayRef`]: arrays and views, by reference.
 ///
 /// ```
 /// use ndarray::{array, s};
-/// use nonlin::{NdActivation, Relu};
+/// use nonlin::Relu;
 ///
 /// let x = array![[-1.0f32, 2.0], [3.0, -4.0]];
 /// assert_eq!(Relu.forward_nd(&x.t()), array![[0.0, 3.0], [2.0, 0.0]]);
@@ -43,11 +42,20 @@ const SHORT: usize = 32;
 /// Relu.forward_nd_in_place(&mut y.slice_mut(s![.., 1]));
 /// assert_eq!(y, array![[-1.0, 2.0], [3.0, 0.0]]);
 /// ```
-pub trait NdActivation: Activation {
+impl Function {
     /// f of every element; the result has the memory order of `x`.
-    fn forward_nd<T: Element, D: Dimension>(&self, x: &ArrayRef<T, D>) -> Array<T, D> {
+    pub fn forward_nd<T: Element, D: Dimension>(&self, x: &ArrayRef<T, D>) -> Array<T, D> {
+        self.forward_nd_with(&Exec::new(), x)
+    }
+
+    /// [`forward_nd`](Self::forward_nd), carried out as `exec` says.
+    pub fn forward_nd_with<T: Element, D: Dimension>(
+        &self,
+        exec: &Exec,
+        x: &ArrayRef<T, D>,
+    ) -> Array<T, D> {
         let mut y = like(x);
-        elementwise([x], [&mut y], &|[x], [y]| self.forward(x, y));
+        elementwise([x], [&mut y], &|[x], [y]| self.forward_with(exec, x, y));
         y
     }
 
@@ -55,30 +63,61 @@ pub trait NdActivation: Activation {
     ///
     /// # Errors
     /// If the shapes differ.
-    fn forward_nd_into<T: Element, D: Dimension>(
+    pub fn forward_nd_into<T: Element, D: Dimension>(
         &self,
         x: &ArrayRef<T, D>,
         y: &mut ArrayRef<T, D>,
     ) -> Result<(), Error> {
+        self.forward_nd_into_with(&Exec::new(), x, y)
+    }
+
+    /// [`forward_nd_into`](Self::forward_nd_into), carried out as `exec` says.
+    ///
+    /// # Errors
+    /// As of [`forward_nd_into`](Self::forward_nd_into).
+    pub fn forward_nd_into_with<T: Element, D: Dimension>(
+        &self,
+        exec: &Exec,
+        x: &ArrayRef<T, D>,
+        y: &mut ArrayRef<T, D>,
+    ) -> Result<(), Error> {
         shape::same("y", y.shape(), "x", x.shape())?;
-        elementwise([x], [y], &|[x], [y]| self.forward(x, y));
+        elementwise([x], [y], &|[x], [y]| self.forward_with(exec, x, y));
         Ok(())
     }
 
     /// f of every element, in place.
-    fn forward_nd_in_place<T: Element, D: Dimension>(&self, x: &mut ArrayRef<T, D>) {
-        in_place(x, &|x| self.forward_in_place(x));
+    pub fn forward_nd_in_place<T: Element, D: Dimension>(&self, x: &mut ArrayRef<T, D>) {
+        self.forward_nd_in_place_with(&Exec::new(), x)
+    }
+
+    /// [`forward_nd_in_place`](Self::forward_nd_in_place), carried out as `exec` says.
+    pub fn forward_nd_in_place_with<T: Element, D: Dimension>(
+        &self,
+        exec: &Exec,
+        x: &mut ArrayRef<T, D>,
+    ) {
+        in_place(x, &|x| self.forward_in_place_with(exec, x));
     }
 
     /// f′ of every element; the result has the memory order of `x`.
     ///
     /// ```
-    /// use nonlin::{NdActivation, Tanh};
+    /// use nonlin::Tanh;
     /// assert_eq!(Tanh.derivative_nd(&ndarray::arr0(0.0f32)), ndarray::arr0(1.0));
     /// ```
-    fn derivative_nd<T: Element, D: Dimension>(&self, x: &ArrayRef<T, D>) -> Array<T, D> {
+    pub fn derivative_nd<T: Element, D: Dimension>(&self, x: &ArrayRef<T, D>) -> Array<T, D> {
+        self.derivative_nd_with(&Exec::new(), x)
+    }
+
+    /// [`derivative_nd`](Self::derivative_nd), carried out as `exec` says.
+    pub fn derivative_nd_with<T: Element, D: Dimension>(
+        &self,
+        exec: &Exec,
+        x: &ArrayRef<T, D>,
+    ) -> Array<T, D> {
         let mut dy = like(x);
-        elementwise([x], [&mut dy], &|[x], [dy]| self.derivative(x, dy));
+        elementwise([x], [&mut dy], &|[x], [dy]| self.derivative_with(exec, x, dy));
         dy
     }
 
@@ -86,25 +125,59 @@ pub trait NdActivation: Activation {
     ///
     /// # Errors
     /// If the shapes differ.
-    fn derivative_nd_into<T: Element, D: Dimension>(
+    pub fn derivative_nd_into<T: Element, D: Dimension>(
         &self,
         x: &ArrayRef<T, D>,
         dy: &mut ArrayRef<T, D>,
     ) -> Result<(), Error> {
+        self.derivative_nd_into_with(&Exec::new(), x, dy)
+    }
+
+    /// [`derivative_nd_into`](Self::derivative_nd_into), carried out as `exec` says.
+    ///
+    /// # Errors
+    /// As of [`derivative_nd_into`](Self::derivative_nd_into).
+    pub fn derivative_nd_into_with<T: Element, D: Dimension>(
+        &self,
+        exec: &Exec,
+        x: &ArrayRef<T, D>,
+        dy: &mut ArrayRef<T, D>,
+    ) -> Result<(), Error> {
         shape::same("dy", dy.shape(), "x", x.shape())?;
-        elementwise([x], [dy], &|[x], [dy]| self.derivative(x, dy));
+        elementwise([x], [dy], &|[x], [dy]| self.derivative_with(exec, x, dy));
         Ok(())
     }
 
     /// f′ of every element, in place.
-    fn derivative_nd_in_place<T: Element, D: Dimension>(&self, x: &mut ArrayRef<T, D>) {
-        in_place(x, &|x| self.derivative_in_place(x));
+    pub fn derivative_nd_in_place<T: Element, D: Dimension>(&self, x: &mut ArrayRef<T, D>) {
+        self.derivative_nd_in_place_with(&Exec::new(), x)
+    }
+
+    /// [`derivative_nd_in_place`](Self::derivative_nd_in_place), carried out as `exec` says.
+    pub fn derivative_nd_in_place_with<T: Element, D: Dimension>(
+        &self,
+        exec: &Exec,
+        x: &mut ArrayRef<T, D>,
+    ) {
+        in_place(x, &|x| self.derivative_in_place_with(exec, x));
     }
 
     /// f″ of every element; the result has the memory order of `x`.
-    fn second_derivative_nd<T: Element, D: Dimension>(&self, x: &ArrayRef<T, D>) -> Array<T, D> {
+    pub fn second_derivative_nd<T: Element, D: Dimension>(
+        &self,
+        x: &ArrayRef<T, D>,
+    ) -> Array<T, D> {
+        self.second_derivative_nd_with(&Exec::new(), x)
+    }
+
+    /// [`second_derivative_nd`](Self::second_derivative_nd), carried out as `exec` says.
+    pub fn second_derivative_nd_with<T: Element, D: Dimension>(
+        &self,
+        exec: &Exec,
+        x: &ArrayRef<T, D>,
+    ) -> Array<T, D> {
         let mut d2y = like(x);
-        elementwise([x], [&mut d2y], &|[x], [d2y]| self.second_derivative(x, d2y));
+        elementwise([x], [&mut d2y], &|[x], [d2y]| self.second_derivative_with(exec, x, d2y));
         d2y
     }
 
@@ -112,26 +185,48 @@ pub trait NdActivation: Activation {
     ///
     /// # Errors
     /// If the shapes differ.
-    fn second_derivative_nd_into<T: Element, D: Dimension>(
+    pub fn second_derivative_nd_into<T: Element, D: Dimension>(
         &self,
         x: &ArrayRef<T, D>,
         d2y: &mut ArrayRef<T, D>,
     ) -> Result<(), Error> {
+        self.second_derivative_nd_into_with(&Exec::new(), x, d2y)
+    }
+
+    /// [`second_derivative_nd_into`](Self::second_derivative_nd_into), carried out as `exec` says.
+    ///
+    /// # Errors
+    /// As of [`second_derivative_nd_into`](Self::second_derivative_nd_into).
+    pub fn second_derivative_nd_into_with<T: Element, D: Dimension>(
+        &self,
+        exec: &Exec,
+        x: &ArrayRef<T, D>,
+        d2y: &mut ArrayRef<T, D>,
+    ) -> Result<(), Error> {
         shape::same("d2y", d2y.shape(), "x", x.shape())?;
-        elementwise([x], [d2y], &|[x], [d2y]| self.second_derivative(x, d2y));
+        elementwise([x], [d2y], &|[x], [d2y]| self.second_derivative_with(exec, x, d2y));
         Ok(())
     }
 
     /// f″ of every element, in place.
-    fn second_derivative_nd_in_place<T: Element, D: Dimension>(&self, x: &mut ArrayRef<T, D>) {
-        in_place(x, &|x| self.second_derivative_in_place(x));
+    pub fn second_derivative_nd_in_place<T: Element, D: Dimension>(&self, x: &mut ArrayRef<T, D>) {
+        self.second_derivative_nd_in_place_with(&Exec::new(), x)
+    }
+
+    /// [`second_derivative_nd_in_place`](Self::second_derivative_nd_in_place), carried out as `exec` says.
+    pub fn second_derivative_nd_in_place_with<T: Element, D: Dimension>(
+        &self,
+        exec: &Exec,
+        x: &mut ArrayRef<T, D>,
+    ) {
+        in_place(x, &|x| self.second_derivative_in_place_with(exec, x));
     }
 
     /// `grad f'(x)` for every element; the result has the memory order of `x`.
     ///
     /// ```
     /// use ndarray::array;
-    /// use nonlin::{NdActivation, Relu};
+    /// use nonlin::Relu;
     /// let dx = Relu.backward_nd(&array![-1.0f32, 1.0], &array![5.0, 7.0])?;
     /// assert_eq!(dx, array![0.0, 7.0]);
     /// # Ok::<(), nonlin::Error>(())
@@ -139,13 +234,26 @@ pub trait NdActivation: Activation {
     ///
     /// # Errors
     /// If the shapes differ.
-    fn backward_nd<T: Element, D: Dimension>(
+    pub fn backward_nd<T: Element, D: Dimension>(
         &self,
         x: &ArrayRef<T, D>,
         grad: &ArrayRef<T, D>,
     ) -> Result<Array<T, D>, Error> {
+        self.backward_nd_with(&Exec::new(), x, grad)
+    }
+
+    /// [`backward_nd`](Self::backward_nd), carried out as `exec` says.
+    ///
+    /// # Errors
+    /// As of [`backward_nd`](Self::backward_nd).
+    pub fn backward_nd_with<T: Element, D: Dimension>(
+        &self,
+        exec: &Exec,
+        x: &ArrayRef<T, D>,
+        grad: &ArrayRef<T, D>,
+    ) -> Result<Array<T, D>, Error> {
         let mut dx = like(x);
-        self.backward_nd_into(x, grad, &mut dx)?;
+        self.backward_nd_into_with(exec, x, grad, &mut dx)?;
         Ok(dx)
     }
 
@@ -153,24 +261,38 @@ pub trait NdActivation: Activation {
     ///
     /// # Errors
     /// If the shapes differ.
-    fn backward_nd_into<T: Element, D: Dimension>(
+    pub fn backward_nd_into<T: Element, D: Dimension>(
         &self,
+        x: &ArrayRef<T, D>,
+        grad: &ArrayRef<T, D>,
+        dx: &mut ArrayRef<T, D>,
+    ) -> Result<(), Error> {
+        self.backward_nd_into_with(&Exec::new(), x, grad, dx)
+    }
+
+    /// [`backward_nd_into`](Self::backward_nd_into), carried out as `exec` says.
+    ///
+    /// # Errors
+    /// As of [`backward_nd_into`](Self::backward_nd_into).
+    pub fn backward_nd_into_with<T: Element, D: Dimension>(
+        &self,
+        exec: &Exec,
         x: &ArrayRef<T, D>,
         grad: &ArrayRef<T, D>,
         dx: &mut ArrayRef<T, D>,
     ) -> Result<(), Error> {
         shape::same("grad", grad.shape(), "x", x.shape())?;
         shape::same("dx", dx.shape(), "x", x.shape())?;
-        elementwise([x, grad], [dx], &|[x, grad], [dx]| self.backward(x, grad, dx));
+        elementwise([x, grad], [dx], &|[x, grad], [dx]| self.backward_with(exec, x, grad, dx));
         Ok(())
     }
 
     /// `grad f'(x)` from the saved output y = f(x), for every element; the result has the memory
-    /// order of `y`. See [`Activation::backward_from_output`].
+    /// order of `y`. See [`Function::backward_from_output`].
     ///
     /// ```
     /// use ndarray::array;
-    /// use nonlin::{NdActivation, Tanh};
+    /// use nonlin::Tanh;
     /// let dx = Tanh.backward_from_output_nd(&array![0.0f32, 0.5], &array![5.0, 4.0])?;
     /// assert_eq!(dx, array![5.0, 3.0]);
     /// # Ok::<(), nonlin::Error>(())
@@ -178,13 +300,26 @@ pub trait NdActivation: Activation {
     ///
     /// # Errors
     /// If the shapes differ, or the function has no such form, or a parameter forbids it.
-    fn backward_from_output_nd<T: Element, D: Dimension>(
+    pub fn backward_from_output_nd<T: Element, D: Dimension>(
         &self,
         y: &ArrayRef<T, D>,
         grad: &ArrayRef<T, D>,
     ) -> Result<Array<T, D>, Error> {
+        self.backward_from_output_nd_with(&Exec::new(), y, grad)
+    }
+
+    /// [`backward_from_output_nd`](Self::backward_from_output_nd), carried out as `exec` says.
+    ///
+    /// # Errors
+    /// As of [`backward_from_output_nd`](Self::backward_from_output_nd).
+    pub fn backward_from_output_nd_with<T: Element, D: Dimension>(
+        &self,
+        exec: &Exec,
+        y: &ArrayRef<T, D>,
+        grad: &ArrayRef<T, D>,
+    ) -> Result<Array<T, D>, Error> {
         let mut dx = like(y);
-        self.backward_from_output_nd_into(y, grad, &mut dx)?;
+        self.backward_from_output_nd_into_with(exec, y, grad, &mut dx)?;
         Ok(dx)
     }
 
@@ -192,23 +327,35 @@ pub trait NdActivation: Activation {
     ///
     /// # Errors
     /// As of [`backward_from_output_nd`](Self::backward_from_output_nd).
-    fn backward_from_output_nd_into<T: Element, D: Dimension>(
+    pub fn backward_from_output_nd_into<T: Element, D: Dimension>(
         &self,
+        y: &ArrayRef<T, D>,
+        grad: &ArrayRef<T, D>,
+        dx: &mut ArrayRef<T, D>,
+    ) -> Result<(), Error> {
+        self.backward_from_output_nd_into_with(&Exec::new(), y, grad, dx)
+    }
+
+    /// [`backward_from_output_nd_into`](Self::backward_from_output_nd_into), carried out as `exec` says.
+    ///
+    /// # Errors
+    /// As of [`backward_from_output_nd_into`](Self::backward_from_output_nd_into).
+    pub fn backward_from_output_nd_into_with<T: Element, D: Dimension>(
+        &self,
+        exec: &Exec,
         y: &ArrayRef<T, D>,
         grad: &ArrayRef<T, D>,
         dx: &mut ArrayRef<T, D>,
     ) -> Result<(), Error> {
         shape::same("grad", grad.shape(), "y", y.shape())?;
         shape::same("dx", dx.shape(), "y", y.shape())?;
-        self.function().check_from_output()?;
+        self.check_from_output()?;
         elementwise([y, grad], [dx], &|[y, grad], [dx]| {
-            self.backward_from_output(y, grad, dx).expect("checked above");
+            self.backward_from_output_with(exec, y, grad, dx).expect("checked above");
         });
         Ok(())
     }
 }
-
-impl<A: Activation + ?Sized> NdActivation for A {}
 
 /// The axis that `axis` names, counted from the end if it is negative.
 fn axis_of(shape: &[usize], axis: isize) -> Result<Axis, Error> {
@@ -526,8 +673,21 @@ impl GatedFunction {
         a: &ArrayRef<T, D>,
         b: &ArrayRef<T, D>,
     ) -> Result<Array<T, D>, Error> {
+        self.forward_nd_with(&Exec::new(), a, b)
+    }
+
+    /// [`forward_nd`](Self::forward_nd), carried out as `exec` says.
+    ///
+    /// # Errors
+    /// As of [`forward_nd`](Self::forward_nd).
+    pub fn forward_nd_with<T: Element, D: Dimension>(
+        &self,
+        exec: &Exec,
+        a: &ArrayRef<T, D>,
+        b: &ArrayRef<T, D>,
+    ) -> Result<Array<T, D>, Error> {
         let mut y = like(a);
-        self.forward_nd_into(a, b, &mut y)?;
+        self.forward_nd_into_with(exec, a, b, &mut y)?;
         Ok(y)
     }
 
@@ -541,9 +701,23 @@ impl GatedFunction {
         b: &ArrayRef<T, D>,
         y: &mut ArrayRef<T, D>,
     ) -> Result<(), Error> {
+        self.forward_nd_into_with(&Exec::new(), a, b, y)
+    }
+
+    /// [`forward_nd_into`](Self::forward_nd_into), carried out as `exec` says.
+    ///
+    /// # Errors
+    /// As of [`forward_nd_into`](Self::forward_nd_into).
+    pub fn forward_nd_into_with<T: Element, D: Dimension>(
+        &self,
+        exec: &Exec,
+        a: &ArrayRef<T, D>,
+        b: &ArrayRef<T, D>,
+        y: &mut ArrayRef<T, D>,
+    ) -> Result<(), Error> {
         shape::same("b", b.shape(), "a", a.shape())?;
         shape::same("y", y.shape(), "a", a.shape())?;
-        elementwise([a, b], [y], &|[a, b], [y]| self.forward(a, b, y));
+        elementwise([a, b], [y], &|[a, b], [y]| self.forward_with(exec, a, b, y));
         Ok(())
     }
 
@@ -558,11 +732,26 @@ impl GatedFunction {
         b: &ArrayRef<T, D>,
         grad: &ArrayRef<T, D>,
     ) -> Result<(Array<T, D>, Array<T, D>), Error> {
+        self.backward_nd_with(&Exec::new(), a, b, grad)
+    }
+
+    /// [`backward_nd`](Self::backward_nd), carried out as `exec` says.
+    ///
+    /// # Errors
+    /// As of [`backward_nd`](Self::backward_nd).
+    #[allow(clippy::type_complexity)]
+    pub fn backward_nd_with<T: Element, D: Dimension>(
+        &self,
+        exec: &Exec,
+        a: &ArrayRef<T, D>,
+        b: &ArrayRef<T, D>,
+        grad: &ArrayRef<T, D>,
+    ) -> Result<(Array<T, D>, Array<T, D>), Error> {
         shape::same("b", b.shape(), "a", a.shape())?;
         shape::same("grad", grad.shape(), "a", a.shape())?;
         let (mut da, mut db) = (like(a), like(b));
         elementwise([a, b, grad], [&mut da, &mut db], &|[a, b, g], [da, db]| {
-            self.backward(a, b, g, da, db)
+            self.backward_with(exec, a, b, g, da, db)
         });
         Ok((da, db))
     }
@@ -587,9 +776,23 @@ impl GatedFunction {
         axis: isize,
         layout: Layout,
     ) -> Result<Array<T, D>, Error> {
+        self.forward_packed_nd_with(&Exec::new(), x, axis, layout)
+    }
+
+    /// [`forward_packed_nd`](Self::forward_packed_nd), carried out as `exec` says.
+    ///
+    /// # Errors
+    /// As of [`forward_packed_nd`](Self::forward_packed_nd).
+    pub fn forward_packed_nd_with<T: Element, D: Dimension>(
+        &self,
+        exec: &Exec,
+        x: &ArrayRef<T, D>,
+        axis: isize,
+        layout: Layout,
+    ) -> Result<Array<T, D>, Error> {
         let axis = packed_axis(x.shape(), axis)?;
         let [first, second] = parts(x.shape()[axis.0], layout);
-        self.forward_nd(&x.slice_axis(axis, first), &x.slice_axis(axis, second))
+        self.forward_nd_with(exec, &x.slice_axis(axis, first), &x.slice_axis(axis, second))
     }
 
     /// The gradient of [`forward_packed_nd`](Self::forward_packed_nd), packed like `x`.
@@ -603,10 +806,29 @@ impl GatedFunction {
         axis: isize,
         layout: Layout,
     ) -> Result<Array<T, D>, Error> {
+        self.backward_packed_nd_with(&Exec::new(), x, grad, axis, layout)
+    }
+
+    /// [`backward_packed_nd`](Self::backward_packed_nd), carried out as `exec` says.
+    ///
+    /// # Errors
+    /// As of [`backward_packed_nd`](Self::backward_packed_nd).
+    pub fn backward_packed_nd_with<T: Element, D: Dimension>(
+        &self,
+        exec: &Exec,
+        x: &ArrayRef<T, D>,
+        grad: &ArrayRef<T, D>,
+        axis: isize,
+        layout: Layout,
+    ) -> Result<Array<T, D>, Error> {
         let axis = packed_axis(x.shape(), axis)?;
         let [first, second] = parts(x.shape()[axis.0], layout);
-        let (da, db) =
-            self.backward_nd(&x.slice_axis(axis, first), &x.slice_axis(axis, second), grad)?;
+        let (da, db) = self.backward_nd_with(
+            exec,
+            &x.slice_axis(axis, first),
+            &x.slice_axis(axis, second),
+            grad,
+        )?;
         let mut dx = like(x);
         dx.slice_axis_mut(axis, first).assign(&da);
         dx.slice_axis_mut(axis, second).assign(&db);
@@ -632,29 +854,45 @@ fn parts(n: usize, layout: Layout) -> [Slice; 2] {
     }
 }
 
-impl Prelu {
-    /// [`forward_channels`](Prelu::forward_channels) for an array of any layout; the result has
-    /// the memory order of `x`.
+impl Function {
+    /// This function with a weight for each channel along `axis`, for an array of any layout; the
+    /// result has the memory order of `x`. See [`Function::per_channel`].
     ///
     /// ```
     /// use ndarray::array;
     /// let x = array![[-1.0f32, -1.0], [2.0, -2.0]];
-    /// let y = nonlin::Prelu::forward_channels_nd(&x, 1, &[0.5, 0.25])?;
+    /// let y = nonlin::Prelu.forward_channels_nd(&x, 1, &[0.5, 0.25])?;
     /// assert_eq!(y, array![[-0.5, -0.25], [2.0, -0.5]]);
     /// # Ok::<(), nonlin::Error>(())
     /// ```
     ///
     /// # Errors
-    /// If the number of weights is neither 1 nor the length of `axis`.
+    /// If the function has no parameter per channel, or the number of weights is neither 1 nor the
+    /// length of `axis`.
     pub fn forward_channels_nd<T: Element, D: Dimension>(
+        &self,
         x: &ArrayRef<T, D>,
         axis: isize,
         weight: &[T],
     ) -> Result<Array<T, D>, Error> {
-        let exec = Exec::new();
+        self.forward_channels_nd_with(&Exec::new(), x, axis, weight)
+    }
+
+    /// [`forward_channels_nd`](Self::forward_channels_nd), carried out as `exec` says.
+    ///
+    /// # Errors
+    /// As of [`forward_channels_nd`](Self::forward_channels_nd).
+    pub fn forward_channels_nd_with<T: Element, D: Dimension>(
+        &self,
+        exec: &Exec,
+        x: &ArrayRef<T, D>,
+        axis: isize,
+        weight: &[T],
+    ) -> Result<Array<T, D>, Error> {
+        let whole = self.per_channel(weight, x.shape(), axis)?;
         let mut y = like(x);
         if let (Some(from), Some(to)) = (x.as_slice(), y.as_slice_mut()) {
-            Prelu::forward_channels(&exec, from, x.shape(), axis, weight, to)?;
+            whole.forward_with(exec, from, to);
             return Ok(y);
         }
         let weights = spread(x.shape(), axis, weight)?;
@@ -663,29 +901,45 @@ impl Prelu {
             [y.view_mut().into_dyn()],
             false,
             &|[x, w], [y]| {
-                Prelu::forward_channels(&exec, x, &[x.len()], 0, w, y)
-                    .expect("a weight for each element");
+                let each = self.per_channel(w, &[w.len()], 0).expect("a weight for each element");
+                each.forward_with(exec, x, y);
             },
         );
         Ok(y)
     }
 
-    /// [`backward_channels`](Prelu::backward_channels) for arrays of any layout: the gradient by
-    /// `x`, in its memory order, and by the weights.
+    /// The gradients of [`forward_channels_nd`](Self::forward_channels_nd) by `x`, in its memory
+    /// order, and by the weights.
     ///
     /// # Errors
-    /// If the shapes differ, or the number of weights is neither 1 nor the length of `axis`.
+    /// If the shapes differ, or as of [`forward_channels_nd`](Self::forward_channels_nd).
     pub fn backward_channels_nd<T: Element, D: Dimension>(
+        &self,
+        x: &ArrayRef<T, D>,
+        axis: isize,
+        weight: &[T],
+        grad: &ArrayRef<T, D>,
+    ) -> Result<(Array<T, D>, Vec<T>), Error> {
+        self.backward_channels_nd_with(&Exec::new(), x, axis, weight, grad)
+    }
+
+    /// [`backward_channels_nd`](Self::backward_channels_nd), carried out as `exec` says.
+    ///
+    /// # Errors
+    /// As of [`backward_channels_nd`](Self::backward_channels_nd).
+    pub fn backward_channels_nd_with<T: Element, D: Dimension>(
+        &self,
+        exec: &Exec,
         x: &ArrayRef<T, D>,
         axis: isize,
         weight: &[T],
         grad: &ArrayRef<T, D>,
     ) -> Result<(Array<T, D>, Vec<T>), Error> {
         shape::same("grad", grad.shape(), "x", x.shape())?;
-        let exec = Exec::new();
+        let whole = self.per_channel(weight, x.shape(), axis)?;
         let (mut dx, mut dweight) = (like(x), vec![T::default(); weight.len()]);
         if let (Some(x_), Some(g), Some(dx)) = (x.as_slice(), grad.as_slice(), dx.as_slice_mut()) {
-            Prelu::backward_channels(&exec, x_, x.shape(), axis, weight, g, dx, &mut dweight)?;
+            whole.backward_with(exec, x_, g, dx, &mut dweight);
         } else {
             let weights = spread(x.shape(), axis, weight)?;
             let mut each = like(x);
@@ -695,8 +949,8 @@ impl Prelu {
                 [dx.view_mut().into_dyn(), each.view_mut().into_dyn()],
                 false,
                 &|[x, w, g], [dx, dw]| {
-                    Prelu::backward_channels(&exec, x, &[x.len()], 0, w, g, dx, dw)
-                        .expect("a weight for each element");
+                    let f = self.per_channel(w, &[w.len()], 0).expect("a weight for each element");
+                    f.backward_with(exec, x, g, dx, dw);
                 },
             );
             // Added in the order of the indices, as for slices.

@@ -67,7 +67,7 @@ impl<'de> Visitor<'de> for Entries {
             }
         }
         let function = function.ok_or_else(|| A::Error::missing_field("name"))?;
-        let with = |f: Function, (key, value): (String, f64)| f.with(&key, value);
-        given.into_iter().try_fold(function, with).map_err(A::Error::custom)
+        let given: alloc::vec::Vec<_> = given.iter().map(|(key, v)| (key.as_str(), *v)).collect();
+        function.with_params(&given).map_err(A::Error::custom)
     }
 }

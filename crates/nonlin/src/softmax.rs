@@ -18,6 +18,7 @@ use crate::error::Error;
 use crate::exec::{Exec, Shared, same_length};
 #[cfg(feature = "half")]
 use crate::halves::{Half, from_f32, to_f32};
+use crate::kernel::{Family, PerType};
 use crate::level::{Level, PerLevel, per_level};
 use crate::math::coefficients::LOG_NARROW;
 use crate::math::{full, narrow, paired};
@@ -205,7 +206,18 @@ impl Softmax {
                 }
                 // SAFETY: the rows from `r` on lie within both arrays, and the one row that has a
                 // mask within it; rows do not overlap.
-                unsafe { T::rows(level, &job, x.at(r * n), keep, add, y.at(r * n), n, rows) }
+                unsafe {
+                    (T::pick(&KERNELS).rows)(
+                        level,
+                        &job,
+                        x.at(r * n),
+                        keep,
+                        add,
+                        y.at(r * n),
+                        n,
+                        rows,
+                    )
+                }
             };
             exec.rows(len / n, n, |r, rows| match mask {
                 Mask::None => one(r, rows),
@@ -222,7 +234,9 @@ impl Softmax {
                 let (p, count) = (rows.as_mut_ptr(), rows.len() / n);
                 let none = core::ptr::null();
                 // SAFETY: the buffer has so many rows of `n` elements.
-                unsafe { T::rows(level, &job, p, none, core::ptr::null(), p, n, count) }
+                unsafe {
+                    (T::pick(&KERNELS).rows)(level, &job, p, none, core::ptr::null(), p, n, count)
+                }
                 for (c, row) in rows.chunks_exact(n).enumerate() {
                     for (j, v) in row.iter().enumerate() {
                         // SAFETY: as above; columns do not overlap.
@@ -284,7 +298,7 @@ impl Softmax {
                 for r in r..r + rows {
                     // SAFETY: row `r` lies within all three arrays; rows do not overlap.
                     unsafe {
-                        T::row_back(
+                        (T::pick(&KERNELS).back)(
                             level,
                             log,
                             scale,
@@ -306,7 +320,7 @@ impl Softmax {
                     }
                     let p = row.as_mut_ptr();
                     // SAFETY: the buffers have `n` elements.
-                    unsafe { T::row_back(level, log, scale, p, g.as_ptr(), p, n) }
+                    unsafe { (T::pick(&KERNELS).back)(level, log, scale, p, g.as_ptr(), p, n) }
                     for (j, v) in row.iter().enumerate() {
                         // SAFETY: element j of column `from + c` lies within the array; columns do not overlap.
                         unsafe { to.at(from + c + j * inner).write(*v) }
@@ -1645,6 +1659,28 @@ macro_rules! entry_points {
         }
     };
 }
+/// Rows, and the gradient of one, for one type of array.
+struct RowKernels<T: 'static> {
+    #[allow(clippy::type_complexity)]
+    rows: unsafe fn(Level, &RowJob, *const T, *const bool, *const T, *mut T, usize, usize),
+    back: unsafe fn(Level, bool, f64, *const T, *const T, *mut T, usize),
+}
+
+/// [`RowKernels`] for every type.
+enum RowFamily {}
+impl Family for RowFamily {
+    type Of<T: 'static> = RowKernels<T>;
+}
+
+static KERNELS: PerType<RowFamily> = PerType {
+    f32: RowKernels { rows: rows_f32, back: row_back_f32 },
+    f64: RowKernels { rows: rows_f64, back: row_back_f64 },
+    #[cfg(feature = "half")]
+    f16: RowKernels { rows: rows_half::<half::f16>, back: row_back_half::<half::f16> },
+    #[cfg(feature = "half")]
+    bf16: RowKernels { rows: rows_half::<half::bf16>, back: row_back_half::<half::bf16> },
+};
+
 entry_points!(f32, rows_f32, row_back_f32);
 entry_points!(f64, rows_f64, row_back_f64);
 

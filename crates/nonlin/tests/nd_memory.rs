@@ -3,7 +3,7 @@
 #![allow(unsafe_code)]
 
 use ndarray::{Array2, s};
-use nonlin::{Gelu, NdActivation};
+use nonlin::Gelu;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 

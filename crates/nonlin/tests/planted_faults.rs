@@ -7,9 +7,7 @@ mod common;
 
 use common::*;
 use nonlin::real::{Prim, Real};
-use nonlin::{
-    Activation, Claims, Elementwise, Exec, Function, Kink, Meta, Params, Route, functions, get,
-};
+use nonlin::{Claims, Elementwise, Exec, Function, Kink, Meta, Route, functions, get};
 use nonlin_testkit::samples::uniform;
 
 /// The checks that are `wanted` (all if none is named), and of them those that find something.
@@ -106,12 +104,13 @@ macro_rules! fault {
             struct Broken;
             impl Elementwise for Broken {
                 const META: Meta = Meta::new(stringify!($name), $formula);
+                type Params<T: Copy> = [T; 0];
                 const CLAIMS: Claims = $claims;
                 $(const ROUTE: Route = $route;)?
-                fn value<T: Real>($x: T, $p: Params<T>) -> T {
+                fn value<T: Real>($x: T, $p: [T; 0]) -> T {
                     $value
                 }
-                $(fn slope<T: Real>($sx: T, $sp: Params<T>) -> T {
+                $(fn slope<T: Real>($sx: T, $sp: [T; 0]) -> T {
                     $slope
                 })?
             }
@@ -261,11 +260,12 @@ fn from_output() {
             struct $name;
             impl Elementwise for $name {
                 const META: Meta = Meta::new("tanh", "tanh(x)");
+                type Params<T: Copy> = [T; 0];
                 const CLAIMS: Claims = Claims { from_output: Some(($bound, $bound)), ..TANH };
-                fn value<T: Real>(x: T, _: Params<T>) -> T {
+                fn value<T: Real>(x: T, _: [T; 0]) -> T {
                     x.tanh()
                 }
-                fn slope_from_output<T: Real>($y: T, _: Params<T>) -> T {
+                fn slope_from_output<T: Real>($y: T, _: [T; 0]) -> T {
                     $slope
                 }
             }
@@ -278,8 +278,9 @@ fn from_output() {
     struct ClaimAlone;
     impl Elementwise for ClaimAlone {
         const META: Meta = Meta::new("tanh", "tanh(x)");
+        type Params<T: Copy> = [T; 0];
         const CLAIMS: Claims = Claims { from_output: Some((3.0, 3.0)), ..TANH };
-        fn value<T: Real>(x: T, _: Params<T>) -> T {
+        fn value<T: Real>(x: T, _: [T; 0]) -> T {
             x.tanh()
         }
     }
@@ -360,7 +361,7 @@ fn functions_are_told_apart() {
             );
         }
     }
-    assert_eq!(nonlin::Gelu.function(), get("gelu").unwrap());
+    assert_eq!(nonlin::Function::from(nonlin::Gelu), get("gelu").unwrap());
 }
 
 /// A gradient by a parameter that the value does not use as it should.
@@ -371,5 +372,8 @@ fn parameter_gradient() {
     check_parameter_gradient(&mut r, &f, |_, _| false);
     r.finish();
     // The gradient of the parameter is compared at the parameter's own value, not elsewhere.
-    assert_ne!(f.parameter_gradient(-1.0), get("celu").unwrap().parameter_gradient(-1.0));
+    let (mut elu, mut celu) = ([0.0], [0.0]);
+    f.parameter_gradient(-1.0, &mut elu);
+    get("celu").unwrap().parameter_gradient(-1.0, &mut celu);
+    assert_ne!(elu, celu);
 }

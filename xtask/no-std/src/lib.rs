@@ -4,7 +4,7 @@
 //! std brings along, would be an error.
 #![no_std]
 
-use nonlin::{Activation, Gelu, Sigmoid, Swiglu};
+use nonlin::{Gelu, Sigmoid, Swiglu};
 
 /// GELU, and sigmoid's derivative, of a block.
 pub fn block(x: &[f32], y: &mut [f32], slope: &mut [f32]) {

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use ndarray::{ArrayRef, ArrayView1, ArrayViewMut1, s};
-use nonlin::{Activation, Exec, Mask, NdActivation, Relu, Softmax};
+use nonlin::{Exec, Mask, Relu, Softmax};
 use rayon::prelude::*;
 
 use crate::{Arrays, Case, Cell, Number};
@@ -33,7 +33,7 @@ pub fn case<T: Number>(who: &str, cell: &Cell, arrays: &Arrays<T>) -> Result<Opt
             ("nonlin_streaming", "relu", "forward") => exec.stream_from(0),
             _ => return Ok(None),
         };
-        return Ok(Some(Case::new(arrays, move |x, _, y| exec.forward(&Relu.function(), x, y))));
+        return Ok(Some(Case::new(arrays, move |x, _, y| Relu.forward_with(&exec, x, y))));
     }
     let softmax = match cell.function.as_str() {
         "softmax" => Some(Softmax::new()),
@@ -66,8 +66,8 @@ pub fn case<T: Number>(who: &str, cell: &Cell, arrays: &Arrays<T>) -> Result<Opt
     }
     let Ok(f) = nonlin::get(&cell.function) else { return Ok(None) };
     Ok(match cell.what.as_str() {
-        "forward" => Some(Case::new(arrays, move |x, _, y| exec.forward(&f, x, y))),
-        "backward" => Some(Case::new(arrays, move |x, g, y| exec.backward(&f, x, g, y))),
+        "forward" => Some(Case::new(arrays, move |x, _, y| f.forward_with(&exec, x, y))),
+        "backward" => Some(Case::new(arrays, move |x, g, y| f.backward_with(&exec, x, g, y))),
         "strided" => Some(Case::new(arrays, move |x, _, y| {
             let (x, mut y) = (ArrayView1::from(x), ArrayViewMut1::from(y));
             let x: &ArrayRef<T, _> = &x.slice(s![..;2]);
@@ -78,14 +78,14 @@ pub fn case<T: Number>(who: &str, cell: &Cell, arrays: &Arrays<T>) -> Result<Opt
         })),
         "from_output" => {
             let mut saved = vec![T::rounded(0.0); n];
-            exec.forward(&f, arrays.x.get(), &mut saved);
+            f.forward_with(&exec, arrays.x.get(), &mut saved);
             let mut to = saved.clone();
-            if exec.backward_from_output(&f, &saved, arrays.g.get(), &mut to).is_err() {
+            if f.backward_from_output_with(&exec, &saved, arrays.g.get(), &mut to).is_err() {
                 return Ok(None);
             }
             Some(Case::new(arrays, move |_, g, y| {
                 // It has worked once.
-                let _ = exec.backward_from_output(&f, &saved, g, y);
+                let _ = f.backward_from_output_with(&exec, &saved, g, y);
             }))
         }
         _ => None,

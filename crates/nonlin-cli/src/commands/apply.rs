@@ -8,7 +8,6 @@ mod numbers;
 use std::path::Path;
 
 use anyhow::{Result, bail, ensure};
-use nonlin::Activation;
 
 use crate::args::Apply;
 use crate::chosen::Chosen;

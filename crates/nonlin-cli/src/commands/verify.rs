@@ -233,7 +233,7 @@ fn digests(path: &Path, names: &[String]) -> Result<()> {
     let record = recorded(path)?;
     let (mut wrong, mut compared) = (0, 0);
     let named: Vec<Function> = match names {
-        [] => nonlin::functions().to_vec(),
+        [] => nonlin::functions().iter().map(|&f| f.clone()).collect(),
         names => names.iter().map(|n| Ok(nonlin::get(n)?)).collect::<Result<_>>()?,
     };
     for f in &named {

@@ -60,11 +60,11 @@ impl Report {
         x.extend(uniform::<T>(-12.0, 12.0, 2000, 2));
         let g = gradient(x.len());
         let mut y = g.clone();
-        exec.forward(f, &x, &mut y);
+        f.forward_with(&exec, &x, &mut y);
         self.add(f.name(), "forward", &x, &y);
-        exec.derivative(f, &x, &mut y);
+        f.derivative_with(&exec, &x, &mut y);
         self.add(f.name(), "derivative", &x, &y);
-        exec.backward(f, &x, &g, &mut y);
+        f.backward_with(&exec, &x, &g, &mut y);
         self.add(f.name(), "backward", &x, &y);
     }
 

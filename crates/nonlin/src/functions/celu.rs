@@ -19,7 +19,8 @@ impl Elementwise for Celu {
         ..Meta::new("celu", "if(x > 0, x, alpha * (exp(x / alpha) - 1))")
     };
     const PARAMS: &'static [Param] =
-        &[Param::new("alpha", 1.0, "minus the limit at -inf").between(1e-6, f64::MAX)];
+        &[Param::new("alpha", 1.0, "minus the limit at -inf").between(1e-6, Param::LIMIT)];
+    type Params<T: Copy> = [T; 1];
     const CLAIMS: Claims = Claims {
         range: (-1.0, f64::INFINITY),
         lipschitz: 1.0,
@@ -35,13 +36,13 @@ impl Elementwise for Celu {
     };
 
     #[inline(always)]
-    fn value<T: Real>(x: T, [alpha, ..]: Params<T>) -> T {
+    fn value<T: Real>(x: T, [alpha]: [T; 1]) -> T {
         let s = x.split_at(0.0);
         s.join_own(s.lo.exp_m1_of_width(alpha))
     }
 
     #[inline(always)]
-    fn slope<T: Real>(x: T, [alpha, ..]: Params<T>) -> T {
+    fn slope<T: Real>(x: T, [alpha]: [T; 1]) -> T {
         let s = x.split(0.0);
         let (z, z_lo) = s.lo.argument(alpha.reciprocal());
         s.join_simply(x.lit(1.0), z.jet_at(z_lo, Prim::Exp).value())
@@ -49,7 +50,7 @@ impl Elementwise for Celu {
 
     /// `e^(x / alpha)` is `y / alpha + 1`.
     #[inline(always)]
-    fn slope_from_output<T: Real>(y: T, [alpha, ..]: Params<T>) -> T {
+    fn slope_from_output<T: Real>(y: T, [alpha]: [T; 1]) -> T {
         let s = y.split(0.0);
         s.join_simply(y.lit(1.0), s.lo * (y.lit(1.0) / alpha) + y.lit(1.0))
     }

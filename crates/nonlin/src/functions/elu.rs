@@ -22,6 +22,7 @@ impl Elementwise for Elu {
         ..Meta::new("elu", "if(x > 0, x, alpha * (exp(x) - 1))")
     };
     const PARAMS: &'static [Param] = &[Param::new("alpha", 1.0, "minus the limit at -inf")];
+    type Params<T: Copy> = [T; 1];
     const CLAIMS: Claims = Claims {
         range: (-1.0, f64::INFINITY),
         lipschitz: 1.0,
@@ -37,20 +38,20 @@ impl Elementwise for Elu {
     };
 
     #[inline(always)]
-    fn value<T: Real>(x: T, [alpha, ..]: Params<T>) -> T {
+    fn value<T: Real>(x: T, [alpha]: [T; 1]) -> T {
         let s = x.split_at(0.0);
         s.join_own(alpha * s.lo.exp_m1())
     }
 
     #[inline(always)]
-    fn slope<T: Real>(x: T, [alpha, ..]: Params<T>) -> T {
+    fn slope<T: Real>(x: T, [alpha]: [T; 1]) -> T {
         let s = x.split(0.0);
         s.join_simply(x.lit(1.0), s.lo.exp_times(alpha))
     }
 
     /// `alpha e^x` is `y + alpha`.
     #[inline(always)]
-    fn slope_from_output<T: Real>(y: T, [alpha, ..]: Params<T>) -> T {
+    fn slope_from_output<T: Real>(y: T, [alpha]: [T; 1]) -> T {
         let s = y.split(0.0);
         s.join_simply(y.lit(1.0), s.lo + alpha)
     }

@@ -21,6 +21,7 @@ impl Elementwise for Gelu {
         avoid_when: "weights were trained with the tanh form (GPT-2): use gelu_tanh",
         ..Meta::new("gelu", "x * normal_cdf(x)")
     };
+    type Params<T: Copy> = [T; 0];
     const CLAIMS: Claims = Claims {
         range: (-0.169_971_207_479_903_66, f64::INFINITY),
         lipschitz: 1.128_904_145_185_154_8,
@@ -36,7 +37,7 @@ impl Elementwise for Gelu {
     };
 
     #[inline(always)]
-    fn value<T: Real>(x: T, _: Params<T>) -> T {
+    fn value<T: Real>(x: T, _: [T; 0]) -> T {
         if let Some(value) = x.tabled_value(Gating::Cdf) {
             return value;
         }
@@ -44,7 +45,7 @@ impl Elementwise for Gelu {
     }
 
     #[inline(always)]
-    fn slope<T: Real>(x: T, _: Params<T>) -> T {
+    fn slope<T: Real>(x: T, _: [T; 0]) -> T {
         if let Some(slope) = x.tabled_slope(Gating::Cdf) {
             return slope;
         }

@@ -25,6 +25,7 @@ impl Elementwise for GeluTanh {
         avoid_when: "training anew: the exact form costs no more here",
         ..Meta::new("gelu_tanh", "0.5 * x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x^3)))")
     };
+    type Params<T: Copy> = [T; 0];
     const CLAIMS: Claims = Claims {
         range: (-0.170_040_750_571_254_05, f64::INFINITY),
         lipschitz: 1.128_993_068_658_771_7,
@@ -40,7 +41,7 @@ impl Elementwise for GeluTanh {
     };
 
     #[inline(always)]
-    fn value<T: Real>(x: T, _: Params<T>) -> T {
+    fn value<T: Real>(x: T, _: [T; 0]) -> T {
         if let Some(value) = x.tabled_value(Gating::CubicSigmoid) {
             return value;
         }
@@ -49,7 +50,7 @@ impl Elementwise for GeluTanh {
     }
 
     #[inline(always)]
-    fn slope<T: Real>(x: T, _: Params<T>) -> T {
+    fn slope<T: Real>(x: T, _: [T; 0]) -> T {
         if let Some(slope) = x.tabled_slope(Gating::CubicSigmoid) {
             return slope;
         }

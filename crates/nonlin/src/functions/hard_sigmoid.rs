@@ -26,6 +26,7 @@ impl Elementwise for HardSigmoid {
         Param::constant("alpha", SIXTH, "slope").between(1e-6, 1e6),
         Param::new("beta", 0.5, "value at 0"),
     ];
+    type Params<T: Copy> = [T; 2];
     const CLAIMS: Claims = Claims {
         range: (0.0, 1.0),
         lipschitz: 1.0 / 6.0,
@@ -42,14 +43,14 @@ impl Elementwise for HardSigmoid {
     const ROUTE: Route = Route::Paired { value: Reach::EVERYWHERE, slope: Reach::EVERYWHERE };
 
     #[inline(always)]
-    fn value<T: Real>(x: T, [alpha, beta, _]: Params<T>) -> T {
+    fn value<T: Real>(x: T, [alpha, beta]: [T; 2]) -> T {
         // The nearest f64 to 1/6 stands for 1/6.
         let off = (alpha - x.lit(SIXTH.0)).abs().split(0.0);
         x.ramp(alpha, off.join(x.lit(0.0), x.constant_rest(SIXTH)), beta)
     }
 
     #[inline(always)]
-    fn slope<T: Real>(x: T, [alpha, beta, _]: Params<T>) -> T {
+    fn slope<T: Real>(x: T, [alpha, beta]: [T; 2]) -> T {
         // The distance from the nearer corner: the value itself rounds to 1 below the upper one.
         let (lower, upper) = (x + beta / alpha, (x.lit(1.0) - beta) / alpha - x);
         let s = lower.min(upper).split(0.0);

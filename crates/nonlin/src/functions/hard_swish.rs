@@ -25,6 +25,7 @@ impl Elementwise for HardSwish {
         avoid_when: "an exponential is cheap: silu is smooth",
         ..Meta::new("hard_swish", "x * min(max(x / 6 + 1 / 2, 0), 1)")
     };
+    type Params<T: Copy> = [T; 0];
     const CLAIMS: Claims = Claims {
         range: (-0.375, f64::INFINITY),
         lipschitz: 1.5,
@@ -41,7 +42,7 @@ impl Elementwise for HardSwish {
     const ROUTE: Route = Route::Paired { value: Reach::EVERYWHERE, slope: Reach::EVERYWHERE };
 
     #[inline(always)]
-    fn value<T: Real>(x: T, _: Params<T>) -> T {
+    fn value<T: Real>(x: T, _: [T; 0]) -> T {
         // Beyond the corners the gate is exactly 0 and 1, since its argument is a corner there.
         let x = x.max(x.lit(-3.0));
         let (t, t_lo) = x.lit(3.0).quick_two_sum(x.min(x.lit(3.0)));
@@ -49,7 +50,7 @@ impl Elementwise for HardSwish {
     }
 
     #[inline(always)]
-    fn slope<T: Real>(x: T, _: Params<T>) -> T {
+    fn slope<T: Real>(x: T, _: [T; 0]) -> T {
         let top = x.split_at(3.0);
         let s = top.lo.split(-3.0);
         // Between the corners that is exact, also where 1.5 is the smaller one.

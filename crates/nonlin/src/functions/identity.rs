@@ -18,6 +18,7 @@ impl Elementwise for Identity {
         avoid_when: "between layers: two linear layers are one",
         ..Meta::new("identity", "x")
     };
+    type Params<T: Copy> = [T; 0];
     const CLAIMS: Claims = Claims {
         lipschitz: 1.0,
         monotone: true,
@@ -31,18 +32,18 @@ impl Elementwise for Identity {
     const ROUTE: Route = Route::Single;
 
     #[inline(always)]
-    fn value<T: Real>(x: T, _: Params<T>) -> T {
+    fn value<T: Real>(x: T, _: [T; 0]) -> T {
         x
     }
 
     #[inline(always)]
-    fn slope<T: Real>(x: T, _: Params<T>) -> T {
+    fn slope<T: Real>(x: T, _: [T; 0]) -> T {
         x.split(0.0).join(x.lit(1.0), x.lit(1.0))
     }
 
     /// 1.
     #[inline(always)]
-    fn slope_from_output<T: Real>(y: T, p: Params<T>) -> T {
+    fn slope_from_output<T: Real>(y: T, p: [T; 0]) -> T {
         Self::slope(y, p)
     }
 }

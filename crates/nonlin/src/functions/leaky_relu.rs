@@ -19,6 +19,7 @@ impl Elementwise for LeakyRelu {
         ..Meta::new("leaky_relu", "if(x > 0, x, negative_slope * x)")
     };
     const PARAMS: &'static [Param] = &[Param::new("negative_slope", 0.01, "slope below 0")];
+    type Params<T: Copy> = [T; 1];
     const CLAIMS: Claims = Claims {
         lipschitz: 1.0,
         monotone: true,
@@ -31,19 +32,19 @@ impl Elementwise for LeakyRelu {
     const ROUTE: Route = Route::Single;
 
     #[inline(always)]
-    fn value<T: Real>(x: T, [negative_slope, ..]: Params<T>) -> T {
+    fn value<T: Real>(x: T, [negative_slope]: [T; 1]) -> T {
         let s = x.split(0.0);
         s.join_simply(s.hi, s.lo.times_slope(negative_slope))
     }
 
     #[inline(always)]
-    fn slope<T: Real>(x: T, [negative_slope, ..]: Params<T>) -> T {
+    fn slope<T: Real>(x: T, [negative_slope]: [T; 1]) -> T {
         x.split(0.0).join(x.lit(1.0), negative_slope)
     }
 
     /// y is positive where x is, if no slope is negative.
     #[inline(always)]
-    fn slope_from_output<T: Real>(y: T, p: Params<T>) -> T {
+    fn slope_from_output<T: Real>(y: T, p: [T; 1]) -> T {
         Self::slope(y, p)
     }
 }

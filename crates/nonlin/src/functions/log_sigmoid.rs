@@ -18,6 +18,7 @@ impl Elementwise for LogSigmoid {
         avoid_when: "you would take its exponential: use sigmoid",
         ..Meta::new("log_sigmoid", "-ln(1 + exp(-x))")
     };
+    type Params<T: Copy> = [T; 0];
     const CLAIMS: Claims = Claims {
         range: (f64::NEG_INFINITY, 0.0),
         lipschitz: 1.0,
@@ -32,18 +33,18 @@ impl Elementwise for LogSigmoid {
     };
 
     #[inline(always)]
-    fn value<T: Real>(x: T, _: Params<T>) -> T {
+    fn value<T: Real>(x: T, _: [T; 0]) -> T {
         -softplus(-x, x.lit(1.0))
     }
 
     #[inline(always)]
-    fn slope<T: Real>(x: T, _: Params<T>) -> T {
+    fn slope<T: Real>(x: T, _: [T; 0]) -> T {
         (-x).sigmoid()
     }
 
     /// `1 - e^y`.
     #[inline(always)]
-    fn slope_from_output<T: Real>(y: T, _: Params<T>) -> T {
+    fn slope_from_output<T: Real>(y: T, _: [T; 0]) -> T {
         -y.exp_m1()
     }
 }

@@ -20,6 +20,7 @@ impl Elementwise for Mish {
         avoid_when: "the gain over silu is not measured: it costs more",
         ..Meta::new("mish", "x * tanh(ln(1 + exp(x)))")
     };
+    type Params<T: Copy> = [T; 0];
     const CLAIMS: Claims = Claims {
         range: (-0.308_843_413_017_250_4, f64::INFINITY),
         lipschitz: 1.088_498_161_251_728,
@@ -35,7 +36,7 @@ impl Elementwise for Mish {
     };
 
     #[inline(always)]
-    fn value<T: Real>(x: T, _: Params<T>) -> T {
+    fn value<T: Real>(x: T, _: [T; 0]) -> T {
         if let Some(value) = x.tabled_value(Gating::TanhSoftplus) {
             return value;
         }
@@ -43,7 +44,7 @@ impl Elementwise for Mish {
     }
 
     #[inline(always)]
-    fn slope<T: Real>(x: T, _: Params<T>) -> T {
+    fn slope<T: Real>(x: T, _: [T; 0]) -> T {
         if let Some(slope) = x.tabled_slope(Gating::TanhSoftplus) {
             return slope;
         }

@@ -22,6 +22,7 @@ impl Elementwise for Prelu {
         ..Meta::new("prelu", "if(x > 0, x, weight * x)")
     };
     const PARAMS: &'static [Param] = &[Param::new("weight", 0.25, "slope below 0, learned")];
+    type Params<T: Copy> = [T; 1];
     const CLAIMS: Claims = Claims {
         lipschitz: 1.0,
         monotone: true,
@@ -31,22 +32,23 @@ impl Elementwise for Prelu {
         from_output: Some((0.0, 0.0)),
         ..Claims::new((f64::NEG_INFINITY, f64::INFINITY), (0.25, 1.0))
     };
+    const PER_ELEMENT: bool = true;
     const ROUTE: Route = Route::Single;
 
     #[inline(always)]
-    fn value<T: Real>(x: T, [weight, ..]: Params<T>) -> T {
+    fn value<T: Real>(x: T, [weight]: [T; 1]) -> T {
         let s = x.split(0.0);
         s.join_simply(s.hi, s.lo.times_slope(weight))
     }
 
     #[inline(always)]
-    fn slope<T: Real>(x: T, [weight, ..]: Params<T>) -> T {
+    fn slope<T: Real>(x: T, [weight]: [T; 1]) -> T {
         x.split(0.0).join(x.lit(1.0), weight)
     }
 
     /// y is positive where x is, if no slope is negative.
     #[inline(always)]
-    fn slope_from_output<T: Real>(y: T, p: Params<T>) -> T {
+    fn slope_from_output<T: Real>(y: T, p: [T; 1]) -> T {
         Self::slope(y, p)
     }
 }

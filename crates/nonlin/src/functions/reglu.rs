@@ -25,11 +25,11 @@ impl Gated for Reglu {
 
     #[inline(always)]
     fn value<T: Real>(gate: T, value: T) -> T {
-        Relu::value(gate, [gate; 3]) * value
+        Relu::value(gate, []) * value
     }
 
     #[inline(always)]
     fn backward<T: Real>(gate: T, value: T, grad: T) -> (T, T) {
-        (grad * (Relu::slope(gate, [gate; 3]) * value), grad * Relu::value(gate, [gate; 3]))
+        (grad * (Relu::slope(gate, []) * value), grad * Relu::value(gate, []))
     }
 }

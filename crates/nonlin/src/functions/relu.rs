@@ -21,6 +21,7 @@ impl Elementwise for Relu {
         avoid_when: "units die (always negative input, slope 0): use leaky_relu, elu or gelu",
         ..Meta::new("relu", "max(x, 0)")
     };
+    type Params<T: Copy> = [T; 0];
     const CLAIMS: Claims = Claims {
         range: (0.0, f64::INFINITY),
         lipschitz: 1.0,
@@ -35,18 +36,18 @@ impl Elementwise for Relu {
     const ROUTE: Route = Route::Single;
 
     #[inline(always)]
-    fn value<T: Real>(x: T, _: Params<T>) -> T {
+    fn value<T: Real>(x: T, _: [T; 0]) -> T {
         x.max(x.lit(0.0))
     }
 
     #[inline(always)]
-    fn slope<T: Real>(x: T, _: Params<T>) -> T {
+    fn slope<T: Real>(x: T, _: [T; 0]) -> T {
         x.split(0.0).join(x.lit(1.0), x.lit(0.0))
     }
 
     /// y is positive where x is.
     #[inline(always)]
-    fn slope_from_output<T: Real>(y: T, p: Params<T>) -> T {
+    fn slope_from_output<T: Real>(y: T, p: [T; 0]) -> T {
         Self::slope(y, p)
     }
 }

@@ -29,13 +29,13 @@ impl Gated for ReluGlu {
     #[inline(always)]
     fn value<T: Real>(gate: T, value: T) -> T {
         let j = gate.jet(Prim::Sigmoid);
-        Relu::value(value, [value; 3]).weighted(j.v, j.v_lo, j.k)
+        Relu::value(value, []).weighted(j.v, j.v_lo, j.k)
     }
 
     #[inline(always)]
     fn backward<T: Real>(gate: T, value: T, grad: T) -> (T, T) {
         let (j, by_gate) = (gate.jet(Prim::Sigmoid), gate.slope_jet(Prim::Sigmoid));
-        let (v, slope) = (Relu::value(value, [value; 3]), Relu::slope(value, [value; 3]));
+        let (v, slope) = (Relu::value(value, []), Relu::slope(value, []));
         (
             (grad * v).weighted(by_gate.d, by_gate.d_lo, by_gate.k),
             slope * grad.weighted(j.v, j.v_lo, j.k),

@@ -22,6 +22,8 @@ impl Elementwise for Rrelu {
         Param::new("lower", 1.0 / 8.0, "least slope below 0"),
         Param::new("upper", 1.0 / 3.0, "greatest slope below 0"),
     ];
+    const CONSTRAINTS: &'static [Constraint] = &[Constraint::AtMost("lower", "upper")];
+    type Params<T: Copy> = [T; 2];
     const CLAIMS: Claims = Claims {
         lipschitz: 1.0,
         monotone: true,
@@ -35,19 +37,19 @@ impl Elementwise for Rrelu {
     const ROUTE: Route = Route::Paired { value: Reach::EVERYWHERE, slope: Reach::EVERYWHERE };
 
     #[inline(always)]
-    fn value<T: Real>(x: T, [lower, upper, _]: Params<T>) -> T {
+    fn value<T: Real>(x: T, [lower, upper]: [T; 2]) -> T {
         let s = x.split(0.0);
         s.join_simply(s.hi, s.lo.times_slope(mean(lower, upper).as_factor()))
     }
 
     #[inline(always)]
-    fn slope<T: Real>(x: T, [lower, upper, _]: Params<T>) -> T {
+    fn slope<T: Real>(x: T, [lower, upper]: [T; 2]) -> T {
         x.split(0.0).join(x.lit(1.0), mean(lower, upper).as_factor())
     }
 
     /// y is positive where x is, if no slope is negative.
     #[inline(always)]
-    fn slope_from_output<T: Real>(y: T, p: Params<T>) -> T {
+    fn slope_from_output<T: Real>(y: T, p: [T; 2]) -> T {
         Self::slope(y, p)
     }
 }

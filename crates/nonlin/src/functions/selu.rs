@@ -25,6 +25,7 @@ impl Elementwise for Selu {
             "1.0507009873554804934193349852946 * if(x > 0, x, 1.6732632423543772848170429916717 * (exp(x) - 1))",
         )
     };
+    type Params<T: Copy> = [T; 0];
     const CLAIMS: Claims = Claims {
         range: (-1.758_099_340_847_376_9, f64::INFINITY),
         lipschitz: 1.758_099_340_847_376_9,
@@ -46,7 +47,7 @@ impl Elementwise for Selu {
     };
 
     #[inline(always)]
-    fn value<T: Real>(x: T, _: Params<T>) -> T {
+    fn value<T: Real>(x: T, _: [T; 0]) -> T {
         if let Some(value) = x.tabled_selu() {
             return value;
         }
@@ -61,14 +62,14 @@ impl Elementwise for Selu {
     }
 
     #[inline(always)]
-    fn slope<T: Real>(x: T, _: Params<T>) -> T {
+    fn slope<T: Real>(x: T, _: [T; 0]) -> T {
         let s = x.split(0.0);
         s.join_simply(x.constant(SELU_LAMBDA), s.lo.exp_times(x.constant(SELU_LAMBDA_ALPHA)))
     }
 
     /// `lambda alpha e^x` is `y + lambda alpha`.
     #[inline(always)]
-    fn slope_from_output<T: Real>(y: T, _: Params<T>) -> T {
+    fn slope_from_output<T: Real>(y: T, _: [T; 0]) -> T {
         let s = y.split(0.0);
         s.join_simply(y.constant(SELU_LAMBDA), s.lo + y.constant(SELU_LAMBDA_ALPHA))
     }

@@ -21,6 +21,7 @@ impl Elementwise for Sigmoid {
         avoid_when: "between deep layers: the slope is at most 1/4, so gradients vanish",
         ..Meta::new("sigmoid", "1 / (1 + exp(-x))")
     };
+    type Params<T: Copy> = [T; 0];
     const CLAIMS: Claims = Claims {
         range: (0.0, 1.0),
         lipschitz: 0.25,
@@ -35,18 +36,18 @@ impl Elementwise for Sigmoid {
     };
 
     #[inline(always)]
-    fn value<T: Real>(x: T, _: Params<T>) -> T {
+    fn value<T: Real>(x: T, _: [T; 0]) -> T {
         x.sigmoid()
     }
 
     #[inline(always)]
-    fn slope<T: Real>(x: T, _: Params<T>) -> T {
+    fn slope<T: Real>(x: T, _: [T; 0]) -> T {
         x.slope_jet(Prim::Sigmoid).slope()
     }
 
     /// `y (1 - y)`.
     #[inline(always)]
-    fn slope_from_output<T: Real>(y: T, _: Params<T>) -> T {
+    fn slope_from_output<T: Real>(y: T, _: [T; 0]) -> T {
         y * (y.lit(1.0) - y)
     }
 }

@@ -22,6 +22,7 @@ impl Elementwise for Silu {
         ..Meta::new("silu", "x / (1 + exp(-beta * x))")
     };
     const PARAMS: &'static [Param] = &[Param::new("beta", 1.0, "sharpness of the gate")];
+    type Params<T: Copy> = [T; 1];
     const CLAIMS: Claims = Claims {
         range: (-0.278_464_542_761_073_8, f64::INFINITY),
         lipschitz: 1.099_839_320_128_867,
@@ -31,6 +32,7 @@ impl Elementwise for Silu {
         bounds: Bounds::paired(1.0, 1.2),
         ..Claims::new((0.0, f64::INFINITY), (0.0, 1.0))
     };
+    const CONSTANT_ONES: bool = true;
     const ROUTE: Route = Route::Paired {
         value: Reach::between(-NEAR_END, NEAR_END),
         slope: Reach::between(-NEAR_END, NEAR_END),
@@ -39,7 +41,7 @@ impl Elementwise for Silu {
     /// `s u sigmoid(|beta| u)` with `u = s x` and `s` the sign of `beta`, so that the gate
     /// closes on the left.
     #[inline(always)]
-    fn value<T: Real>(x: T, [beta, ..]: Params<T>) -> T {
+    fn value<T: Real>(x: T, [beta]: [T; 1]) -> T {
         // A type that has a table is asked at the default alone.
         if let Some(value) = x.tabled_value(Gating::Sigmoid) {
             return value;
@@ -51,7 +53,7 @@ impl Elementwise for Silu {
     }
 
     #[inline(always)]
-    fn slope<T: Real>(x: T, [beta, ..]: Params<T>) -> T {
+    fn slope<T: Real>(x: T, [beta]: [T; 1]) -> T {
         let (z, z_lo) = x.argument((beta, x.lit(-0.0)));
         if let Some(slope) = z.tabled_slope(Gating::Sigmoid) {
             return slope;

@@ -22,7 +22,9 @@ impl Elementwise for Softplus {
         ..Meta::new("softplus", "ln(1 + exp(beta * x)) / beta")
     };
     const PARAMS: &'static [Param] =
-        &[Param::new("beta", 1.0, "sharpness: large is nearer to relu").between(1e-6, f64::MAX)];
+        &[Param::new("beta", 1.0, "sharpness: large is nearer to relu")
+            .between(1e-6, Param::LIMIT)];
+    type Params<T: Copy> = [T; 1];
     const CLAIMS: Claims = Claims {
         range: (0.0, f64::INFINITY),
         lipschitz: 1.0,
@@ -37,19 +39,19 @@ impl Elementwise for Softplus {
     };
 
     #[inline(always)]
-    fn value<T: Real>(x: T, [beta, ..]: Params<T>) -> T {
+    fn value<T: Real>(x: T, [beta]: [T; 1]) -> T {
         softplus(x, beta)
     }
 
     #[inline(always)]
-    fn slope<T: Real>(x: T, [beta, ..]: Params<T>) -> T {
+    fn slope<T: Real>(x: T, [beta]: [T; 1]) -> T {
         let (z, z_lo) = x.argument((beta, x.lit(-0.0)));
         z.jet_at(z_lo, Prim::Sigmoid).value()
     }
 
     /// `1 - e^(-beta y)`.
     #[inline(always)]
-    fn slope_from_output<T: Real>(y: T, [beta, ..]: Params<T>) -> T {
+    fn slope_from_output<T: Real>(y: T, [beta]: [T; 1]) -> T {
         -(-(beta * y)).exp_m1()
     }
 }

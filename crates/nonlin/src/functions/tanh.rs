@@ -18,6 +18,7 @@ impl Elementwise for Tanh {
         avoid_when: "many layers deep: beyond |x| = 3 the slope is below 1/100",
         ..Meta::new("tanh", "tanh(x)")
     };
+    type Params<T: Copy> = [T; 0];
     const CLAIMS: Claims = Claims {
         range: (-1.0, 1.0),
         lipschitz: 1.0,
@@ -34,18 +35,18 @@ impl Elementwise for Tanh {
     };
 
     #[inline(always)]
-    fn value<T: Real>(x: T, _: Params<T>) -> T {
+    fn value<T: Real>(x: T, _: [T; 0]) -> T {
         x.tanh()
     }
 
     #[inline(always)]
-    fn slope<T: Real>(x: T, _: Params<T>) -> T {
+    fn slope<T: Real>(x: T, _: [T; 0]) -> T {
         x.slope_jet(Prim::Tanh).slope()
     }
 
     /// `1 - y^2` as a product: the difference is exact where y is near 1.
     #[inline(always)]
-    fn slope_from_output<T: Real>(y: T, _: Params<T>) -> T {
+    fn slope_from_output<T: Real>(y: T, _: [T; 0]) -> T {
         (y.lit(1.0) - y) * (y.lit(1.0) + y)
     }
 }

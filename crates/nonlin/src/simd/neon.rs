@@ -9,6 +9,7 @@ use core::ops::Neg;
 pub struct Neon;
 
 impl Simd for Neon {
+    const INDEX: usize = 1;
     type F64 = F64x2;
     type F32 = F32x4;
     type Block32 = F32x4;

@@ -8,6 +8,7 @@ use crate::math::table::Four;
 pub struct Scalar;
 
 impl Simd for Scalar {
+    const INDEX: usize = 0;
     type F64 = f64;
     type F32 = F32x2;
     type Block32 = F32x2;

@@ -13,6 +13,7 @@ pub struct Avx2;
 pub struct Avx512;
 
 impl Simd for Sse2 {
+    const INDEX: usize = 0;
     type F64 = F64x2;
     type F32 = F32x4;
     type Block32 = F32x4;
@@ -20,6 +21,7 @@ impl Simd for Sse2 {
     type Block64 = F64x2;
 }
 impl Simd for Avx2 {
+    const INDEX: usize = 1;
     type F64 = F64x4;
     type F32 = F32x8;
     type Block32 = F32x8;
@@ -39,6 +41,7 @@ impl Simd for Avx2 {
     }
 }
 impl Simd for Avx512 {
+    const INDEX: usize = 2;
     type F64 = F64x8;
     type F32 = F32x16;
     type Block32 = Twice<F32x16>;

@@ -103,10 +103,7 @@ fn other_parameters() {
         let grid = grid(f);
         assert_eq!(grid.is_empty(), f.params().count() == 0, "declare parameters for {}", f.name());
         for values in grid {
-            let mut g = *f;
-            for (i, v) in values.iter().enumerate() {
-                g = g.with_index(i, *v).unwrap();
-            }
+            let g = f.with_values(values).unwrap();
             print!("{values:?} ");
             check_accuracy::<f32>(&mut r, &g, &reaching(f, values, 6), OTHER);
             print!("{values:?} ");

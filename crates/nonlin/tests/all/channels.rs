@@ -2,7 +2,7 @@
 
 use crate::common::*;
 use nonlin::real::Dd;
-use nonlin::{Activation, Exec, Prelu, Rrelu, bf16, f16};
+use nonlin::{Exec, Prelu, Rrelu, bf16, f16};
 use nonlin_testkit::samples::uniform;
 use nonlin_testkit::ulp::ulp_error;
 
@@ -69,9 +69,9 @@ fn prelu<T: Number>(bound: f64) {
                         vec![T::default(); len],
                         vec![T::default(); w.len()],
                     );
-                    Prelu::forward_channels(&exec, &x, shape, axis, &w, &mut gy).unwrap();
-                    Prelu::backward_channels(&exec, &x, shape, axis, &w, &g, &mut gx, &mut gw)
-                        .unwrap();
+                    let f = Prelu.per_channel(&w, shape, axis).unwrap();
+                    f.forward_with(&exec, &x, &mut gy);
+                    f.backward_with(&exec, &x, &g, &mut gx, &mut gw);
                     let name =
                         || format!("{} {level} {shape:?} {axis} shared {shared}", T::NAME_OF);
                     r.need(first_difference(&gy, &y).is_none(), || format!("{}: forward", name()));
@@ -109,28 +109,18 @@ fn prelu_along_any_axis() {
 #[test]
 fn prelu_with_one_slope_is_the_function() {
     let x = some::<f32>(500, 5);
-    let f = Prelu.function().with_index(0, 0.3).unwrap();
+    let f = Prelu.with_index(0, 0.3).unwrap();
     let mut y = vec![0.0; 500];
-    Prelu::forward_channels(&Exec::new(), &x, &[500], 0, &[0.3], &mut y).unwrap();
+    Prelu.per_channel(&[0.3], &[500], 0).unwrap().forward(&x, &mut y);
     assert_eq!(first_difference(&y, &forward(&Exec::new(), &f, &x)), None);
 }
 
 #[test]
 fn prelu_shapes_that_do_not_fit() {
-    let x = [0.0f32; 6];
-    let mut y = [0.0; 6];
-    let mut text = |shape: &[usize], axis: isize, w: &[f32]| match Prelu::forward_channels(
-        &Exec::new(),
-        &x,
-        shape,
-        axis,
-        w,
-        &mut y,
-    ) {
+    let text = |shape: &[usize], axis: isize, w: &[f32]| match Prelu.per_channel(w, shape, axis) {
         Err(error) => error.to_string(),
         other => panic!("{other:?}"),
     };
-    assert_eq!(text(&[2, 4], 1, &[0.0; 4]), "shape [2, 4] has 8 elements, the array has 6");
     assert_eq!(
         text(&[2, 3], 2, &[0.0; 3]),
         "axis 2 is out of range for shape [2, 3]; it must be between -2 and 1"
@@ -143,42 +133,38 @@ fn prelu_shapes_that_do_not_fit() {
         text(&[2, 3], 1, &[]),
         "axis 1 of shape [2, 3] has 3 channels, but there are 0 slopes; give 3 or 1"
     );
-    let (mut dx, mut dw) = ([0.0; 6], [0.0; 2]);
-    assert!(
-        Prelu::backward_channels(&Exec::new(), &x, &[2, 3], 1, &[0.0; 2], &x, &mut dx, &mut dw)
-            .is_err()
-    );
-    assert_eq!(
-        Prelu::forward_channels::<f32>(&Exec::new(), &[], &[0, 3], 1, &[0.0; 3], &mut []),
-        Ok(())
-    );
+    let e = nonlin::Elu.per_channel(&[0.0f32; 3], &[2, 3], 1).unwrap_err();
+    assert_eq!(e.to_string(), "`elu` has no parameter per channel; `prelu` has");
+    // Sizes that wrap: 2 * (2^63 + 3) is 6 in 64 bits.
+    for w in [&[0.0f32; 2][..], &[0.0]] {
+        let e = Prelu.per_channel(w, &[2, (1 << 63) + 3], 0).unwrap_err();
+        assert!(matches!(e, nonlin::Error::ShapeOverflow { .. }), "{e}");
+    }
+    let none = Prelu.per_channel(&[0.0f32; 3], &[0, 3], 1).unwrap();
+    none.forward(&[], &mut []);
     let mut dw = [9.0; 3];
-    Prelu::backward_channels::<f32>(
-        &Exec::new(),
-        &[],
-        &[0, 3],
-        1,
-        &[0.0; 3],
-        &[],
-        &mut [],
-        &mut dw,
-    )
-    .unwrap();
+    none.backward(&[], &[], &mut [], &mut dw);
     assert_eq!(dw, [0.0; 3]);
 }
 
 #[test]
 #[should_panic(expected = "y has 5 elements, x has 6")]
 fn prelu_lengths_that_differ() {
-    let _ = Prelu::forward_channels(&Exec::new(), &[0.0; 6], &[6], 0, &[0.0], &mut [0.0; 5]);
+    Prelu.per_channel(&[0.0], &[6], 0).unwrap().forward(&[0.0; 6], &mut [0.0; 5]);
+}
+
+#[test]
+#[should_panic(expected = "x has 6 elements, an array of that shape has 8")]
+fn prelu_shape_of_another_array() {
+    Prelu.per_channel(&[0.0], &[2, 4], 0).unwrap().forward(&[0.0; 6], &mut [0.0; 6]);
 }
 
 fn train<T: Number>(exec: &Exec, seed: u64, offset: u64, x: &[T]) -> (Vec<T>, Vec<T>) {
-    let f = Rrelu.function();
+    let f = Rrelu.training(seed, offset).unwrap();
     let (mut y, mut dx) = (vec![T::default(); x.len()], vec![T::default(); x.len()]);
-    Rrelu::forward_train(exec, &f, seed, offset, x, &mut y).unwrap();
+    f.forward_with(exec, x, &mut y);
     let ones = vec![T::round(1.0); x.len()];
-    Rrelu::backward_train(exec, &f, seed, offset, x, &ones, &mut dx).unwrap();
+    f.backward_with(exec, x, &ones, &mut dx);
     (y, dx)
 }
 
@@ -248,13 +234,19 @@ fn rrelu_slopes_are_uniform() {
 
 #[test]
 fn rrelu_evaluates_with_the_mean_slope() {
-    assert_eq!(Rrelu.function().slope(-1.0f64), 11.0 / 48.0);
-    let f = Rrelu::between(0.1, 0.3).unwrap();
+    assert_eq!(Rrelu.slope(-1.0f64), 11.0 / 48.0);
+    let between = |lower, upper| Rrelu.with_params(&[("lower", lower), ("upper", upper)]);
+    let f = between(0.1, 0.3).unwrap();
     assert!((f.value(-2.0f64) + 0.4).abs() < 1e-15);
     let (mut y, x) = ([0.0f64; 64], [-1.0; 64]);
-    Rrelu::forward_train(&Exec::new(), &f, 1, 0, &x, &mut y).unwrap();
+    f.training(1, 0).unwrap().forward(&x, &mut y);
     assert!(y.iter().all(|y| (-0.3..=-0.1).contains(y)) && y[0] != y[1]);
-    assert!(Rrelu::between(f64::NAN, 1.0).is_err());
-    let g = nonlin::Relu.function();
-    assert!(Rrelu::forward_train(&Exec::new(), &g, 1, 0, &x, &mut y).is_err());
+    assert!(between(f64::NAN, 1.0).is_err());
+    let e = between(0.5, 0.1).unwrap_err();
+    assert_eq!(
+        e.to_string(),
+        "`lower` of `rrelu` is 0.5 and `upper` is 0.1; `lower` must be at most `upper`"
+    );
+    let e = nonlin::Relu.training(1, 0).unwrap_err();
+    assert_eq!(e.to_string(), "`relu` is not random in training; `rrelu` is");
 }

@@ -1,7 +1,7 @@
 //! Formulas, slopes, second derivatives, gradients.
 
 use crate::common::*;
-use nonlin::{Elementwise, Function, bf16, f16, functions};
+use nonlin::{Elementwise, Function, ParamList, bf16, f16, functions};
 use nonlin_testkit::samples::uniform;
 
 fn all(check: impl Fn(&mut Report, &Function)) {
@@ -32,7 +32,7 @@ fn dual<A: Elementwise>(r: &mut Report, change: Option<f64>) {
     if let Some(v) = change
         && !A::PARAMS.is_empty()
     {
-        p[0] = v;
+        p.as_mut_slice()[0] = v;
     } else if change.is_some() {
         return;
     }

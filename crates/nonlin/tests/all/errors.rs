@@ -1,6 +1,6 @@
 //! What callers are told: the exact words.
 
-use nonlin::{Activation, Exec, Gelu, Layout, Level, Tanh, gated, get, get_approximate, rowwise};
+use nonlin::{Exec, Gelu, Layout, Level, Tanh, gated, get, get_approximate, rowwise};
 
 #[track_caller]
 fn says<T>(r: Result<T, nonlin::Error>, text: &str) {
@@ -69,7 +69,7 @@ fn backward_from_output() {
         let mut dx = [7.0f32];
         let result = f.backward_from_output(&[0.5], &[2.0], &mut dx);
         let mut grad = [7.0f32];
-        assert_eq!(exec.backward_from_output_in_place(&f, &[0.5], &mut grad), result);
+        assert_eq!(f.backward_from_output_in_place_with(&exec, &[0.5], &mut grad), result);
         if result.is_err() {
             assert_eq!((dx, grad), ([7.0], [7.0]), "{name} has written");
         }
@@ -106,14 +106,15 @@ fn parameter_index() {
 
 #[test]
 fn levels() {
-    for level in Level::ALL {
-        let parsed = level.name().parse::<Level>();
+    for &level in Level::ALL {
+        assert_eq!(level.name().parse(), Ok(level));
         if level.available() {
-            assert_eq!(parsed, Ok(level));
             assert_eq!(Exec::new().level(level).unwrap().current_level(), level);
             assert_eq!(level.to_string().to_uppercase().parse(), Ok(level));
         } else {
-            assert!(parsed.is_err() && Exec::new().level(level).is_err());
+            let e = Exec::new().level(level).unwrap_err();
+            let best = Level::best();
+            assert_eq!(e, nonlin::Error::UnavailableLevel { level, best });
         }
     }
     says(
@@ -173,7 +174,7 @@ fn lengths() {
         panic_of(move || drop(Tanh.backward_from_output_in_place(&x, &mut y))),
         "grad has 2 elements, y has 3: they must be equal"
     );
-    let glu = gated("glu").unwrap();
+    let glu: &nonlin::GatedFunction = &nonlin::Glu;
     assert_eq!(
         panic_of(move || glu.forward(&x, &y, &mut [0.0; 3])),
         "b has 2 elements, a has 3: they must be equal"
@@ -187,23 +188,16 @@ fn lengths() {
         panic_of(move || glu.backward(&x, &x, &y, &mut a, &mut b)),
         "grad has 2 elements, a has 3: they must be equal"
     );
-    let exec = Exec::new();
     let packed = |width: usize, n: usize| {
         panic_of(move || {
-            glu.forward_packed(
-                &exec,
-                &vec![0.0f32; n],
-                width,
-                Layout::Halves,
-                &mut vec![0.0; n / 2],
-            )
+            glu.forward_packed(&vec![0.0f32; n], width, Layout::Halves, &mut vec![0.0; n / 2])
         })
     };
     assert_eq!(packed(3, 6), "a packed row has 3 elements; it must have an even number");
     assert_eq!(packed(0, 6), "a packed row has 0 elements; it must have an even number");
     assert_eq!(packed(4, 6), "x has 6 elements, which is not a multiple of the row length 4");
     assert_eq!(
-        panic_of(move || glu.forward_packed(&exec, &[0.0f32; 4], 4, Layout::Halves, &mut [0.0; 3])),
+        panic_of(move || glu.forward_packed(&[0.0f32; 4], 4, Layout::Halves, &mut [0.0; 3])),
         "y has 3 elements, half of x has 2: they must be equal"
     );
 }

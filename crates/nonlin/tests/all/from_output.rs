@@ -8,7 +8,8 @@ use nonlin_testkit::ulp::Format;
 
 /// The functions that have it.
 fn have() -> Vec<&'static Function> {
-    let have: Vec<_> = functions().iter().filter(|f| f.claims().from_output.is_some()).collect();
+    let have: Vec<_> =
+        functions().iter().copied().filter(|f| f.claims().from_output.is_some()).collect();
     assert!(have.len() >= 12, "a definition has lost it");
     have
 }
@@ -57,10 +58,7 @@ fn declared_error_with_other_parameters() {
         let grid = grid(f);
         assert_eq!(grid.is_empty(), f.params().count() == 0, "declare parameters for {}", f.name());
         for values in grid {
-            let mut g = *f;
-            for (i, v) in values.iter().enumerate() {
-                g = g.with_index(i, *v).unwrap();
-            }
+            let g = f.with_values(&values).unwrap();
             print!("{values:?} ");
             check_from_output::<f32>(r, &g, &inputs(f, 8, 2000));
             check_from_output::<f64>(r, &g, &inputs(f, 1, 2000));
@@ -146,11 +144,11 @@ fn every_way<T: Number>(r: &mut Report, f: &Function) {
         // `check_lengths` hands out the start of `y`, so that gradients stay with their elements.
         check_lengths(r, &name("from output"), &y, &one, |x, dx, p| {
             let g = &g[..p.len()];
-            exec.backward_from_output(f, &x[p.clone()], g, &mut dx[p]).unwrap();
+            f.backward_from_output_with(&exec, &x[p.clone()], g, &mut dx[p]).unwrap();
         });
         check_lengths(r, &name("from output in place"), &y, &one, |x, dx, p| {
             dx[p.clone()].copy_from_slice(&g[..p.len()]);
-            exec.backward_from_output_in_place(f, &x[p.clone()], &mut dx[p]).unwrap();
+            f.backward_from_output_in_place_with(&exec, &x[p.clone()], &mut dx[p]).unwrap();
         });
     }
 }
@@ -206,9 +204,9 @@ fn times_the_gradient() {
 /// The others say so.
 #[test]
 fn functions_without() {
-    for f in functions().iter().filter(|f| f.claims().from_output.is_none()) {
+    for f in functions().iter().copied().filter(|f| f.claims().from_output.is_none()) {
         let mut dx = [0.0f64];
-        let error = Exec::new().backward_from_output(f, &[0.5], &[1.0], &mut dx);
+        let error = f.backward_from_output_with(&Exec::new(), &[0.5], &[1.0], &mut dx);
         assert_eq!(error, Err(Error::NotFromOutput { function: f.name() }));
         assert_eq!(f.from_output_error::<f64>(), None);
     }

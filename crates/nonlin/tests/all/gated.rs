@@ -358,16 +358,17 @@ fn packed<T: Number>(u: &GatedFunction) {
                 Layout::Interleaved => {
                     rows.flat_map(|(a, b)| a.iter().zip(b).flat_map(|(a, b)| [*a, *b])).collect()
                 }
+                other => panic!("{other:?}"),
             }
         };
         for layout in [Layout::Halves, Layout::Interleaved] {
             let x = pack(a, b, layout);
             for exec in [Exec::new(), Exec::new().block(7)] {
                 let mut got = vec![T::default(); y.len()];
-                u.forward_packed(&exec, &x, 2 * half, layout, &mut got);
+                u.forward_packed_with(&exec, &x, 2 * half, layout, &mut got);
                 assert_eq!(first_difference(&got, &y), None, "{} {layout:?} {half}", u.name());
                 let mut dx = vec![T::default(); x.len()];
-                u.backward_packed(&exec, &x, g, 2 * half, layout, &mut dx);
+                u.backward_packed_with(&exec, &x, g, 2 * half, layout, &mut dx);
                 assert_eq!(
                     first_difference(&dx, &pack(&da, &db, layout)),
                     None,

@@ -3,9 +3,7 @@
 
 use crate::common::*;
 use ndarray::{Array, Array2, ArrayD, ArrayViewD, Axis, IxDyn, ShapeBuilder, Slice, arr0, array};
-use nonlin::{
-    Error, Exec, Function, Layout, NdActivation, Prelu, Relu, Softmax, f16, gated_functions, get,
-};
+use nonlin::{Error, Exec, Function, Layout, Prelu, Relu, Softmax, f16, gated_functions, get};
 use nonlin_testkit::samples::uniform;
 
 /// Calls `f` with views of many layouts and their names.
@@ -104,9 +102,9 @@ fn everything<T: Number>(f: &Function) {
         let mut grad = grad;
         grad.iter_mut().zip(&g).for_each(|(a, b)| *a = *b);
         let mut bend = vec![T::default(); v.len()];
-        exec.second_derivative(f, &v, &mut bend);
+        f.second_derivative_with(&exec, &v, &mut bend);
         let mut back = vec![T::default(); v.len()];
-        exec.backward(f, &v, &g, &mut back);
+        f.backward_with(&exec, &v, &g, &mut back);
         let (value, slope) = (forward(&exec, f, &v), derivative(&exec, f, &v));
 
         let y = f.forward_nd(&x);
@@ -272,11 +270,11 @@ fn prelu_in_any_layout() {
                 let w = uniform::<f32>(0.0, 1.0, n as u64, 3);
                 let (mut y, mut dx, mut dw) =
                     (vec![0.0; v.len()], vec![0.0; v.len()], vec![0.0; n]);
-                Prelu::forward_channels(&Exec::new(), &v, &shape, axis, &w, &mut y).unwrap();
-                Prelu::backward_channels(&Exec::new(), &v, &shape, axis, &w, &g, &mut dx, &mut dw)
-                    .unwrap();
-                check(name, &Prelu::forward_channels_nd(&x, axis, &w).unwrap().view(), &shape, &y);
-                let (gx, gw) = Prelu::backward_channels_nd(&x, axis, &w, &grad).unwrap();
+                let f = Prelu.per_channel(&w, &shape, axis).unwrap();
+                f.forward(&v, &mut y);
+                f.backward(&v, &g, &mut dx, &mut dw);
+                check(name, &Prelu.forward_channels_nd(&x, axis, &w).unwrap().view(), &shape, &y);
+                let (gx, gw) = Prelu.backward_channels_nd(&x, axis, &w, &grad).unwrap();
                 check(name, &gx.view(), &shape, &dx);
                 assert_eq!(gw, dw, "{name} axis {axis}");
             }
@@ -284,13 +282,13 @@ fn prelu_in_any_layout() {
     });
     let x = Array2::<f32>::zeros((2, 3));
     for x in [x.view(), x.clone().reversed_axes().view().reversed_axes()] {
-        let e = Prelu::forward_channels_nd(&x, 1, &[0.0; 2]).unwrap_err();
+        let e = Prelu.forward_channels_nd(&x, 1, &[0.0; 2]).unwrap_err();
         assert_eq!(
             e.to_string(),
             "axis 1 of shape [2, 3] has 3 channels, but there are 2 slopes; give 3 or 1"
         );
     }
-    let e = Prelu::forward_channels_nd(&x.t(), 1, &[0.0; 3]).unwrap_err();
+    let e = Prelu.forward_channels_nd(&x.t(), 1, &[0.0; 3]).unwrap_err();
     assert_eq!(
         e.to_string(),
         "axis 1 of shape [3, 2] has 2 channels, but there are 3 slopes; give 2 or 1"

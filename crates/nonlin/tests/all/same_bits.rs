@@ -3,7 +3,7 @@
 
 use crate::common::*;
 use core::mem::MaybeUninit;
-use nonlin::{Activation, Exec, Function, bf16, f16, functions, gated_functions};
+use nonlin::{Exec, Function, bf16, f16, functions, gated_functions};
 use nonlin_testkit::samples::{half_patterns, uniform};
 use nonlin_testkit::ulp::ulp_error;
 
@@ -19,7 +19,7 @@ fn gradients<T: Number>(n: usize) -> Vec<T> {
 
 fn backward<T: Number>(exec: &Exec, f: &Function, x: &[T]) -> Vec<T> {
     let mut dx = vec![T::default(); x.len()];
-    exec.backward(f, x, &gradients(x.len()), &mut dx);
+    f.backward_with(&exec, x, &gradients(x.len()), &mut dx);
     dx
 }
 
@@ -133,43 +133,43 @@ fn lengths<T: Number>(r: &mut Report, f: &Function) {
                 })
                 .collect()
         };
-        let value = one(&|_, x, y| exec.forward(f, x, y));
-        let slope = one(&|_, x, y| exec.derivative(f, x, y));
-        let back = one(&|i, x, y| exec.backward(f, x, &g[i..=i], y));
+        let value = one(&|_, x, y| f.forward_with(&exec, x, y));
+        let slope = one(&|_, x, y| f.derivative_with(&exec, x, y));
+        let back = one(&|i, x, y| f.backward_with(&exec, x, &g[i..=i], y));
         let name = |what: &str| format!("{} {} {level} {what}", f.name(), T::NAME_OF);
         check_lengths(r, &name("forward"), &source, &value, |x, y, p| {
-            exec.forward(f, &x[p.clone()], &mut y[p])
+            f.forward_with(&exec, &x[p.clone()], &mut y[p])
         });
         check_lengths(r, &name("forward_in_place"), &source, &value, |x, y, p| {
             y[p.clone()].copy_from_slice(&x[p.clone()]);
-            exec.forward_in_place(f, &mut y[p]);
+            f.forward_in_place_with(&exec, &mut y[p]);
         });
         check_lengths(r, &name("forward_uninit"), &source, &value, |x, y, p| {
             let mut raw = vec![MaybeUninit::uninit(); p.len()];
-            let got = exec.forward_uninit(f, &x[p.clone()], &mut raw);
+            let got = f.forward_uninit_with(&exec, &x[p.clone()], &mut raw);
             y[p].copy_from_slice(got);
         });
         check_lengths(r, &name("derivative"), &source, &slope, |x, y, p| {
-            exec.derivative(f, &x[p.clone()], &mut y[p])
+            f.derivative_with(&exec, &x[p.clone()], &mut y[p])
         });
         check_lengths(r, &name("derivative_in_place"), &source, &slope, |x, y, p| {
             y[p.clone()].copy_from_slice(&x[p.clone()]);
-            exec.derivative_in_place(f, &mut y[p]);
+            f.derivative_in_place_with(&exec, &mut y[p]);
         });
         check_lengths(r, &name("backward"), &source, &back, |x, y, p| {
-            exec.backward(f, &x[p.clone()], &g[..p.len()], &mut y[p]);
+            f.backward_with(&exec, &x[p.clone()], &g[..p.len()], &mut y[p]);
         });
         check_lengths(r, &name("backward_in_place"), &source, &back, |x, y, p| {
             y[p.clone()].copy_from_slice(&g[..p.len()]);
-            exec.backward_in_place(f, &x[p.clone()], &mut y[p]);
+            f.backward_in_place_with(&exec, &x[p.clone()], &mut y[p]);
         });
-        let bend = one(&|_, x, y| exec.second_derivative(f, x, y));
+        let bend = one(&|_, x, y| f.second_derivative_with(&exec, x, y));
         check_lengths(r, &name("second_derivative"), &source, &bend, |x, y, p| {
-            exec.second_derivative(f, &x[p.clone()], &mut y[p]);
+            f.second_derivative_with(&exec, &x[p.clone()], &mut y[p]);
         });
         check_lengths(r, &name("second_derivative_in_place"), &source, &bend, |x, y, p| {
             y[p.clone()].copy_from_slice(&x[p.clone()]);
-            exec.second_derivative_in_place(f, &mut y[p]);
+            f.second_derivative_in_place_with(&exec, &mut y[p]);
         });
     }
 }
@@ -186,7 +186,7 @@ fn lengths_and_alignments_f64() {
 
 #[test]
 fn lengths_and_alignments_of_halves() {
-    let some = |f: &&Function| ["gelu", "relu", "softplus", "hard_sigmoid"].contains(&f.name());
+    let some = |f: &&&Function| ["gelu", "relu", "softplus", "hard_sigmoid"].contains(&f.name());
     let mut r = Report::default();
     for f in functions().iter().filter(some) {
         lengths::<f16>(&mut r, f);
@@ -308,7 +308,7 @@ fn factors<T: Number>(r: &mut Report) {
             let mut out: Vec<(&str, &str, Vec<T>)> = Vec::new();
             for f in functions() {
                 let mut dx = vec![T::default(); x.len()];
-                exec.backward(f, &x, g, &mut dx);
+                f.backward_with(&exec, &x, g, &mut dx);
                 out.push((f.name(), "backward", dx));
             }
             for u in gated_functions().iter().map(|u| u.with_gate(nonlin::Gate::First)) {
@@ -383,13 +383,13 @@ fn halves_agree<T: Number>(r: &mut Report, f: &Function) {
         check("forward", forward(&exec, f, &x), forward(&exec, f, &x32));
         check("derivative", derivative(&exec, f, &x), derivative(&exec, f, &x32));
         let mut dx = (vec![T::default(); x.len()], vec![0.0f32; x.len()]);
-        exec.backward(f, &x, &g, &mut dx.0);
-        exec.backward(f, &x32, &g32, &mut dx.1);
+        f.backward_with(&exec, &x, &g, &mut dx.0);
+        f.backward_with(&exec, &x32, &g32, &mut dx.1);
         check("backward", dx.0, dx.1);
         if f.claims().from_output.is_some() {
             let mut dx = (vec![T::default(); x.len()], vec![0.0f32; x.len()]);
-            let a = exec.backward_from_output(f, &x, &g, &mut dx.0);
-            let b = exec.backward_from_output(f, &x32, &g32, &mut dx.1);
+            let a = f.backward_from_output_with(&exec, &x, &g, &mut dx.0);
+            let b = f.backward_from_output_with(&exec, &x32, &g32, &mut dx.1);
             assert_eq!(a, b);
             check("from output", dx.0, dx.1);
         }
@@ -401,7 +401,7 @@ fn halves_by_way_of_f32() {
     let mut r = Report::default();
     let others = [("elu", 0.5), ("leaky_relu", 0.3), ("silu", 1.702), ("hard_sigmoid", 0.2)];
     let others = others.map(|(name, v)| nonlin::get(name).unwrap().with_index(0, v).unwrap());
-    for f in functions().iter().chain(&others) {
+    for f in functions().iter().copied().chain(&others) {
         halves_agree::<f16>(&mut r, f);
         halves_agree::<bf16>(&mut r, f);
     }
@@ -492,7 +492,7 @@ fn blocks_and_threads() {
         blocks_agree::<bf16>(r, f, 1);
     });
     let mut r = Report::default();
-    blocks_agree::<f32>(&mut r, &nonlin::Gelu.function(), 100_003);
+    blocks_agree::<f32>(&mut r, &nonlin::Function::from(nonlin::Gelu), 100_003);
     r.finish();
 }
 
@@ -543,9 +543,9 @@ fn streams_agree<T: Number>(r: &mut Report, level: nonlin::Level) {
             for skip in 0..3 {
                 let run = |exec: &Exec, f: &Function| {
                     let mut y = vec![T::default(); x.len() + skip];
-                    exec.forward(f, x, &mut y[skip..]);
+                    f.forward_with(&exec, x, &mut y[skip..]);
                     let mut dx = vec![T::default(); x.len() + skip];
-                    exec.backward(f, x, &g, &mut dx[skip..]);
+                    f.backward_with(&exec, x, &g, &mut dx[skip..]);
                     (y, dx)
                 };
                 for f in ["relu", "tanh", "silu"].map(|name| nonlin::get(name).unwrap()) {

@@ -241,13 +241,8 @@ fn wrapped_shapes_are_refused_everywhere() {
             assert_eq!(s.forward(&x, &shape, axis, &mut y), overflow);
             assert_eq!(s.backward(&x, &x, &shape, axis, &mut y), overflow);
             assert_eq!(s.forward_in_place(&mut y, &shape, axis), overflow);
-            let exec = nonlin::Exec::new();
             for w in [&[0.5f32] as &[f32], &[0.5; 2]] {
-                let got = Prelu::forward_channels(&exec, &x, &shape, axis, w, &mut y);
-                assert_eq!(got, overflow);
-                let mut dw = vec![0.0; w.len()];
-                let got = Prelu::backward_channels(&exec, &x, &shape, axis, w, &x, &mut y, &mut dw);
-                assert_eq!(got, overflow);
+                assert_eq!(Prelu.per_channel(w, &shape, axis).map(drop), overflow);
             }
             assert_eq!(y, [7.0; 6]);
         }

@@ -2,7 +2,7 @@
 
 use crate::common::*;
 use nonlin::real::Dd;
-use nonlin::{Activation, Exec, Function, Sigmoid, Tanh, bf16, f16, functions, get};
+use nonlin::{Exec, Function, Sigmoid, Tanh, bf16, f16, functions, get};
 use nonlin_testkit::samples::{half_patterns, near, uniform};
 use nonlin_testkit::ulp::{Format, ulp_error};
 
@@ -29,7 +29,7 @@ fn nan_gradients<T: Number>(r: &mut Report, f: &Function) {
     g.iter_mut().step_by(3).for_each(|g| *g = T::round(f64::NAN));
     for level in levels() {
         let mut dx = vec![T::default(); x.len()];
-        at(level).backward(f, &x, &g, &mut dx);
+        f.backward_with(&at(level), &x, &g, &mut dx);
         let wrong = (0..x.len()).find(|i| Format::is_nan(dx[*i]) != (i % 3 == 0));
         r.need(wrong.is_none(), || {
             let i = wrong.unwrap();
@@ -118,7 +118,7 @@ fn idempotent_to_the_bit() {
 #[test]
 fn tanh_by_sigmoid() {
     let mut r = Report::default();
-    let (tanh, sigmoid) = (Tanh.function(), Sigmoid.function());
+    let (tanh, sigmoid) = (nonlin::Function::from(Tanh), nonlin::Function::from(Sigmoid));
     for level in levels() {
         for x in
             inputs::<f32>(&tanh, 8, 4000).into_iter().filter(|x| x.is_finite() && x.abs() > 1e-6)
@@ -199,10 +199,10 @@ fn empty() {
     for f in functions() {
         for level in levels() {
             let exec: Exec = at(level);
-            exec.forward::<f32>(f, &[], &mut []);
-            exec.derivative::<f64>(f, &[], &mut []);
-            exec.backward::<f16>(f, &[], &[], &mut []);
-            exec.second_derivative::<f64>(f, &[], &mut []);
+            f.forward_with::<f32>(&exec, &[], &mut []);
+            f.derivative_with::<f64>(&exec, &[], &mut []);
+            f.backward_with::<f16>(&exec, &[], &[], &mut []);
+            f.second_derivative_with::<f64>(&exec, &[], &mut []);
             assert!(Format::is_nan(f.value(f64::NAN)));
         }
     }

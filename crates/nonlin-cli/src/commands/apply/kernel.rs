@@ -1,7 +1,7 @@
 //! The function that is applied, block by block.
 
 use anyhow::{Context, Result};
-use nonlin::{Exec, Rrelu};
+use nonlin::Exec;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::args::Apply;
@@ -78,22 +78,22 @@ impl Call {
         match (&self.function, self.mode, x, y) {
             (Chosen::Elementwise(f), mode, [x, grad @ ..], [y, ..]) => {
                 match (self.seed, mode, grad) {
-                    (None, Mode::Backward, [grad, ..]) => exec.backward(f, x, grad, y),
+                    (None, Mode::Backward, [grad, ..]) => f.backward_with(exec, x, grad, y),
                     (None, Mode::BackwardFromOutput, [grad, ..]) => {
-                        exec.backward_from_output(f, x, grad, y)?;
+                        f.backward_from_output_with(exec, x, grad, y)?;
                     }
-                    (None, Mode::Derivative, _) => exec.derivative(f, x, y),
-                    (None, ..) => exec.forward(f, x, y),
+                    (None, Mode::Derivative, _) => f.derivative_with(exec, x, y),
+                    (None, ..) => f.forward_with(exec, x, y),
                     (Some(seed), mode, grad) => {
-                        let offset = self.before + start as u64;
+                        let f = f.training(seed, self.before + start as u64)?;
                         match (mode, grad) {
                             (Mode::Backward, [grad, ..]) => {
-                                Rrelu::backward_train(exec, f, seed, offset, x, grad, y)?;
+                                f.backward_with(exec, x, grad, y);
                             }
                             (Mode::Derivative, _) => {
-                                Rrelu::backward_train(exec, f, seed, offset, x, &ones(x.len()), y)?;
+                                f.backward_with(exec, x, &ones(x.len()), y);
                             }
-                            _ => Rrelu::forward_train(exec, f, seed, offset, x, y)?,
+                            _ => f.forward_with(exec, x, y),
                         }
                     }
                 }

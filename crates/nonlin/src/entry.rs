@@ -1,0 +1,212 @@
+//! What an elementwise definition becomes: facts, kernels, and one evaluation per number type.
+
+#![allow(unsafe_code)]
+
+use crate::activation::{
+    Claims, Constraint, Elementwise, Meta, Param, ParamList, Route, list_params,
+};
+use crate::element::{BLOCK, Element};
+#[cfg(feature = "alloc")]
+use crate::kernel::Each;
+use crate::kernel::{Back, Call, Elementwises, Kernels, PerType};
+use crate::level::{Level, PerLevel};
+#[cfg(feature = "core-math")]
+use crate::real::Cm;
+#[cfg(feature = "alloc")]
+use crate::real::Expr;
+use crate::real::{Dd, Dual, Interval, Late, Real};
+
+/// Everything that a definition becomes.
+#[doc(hidden)]
+pub struct Entry {
+    pub(crate) meta: Meta,
+    pub(crate) params: &'static [Param],
+    pub(crate) constraints: &'static [Constraint],
+    pub(crate) claims: Claims,
+    /// Computes next to nothing.
+    pub(crate) cheap: bool,
+    pub(crate) kernels: PerType<Elementwises>,
+    /// The kernels with the first parameter per element.
+    #[cfg(feature = "alloc")]
+    pub(crate) each: Option<&'static PerType<Each>>,
+    pub(crate) curvature: fn(f64, &[f64]) -> f64,
+    pub(crate) gradient: fn(f64, &[f64], &mut [f64]),
+    pub(crate) interval: fn(Interval, &[Interval]) -> (Interval, Interval),
+    pub(crate) dd: fn(Dd, &[Dd]) -> (Dd, Dd),
+    pub(crate) dd_backward: fn(Dd, Dd, &[Dd]) -> Dd,
+    #[cfg(feature = "core-math")]
+    pub(crate) correct: fn(Cm, &[Cm]) -> (Cm, Cm),
+    #[cfg(feature = "alloc")]
+    pub(crate) trace: for<'a> fn(Expr<'a>, &[Expr<'a>]) -> Expr<'a>,
+}
+
+/// The parameters of `A` for `x`, from a list that has as many.
+fn list<A: Elementwise, T: Real>(x: T, p: &[T]) -> A::Params<T> {
+    list_params::<A, T, T>(p, x, |v| v)
+}
+
+/// The parameters of `A` for `x` as constants of dual numbers.
+fn fixed<A: Elementwise, T: Real>(x: T, p: &[T]) -> A::Params<Dual<T>> {
+    list_params::<A, T, Dual<T>>(p, x, Dual::fixed)
+}
+
+/// The kernels of `A` with the first parameter per element.
+#[cfg(feature = "alloc")]
+struct EachOf<A>(A);
+
+#[cfg(feature = "alloc")]
+impl<A: Elementwise> EachOf<A> {
+    const KERNELS: &'static PerType<Each> = &PerType::<Each>::of::<A>();
+}
+
+impl Entry {
+    /// The entry of a definition, made at compile time.
+    pub(crate) const fn of<A: Elementwise>() -> Self {
+        assert!(
+            A::PARAMS.len() == <A::Params<f64> as ParamList<f64>>::LEN,
+            "`Params<T>` must be an array of as many numbers as `PARAMS` has entries"
+        );
+        Entry {
+            meta: A::META,
+            params: A::PARAMS,
+            constraints: A::CONSTRAINTS,
+            claims: A::CLAIMS,
+            cheap: matches!(A::ROUTE, Route::Single),
+            kernels: PerType::<Elementwises>::of::<A>(),
+            #[cfg(feature = "alloc")]
+            each: if A::PER_ELEMENT { Some(EachOf::<A>::KERNELS) } else { None },
+            curvature: |x, p| A::slope(Dual::variable(x), fixed::<A, f64>(x, p)).d,
+            gradient: |x, p, gradient| {
+                for (i, g) in gradient.iter_mut().enumerate() {
+                    let mut q = fixed::<A, f64>(x, p);
+                    q.as_mut_slice()[i].d = 1.0;
+                    *g = A::value(Dual::fixed(x), q).d;
+                }
+            },
+            interval: |x, p| (A::value(x, list::<A, _>(x, p)), A::slope(x, list::<A, _>(x, p))),
+            dd: |x, p| (A::value(x, list::<A, _>(x, p)), A::slope(x, list::<A, _>(x, p))),
+            dd_backward: |x, g, p| {
+                let q = list_params::<A, Dd, Late<Dd>>(p, x, Late::new);
+                (Late::new(g) * A::slope(Late::new(x), q)).settled()
+            },
+            #[cfg(feature = "core-math")]
+            correct: |x, p| (A::value(x, list::<A, _>(x, p)), A::slope(x, list::<A, _>(x, p))),
+            #[cfg(feature = "alloc")]
+            trace: |x, p| A::value(x, list::<A, _>(x, p)),
+        }
+    }
+
+    /// Whether the kernels of a half type serve this call at this level.
+    fn half_direct(&self, level: Level, call: &Call<'_>) -> bool {
+        level.fused() && (self.cheap || call.has_defaults(self.params))
+    }
+
+    /// `y = f(x)` for `n` elements.
+    ///
+    /// # Safety
+    /// `x` must be valid for reading `n` elements, `y` for writing them; they are one array or do
+    /// not overlap. `level` is available.
+    #[inline]
+    pub(crate) unsafe fn map<T: Element>(
+        &self,
+        level: Level,
+        call: &Call<'_>,
+        x: *const T,
+        y: *mut T,
+        n: usize,
+    ) {
+        let map = T::pick(&self.kernels).map;
+        match map.filter(|_| !T::HALF || self.half_direct(level, call)) {
+            // SAFETY: the arrays have `n` elements, and the level is available.
+            Some(map) => unsafe { map.get(level)(x, y, n, call) },
+            // SAFETY: the arrays have `n` elements, and the level is available; f32 has the kernel.
+            None => unsafe {
+                T::through_f32(level, [x], [y], n, &|[x], [y], m| self.map(level, call, x, y, m));
+            },
+        }
+    }
+
+    /// `dx = g f'(x)` for `n` elements; without `g` the gradient is all ones.
+    ///
+    /// # Safety
+    /// `x` and `g` must be valid for reading `n` elements, `dx` for writing them; `dx` may be one
+    /// of them, but may not overlap one in another way. `level` is available.
+    #[inline]
+    pub(crate) unsafe fn back<T: Element>(
+        &self,
+        level: Level,
+        call: &Call<'_>,
+        x: *const T,
+        g: Option<*const T>,
+        dx: *mut T,
+        n: usize,
+    ) {
+        let back = T::pick(&self.kernels).back;
+        let back = back.filter(|_| !T::HALF || self.half_direct(level, call));
+        // SAFETY: the arrays have `n` elements, and the level is available.
+        unsafe { self.run_back(level, call, back, |k| k.back, x, g, dx, n) }
+    }
+
+    /// `dx = g f'(x)` from `y = f(x)`, for `n` elements, if the definition has that.
+    ///
+    /// # Safety
+    /// `y` and `g` must be valid for reading `n` elements, `dx` for writing them; `dx` may be one
+    /// of them, but may not overlap one in another way. `level` is available.
+    #[inline]
+    pub(crate) unsafe fn back_from_output<T: Element>(
+        &self,
+        level: Level,
+        call: &Call<'_>,
+        y: *const T,
+        g: Option<*const T>,
+        dx: *mut T,
+        n: usize,
+    ) {
+        let back = T::pick(&self.kernels).from_output.filter(|_| !T::HALF || level.fused());
+        // SAFETY: the arrays have `n` elements, and the level is available.
+        unsafe { self.run_back(level, call, back, |k| k.from_output, y, g, dx, n) }
+    }
+
+    /// Runs a kernel that takes two arrays, or that of f32.
+    ///
+    /// # Safety
+    /// See [`Entry::back`].
+    #[inline]
+    #[allow(clippy::too_many_arguments, reason = "pointers, not slices: inputs may be outputs")]
+    unsafe fn run_back<T: Element>(
+        &self,
+        level: Level,
+        call: &Call<'_>,
+        direct: Option<PerLevel<Back<T>>>,
+        of_f32: fn(&Kernels<f32>) -> Option<PerLevel<Back<f32>>>,
+        x: *const T,
+        g: Option<*const T>,
+        dx: *mut T,
+        n: usize,
+    ) {
+        let run = |x: *const T, g: *const T, dx: *mut T, n: usize| match direct {
+            // SAFETY: the arrays have `n` elements, and the level is available.
+            Some(back) => unsafe { back.get(level)(x, g, dx, n, call) },
+            None => {
+                let back = of_f32(&self.kernels.f32).expect("f32 has all kernels").get(level);
+                // SAFETY: the arrays have `n` elements, the blocks `m`, and the level is available.
+                unsafe {
+                    T::through_f32(level, [x, g], [dx], n, &|[x, g], [dx], m| {
+                        back(x, g, dx, m, call);
+                    });
+                }
+            }
+        };
+        match g {
+            Some(g) => run(x, g, dx, n),
+            None => {
+                for start in (0..n).step_by(BLOCK) {
+                    let m = BLOCK.min(n - start);
+                    // SAFETY: `start + m <= n`.
+                    let (x, dx) = unsafe { (x.add(start), dx.add(start)) };
+                    run(x, T::ONES.as_ptr(), dx, m);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Kernels of gated functions for f32 and f64: the number type by [`Route`].
+
+#![allow(unsafe_code)]
+
+use super::near_far::{ByGradientSize, Far32, Lifted32, Near32, NearOrFar};
+use super::run::{WIDEST, run};
+use super::steps::{GatedBackward, GatedValue};
+use crate::activation::{Gated, Route};
+use crate::level::per_level;
+use crate::real::{Full, Narrow, Paired, Single};
+use crate::simd::{Lanes, Simd};
+use core::marker::PhantomData;
+
+#[inline(always)]
+unsafe fn gated_f32<S: Simd, G: Gated>(
+    a: *const f32,
+    b: *const f32,
+    y: *mut f32,
+    n: usize,
+    past: bool,
+) {
+    let step = GatedValue::<G>(PhantomData);
+    match G::ROUTE {
+        Route::Paired { value: reach, .. } if S::Tabled32::FUSED => {
+            let far = ByGradientSize::<_, _, Lifted32<_>, Far32<_>, S::Tabled32>::new(step, step);
+            let within =
+                NearOrFar::<_, _, Near32<_>, Far32<_>, S::Tabled32, true>::new(reach, step, far);
+            // SAFETY: the caller's promise.
+            unsafe { run::<Paired<S::Tabled32>, 2, 1, WIDEST, _>([a, b], [y], n, within, past) }
+        }
+        // SAFETY: the caller's promise.
+        Route::Single => unsafe {
+            run::<Single<S::F32>, 2, 1, WIDEST, _>([a, b], [y], n, step, past)
+        },
+        // SAFETY: the caller's promise.
+        _ => unsafe { run::<Narrow<S::F64>, 2, 1, WIDEST, _>([a, b], [y], n, step, past) },
+    }
+}
+
+#[inline(always)]
+unsafe fn gated_f64<S: Simd, G: Gated>(
+    a: *const f64,
+    b: *const f64,
+    y: *mut f64,
+    n: usize,
+    past: bool,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        run::<Full<S::Block64>, 2, 1, WIDEST, _>([a, b], [y], n, GatedValue::<G>(PhantomData), past)
+    }
+}
+
+#[inline(always)]
+unsafe fn gated_backward_f32<S: Simd, G: Gated>(
+    a: *const f32,
+    b: *const f32,
+    g: *const f32,
+    da: *mut f32,
+    db: *mut f32,
+    n: usize,
+) {
+    let step = GatedBackward::<G>(PhantomData);
+    match G::ROUTE {
+        Route::Paired { slope: reach, .. } if S::Tabled32::FUSED => {
+            let far = ByGradientSize::<_, _, Lifted32<_>, Far32<_>, S::Tabled32>::new(step, step);
+            let within =
+                NearOrFar::<_, _, Near32<_>, Far32<_>, S::Tabled32, true>::new(reach, step, far);
+            // SAFETY: the caller's promise.
+            unsafe {
+                run::<Paired<S::Tabled32>, 3, 2, WIDEST, _>([a, b, g], [da, db], n, within, false)
+            }
+        }
+        // SAFETY: the caller's promise.
+        Route::Single => unsafe {
+            run::<Single<S::F32>, 3, 2, WIDEST, _>([a, b, g], [da, db], n, step, false)
+        },
+        // SAFETY: the caller's promise.
+        _ => unsafe { run::<Narrow<S::F64>, 3, 2, WIDEST, _>([a, b, g], [da, db], n, step, false) },
+    }
+}
+
+#[inline(always)]
+unsafe fn gated_backward_f64<S: Simd, G: Gated>(
+    a: *const f64,
+    b: *const f64,
+    g: *const f64,
+    da: *mut f64,
+    db: *mut f64,
+    n: usize,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        run::<Full<S::Block64>, 3, 2, WIDEST, _>(
+            [a, b, g],
+            [da, db],
+            n,
+            GatedBackward::<G>(PhantomData),
+            false,
+        )
+    }
+}
+
+per_level!(fn gated_map_32<G: Gated>(a: *const f32, b: *const f32, y: *mut f32, n: usize, past: bool) = gated_f32);
+per_level!(fn gated_map_64<G: Gated>(a: *const f64, b: *const f64, y: *mut f64, n: usize, past: bool) = gated_f64);
+per_level!(fn gated_back_32<G: Gated>(a: *const f32, b: *const f32, g: *const f32, da: *mut f32, db: *mut f32, n: usize) = gated_backward_f32);
+per_level!(fn gated_back_64<G: Gated>(a: *const f64, b: *const f64, g: *const f64, da: *mut f64, db: *mut f64, n: usize) = gated_backward_f64);

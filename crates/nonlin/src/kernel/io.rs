@@ -1,0 +1,234 @@
+//! Registers behind every number type, and how they are read and written.
+
+#![allow(unsafe_code)]
+
+#[cfg(feature = "half")]
+use crate::halves::Half;
+use crate::math::paired::{LIFTED, NEAR};
+#[cfg(feature = "half")]
+use crate::real::Whole;
+use crate::real::{Full, Late, Narrow, Paired, Single};
+#[cfg(feature = "half")]
+use crate::simd::twice::Twice;
+use crate::simd::{Lanes32, Lanes64};
+
+/// A number type whose registers are read from and written to arrays of `T`.
+pub(super) trait Io<T>: Register {
+    unsafe fn read(p: *const T) -> Self;
+    unsafe fn write(self, p: *mut T);
+    /// Writes past the caches, if the level can; `p` is aligned to 64 bytes.
+    #[inline(always)]
+    unsafe fn write_past(self, p: *mut T) {
+        // SAFETY: the caller's promise.
+        unsafe { self.write(p) }
+    }
+    /// Copies the first `0 < n < N` elements of a register into a buffer.
+    #[inline(always)]
+    unsafe fn copy_in(from: *const T, to: *mut T, n: usize) {
+        // SAFETY: the caller's promise.
+        unsafe { core::ptr::copy_nonoverlapping(from, to, n) }
+    }
+    /// Copies them out of one.
+    #[inline(always)]
+    unsafe fn copy_out(from: *const T, to: *mut T, n: usize) {
+        // SAFETY: the caller's promise.
+        unsafe { core::ptr::copy_nonoverlapping(from, to, n) }
+    }
+}
+
+/// A register with one number in every lane.
+pub(super) trait Register: Copy {
+    const N: usize;
+    fn set(v: f64) -> Self;
+}
+
+impl<V: Lanes64> Register for Narrow<V> {
+    const N: usize = V::N;
+    #[inline(always)]
+    fn set(v: f64) -> Self {
+        Narrow(V::splat(v))
+    }
+}
+
+impl<V: Lanes64> Io<f32> for Narrow<V> {
+    #[inline(always)]
+    unsafe fn read(p: *const f32) -> Self {
+        // SAFETY: the caller's promise.
+        Narrow(unsafe { V::load_f32(p) })
+    }
+    #[inline(always)]
+    unsafe fn write(self, p: *mut f32) {
+        // SAFETY: the caller's promise.
+        unsafe { self.0.store_f32(p) }
+    }
+}
+
+impl<V: Lanes64> Register for Full<V> {
+    const N: usize = V::N;
+    #[inline(always)]
+    fn set(v: f64) -> Self {
+        Full(V::splat(v))
+    }
+}
+
+impl<V: Lanes64> Io<f64> for Full<V> {
+    #[inline(always)]
+    unsafe fn read(p: *const f64) -> Self {
+        // SAFETY: the caller's promise.
+        Full(unsafe { V::load(p) })
+    }
+    #[inline(always)]
+    unsafe fn write(self, p: *mut f64) {
+        // SAFETY: the caller's promise.
+        unsafe { self.0.store(p) }
+    }
+    #[inline(always)]
+    unsafe fn write_past(self, p: *mut f64) {
+        // SAFETY: the caller's promise.
+        unsafe { self.0.store_past(p) }
+    }
+}
+
+impl<V: Lanes64> Register for Late<Full<V>> {
+    const N: usize = V::N;
+    #[inline(always)]
+    fn set(v: f64) -> Self {
+        Late::new(Full::set(v))
+    }
+}
+
+impl<V: Lanes64> Io<f64> for Late<Full<V>> {
+    #[inline(always)]
+    unsafe fn read(p: *const f64) -> Self {
+        // SAFETY: the caller's promise.
+        Late::new(unsafe { Full::read(p) })
+    }
+    #[inline(always)]
+    unsafe fn write(self, p: *mut f64) {
+        // SAFETY: the caller's promise.
+        unsafe { self.settled().write(p) }
+    }
+    #[inline(always)]
+    unsafe fn write_past(self, p: *mut f64) {
+        // SAFETY: the caller's promise.
+        unsafe { self.settled().write_past(p) }
+    }
+}
+
+/// Registers of f32 behind a number type.
+pub(super) trait FromLanes<V>: Register {
+    fn from_lanes(v: V) -> Self;
+    fn lanes(self) -> V;
+}
+
+macro_rules! from_lanes32 {
+    ($t:ident $(, $flag:tt)?) => {
+        impl<V: Lanes32> FromLanes<V> for $t<V $(, $flag)?> {
+            #[inline(always)]
+            fn from_lanes(v: V) -> Self {
+                $t(v)
+            }
+            #[inline(always)]
+            fn lanes(self) -> V {
+                self.0
+            }
+        }
+
+        impl<V: Lanes32> Register for $t<V $(, $flag)?> {
+            const N: usize = V::N;
+            #[inline(always)]
+            fn set(v: f64) -> Self {
+                $t(V::splat(v as f32))
+            }
+        }
+    };
+}
+from_lanes32!(Single);
+from_lanes32!(Paired);
+from_lanes32!(Paired, LIFTED);
+from_lanes32!(Paired, NEAR);
+#[cfg(feature = "half")]
+from_lanes32!(Whole, false);
+#[cfg(feature = "half")]
+from_lanes32!(Whole, true);
+
+impl<V: Lanes32, const AT: u8> FromLanes<V> for Late<Paired<V, AT>>
+where
+    Paired<V, AT>: Register,
+{
+    #[inline(always)]
+    fn from_lanes(v: V) -> Self {
+        Late::new(Paired(v))
+    }
+    #[inline(always)]
+    fn lanes(self) -> V {
+        self.settled().0
+    }
+}
+
+impl<V: Lanes32, const AT: u8> Register for Late<Paired<V, AT>>
+where
+    Paired<V, AT>: Register,
+{
+    const N: usize = V::N;
+    #[inline(always)]
+    fn set(v: f64) -> Self {
+        Late::new(Paired::set(v))
+    }
+}
+
+macro_rules! io32 {
+    ($t:ident $(, $flag:literal)?) => {
+        impl<V: Lanes32> Io<f32> for $t<V $(, $flag)?> {
+            #[inline(always)]
+            unsafe fn read(p: *const f32) -> Self {
+                // SAFETY: the caller's promise.
+                $t(unsafe { V::load(p) })
+            }
+            #[inline(always)]
+            unsafe fn write(self, p: *mut f32) {
+                // SAFETY: the caller's promise.
+                unsafe { self.0.store(p) }
+            }
+            #[inline(always)]
+            unsafe fn write_past(self, p: *mut f32) {
+                // SAFETY: the caller's promise.
+                unsafe { self.0.store_past(p) }
+            }
+        }
+
+        #[cfg(feature = "half")]
+        impl<V: Lanes32, H: Half> Io<H> for $t<Twice<V> $(, $flag)?> {
+            #[inline(always)]
+            unsafe fn read(p: *const H) -> Self {
+                // SAFETY: the caller's promise.
+                let [a, b] = unsafe { H::load(p) };
+                $t(Twice(a, b))
+            }
+            #[inline(always)]
+            unsafe fn write(self, p: *mut H) {
+                let Twice(a, b) = self.0;
+                // SAFETY: the caller's promise.
+                unsafe { H::store([a, b], p) }
+            }
+            #[inline(always)]
+            unsafe fn copy_in(from: *const H, to: *mut H, n: usize) {
+                const { assert!(size_of::<H>() == 2) };
+                // SAFETY: the caller's promise; the buffer has room for a register.
+                unsafe { V::copy_in(from.cast(), to.cast(), n) }
+            }
+            #[inline(always)]
+            unsafe fn copy_out(from: *const H, to: *mut H, n: usize) {
+                const { assert!(size_of::<H>() == 2) };
+                // SAFETY: the caller's promise; the buffer has room for a register.
+                unsafe { V::copy_out(from.cast(), to.cast(), n) }
+            }
+        }
+    };
+}
+io32!(Single);
+io32!(Paired);
+#[cfg(feature = "half")]
+io32!(Whole, false);
+#[cfg(feature = "half")]
+io32!(Whole, true);
