@@ -54,7 +54,7 @@ fn reported<A: Elementwise>(wanted: &[&str]) -> Vec<&'static str> {
     run("signed zero", &mut |r| check_signed_zero::<f64>(r, f));
     run("dual", &mut |r| {
         let corners: Vec<f64> = f.claims().kinks.iter().map(|k| k.at).collect();
-        check_dual::<A>(r, defaults::<A>(), &corners);
+        check_dual::<A>(r, f, defaults::<A>(), &corners);
     });
     run("curvature", &mut |r| check_curvature(r, f, &[0.0]));
     run("gradient", &mut |r| check_parameter_gradient(r, f, |_, _| false));

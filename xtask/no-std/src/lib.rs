@@ -14,7 +14,7 @@ pub fn block(x: &[f32], y: &mut [f32], slope: &mut [f32]) {
 
 /// A gated unit in f64.
 pub fn gated(a: &[f64], b: &[f64], y: &mut [f64]) {
-    nonlin::GatedFunction::of::<Swiglu>().forward(a, b, y);
+    Swiglu.forward(a, b, y);
 }
 
 /// Half precision.

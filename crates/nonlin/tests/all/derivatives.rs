@@ -43,7 +43,7 @@ fn dual<A: Elementwise>(r: &mut Report, change: Option<f64>) {
         "hard_sigmoid" if change.is_some() => corners.extend([-0.5, 0.5]),
         _ => {}
     }
-    check_dual::<A>(r, p, &corners);
+    check_dual::<A>(r, &of::<A>(), p, &corners);
 }
 
 #[test]
@@ -83,16 +83,16 @@ fn parameter_gradients() {
 }
 
 fn second<A: Elementwise>(r: &mut Report) {
-    let f = Function::of::<A>();
+    let f = of::<A>();
     let corner = |x: f64| !A::CLAIMS.kinks.iter().any(|k| k.at == x);
     fn kept<T: Number>(mut xs: Vec<T>, keep: impl Fn(f64) -> bool) -> Vec<T> {
         xs.retain(|x| x.wide().is_finite() && keep(x.wide()));
         xs
     }
-    check_second::<A, f32>(r, &kept(inputs(&f, 4, 2000), corner), 4.0);
-    check_second::<A, f64>(r, &kept(inputs(&f, 1, 2000), corner), 4.0);
-    check_second::<A, f16>(r, &kept(uniform(-20.0, 20.0, 1000, 4), corner), 4.0);
-    check_second::<A, bf16>(r, &kept(uniform(-20.0, 20.0, 1000, 4), corner), 4.0);
+    check_second::<A, f32>(r, &f, &kept(inputs(&f, 4, 2000), corner), 4.0);
+    check_second::<A, f64>(r, &f, &kept(inputs(&f, 1, 2000), corner), 4.0);
+    check_second::<A, f16>(r, &f, &kept(uniform(-20.0, 20.0, 1000, 4), corner), 4.0);
+    check_second::<A, bf16>(r, &f, &kept(uniform(-20.0, 20.0, 1000, 4), corner), 4.0);
 }
 
 #[test]

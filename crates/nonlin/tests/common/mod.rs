@@ -803,10 +803,14 @@ pub fn check_signed_zero<T: Number>(r: &mut Report, f: &Function) {
 /// The hand-written slope against dual numbers, in double-double numbers and in f64.
 ///
 /// At `corners` several one-sided slopes are right, and the definition's choice is its own.
-pub fn check_dual<A: Elementwise>(r: &mut Report, p: A::Params<f64>, corners: &[f64]) {
+pub fn check_dual<A: Elementwise>(
+    r: &mut Report,
+    f: &Function,
+    p: A::Params<f64>,
+    corners: &[f64],
+) {
     let name = A::META.name;
-    let f = Function::of::<A>();
-    let mut xs = inputs::<f64>(&f, 2, 1500);
+    let mut xs = inputs::<f64>(f, 2, 1500);
     xs.retain(|x| x.is_finite() && !corners.iter().any(|c| (x - c).abs() <= 1e-15 * c.abs()));
     let (mut worst, mut worst64) = (0.0f64, 0.0f64);
     for x in xs {
@@ -861,8 +865,7 @@ pub fn check_curvature(r: &mut Report, f: &Function, corners: &[f64]) {
 
 /// f″ in units of the last place of the largest |f″| there is, against dual numbers over
 /// double-doubles.
-pub fn check_second<A: Elementwise, T: Number>(r: &mut Report, xs: &[T], bound: f64) {
-    let f = Function::of::<A>();
+pub fn check_second<A: Elementwise, T: Number>(r: &mut Report, f: &Function, xs: &[T], bound: f64) {
     let mut p = A::Params::<Dd>::filled(Dd::new(0.0));
     for (v, d) in p.as_mut_slice().iter_mut().zip(A::PARAMS) {
         *v = if d.exact { Dd { hi: d.default, lo: d.rest } } else { Dd::new(d.default) };
@@ -1069,6 +1072,12 @@ pub fn check_lengths<T: Number>(
 /// The sum in double-double numbers.
 pub fn dd_sum(values: impl Iterator<Item = Dd>) -> Dd {
     values.fold(Dd::new(0.0), |a, b| a + b)
+}
+
+/// The function of a definition of the catalogue, with the library's kernels: `Function::of` would
+/// compile them again.
+pub fn of<A: Elementwise>() -> Function {
+    nonlin::get(A::META.name).expect("a definition of the catalogue")
 }
 
 /// Runs `check::<A>()` for every elementwise definition of the catalogue.
