@@ -5,7 +5,7 @@
 use crate::element::Element;
 use crate::entry::Entry;
 use crate::error::Error;
-use crate::exec::{Exec, Shared, same_length};
+use crate::exec::{Cost, Exec, Shared, same_length};
 use crate::function::Function;
 use crate::kernel::Call;
 use crate::level::Level;
@@ -26,7 +26,7 @@ impl Function {
         let call = Call { past, ..Call::new(self.values()) };
         let (x, y) = (Shared(x.cast_mut()), Shared(y));
         let level = exec.current_level();
-        exec.lines(y.0, n, past, |i, m| {
+        exec.lines(y.0, n, past, self.entry.cost::<T>(), |i, m| {
             // SAFETY: a block lies within the `n` elements of both arrays, and `Exec` has no level
             // that is not available.
             unsafe { self.entry.map(level, &call, x.at(i).cast_const(), y.at(i), m) }
@@ -56,7 +56,7 @@ impl Function {
         let (x, dx) = (Shared(x.cast_mut()), Shared(dx));
         let g = g.map(|g| Shared(g.cast_mut()));
         let level = exec.current_level();
-        exec.lines(dx.0, n, past, |i, m| {
+        exec.lines(dx.0, n, past, self.entry.cost::<T>(), |i, m| {
             // SAFETY: a block lies within the `n` elements of all arrays, and `Exec` has no level
             // that is not available.
             unsafe {
@@ -204,7 +204,7 @@ impl Function {
     /// `x[i] = f''(x[i])`, carried out as `exec` says.
     pub fn second_derivative_in_place_with<T: Element>(&self, exec: &Exec, x: &mut [T]) {
         let p = Shared(x.as_mut_ptr());
-        exec.blocks(x.len(), |i, m| {
+        exec.blocks(x.len(), Cost::UNKNOWN, |i, m| {
             // SAFETY: the block lies within the slice, and no other block overlaps it.
             for v in unsafe { core::slice::from_raw_parts_mut(p.at(i), m) } {
                 *v = self.curvature(*v);

@@ -6,6 +6,7 @@ use crate::activation::{
     Claims, Constraint, Elementwise, Meta, Param, ParamList, Route, list_params,
 };
 use crate::element::{BLOCK, Element};
+use crate::exec::Cost;
 #[cfg(feature = "alloc")]
 use crate::kernel::Each;
 use crate::kernel::{Back, Call, Elementwises, Kernels, PerType};
@@ -25,6 +26,8 @@ pub struct Entry {
     pub(crate) claims: Claims,
     /// Computes next to nothing.
     pub(crate) cheap: bool,
+    /// Is computed with tables in f32 registers, at default parameters.
+    pub(crate) tables: bool,
     pub(crate) kernels: PerType<Elementwises>,
     /// The kernels with the first parameter per element.
     #[cfg(feature = "alloc")]
@@ -72,6 +75,7 @@ impl Entry {
             constraints: A::CONSTRAINTS,
             claims: A::CLAIMS,
             cheap: matches!(A::ROUTE, Route::Single),
+            tables: matches!(A::ROUTE, Route::Paired { .. }),
             kernels: PerType::<Elementwises>::of::<A>(),
             #[cfg(feature = "alloc")]
             each: if A::PER_ELEMENT { Some(EachOf::<A>::KERNELS) } else { None },
@@ -99,6 +103,15 @@ impl Entry {
     /// Whether the kernels of a half type serve this call at this level.
     fn half_direct(&self, level: Level, call: &Call<'_>) -> bool {
         level.fused() && (self.cheap || call.has_defaults(self.params))
+    }
+
+    /// How long an element of an array of `T` takes.
+    pub(crate) fn cost<T: Element>(&self) -> Cost {
+        match (self.cheap, T::F32_PARAMS && self.tables) {
+            (true, _) => Cost::COPY,
+            (false, true) => Cost::TABLES,
+            (false, false) => Cost::WIDE,
+        }
     }
 
     /// `y = f(x)` for `n` elements.

@@ -256,14 +256,23 @@ impl fmt::Display for Error {
                 write!(f, "`{function}` has no parameter `{name}`; it has {}", known.join(", "))
             }
             Error::ParameterOutOfBounds { function, name, value, low, high } => {
-                write!(f, "`{name}` of `{function}` is {value}; it must be ")?;
-                match (*low == -Param::LIMIT, *high == Param::LIMIT) {
-                    (true, true) => {
-                        write!(f, "between {low:e} and {high:e}, the limits of f32")
-                    }
-                    (true, false) => write!(f, "between {low:e}, the limit of f32, and {high}"),
-                    (false, true) => write!(f, "between {low} and {high:e}, the limit of f32"),
-                    (false, false) => write!(f, "between {low} and {high}"),
+                write!(f, "`{name}` of `{function}` is ")?;
+                // A number too large to be read is written with an exponent.
+                if value.abs() < 1e16 {
+                    write!(f, "{value}")?
+                } else {
+                    write!(f, "{value:e}")?
+                }
+                f.write_str("; it must be ")?;
+                // The end that was passed, if it is one alone.
+                let limit =
+                    |end: &f64| if end.abs() == Param::LIMIT { ", the limit of f32" } else { "" };
+                if value < low && *high == Param::LIMIT {
+                    write!(f, "at least {}{}", Short(*low), limit(low))
+                } else if value > high && *low == -Param::LIMIT {
+                    write!(f, "at most {}{}", Short(*high), limit(high))
+                } else {
+                    write!(f, "between {} and {}", Short(*low), Short(*high))
                 }
             }
             Error::NotFromOutput { function } => write!(
@@ -364,3 +373,13 @@ impl fmt::Display for Error {
 }
 
 impl core::error::Error for Error {}
+
+/// A bound in as few digits as it takes; limits of f32 as f32 writes them.
+struct Short(f64);
+
+impl fmt::Display for Short {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Short(v) = *self;
+        if v.abs() == Param::LIMIT { write!(f, "{:e}", v as f32) } else { write!(f, "{v}") }
+    }
+}

@@ -38,6 +38,39 @@ impl Default for Exec {
     }
 }
 
+/// How long an element takes, roughly: it decides how many threads a parallel call is worth.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cost(f64);
+
+impl Cost {
+    /// Nothing but reading and writing: relu.
+    pub(crate) const COPY: Cost = Cost(0.03);
+    /// Tables in f32 registers: gelu, silu.
+    pub(crate) const TABLES: Cost = Cost(0.12);
+    /// A primitive in f64 registers.
+    pub(crate) const WIDE: Cost = Cost(0.5);
+    /// A row's exponentials and sums.
+    pub(crate) const ROWS: Cost = Cost(0.25);
+    /// One element after the other, by a function of the caller's.
+    pub(crate) const UNKNOWN: Cost = Cost(1.0);
+
+    /// The cost of `n` elements.
+    pub(crate) fn times(self, n: usize) -> Cost {
+        Cost(self.0 * n as f64)
+    }
+
+    /// Nanoseconds an element at this level; the constants are those of AVX-512.
+    #[cfg(feature = "rayon")]
+    fn nanoseconds(self, level: Level) -> f64 {
+        self.0
+            * match level {
+                Level::Avx512 => 1.0,
+                Level::Avx2 | Level::Neon => 2.0,
+                Level::Baseline => 5.0,
+            }
+    }
+}
+
 /// A pointer that may cross threads: blocks of a call never overlap.
 #[derive(Clone, Copy)]
 pub(crate) struct Shared<T>(pub(crate) *mut T);
@@ -118,9 +151,9 @@ impl Exec {
         self.level
     }
 
-    /// Calls `f(start, length)` for every block of `n` elements.
+    /// Calls `f(start, length)` for every block of `n` elements, which take so long each.
     #[inline]
-    pub(crate) fn blocks(&self, n: usize, f: impl Fn(usize, usize) + Sync) {
+    pub(crate) fn blocks(&self, n: usize, cost: Cost, f: impl Fn(usize, usize) + Sync) {
         let block = self.block;
         let one = |b: usize| f(b * block, block.min(n - b * block));
         let count = n.div_ceil(block);
@@ -129,9 +162,12 @@ impl Exec {
         }
         #[cfg(feature = "rayon")]
         if self.parallel {
-            use rayon::prelude::*;
-            return (0..count).into_par_iter().for_each(one);
+            let threads = crate::pool::threads(n as f64 * cost.nanoseconds(self.level));
+            if threads > 1 {
+                return crate::pool::run(count, threads, &one);
+            }
         }
+        let _ = cost;
         (0..count).for_each(one);
     }
 
@@ -148,7 +184,7 @@ impl Exec {
     ) {
         same_length("x", x.len(), "y", y.len());
         let to = Shared(y.as_mut_ptr());
-        self.blocks(x.len(), |i, m| {
+        self.blocks(x.len(), Cost::UNKNOWN, |i, m| {
             // SAFETY: the block lies within both slices, and no other block overlaps it.
             let block = unsafe { core::slice::from_raw_parts_mut(to.at(i), m) };
             f(&x[i..i + m], block);
@@ -173,12 +209,13 @@ impl Exec {
         y: *mut T,
         n: usize,
         past: bool,
+        cost: Cost,
         f: impl Fn(usize, usize) + Sync,
     ) {
         let lead = if past { (y.align_offset(LINE) % (LINE / size_of::<T>())).min(n) } else { 0 };
         if lead > 0 {
             f(0, lead);
         }
-        self.blocks(n - lead, |i, m| f(lead + i, m));
+        self.blocks(n - lead, cost, |i, m| f(lead + i, m));
     }
 }

@@ -4,7 +4,7 @@
 
 use crate::activation::{Gate, Gated, Meta, Route};
 use crate::element::Element;
-use crate::exec::{Exec, Shared, same_length};
+use crate::exec::{Cost, Exec, Shared, same_length};
 use crate::kernel::{Gateds, PerType};
 use crate::level::Level;
 use crate::real::Dd;
@@ -173,12 +173,21 @@ impl GatedFunction {
         same_length("y", y.len(), "a", a.len());
         let to = Shared(y.as_mut_ptr());
         let past = exec.streams::<T>(a.len(), self.entry.cheap);
-        exec.lines(to.0, a.len(), past, |i, m| {
+        exec.lines(to.0, a.len(), past, self.cost::<T>(), |i, m| {
             let x = self.ordered(a[i..i + m].as_ptr(), b[i..i + m].as_ptr());
             // SAFETY: the block lies within all three slices, `y` is borrowed mutably, and `Exec`
             // has no level that is not available.
             unsafe { self.entry.map(exec.current_level(), x, to.at(i), m, past) }
         });
+    }
+
+    /// How long an element of an array of `T` takes.
+    fn cost<T: Element>(&self) -> Cost {
+        match (self.entry.cheap, T::F32_PARAMS) {
+            (true, _) => Cost::COPY,
+            (false, true) => Cost::TABLES,
+            (false, false) => Cost::WIDE,
+        }
     }
 
     /// Gate and value of both operands, whichever comes first.
@@ -217,7 +226,7 @@ impl GatedFunction {
         same_length("da", da.len(), "a", a.len());
         same_length("db", db.len(), "a", a.len());
         let (da, db) = (Shared(da.as_mut_ptr()), Shared(db.as_mut_ptr()));
-        exec.blocks(a.len(), |i, m| {
+        exec.blocks(a.len(), self.cost::<T>(), |i, m| {
             let r = i..i + m;
             let [x, v] = self.ordered(a[r.clone()].as_ptr(), b[r.clone()].as_ptr());
             // SAFETY: the block lies within all five slices, `da` and `db` are borrowed mutably,

@@ -60,6 +60,8 @@ mod names;
 mod nd;
 #[cfg(feature = "alloc")]
 mod per_channel;
+#[cfg(feature = "rayon")]
+mod pool;
 pub mod real;
 mod reference;
 #[cfg(feature = "serde")]

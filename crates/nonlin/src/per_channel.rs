@@ -4,7 +4,7 @@
 
 use crate::element::Element;
 use crate::error::Error;
-use crate::exec::{Exec, Shared, same_length};
+use crate::exec::{Cost, Exec, Shared, same_length};
 use crate::function::Function;
 use crate::kernel::{Call, Each, PerType};
 use crate::level::Level;
@@ -210,7 +210,7 @@ fn per_row<T: Element>(
 ) {
     let of = |i: usize| weight[i / c.inner % c.channels];
     if c.inner >= RUN {
-        exec.blocks(len, |i, m| {
+        exec.blocks(len, Cost::TABLES, |i, m| {
             let mut at = i;
             while at < i + m {
                 let run = (c.inner - at % c.inner).min(i + m - at).min(RUN * 16);
@@ -220,7 +220,7 @@ fn per_row<T: Element>(
             }
         });
     } else {
-        exec.blocks(len, |i, m| {
+        exec.blocks(len, Cost::TABLES, |i, m| {
             let w: Vec<T> = (i..i + m).map(of).collect();
             f(i, m, &w);
         });

@@ -15,7 +15,7 @@
 
 use crate::element::Element;
 use crate::error::Error;
-use crate::exec::{Exec, Shared, same_length};
+use crate::exec::{Cost, Exec, Shared, same_length};
 #[cfg(feature = "half")]
 use crate::halves::{Half, from_f32, to_f32};
 use crate::kernel::{Family, PerType};
@@ -361,7 +361,7 @@ impl Exec {
             return f(0, 1);
         }
         let per_block = (crate::exec::DEFAULT_BLOCK / n.max(1)).max(1);
-        self.block(per_block).blocks(rows, f);
+        self.block(per_block).blocks(rows, Cost::ROWS.times(n), f);
     }
 }
 

@@ -5,7 +5,7 @@
 use crate::activation::Elementwise;
 use crate::element::Element;
 use crate::error::Error;
-use crate::exec::{Exec, Shared, same_length};
+use crate::exec::{Cost, Exec, Shared, same_length};
 use crate::function::Function;
 use crate::functions::{Prelu, Rrelu};
 use crate::kernel::{Each, PerType};
@@ -90,7 +90,7 @@ impl Training {
         same_length("y", y.len(), "x", x.len());
         let (level, kernels) = (exec.current_level(), Self::kernels());
         let to = Shared(y.as_mut_ptr());
-        exec.blocks(x.len(), |i, m| {
+        exec.blocks(x.len(), Cost::UNKNOWN, |i, m| {
             let mut w: Vec<T> = vec![T::default(); m];
             self.slopes(i, &mut w);
             let inputs = [x[i..i + m].as_ptr(), w.as_ptr()];
@@ -120,7 +120,7 @@ impl Training {
         same_length("dx", dx.len(), "x", x.len());
         let (level, kernels) = (exec.current_level(), Self::kernels());
         let to = Shared(dx.as_mut_ptr());
-        exec.blocks(x.len(), |i, m| {
+        exec.blocks(x.len(), Cost::UNKNOWN, |i, m| {
             let mut w: Vec<T> = vec![T::default(); m];
             self.slopes(i, &mut w);
             let mut dw = vec![T::default(); m];

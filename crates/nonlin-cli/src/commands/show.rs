@@ -53,7 +53,7 @@ fn text(f: &Chosen, p: &Properties, measured: &Measured, columns: usize) -> Resu
         lines.line("computed as", &f.traced())?;
     }
     for (p, value) in f.params() {
-        let bounds = match (p.low == f64::MIN, p.high == f64::MAX) {
+        let bounds = match (p.low == -Param::LIMIT, p.high == Param::LIMIT) {
             (true, true) => "any finite number".to_owned(),
             (true, false) => format!("at most {}", number_text(p.high)),
             (false, true) => format!("at least {}", number_text(p.low)),

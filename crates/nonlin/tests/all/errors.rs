@@ -40,8 +40,31 @@ fn parameters() {
         get("rrelu").unwrap().with("alpha", 1.0),
         "`rrelu` has no parameter `alpha`; it has lower, upper",
     );
-    says(elu.with("alpha", f64::NAN), "`alpha` of `elu` is NaN; it must be a finite number");
-    says(elu.with("alpha", f64::INFINITY), "`alpha` of `elu` is inf; it must be a finite number");
+    says(
+        elu.with("alpha", f64::NAN),
+        "`alpha` of `elu` is NaN; it must be between -3.4028235e38 and 3.4028235e38",
+    );
+    // Arrays of f32 are computed with parameters of f32.
+    for (name, parameter, value, text) in [
+        (
+            "elu",
+            "alpha",
+            f64::INFINITY,
+            "is inf; it must be at most 3.4028235e38, the limit of f32",
+        ),
+        (
+            "leaky_relu",
+            "negative_slope",
+            1e39,
+            "is 1e39; it must be at most 3.4028235e38, the limit of f32",
+        ),
+        ("silu", "beta", -1e307, "is -1e307; it must be at least -3.4028235e38, the limit of f32"),
+    ] {
+        says(
+            get(name).unwrap().with(parameter, value),
+            &format!("`{parameter}` of `{name}` {text}"),
+        );
+    }
     says(
         get("celu").unwrap().with("alpha", 0.0),
         "`alpha` of `celu` is 0; it must be at least 0.000001",
@@ -62,10 +85,7 @@ fn parameters() {
 fn backward_from_output() {
     let exec = Exec::new();
     let run = |name: &str, params: &[(&str, f64)]| {
-        let mut f = get(name).unwrap();
-        for (p, v) in params {
-            f = f.with(p, *v).unwrap();
-        }
+        let f = get(name).unwrap().with_params(params).unwrap();
         let mut dx = [7.0f32];
         let result = f.backward_from_output(&[0.5], &[2.0], &mut dx);
         let mut grad = [7.0f32];
@@ -84,8 +104,8 @@ fn backward_from_output() {
         "`negative_slope` of `leaky_relu` is -0.5; backward from the output needs at least 0: run it from the input",
     );
     says(
-        run("rrelu", &[("upper", -0.25)]),
-        "`upper` of `rrelu` is -0.25; backward from the output needs at least 0: run it from the input",
+        run("rrelu", &[("lower", -0.5), ("upper", -0.25)]),
+        "`lower` of `rrelu` is -0.5; backward from the output needs at least 0: run it from the input",
     );
     says(
         run("elu", &[("alpha", -1.0)]),
@@ -119,10 +139,7 @@ fn levels() {
     }
     says(
         "sse9".parse::<Level>(),
-        &format!(
-            "level `sse9` is not one of baseline, avx2, avx512, neon, or not of this processor; its best is `{}`",
-            Level::best()
-        ),
+        "unknown level `sse9`; the levels are baseline, avx2, avx512, neon",
     );
 }
 

@@ -24,3 +24,4 @@ mod serial;
 mod shape;
 mod softmax;
 mod special_values;
+mod threads;
