@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use anyhow::Result;
-use nonlin::Level;
+use nonlin::{Level, Param};
 use serde_json::{Value, json};
 
 use super::{list::facts, print};
