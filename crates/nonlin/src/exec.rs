@@ -46,7 +46,7 @@ impl Cost {
     /// Nothing but reading and writing: relu.
     pub(crate) const COPY: Cost = Cost(0.03);
     /// Tables in f32 registers: gelu, silu.
-    pub(crate) const TABLES: Cost = Cost(0.12);
+    pub(crate) const TABLES: Cost = Cost(0.2);
     /// A primitive in f64 registers.
     pub(crate) const WIDE: Cost = Cost(0.5);
     /// A row's exponentials and sums.

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::Thread;
 
 /// Nanoseconds of work that are worth another thread: waking it takes about as long.
-const WORTH: f64 = 30_000.0;
+const WORTH: f64 = 12_000.0;
 
 /// How often the caller looks whether the helpers are done before it sleeps.
 const SPINS: usize = 2_000;
