@@ -12,6 +12,14 @@ pub const DEFAULT_BLOCK: usize = 16 * 1024;
 /// Bytes of output from which on stores go past the caches unless set, where that is faster.
 pub const DEFAULT_STREAM: usize = 64 << 20;
 
+/// Blocks for each thread of a parallel call, if they are not to be smaller than [`LEAST`] elements.
+#[cfg(feature = "rayon")]
+const SHARES: usize = 8;
+
+/// The least elements of a block that is made smaller for several threads.
+#[cfg(feature = "rayon")]
+const LEAST: usize = 1024;
+
 /// Bytes of a line of the cache.
 const LINE: usize = 64;
 
@@ -57,6 +65,12 @@ impl Cost {
     /// The cost of `n` elements.
     pub(crate) fn times(self, n: usize) -> Cost {
         Cost(self.0 * n as f64)
+    }
+
+    /// Whether it is that of one element, and not of rows.
+    #[cfg(feature = "rayon")]
+    fn per_element(self) -> bool {
+        self.0 <= Cost::UNKNOWN.0
     }
 
     /// Nanoseconds an element at this level; the constants are those of AVX-512.
@@ -154,21 +168,27 @@ impl Exec {
     /// Calls `f(start, length)` for every block of `n` elements, which take so long each.
     #[inline]
     pub(crate) fn blocks(&self, n: usize, cost: Cost, f: impl Fn(usize, usize) + Sync) {
-        let block = self.block;
-        let one = |b: usize| f(b * block, block.min(n - b * block));
-        let count = n.div_ceil(block);
-        if count == 1 {
-            return one(0);
+        if n <= self.block {
+            return if n > 0 {
+                f(0, n)
+            };
         }
         #[cfg(feature = "rayon")]
         if self.parallel {
             let threads = crate::pool::threads(n as f64 * cost.nanoseconds(self.level));
             if threads > 1 {
-                return crate::pool::run(count, threads, &one);
+                // The fewer elements in a block, the shorter the wait for the last one.
+                let share = (n / (threads * SHARES)).next_multiple_of(LEAST).max(LEAST);
+                let block = if cost.per_element() { self.block.min(share) } else { self.block };
+                return crate::pool::run(n.div_ceil(block), threads, &|b| {
+                    f(b * block, block.min(n - b * block));
+                });
             }
         }
         let _ = cost;
-        (0..count).for_each(one);
+        for start in (0..n).step_by(self.block) {
+            f(start, self.block.min(n - start));
+        }
     }
 
     /// Applies the caller's own `f` to `x` and `y` block by block.
