@@ -8,7 +8,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use candle_core::{Device, Result as Candle, Tensor, Var};
-use candle_nn::{Module, ops};
+use candle_nn::{Activation, Module, ops};
 
 type Function = fn(&Tensor) -> Candle<Tensor>;
 

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use anyhow::Result;
 use candle_core::{DType, Device, Result as Candle, Tensor};
-use candle_nn::{Module, ops};
+use candle_nn::{Activation, Module, ops};
 
 use crate::ours::ROW;
 use crate::{Arrays, Case, Cell, Number};
