@@ -1,4 +1,7 @@
 //! Instruction-set levels: detection, override, and the one place where kernels are entered.
+//!
+//! `--cfg nonlin_portable` compiles the library as for an architecture that has no registers of its
+//! own: the one level is the baseline, in plain numbers. So a test runs what other processors run.
 
 use core::fmt;
 #[cfg(feature = "alloc")]
@@ -46,7 +49,7 @@ impl Level {
             Level::Baseline => true,
             Level::Avx2 => has_avx2(),
             Level::Avx512 => has_avx512(),
-            Level::Neon => cfg!(target_arch = "aarch64"),
+            Level::Neon => cfg!(all(target_arch = "aarch64", not(nonlin_portable))),
         }
     }
 
@@ -54,7 +57,7 @@ impl Level {
     #[must_use]
     #[inline]
     pub fn best() -> Level {
-        if cfg!(target_arch = "aarch64") {
+        if cfg!(all(target_arch = "aarch64", not(nonlin_portable))) {
             Level::Neon
         } else if has_avx512() {
             Level::Avx512
@@ -66,7 +69,7 @@ impl Level {
     }
 }
 
-#[cfg(all(target_arch = "x86_64", feature = "std"))]
+#[cfg(all(target_arch = "x86_64", not(nonlin_portable), feature = "std"))]
 #[inline]
 fn has_avx2() -> bool {
     std::arch::is_x86_feature_detected!("avx2")
@@ -74,7 +77,7 @@ fn has_avx2() -> bool {
         && std::arch::is_x86_feature_detected!("f16c")
 }
 
-#[cfg(all(target_arch = "x86_64", feature = "std"))]
+#[cfg(all(target_arch = "x86_64", not(nonlin_portable), feature = "std"))]
 #[inline]
 fn has_avx512() -> bool {
     std::arch::is_x86_feature_detected!("avx512f")
@@ -84,20 +87,22 @@ fn has_avx512() -> bool {
         && has_avx2()
 }
 
-#[cfg(not(all(target_arch = "x86_64", feature = "std")))]
+#[cfg(not(all(target_arch = "x86_64", not(nonlin_portable), feature = "std")))]
 fn has_avx2() -> bool {
     cfg!(all(
         target_arch = "x86_64",
+        not(nonlin_portable),
         target_feature = "avx2",
         target_feature = "fma",
         target_feature = "f16c"
     ))
 }
 
-#[cfg(not(all(target_arch = "x86_64", feature = "std")))]
+#[cfg(not(all(target_arch = "x86_64", not(nonlin_portable), feature = "std")))]
 fn has_avx512() -> bool {
     cfg!(all(
         target_arch = "x86_64",
+        not(nonlin_portable),
         target_feature = "avx512f",
         target_feature = "avx512dq",
         target_feature = "avx512vl",
@@ -133,7 +138,7 @@ macro_rules! per_level {
         $(#[$meta])*
         pub(crate) const fn $name<$g: $bound>() -> $crate::level::PerLevel<unsafe fn($($ty),*)> {
             $crate::level::PerLevel([
-                #[cfg(target_arch = "x86_64")]
+                #[cfg(all(target_arch = "x86_64", not(nonlin_portable)))]
                 {
                     unsafe fn run<$g: $bound>($($arg: $ty),*) {
                         // SAFETY: the caller's promise; SSE2 is part of x86-64.
@@ -141,7 +146,7 @@ macro_rules! per_level {
                     }
                     run::<$g>
                 },
-                #[cfg(not(target_arch = "x86_64"))]
+                #[cfg(not(all(target_arch = "x86_64", not(nonlin_portable))))]
                 {
                     unsafe fn run<$g: $bound>($($arg: $ty),*) {
                         // SAFETY: the caller's promise.
@@ -149,7 +154,7 @@ macro_rules! per_level {
                     }
                     run::<$g>
                 },
-                #[cfg(target_arch = "x86_64")]
+                #[cfg(all(target_arch = "x86_64", not(nonlin_portable)))]
                 {
                     #[target_feature(enable = "avx2,fma,f16c")]
                     unsafe fn run<$g: $bound>($($arg: $ty),*) {
@@ -158,7 +163,7 @@ macro_rules! per_level {
                     }
                     run::<$g>
                 },
-                #[cfg(target_arch = "x86_64")]
+                #[cfg(all(target_arch = "x86_64", not(nonlin_portable)))]
                 {
                     #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512dq,avx512vl,avx512bw")]
                     unsafe fn run<$g: $bound>($($arg: $ty),*) {
@@ -167,7 +172,7 @@ macro_rules! per_level {
                     }
                     run::<$g>
                 },
-                #[cfg(target_arch = "aarch64")]
+                #[cfg(all(target_arch = "aarch64", not(nonlin_portable)))]
                 {
                     unsafe fn run<$g: $bound>($($arg: $ty),*) {
                         // SAFETY: the caller's promise; NEON is part of aarch64.
@@ -182,9 +187,9 @@ macro_rules! per_level {
 pub(crate) use per_level;
 
 /// How many levels this architecture is compiled for.
-pub(crate) const COUNT: usize = if cfg!(target_arch = "x86_64") {
+pub(crate) const COUNT: usize = if cfg!(all(target_arch = "x86_64", not(nonlin_portable))) {
     3
-} else if cfg!(target_arch = "aarch64") {
+} else if cfg!(all(target_arch = "aarch64", not(nonlin_portable))) {
     2
 } else {
     1

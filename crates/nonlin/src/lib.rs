@@ -106,9 +106,11 @@ pub use half::{bf16, f16};
 pub mod internal {
     #[cfg(feature = "half")]
     pub use crate::halves::{Half, from_f32, to_f32};
+    pub use crate::math::table::four;
     #[cfg(target_arch = "aarch64")]
     pub use crate::simd::neon::Neon;
     pub use crate::simd::scalar::Scalar;
+    pub use crate::simd::twice::Twice;
     #[cfg(target_arch = "x86_64")]
     pub use crate::simd::x86::{Avx2, Avx512, Sse2};
     pub use crate::simd::{Lanes, Lanes32, Lanes64, Partial, Simd};

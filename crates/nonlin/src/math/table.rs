@@ -57,6 +57,13 @@ const fn fours<const H: usize, const N: usize, const G: usize>(
     fours
 }
 
+/// Four coefficients of all pieces, for tests of the look-up.
+#[must_use]
+pub fn four(rows: [Row; 4]) -> Four {
+    let [four] = fours(rows, []);
+    four
+}
+
 /// How wide the pieces of a table are.
 #[derive(Clone, Copy)]
 enum Pieces {

@@ -19,6 +19,7 @@ mod gated;
 mod halves;
 mod interpolation;
 mod nd;
+mod registers;
 mod same_bits;
 mod serial;
 mod shape;
