@@ -28,6 +28,19 @@ pub fn write() -> Result<()> {
     Ok(())
 }
 
+/// Writes the list of definitions, which takes no compiler.
+///
+/// # Errors
+/// A definition is wrong.
+pub fn list() -> Result<()> {
+    let definitions = index::definitions()?;
+    update(Mode::Write, &index::path(), &index::render(&definitions), &mut Vec::new())?;
+    for line in index::unfinished(&definitions) {
+        println!("{line}");
+    }
+    Ok(())
+}
+
 /// Fails if something is stale.
 ///
 /// # Errors

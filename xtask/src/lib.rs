@@ -1,17 +1,21 @@
 //! Development tasks: what is generated, new functions, the tests.
 
 mod accuracy;
+mod api;
 mod cross;
 mod exhaustive;
 mod generate;
 mod index;
 mod instructions;
+mod instrumented;
+mod one_file;
 mod peers;
 mod readme;
 mod scaffold;
 mod stages;
 mod system;
 mod test;
+mod timings;
 
 use std::process::ExitCode;
 
@@ -26,7 +30,7 @@ Usage: cargo xtask <task>
   gen [--check]         write what is generated: crates/nonlin/src/functions.rs, the table and
                         the command output in README.md, docs/gallery.svg; with --check, fail
                         if any of them is stale
-  new NAME [--gated]    lay down crates/nonlin/src/functions/NAME.rs and run gen
+  new NAME [--gated]    lay down crates/nonlin/src/functions/NAME.rs and list it
   accuracy [--verify] [--peers] [--check]   docs/accuracy.md from its records, measured anew if asked
   bench-peers [--quick] other libraries and nonlin timed in turns, into bench/speed and
                         docs/performance.md; --document: only the latter, --check: is it stale
@@ -34,6 +38,9 @@ Usage: cargo xtask <task>
                         named, or of those that it lacks; can be interrupted and taken up again
   instructions [--accept]   count the instructions of the main kernels, against
                         proof/instructions.csv; with --accept, write it
+  api                   write docs/public-api.txt, the public interface as it is
+  fuzz [TARGET ...] [SECONDS]   run the fuzz targets, all at the same time, for 600 s by default
+  timings               measure how long compiling takes, into docs/build-times.md
   test [STAGE ...]      run the tests, all of them or the stages named; with --record, keep how
                         long each took in xtask/stages.csv
   test --list           list the stages and how long each took";
@@ -48,6 +55,9 @@ pub fn run(args: &[String]) -> ExitCode {
         ["accuracy", ref args @ ..] => accuracy::main(args),
         ["bench-peers", ref args @ ..] => peers::main(args),
         ["exhaustive", ref names @ ..] => exhaustive::main(names),
+        ["api"] => api::write(),
+        ["fuzz", ref args @ ..] => instrumented::main(args),
+        ["timings"] => timings::main(),
         ["instructions", ref args @ ..] => instructions::main(args),
         ["new", name] => scaffold::new(name, scaffold::Kind::Elementwise),
         ["new", name, "--gated"] | ["new", "--gated", name] => {

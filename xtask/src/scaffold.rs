@@ -113,10 +113,10 @@ const KEYWORDS: &str = "abstract as async await become box break const continue 
     pub ref return self static struct super trait true try type typeof unsafe unsized use virtual \
     where while yield";
 
-/// Lays down the file of a function and writes what is generated.
+/// Lays down the file of a function and lists it.
 ///
 /// # Errors
-/// The name is taken or no name, or the library does not compile.
+/// The name is taken or no name.
 pub fn new(name: &str, kind: Kind) -> Result<()> {
     let type_name = type_name(name)?;
     free(name, &type_name)?;
@@ -128,7 +128,7 @@ pub fn new(name: &str, kind: Kind) -> Result<()> {
     let path = index::directory().join(format!("{name}.rs"));
     std::fs::write(&path, text).with_context(|| path.display().to_string())?;
     println!("wrote crates/nonlin/src/functions/{name}.rs");
-    generate::write()
+    generate::list()
 }
 
 /// `hard_swish` as `HardSwish`.

@@ -6,10 +6,13 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use crate::accuracy;
+use crate::api;
 use crate::cross::Compiler;
 use crate::exhaustive::RECORD;
 use crate::generate;
 use crate::instructions;
+use crate::instrumented;
+use crate::one_file;
 use crate::peers;
 use crate::system::{
     build_binary, cache, cargo, command, features, find, metadata, nonlin, output, program, root,
@@ -30,7 +33,7 @@ pub struct Stage {
 
 /// All of them, in the order in which they run: the first three tell a newcomer whether a change is
 /// good.
-pub static STAGES: [Stage; 14] = [
+pub static STAGES: [Stage; 19] = [
     Stage { name: "fmt", about: "the code is formatted", run: fmt },
     Stage { name: "clippy", about: "no warnings, all targets", run: clippy },
     Stage { name: "unit", about: "all tests and the examples in the documentation", run: unit },
@@ -40,8 +43,14 @@ pub static STAGES: [Stage; 14] = [
         about: "nothing generated is stale; README's commands work",
         run: gen_check,
     },
-    Stage { name: "no-std", about: "the core needs no standard library", run: no_std },
+    Stage {
+        name: "no-std",
+        about: "the core needs no standard library; every feature compiles alone",
+        run: no_std,
+    },
     Stage { name: "bare-metal", about: "the core compiles for a microcontroller", run: bare_metal },
+    Stage { name: "bench", about: "the programs that compare with others compile", run: bench },
+    Stage { name: "api", about: "the public interface is the one that was accepted", run: api },
     Stage { name: "doc", about: "the documentation has no warnings", run: doc },
     Stage {
         name: "package",
@@ -60,6 +69,17 @@ pub static STAGES: [Stage; 14] = [
     },
     Stage { name: "coefficients", about: "all coefficients are as derived", run: coefficients },
     Stage { name: "mpfr", about: "tests against multiple precision, and their lints", run: mpfr },
+    Stage {
+        name: "portable",
+        about: "the catalogue's tests in plain numbers, a definition added in one file",
+        run: portable,
+    },
+    Stage {
+        name: "sanitizer",
+        about: "tests of the library under AddressSanitizer",
+        run: sanitizer,
+    },
+    Stage { name: "fuzz", about: "no input of any shape or file breaks anything", run: fuzz },
     Stage { name: "neon", about: "64-bit Arm gives the same bits as this processor", run: neon },
 ];
 
@@ -79,6 +99,20 @@ const SCRIPT: &str = "tools/coefficients.py";
 const COEFFICIENTS: &str = "crates/nonlin/src/math/coefficients.rs";
 /// The largest binary allowed, in bytes.
 const LARGEST: u64 = 20_000_000;
+/// Seconds for each fuzz target.
+const FUZZ_SECONDS: u64 = 20;
+/// The tests that reach into memory in every way: lengths, offsets, shapes, masks, strides, registers.
+const SANITIZED: [&str; 9] = [
+    "lengths_and_alignments",
+    "blocks_and_threads",
+    "stores_past",
+    "channels::",
+    "gated::",
+    "nd::",
+    "shape::",
+    "registers::",
+    "softmax::",
+];
 const ARM: &str = "aarch64-unknown-linux-gnu";
 const MICROCONTROLLER: &str = "thumbv7em-none-eabihf";
 
@@ -199,9 +233,10 @@ fn python() -> Result<std::result::Result<PathBuf, String>> {
 }
 
 fn no_std() -> Result<Outcome> {
-    for features in ["", "alloc", "half", "alloc,half"] {
-        let args = ["check", "--release", "--package", "nonlin", "--no-default-features"];
-        run(cargo(args).args(["--features", features]))?;
+    // Without the standard library, and each feature that wants it alone.
+    for features in ["", "alloc", "half", "alloc,half", "ndarray", "rayon", "serde", "core-math"] {
+        let args = ["clippy", "--release", "--package", "nonlin", "--no-default-features"];
+        run(cargo(args).args(["--features", features, "--", "-D", "warnings"]))?;
     }
     let dir = root().join("xtask/no-std");
     std::fs::copy(root().join("Cargo.lock"), dir.join("Cargo.lock")).context("Cargo.lock")?;
@@ -223,6 +258,47 @@ fn bare_metal() -> Result<Outcome> {
         run(&mut cargo)?;
     }
     passed(MICROCONTROLLER)
+}
+
+/// Apart from the workspace, because of what they depend on; both in one directory, because they
+/// depend on the same.
+fn bench() -> Result<Outcome> {
+    for manifest in ["bench/speed/rivals/Cargo.toml", "bench/accuracy/candle/Cargo.toml"] {
+        let mut check = cargo(["check", "--release", "--locked", "--manifest-path", manifest]);
+        run(check.arg("--target-dir").arg(target_dir()?.join("bench")))?;
+    }
+    passed("")
+}
+
+fn api() -> Result<Outcome> {
+    passed(api::check()?)
+}
+
+fn portable() -> Result<Outcome> {
+    match one_file::missing() {
+        Some(why) => skipped(why),
+        None => {
+            one_file::check()?;
+            passed("")
+        }
+    }
+}
+
+fn sanitizer() -> Result<Outcome> {
+    match instrumented::missing()? {
+        Some(why) => skipped(why),
+        None => {
+            instrumented::sanitize(&SANITIZED)?;
+            passed("")
+        }
+    }
+}
+
+fn fuzz() -> Result<Outcome> {
+    match instrumented::missing()? {
+        Some(why) => skipped(why),
+        None => passed(instrumented::fuzz(&[], FUZZ_SECONDS)?),
+    }
 }
 
 fn doc() -> Result<Outcome> {

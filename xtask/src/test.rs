@@ -43,6 +43,19 @@ pub fn list() -> String {
     })
 }
 
+/// What each stage took, for a document.
+pub fn table() -> String {
+    let record = recorded().unwrap_or_default();
+    let mut text = "| stage | shows that | s |\n|---|---|--:|\n".to_owned();
+    for stage in &STAGES {
+        let seconds = seconds(&record, stage.name).map_or("?".to_owned(), |v| format!("{v:.0}"));
+        let _ = writeln!(text, "| {} | {} | {seconds} |", stage.name, stage.about);
+    }
+    let all: f64 = record.iter().map(|(_, seconds)| seconds).sum();
+    let _ = writeln!(text, "| all | | {all:.0} |");
+    text
+}
+
 /// Runs the stages of these names, or all; `--record` among them keeps how long each took.
 pub fn run(words: &[&str]) -> ExitCode {
     let names: Vec<&str> = words.iter().copied().filter(|w| *w != "--record").collect();
