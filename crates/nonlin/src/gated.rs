@@ -262,17 +262,27 @@ impl GatedFunction {
     ) {
         let half = packed_half(x.len(), width);
         same_length("y", y.len(), "half of x", x.len() / 2);
-        for (x, y) in x.chunks_exact(width).zip(y.chunks_exact_mut(half)) {
-            match layout {
-                Layout::Halves => self.forward_with(exec, &x[..half], &x[half..], y),
-                Layout::Interleaved => {
-                    for (x, y) in x.chunks(2 * STRIP).zip(y.chunks_mut(STRIP)) {
-                        let (a, b) = unzip(x);
-                        self.forward_with(exec, &a[..y.len()], &b[..y.len()], y);
+        let (level, to) = (exec.current_level(), Shared(y.as_mut_ptr()));
+        exec.blocks(y.len(), self.cost::<T>(), |start, n| {
+            each_part(layout, half, start, n, |i, at, m| {
+                // SAFETY: `i + m` is at most the length of `y`, which is borrowed mutably.
+                let y = unsafe { to.at(i) };
+                let operands = |a: *const T, b: *const T| {
+                    // SAFETY: both operands have `m` elements, which do not overlap `y`, and
+                    // `Exec` has no level that is not available.
+                    unsafe { self.entry.map(level, self.ordered(a, b), y, m, false) }
+                };
+                match layout {
+                    Layout::Halves => {
+                        operands(x[at..at + m].as_ptr(), x[at + half..at + half + m].as_ptr());
+                    }
+                    Layout::Interleaved => {
+                        let (a, b) = unzip(&x[at..at + 2 * m]);
+                        operands(a.as_ptr(), b.as_ptr());
                     }
                 }
-            }
-        }
+            });
+        });
     }
 
     /// The gradient of [`forward_packed`](Self::forward_packed), packed like `x`.
@@ -309,30 +319,62 @@ impl GatedFunction {
         let half = packed_half(x.len(), width);
         same_length("grad", grad.len(), "half of x", x.len() / 2);
         same_length("dx", dx.len(), "x", x.len());
-        for ((x, g), dx) in
-            x.chunks_exact(width).zip(grad.chunks_exact(half)).zip(dx.chunks_exact_mut(width))
-        {
-            match layout {
-                Layout::Halves => {
-                    let (da, db) = dx.split_at_mut(half);
-                    self.backward_with(exec, &x[..half], &x[half..], g, da, db);
-                }
-                Layout::Interleaved => {
-                    for ((x, g), dx) in
-                        x.chunks(2 * STRIP).zip(g.chunks(STRIP)).zip(dx.chunks_mut(2 * STRIP))
-                    {
-                        let (a, b) = unzip(x);
+        let (level, to) = (exec.current_level(), Shared(dx.as_mut_ptr()));
+        exec.blocks(grad.len(), self.cost::<T>(), |start, n| {
+            each_part(layout, half, start, n, |i, at, m| {
+                let g = grad[i..i + m].as_ptr();
+                let operands = |a: *const T, b: *const T, da: *mut T, db: *mut T| {
+                    let [x, v] = self.ordered(a, b);
+                    // SAFETY: all operands and both gradients have `m` elements and do not overlap,
+                    // and `Exec` has no level that is not available.
+                    unsafe { self.entry.back(level, [x, v, g], self.ordered(da, db), m) }
+                };
+                match layout {
+                    Layout::Halves => {
+                        let (a, b) = (&x[at..at + m], &x[at + half..at + half + m]);
+                        // SAFETY: `dx` is as long as `x`, where both ranges were just sliced.
+                        let (da, db) = unsafe { (to.at(at), to.at(at + half)) };
+                        operands(a.as_ptr(), b.as_ptr(), da, db);
+                    }
+                    Layout::Interleaved => {
+                        let (a, b) = unzip(&x[at..at + 2 * m]);
                         let (mut da, mut db) = ([T::default(); STRIP], [T::default(); STRIP]);
-                        let m = g.len();
-                        self.backward_with(exec, &a[..m], &b[..m], g, &mut da[..m], &mut db[..m]);
-                        for (i, d) in dx.chunks_exact_mut(2).enumerate() {
-                            d[0] = da[i];
-                            d[1] = db[i];
+                        operands(a.as_ptr(), b.as_ptr(), da.as_mut_ptr(), db.as_mut_ptr());
+                        for k in 0..m {
+                            // SAFETY: `dx` is as long as `x`, where these pairs were just sliced,
+                            // and no other part has them.
+                            unsafe {
+                                to.at(at + 2 * k).write(da[k]);
+                                to.at(at + 2 * k + 1).write(db[k]);
+                            }
                         }
                     }
                 }
-            }
-        }
+            });
+        });
+    }
+}
+
+/// Calls `f(i, at, m)` for parts of the outputs `start` to `start + n` of a packed array: output `i`
+/// and the `m - 1` after it belong to operands that begin at `at`. A part lies within a row of
+/// halves, or has at most [`STRIP`] pairs.
+fn each_part(
+    layout: Layout,
+    half: usize,
+    start: usize,
+    n: usize,
+    mut f: impl FnMut(usize, usize, usize),
+) {
+    let mut i = start;
+    while i < start + n {
+        let left = start + n - i;
+        let (at, m) = match layout {
+            Layout::Halves => (i / half * 2 * half + i % half, left.min(half - i % half)),
+            // Rows do not matter: pair `i` of the whole array is pair `i` of some row.
+            Layout::Interleaved => (2 * i, left.min(STRIP)),
+        };
+        f(i, at, m);
+        i += m;
     }
 }
 
