@@ -4,8 +4,10 @@ use crate::error::{Error, Kind};
 use crate::function::Function;
 use crate::functions::{ELEMENTWISE, GATED};
 use crate::gated::GatedFunction;
+use crate::level::Level;
 use crate::names;
 use alloc::{string::String, vec, vec::Vec};
+use core::str::FromStr;
 
 /// A name as it is compared, for distances between names.
 fn key(name: &str) -> String {
@@ -96,6 +98,17 @@ pub fn rowwise(name: &str) -> Result<crate::Softmax, Error> {
         Some(0) => Ok(crate::Softmax::new()),
         Some(_) => Ok(crate::Softmax::log()),
         None => Err(unknown(name, Kind::RowWise)),
+    }
+}
+
+/// By name, whether or not this processor has the level: [`Exec::level`](crate::Exec::level) asks
+/// for that.
+impl FromStr for Level {
+    type Err = Error;
+
+    fn from_str(s: &str) -> Result<Self, Self::Err> {
+        let named = Level::ALL.iter().find(|l| l.name().eq_ignore_ascii_case(s));
+        named.copied().ok_or_else(|| Error::UnknownLevel { name: s.into() })
     }
 }
 

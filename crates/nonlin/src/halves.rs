@@ -3,7 +3,7 @@
 #![allow(unsafe_code)]
 
 use crate::level::{Level, PerLevel, per_level};
-use crate::simd::{Lanes, Lanes32, Simd};
+use crate::simd::{Lanes, Lanes32, Simd, round_bf16};
 use half::{bf16, f16};
 
 /// A half type: how its numbers become f32 and back, rounding to nearest even.
@@ -70,17 +70,6 @@ impl Half for f16 {
         // SAFETY: the caller's promise.
         unsafe { S::narrow_f16(from.add(i), to.add(i), n - i) }
     }
-}
-
-/// To nearest even, without a branch.
-#[inline(always)]
-pub(crate) fn round_bf16(v: f32) -> bf16 {
-    let bits = v.to_bits();
-    let odd = (bits >> 16) & 1;
-    let rounded = bits.wrapping_add(0x7FFF + odd) >> 16;
-    let nan = (bits >> 16) | 0x40;
-    let is_nan = bits & 0x7FFF_FFFF > 0x7F80_0000;
-    bf16::from_bits(if is_nan { nan } else { rounded } as u16)
 }
 
 // Integer arithmetic: the processor's own conversion flushes subnormal numbers. Plain loops, which

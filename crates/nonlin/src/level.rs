@@ -4,8 +4,6 @@
 //! own: the one level is the baseline, in plain numbers. So a test runs what other processors run.
 
 use core::fmt;
-#[cfg(feature = "alloc")]
-use core::str::FromStr;
 
 /// A set of instructions that kernels are compiled for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -113,18 +111,6 @@ fn has_avx512() -> bool {
 impl fmt::Display for Level {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
-    }
-}
-
-/// By name, whether or not this processor has the level: [`Exec::level`](crate::Exec::level) asks
-/// for that.
-#[cfg(feature = "alloc")]
-impl FromStr for Level {
-    type Err = crate::Error;
-
-    fn from_str(s: &str) -> Result<Self, Self::Err> {
-        let named = Level::ALL.iter().find(|l| l.name().eq_ignore_ascii_case(s));
-        named.copied().ok_or_else(|| crate::Error::UnknownLevel { name: s.into() })
     }
 }
 

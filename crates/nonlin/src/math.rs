@@ -26,10 +26,7 @@ pub(crate) mod tables_f64;
 pub(crate) mod whole;
 
 use crate::simd::Lanes;
-
-/// Adding this to a number of at most 2^51 rounds it to an integer, which then stands in
-/// the low bits of the sum.
-pub(crate) const ROUND: f64 = 6_755_399_441_055_744.0; // 1.5 * 2^52
+pub(crate) use crate::simd::ROUND;
 
 /// `c[0] + c[1] x + ...` by Horner's rule.
 #[inline(always)]

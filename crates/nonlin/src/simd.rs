@@ -17,7 +17,6 @@
 
 #![allow(unsafe_code)]
 
-use crate::math::table::Four;
 use core::ops::{Add, Div, Mul, Neg, Sub};
 
 #[cfg(target_arch = "aarch64")]
@@ -240,7 +239,7 @@ pub trait Lanes32: Partial {
             return self;
         }
         let ((lo, hi), (i, j)) = (self.widen(), k.widen());
-        let (one, round) = (Self::Wide::splat(1.0), Self::Wide::splat(crate::math::ROUND));
+        let (one, round) = (Self::Wide::splat(1.0), Self::Wide::splat(ROUND));
         Self::narrow(lo * one.add_exponent(i + round), hi * one.add_exponent(j + round))
     }
     /// Reads `2 N` numbers into two registers, even ones into the first, odd ones into the second.
@@ -264,7 +263,7 @@ pub trait Lanes32: Partial {
     #[inline(always)]
     unsafe fn store_bf16(v: [Self; 2], p: *mut half::bf16) {
         // SAFETY: the caller's promise.
-        unsafe { store_one_by_one::<Self, _, true>(v, p, crate::halves::round_bf16) }
+        unsafe { store_one_by_one::<Self, _, true>(v, p, round_bf16) }
     }
     /// Reads `2 N` numbers into two registers, in order.
     ///
@@ -397,6 +396,36 @@ pub trait Simd: 'static {
             unsafe { to.add(i).write(half::f16::from_f32(*from.add(i))) }
         }
     }
+}
+
+/// Adding this to a number of at most 2^51 rounds it to an integer, which then stands in
+/// the low bits of the sum.
+pub(crate) const ROUND: f64 = 6_755_399_441_055_744.0; // 1.5 * 2^52
+
+/// One coefficient of all pieces.
+pub type Row = [f32; 16];
+
+/// Four coefficients of all pieces, in the order in which a level looks them up.
+#[repr(C, align(64))]
+pub struct Four {
+    /// All pieces of a coefficient side by side: a register or two.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) by_coefficient: [Row; 4],
+    /// All coefficients of a piece side by side: one load.
+    pub(crate) by_piece: [[f32; 4]; 16],
+}
+
+#[cfg(feature = "half")]
+/// The nearest bf16, ties to even, without a branch.
+#[cfg(feature = "half")]
+#[inline(always)]
+pub(crate) fn round_bf16(v: f32) -> half::bf16 {
+    let bits = v.to_bits();
+    let odd = (bits >> 16) & 1;
+    let rounded = bits.wrapping_add(0x7FFF + odd) >> 16;
+    let nan = (bits >> 16) | 0x40;
+    let is_nan = bits & 0x7FFF_FFFF > 0x7F80_0000;
+    half::bf16::from_bits(if is_nan { nan } else { rounded } as u16)
 }
 
 /// Implements the arithmetic operators of a register type from four functions.

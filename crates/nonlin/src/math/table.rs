@@ -7,24 +7,11 @@
 //! round off. A piece has a base, which may have few bits so that it can be multiplied or subtracted
 //! without rounding, and a polynomial for what is beyond the base, so that rounding it matters little.
 
-use crate::simd::Lanes32;
-
-/// One coefficient of all pieces.
-pub type Row = [f32; 16];
+use crate::simd::{Four, Lanes32, Row};
 
 /// Sixteen numbers.
 #[repr(C, align(64))]
 pub struct Short(pub [f32; 16]);
-
-/// Four coefficients of all pieces, in the order in which a level looks them up.
-#[repr(C, align(64))]
-pub struct Four {
-    /// All pieces of a coefficient side by side: a register or two.
-    #[cfg(target_arch = "x86_64")]
-    pub(crate) by_coefficient: [Row; 4],
-    /// All coefficients of a piece side by side: one load.
-    pub(crate) by_piece: [[f32; 4]; 16],
-}
 
 /// `head` and `rest`, four by four; 0 where that does not come out even.
 const fn fours<const H: usize, const N: usize, const G: usize>(

@@ -1,7 +1,8 @@
 //! NEON, which every 64-bit Arm processor has: two f64 or four f32, fused multiply-add.
 
-use super::{LIFTED_NORMAL, Lanes, Lanes32, Lanes64, OF_LEAST, Partial, SUNK, Simd, operators};
-use crate::math::table::Four;
+use super::{
+    Four, LIFTED_NORMAL, Lanes, Lanes32, Lanes64, OF_LEAST, Partial, SUNK, Simd, operators,
+};
 use core::arch::aarch64::*;
 use core::ops::Neg;
 

@@ -1,7 +1,7 @@
 //! One lane at a time, with nothing but IEEE arithmetic: the form that runs anywhere.
 
+use super::Four;
 use super::{Lanes, Lanes32, Lanes64, Partial, Simd};
-use crate::math::table::Four;
 
 /// Plain numbers as one-lane registers.
 #[derive(Clone, Copy)]

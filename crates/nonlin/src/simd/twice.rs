@@ -4,8 +4,8 @@
 //! side by side in the code, and a processor that can look only so many instructions ahead always
 //! finds something to do while it waits for the longer primitives.
 
+use super::Four;
 use super::{Lanes, Lanes32, Lanes64, Partial};
-use crate::math::table::Four;
 use core::ops::{Add, Div, Mul, Neg, Sub};
 
 /// Two registers.

@@ -1,7 +1,8 @@
 //! SSE2 (every x86-64 processor), AVX2 with FMA, and AVX-512 (F, DQ, VL, BW).
 use super::twice::Twice;
-use super::{LIFTED_NORMAL, Lanes, Lanes32, Lanes64, OF_LEAST, Partial, SUNK, Simd, operators};
-use crate::math::table::Four;
+use super::{
+    Four, LIFTED_NORMAL, Lanes, Lanes32, Lanes64, OF_LEAST, Partial, SUNK, Simd, operators,
+};
 use core::arch::x86_64::*;
 use core::ops::Neg;
 
