@@ -1,6 +1,6 @@
-//! The fast f64 reference of `nonlin::real::Cm`, checked against multiple precision.
+//! The fast f64 reference of `nonlin::internal::correct::Cm`, checked against multiple precision.
 
-pub use nonlin::real::{Cm, normal_cdf, normal_pdf, primitive, sigmoid, softplus};
+pub use nonlin::internal::correct::{Cm, normal_cdf, normal_pdf, primitive, sigmoid, softplus};
 
 #[cfg(test)]
 mod tests {

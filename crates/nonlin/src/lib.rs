@@ -115,6 +115,12 @@ pub mod internal {
     pub use crate::simd::x86::{Avx2, Avx512, Sse2};
     pub use crate::simd::{Lanes, Lanes32, Lanes64, Partial, Simd};
 
+    /// Correctly rounded functions as a number type.
+    #[cfg(feature = "core-math")]
+    pub mod correct {
+        pub use crate::real::correct::{Cm, normal_cdf, normal_pdf, primitive, sigmoid, softplus};
+    }
+
     /// How exhaustive runs interpolate their reference.
     pub mod interpolate {
         pub use crate::reference::{CHECKS, NODES, at, good, place, through};

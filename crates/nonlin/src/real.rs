@@ -5,17 +5,17 @@
 //!
 //! | number | gives | file |
 //! |---|---|---|
-//! | [`Narrow`] lanes | f32 (and half) kernels: f64 arithmetic rounded once | `lanes.rs` |
-//! | [`Full`] lanes, `f64` | f64 kernels and scalars | `lanes.rs` |
-//! | [`Late`] | slopes to be multiplied by a gradient before they are scaled | `late.rs` |
-//! | [`Single`] lanes, `f32` | f32 kernels of functions with one rounding (relu) | `lanes.rs` |
-//! | [`Paired`] lanes | f32 kernels in f32 arithmetic that keeps what it rounds off | `paired.rs` |
+//! | `Narrow` lanes | f32 (and half) kernels: f64 arithmetic rounded once | `lanes.rs` |
+//! | `Full` lanes, `f64` | f64 kernels and scalars | `lanes.rs` |
+//! | `Late` | slopes to be multiplied by a gradient before they are scaled | `late.rs` |
+//! | `Single` lanes, `f32` | f32 kernels of functions with one rounding (relu) | `lanes.rs` |
+//! | `Paired` lanes | f32 kernels in f32 arithmetic that keeps what it rounds off | `paired.rs` |
 //! | `Whole` lanes | kernels of half types: f32 arithmetic good to 2^-21 (feature `half`) | `whole.rs` |
 //! | [`Dual`] | derivatives, also with respect to parameters; nested: second derivatives | `dual.rs` |
 //! | [`Interval`] | guaranteed bounds | `interval.rs` |
 //! | [`Dd`] | 30-digit reference | `dd.rs` |
 //! | `Cm` | fast reference, over correctly rounded functions (feature `core-math`) | `correct.rs` |
-//! | [`Expr`] | the formula, as text | `expr.rs` |
+//! | `Expr` | the formula, as text | `expr.rs` |
 //!
 //! Three rules keep one body good for all of them: literals come from a value
 //! (`x.lit(1.0)`, since a register or an expression graph travels inside it); there is no
@@ -25,7 +25,7 @@
 use core::ops::{Add, Div, Mul, Neg, Sub};
 
 #[cfg(feature = "core-math")]
-mod correct;
+pub(crate) mod correct;
 mod dd;
 mod dual;
 #[cfg(feature = "alloc")]
@@ -38,20 +38,21 @@ mod paired;
 mod whole;
 
 #[cfg(feature = "core-math")]
-pub use correct::{Cm, normal_cdf, normal_pdf, primitive, sigmoid, softplus};
+pub(crate) use correct::Cm;
 pub use dd::Dd;
 pub use dual::Dual;
 #[cfg(feature = "alloc")]
-pub use expr::{Arena, Expr};
+pub(crate) use expr::{Arena, Expr};
 pub use interval::Interval;
-pub use lanes::{Full, Narrow, Single};
-pub use late::Late;
-pub use paired::Paired;
+pub(crate) use lanes::{Full, Narrow, Single};
+pub(crate) use late::Late;
+pub(crate) use paired::Paired;
 #[cfg(feature = "half")]
-pub use whole::Whole;
+pub(crate) use whole::Whole;
 
 /// A transcendental function that every number type knows, with its derivatives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Prim {
     /// `e^x`.
     Exp,
@@ -71,7 +72,7 @@ pub enum Prim {
 
 impl Prim {
     /// Every primitive.
-    pub const ALL: [Prim; 7] = [
+    pub const ALL: &'static [Prim] = &[
         Prim::Exp,
         Prim::ExpM1,
         Prim::Sigmoid,
@@ -98,6 +99,7 @@ impl Prim {
 
 /// The gate of a function `x * gate(x)` for which a number type may have tables of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Gating {
     /// SiLU's.
     Sigmoid,
