@@ -75,7 +75,7 @@ mod tests {
         xs.extend(uniform::<f64>(-750.0, 710.0, 4000, 2));
         xs.extend(uniform::<f64>(-40.0, 40.0, 4000, 3));
         let mut arena = Mpfr::new(400);
-        for p in Prim::ALL {
+        for &p in Prim::ALL {
             let mut worst = [(0.0, 0.0); 3];
             for (i, &x) in xs.iter().enumerate() {
                 // A correction of up to one unit, as the rounding of an argument leaves it.
