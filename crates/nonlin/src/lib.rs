@@ -1,4 +1,5 @@
-//! Neural-network activation functions: exact, vectorised, written once.
+//! Neural-network activation functions: within one unit in the last place, proved over all inputs
+//! of f32; vectorised; written once.
 //!
 //! ```
 //! use nonlin::Gelu;
@@ -33,6 +34,7 @@
 //! `core-math` (a fast reference over correctly rounded functions, which needs a C compiler).
 
 #![cfg_attr(not(feature = "std"), no_std)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 // Names and channels need an allocator; without one, what serves them is unused.
 #![cfg_attr(not(feature = "alloc"), allow(dead_code))]
 
