@@ -117,7 +117,7 @@ def render():
     ]
     lines += [f"    [f64::from_bits({b:#018x}), {r!r}]," for b, r in zip(bits, rest)] + ["];"]
     lines += polynomial("EXP_SIXTEENTH", "(e^r - 1 - r) / r^2 on |r| <= ln2/32", exp_rest, -half, half, 4)
-    lines += polynomial("EXP_SIXTEENTH_FINE", "The same, finer", exp_rest, -half, half, 5)
+    lines += polynomial("EXP_SIXTEENTH_FINE", "(e^r - 1 - r) / r^2 on |r| <= ln2/32, finer", exp_rest, -half, half, 5)
     lines += polynomial("LOG_RATIO", "ln(1 + u) / u in u - 1/2, 0 <= u <= 1", log_ratio, -mpf(1) / 2, mpf(1) / 2, 21, parts=2)
     a, b = mpf(-1), (END - MIDDLE) / (END + MIDDLE)
     lines += polynomial("TAIL", f"(t + {MIDDLE}) Phi(-t) e^(t^2/2) in (t - {MIDDLE}) / (t + {MIDDLE}), 0 <= t <= {int(END)}", tail, a, b, 25, parts=2)

@@ -66,7 +66,7 @@ pub fn sanitize(tests: &[&str]) -> Result<()> {
 /// # Errors
 /// They do not compile, or one has found something.
 pub fn fuzz(names: &[&str], seconds: u64) -> Result<String> {
-    // The same versions as in the workspace, so that its build serves.
+    // With the versions of the workspace, so that its build serves.
     std::fs::copy(root().join("Cargo.lock"), root().join("fuzz/Cargo.lock"))
         .context("Cargo.lock")?;
     let mut running = Vec::new();

@@ -322,7 +322,7 @@ fn unpacked() -> Result<PathBuf> {
         run(command("tar").arg("-xzf").arg(file).arg("-C").arg(&dir))?;
         std::fs::rename(dir.join(full), dir.join(name)).context(name)?;
     }
-    // The same profile and flags, so that dependencies are not compiled again; and the library from here,
+    // With the profile and flags of the workspace, so that dependencies are not compiled again; and the library from here,
     // since it may not have been published yet.
     let manifest = std::fs::read_to_string(root().join("Cargo.toml")).context("Cargo.toml")?;
     let profile = manifest.split_once("[profile.release]").map_or("", |(_, rest)| rest);
@@ -405,7 +405,7 @@ fn plant(python: &Path) -> Result<()> {
     }
 }
 
-/// The same with the first coefficient of the first polynomial replaced by its neighbour.
+/// The text of coefficients with the first one of the first polynomial replaced by its neighbour.
 fn one_unit_off(text: &str) -> Option<String> {
     let line = text.lines().find(|l| l.starts_with("    ") && l.trim_end().ends_with(','))?;
     let number = line.trim().trim_end_matches(',');

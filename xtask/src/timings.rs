@@ -109,7 +109,7 @@ fn main() {
     println!(\"{}\", y.len());
 }
 ";
-/// The same program without the library.
+/// A program that reads and prints as the user's does, without the library.
 const COPY: &str = "fn main() {
     let x: Vec<f32> = std::env::args().skip(1).filter_map(|v| v.parse().ok()).collect();
     let mut y = vec![0.0; x.len()];

@@ -90,7 +90,7 @@ impl Cost {
 pub(crate) struct Shared<T>(pub(crate) *mut T);
 // SAFETY: each thread touches its own block of the elements behind the pointer.
 unsafe impl<T: Send> Send for Shared<T> {}
-// SAFETY: as above.
+// SAFETY: threads that share the pointer write elements that no other one reads or writes.
 unsafe impl<T: Send> Sync for Shared<T> {}
 
 impl<T> Shared<T> {
@@ -98,7 +98,7 @@ impl<T> Shared<T> {
     /// `i` must be within the elements behind the pointer.
     #[inline]
     pub(crate) unsafe fn at(&self, i: usize) -> *mut T {
-        // SAFETY: the caller's promise.
+        // SAFETY: `i` is at most the length of the slice that the pointer came from.
         unsafe { self.0.add(i) }
     }
 }

@@ -12,17 +12,25 @@ pub trait Half: Copy + Default + 'static {
     const DIGITS: u32;
     /// Whether `load` and `store` have even numbers in the first register and odd ones in the second.
     const TURNS: bool;
+    /// Reads two registers.
+    ///
     /// # Safety
-    /// As of [`Lanes32::load_bf16`].
+    /// `p` must be valid for reading `2 N` numbers.
     unsafe fn load<V: Lanes32>(p: *const Self) -> [V; 2];
+    /// Rounds to nearest even and writes two registers.
+    ///
     /// # Safety
-    /// As of [`Lanes32::store_bf16`].
+    /// `p` must be valid for writing `2 N` numbers.
     unsafe fn store<V: Lanes32>(v: [V; 2], p: *mut Self);
+    /// Widens `n` numbers.
+    ///
     /// # Safety
-    /// `n` elements behind each pointer.
+    /// `n` elements behind each pointer; the instructions of `S` exist.
     unsafe fn widen<S: Simd>(from: *const Self, to: *mut f32, n: usize);
+    /// Rounds `n` numbers to nearest even.
+    ///
     /// # Safety
-    /// `n` elements behind each pointer.
+    /// `n` elements behind each pointer; the instructions of `S` exist.
     unsafe fn narrow<S: Simd>(from: *const f32, to: *mut Self, n: usize);
 }
 
@@ -31,12 +39,12 @@ impl Half for f16 {
     const TURNS: bool = false;
     #[inline(always)]
     unsafe fn load<V: Lanes32>(p: *const f16) -> [V; 2] {
-        // SAFETY: the caller's promise.
+        // SAFETY: `p` is valid for reading `2 N` numbers.
         unsafe { V::load_f16(p) }
     }
     #[inline(always)]
     unsafe fn store<V: Lanes32>(v: [V; 2], p: *mut f16) {
-        // SAFETY: the caller's promise.
+        // SAFETY: `p` is valid for writing `2 N` numbers.
         unsafe { V::store_f16(v, p) }
     }
     #[inline(always)]
@@ -52,7 +60,7 @@ impl Half for f16 {
             }
             i += pair;
         }
-        // SAFETY: the caller's promise.
+        // SAFETY: `n` elements lie behind each pointer, and the instructions of `S` exist.
         unsafe { S::widen_f16(from.add(i), to.add(i), n - i) }
     }
     #[inline(always)]
@@ -67,7 +75,7 @@ impl Half for f16 {
             }
             i += pair;
         }
-        // SAFETY: the caller's promise.
+        // SAFETY: `n` elements lie behind each pointer, and the instructions of `S` exist.
         unsafe { S::narrow_f16(from.add(i), to.add(i), n - i) }
     }
 }
@@ -79,18 +87,18 @@ impl Half for bf16 {
     const TURNS: bool = true;
     #[inline(always)]
     unsafe fn load<V: Lanes32>(p: *const bf16) -> [V; 2] {
-        // SAFETY: the caller's promise.
+        // SAFETY: `p` is valid for reading `2 N` numbers.
         unsafe { V::load_bf16(p) }
     }
     #[inline(always)]
     unsafe fn store<V: Lanes32>(v: [V; 2], p: *mut bf16) {
-        // SAFETY: the caller's promise.
+        // SAFETY: `p` is valid for writing `2 N` numbers.
         unsafe { V::store_bf16(v, p) }
     }
     #[inline(always)]
     unsafe fn widen<S: Simd>(from: *const bf16, to: *mut f32, n: usize) {
         for i in 0..n {
-            // SAFETY: the caller's promise.
+            // SAFETY: `n` elements lie behind each pointer, and the instructions of `S` exist.
             unsafe {
                 to.add(i).write(f32::from_bits(u32::from((*from.add(i)).to_bits()) << 16));
             }
@@ -99,7 +107,7 @@ impl Half for bf16 {
     #[inline(always)]
     unsafe fn narrow<S: Simd>(from: *const f32, to: *mut bf16, n: usize) {
         for i in 0..n {
-            // SAFETY: the caller's promise.
+            // SAFETY: `n` elements lie behind each pointer, and the instructions of `S` exist.
             unsafe { to.add(i).write(round_bf16(*from.add(i))) }
         }
     }
@@ -107,13 +115,13 @@ impl Half for bf16 {
 
 #[inline(always)]
 unsafe fn widen<S: Simd, H: Half>(from: *const H, to: *mut f32, n: usize) {
-    // SAFETY: the caller's promise.
+    // SAFETY: `n` elements lie behind each pointer, and the instructions of `S` exist.
     unsafe { H::widen::<S>(from, to, n) }
 }
 
 #[inline(always)]
 unsafe fn narrow<S: Simd, H: Half>(from: *const f32, to: *mut H, n: usize) {
-    // SAFETY: the caller's promise.
+    // SAFETY: `n` elements lie behind each pointer, and the instructions of `S` exist.
     unsafe { H::narrow::<S>(from, to, n) }
 }
 
@@ -129,7 +137,7 @@ type Narrow<H> = unsafe fn(*const f32, *mut H, usize);
 /// `n` elements behind each pointer; `level` is available.
 pub unsafe fn to_f32<H: Half>(level: Level, from: *const H, to: *mut f32, n: usize) {
     let kernels: PerLevel<Widen<H>> = widen_at::<H>();
-    // SAFETY: the caller's promise.
+    // SAFETY: `n` elements lie behind each pointer, and `level` is available.
     unsafe { kernels.get(level)(from, to, n) }
 }
 
@@ -139,6 +147,6 @@ pub unsafe fn to_f32<H: Half>(level: Level, from: *const H, to: *mut f32, n: usi
 /// `n` elements behind each pointer; `level` is available.
 pub unsafe fn from_f32<H: Half>(level: Level, from: *const f32, to: *mut H, n: usize) {
     let kernels: PerLevel<Narrow<H>> = narrow_at::<H>();
-    // SAFETY: the caller's promise.
+    // SAFETY: `n` elements lie behind each pointer, and `level` is available.
     unsafe { kernels.get(level)(from, to, n) }
 }

@@ -127,7 +127,7 @@ macro_rules! per_level {
                 #[cfg(all(target_arch = "x86_64", not(nonlin_portable)))]
                 {
                     unsafe fn run<$g: $bound>($($arg: $ty),*) {
-                        // SAFETY: the caller's promise; SSE2 is part of x86-64.
+                        // SAFETY: the kernel has the conditions of `$body`; SSE2 is part of x86-64.
                         unsafe { $body::<$crate::simd::x86::Sse2, $g>($($arg),*) }
                     }
                     run::<$g>
@@ -135,7 +135,7 @@ macro_rules! per_level {
                 #[cfg(not(all(target_arch = "x86_64", not(nonlin_portable))))]
                 {
                     unsafe fn run<$g: $bound>($($arg: $ty),*) {
-                        // SAFETY: the caller's promise.
+                        // SAFETY: the kernel has the conditions of `$body`; this code needs no special instructions.
                         unsafe { $body::<$crate::simd::scalar::Scalar, $g>($($arg),*) }
                     }
                     run::<$g>
@@ -144,7 +144,7 @@ macro_rules! per_level {
                 {
                     #[target_feature(enable = "avx2,fma,f16c")]
                     unsafe fn run<$g: $bound>($($arg: $ty),*) {
-                        // SAFETY: the caller's promise, which includes the instructions.
+                        // SAFETY: the kernel has the conditions of `$body`, and that the level is available.
                         unsafe { $body::<$crate::simd::x86::Avx2, $g>($($arg),*) }
                     }
                     run::<$g>
@@ -153,7 +153,7 @@ macro_rules! per_level {
                 {
                     #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512dq,avx512vl,avx512bw")]
                     unsafe fn run<$g: $bound>($($arg: $ty),*) {
-                        // SAFETY: the caller's promise, which includes the instructions.
+                        // SAFETY: the kernel has the conditions of `$body`, and that the level is available.
                         unsafe { $body::<$crate::simd::x86::Avx512, $g>($($arg),*) }
                     }
                     run::<$g>
@@ -161,7 +161,7 @@ macro_rules! per_level {
                 #[cfg(all(target_arch = "aarch64", not(nonlin_portable)))]
                 {
                     unsafe fn run<$g: $bound>($($arg: $ty),*) {
-                        // SAFETY: the caller's promise; NEON is part of aarch64.
+                        // SAFETY: the kernel has the conditions of `$body`; NEON is part of aarch64.
                         unsafe { $body::<$crate::simd::neon::Neon, $g>($($arg),*) }
                     }
                     run::<$g>

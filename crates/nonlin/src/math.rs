@@ -1,4 +1,4 @@
-//! The primitives: each algorithm once, over any register of f64.
+//! The primitives: each algorithm once, over any register of f64, or of f32 with tables.
 //!
 //! Four classes of accuracy. `narrow` serves results that are rounded to f32: about 2^-33
 //! relative, in plain f64 arithmetic, which leaves 0.002 ULP of f32 beside the final

@@ -304,7 +304,7 @@ pub trait Real:
     fn two_sum(self, o: Self) -> (Self, Self) {
         (self + o, self.lit(0.0))
     }
-    /// The same where `|self| >= |o|`, or `self` is 0.
+    /// `self + o` as a sum and what it rounded off, where `|self| >= |o|`, or `self` is 0.
     #[inline(always)]
     fn quick_two_sum(self, o: Self) -> (Self, Self) {
         self.two_sum(o)
@@ -329,7 +329,7 @@ pub trait Real:
     fn scaled(self, m: Self, _m_lo: Self, k: Self) -> Self {
         (self * m).scale2(k)
     }
-    /// The same for a factor that is not negative: a zero keeps its sign.
+    /// `self * (m + m_lo) 2^k` for a factor that is not negative, rounded once: a zero keeps its sign.
     #[inline(always)]
     fn weighted(self, m: Self, m_lo: Self, k: Self) -> Self {
         self.scaled(m, m_lo, k)
@@ -390,7 +390,7 @@ pub trait Real:
     fn tabled_value(self, _gate: Gating) -> Option<Self> {
         None
     }
-    /// The same times `factor`, also where `self` is subnormal.
+    /// `self * gate(self) * factor`, if there is a table, also where `self` is subnormal.
     #[inline(always)]
     fn tabled_product(self, _factor: Self, _gate: Gating) -> Option<Self> {
         None

@@ -1,14 +1,14 @@
 //! Vector registers, one narrow trait, one file per instruction set.
 //!
 //! Everything above this module is written once over [`Lanes`]; everything below is a
-//! register type with about thirty one-line operations. Three rules make the same
-//! source give the same bits on every machine:
+//! register type with about thirty one-line operations. Three rules make the
+//! source give the same bits on every processor with fused multiply-add:
 //!
 //! 1. Only operations whose result IEEE 754 fixes are used (no reciprocal estimates).
 //! 2. [`Lanes::mul_add`] is fused wherever [`Lanes::FUSED`] says so: AVX2, AVX-512 and
 //!    NEON agree to the bit. The baseline (SSE2, or one lane at a time) multiplies and
 //!    adds in two roundings; code that needs the exact product asks for
-//!    [`Lanes::two_prod`] or [`Lanes64::residual`], which are exact everywhere.
+//!    [`Lanes64::two_prod`] or [`Lanes64::residual`], which are exact everywhere.
 //! 3. `max` and `min` are defined by a comparison (`c > x ? c : x`), so that a NaN in
 //!    `x` and the sign of a zero in `x` survive.
 //!
@@ -63,7 +63,7 @@ pub trait Lanes:
     /// `p` must be valid for writing `N` numbers and aligned to the register.
     #[inline(always)]
     unsafe fn store_past(self, p: *mut Self::Elem) {
-        // SAFETY: the caller's promise.
+        // SAFETY: `p` is valid for writing `N` numbers.
         unsafe { self.store(p) }
     }
     /// `self * a + b`, rounded once where `FUSED`.
@@ -171,7 +171,7 @@ pub trait Partial: Lanes<Elem = f32> {
     #[inline(always)]
     unsafe fn load_first(p: *const f32, n: usize, rest: f32) -> Self {
         let mut all = [rest; 32];
-        // SAFETY: the caller's promise; a register has at most 32 lanes.
+        // SAFETY: `p` is valid for reading `n <= N` numbers; a register has at most 32 lanes.
         unsafe {
             core::ptr::copy_nonoverlapping(p, all.as_mut_ptr(), n);
             Self::load(all.as_ptr())
@@ -184,7 +184,7 @@ pub trait Partial: Lanes<Elem = f32> {
     #[inline(always)]
     unsafe fn store_first(self, p: *mut f32, n: usize) {
         let mut all = [0.0; 32];
-        // SAFETY: the caller's promise; a register has at most 32 lanes.
+        // SAFETY: `p` is valid for writing `n <= N` numbers; a register has at most 32 lanes.
         unsafe {
             self.store(all.as_mut_ptr());
             core::ptr::copy_nonoverlapping(all.as_ptr(), p, n);
@@ -250,7 +250,7 @@ pub trait Lanes32: Partial {
     #[inline(always)]
     unsafe fn load_bf16(p: *const half::bf16) -> [Self; 2] {
         let wide = |v: half::bf16| f32::from_bits(u32::from(v.to_bits()) << 16);
-        // SAFETY: the caller's promise.
+        // SAFETY: `p` is valid for reading `2 N` numbers.
         unsafe { load_one_by_one::<Self, _, true>(p, wide) }
     }
     /// Rounds to nearest even, subnormal numbers included, and writes the `2 N` numbers of `v`.
@@ -262,7 +262,7 @@ pub trait Lanes32: Partial {
     #[cfg(feature = "half")]
     #[inline(always)]
     unsafe fn store_bf16(v: [Self; 2], p: *mut half::bf16) {
-        // SAFETY: the caller's promise.
+        // SAFETY: `p` is valid for writing `2 N` numbers.
         unsafe { store_one_by_one::<Self, _, true>(v, p, round_bf16) }
     }
     /// Reads `2 N` numbers into two registers, in order.
@@ -272,7 +272,7 @@ pub trait Lanes32: Partial {
     #[cfg(feature = "half")]
     #[inline(always)]
     unsafe fn load_f16(p: *const half::f16) -> [Self; 2] {
-        // SAFETY: the caller's promise.
+        // SAFETY: `p` is valid for reading `2 N` numbers.
         unsafe { load_one_by_one::<Self, _, false>(p, half::f16::to_f32) }
     }
     /// Rounds to nearest even and writes the `2 N` numbers of `v`.
@@ -282,7 +282,7 @@ pub trait Lanes32: Partial {
     #[cfg(feature = "half")]
     #[inline(always)]
     unsafe fn store_f16(v: [Self; 2], p: *mut half::f16) {
-        // SAFETY: the caller's promise.
+        // SAFETY: `p` is valid for writing `2 N` numbers.
         unsafe { store_one_by_one::<Self, _, false>(v, p, half::f16::from_f32) }
     }
     /// Copies `0 < n <= 2 N` words to the start of a buffer of `2 N`, for a load of all of them. What
@@ -293,7 +293,7 @@ pub trait Lanes32: Partial {
     #[cfg(feature = "half")]
     #[inline(always)]
     unsafe fn copy_in(from: *const u16, to: *mut u16, n: usize) {
-        // SAFETY: the caller's promise.
+        // SAFETY: `from` is valid for reading `n` words, and the buffer `to` holds `2 N`.
         unsafe { core::ptr::copy_nonoverlapping(from, to, n) }
     }
     /// Copies the first `0 < n <= 2 N` words of a buffer of `2 N`.
@@ -303,7 +303,7 @@ pub trait Lanes32: Partial {
     #[cfg(feature = "half")]
     #[inline(always)]
     unsafe fn copy_out(from: *const u16, to: *mut u16, n: usize) {
-        // SAFETY: the caller's promise.
+        // SAFETY: the buffer `from` holds `2 N` words, and `to` is valid for writing `n`.
         unsafe { core::ptr::copy_nonoverlapping(from, to, n) }
     }
 }
@@ -328,7 +328,7 @@ unsafe fn load_one_by_one<V: Lanes32, H: Copy, const TURNS: bool>(
 ) -> [V; 2] {
     let mut a = [0.0f32; 32];
     for i in 0..2 * V::N {
-        // SAFETY: the caller's promise.
+        // SAFETY: `i` is below `2 N`, and `p` is valid for reading as many numbers.
         a[lane::<V, TURNS>(i)] = wide(unsafe { p.add(i).read_unaligned() });
     }
     // SAFETY: a register has at most 16 lanes.
@@ -347,7 +347,7 @@ unsafe fn store_one_by_one<V: Lanes32, H, const TURNS: bool>(
     round: impl Fn(f32) -> H,
 ) {
     let mut a = [0.0f32; 32];
-    // SAFETY: a register has at most 16 lanes; the caller's promise.
+    // SAFETY: a register has at most 16 lanes; `p` is valid for writing `2 N` numbers.
     unsafe {
         v[0].store(a.as_mut_ptr());
         v[1].store(a.as_mut_ptr().add(V::N));
@@ -368,9 +368,9 @@ pub trait Simd: 'static {
     /// What loops over the longer primitives of f32 take at a time: as many registers as keep the
     /// processor busy.
     type Block32: Lanes32;
-    /// The same for those that read tables.
+    /// What loops over primitives of f32 with tables take at a time.
     type Tabled32: Lanes32;
-    /// The same for f64.
+    /// What loops over primitives of f64 take at a time.
     type Block64: Lanes64;
     /// Widens `n` numbers.
     ///
@@ -380,7 +380,7 @@ pub trait Simd: 'static {
     #[inline(always)]
     unsafe fn widen_f16(from: *const half::f16, to: *mut f32, n: usize) {
         for i in 0..n {
-            // SAFETY: the caller's promise.
+            // SAFETY: `n` elements lie behind each pointer.
             unsafe { to.add(i).write((*from.add(i)).to_f32()) }
         }
     }
@@ -392,7 +392,7 @@ pub trait Simd: 'static {
     #[inline(always)]
     unsafe fn narrow_f16(from: *const f32, to: *mut half::f16, n: usize) {
         for i in 0..n {
-            // SAFETY: the caller's promise.
+            // SAFETY: `n` elements lie behind each pointer.
             unsafe { to.add(i).write(half::f16::from_f32(*from.add(i))) }
         }
     }

@@ -25,7 +25,7 @@ pub struct Row {
     pub rounds: usize,
     /// Nanoseconds an element: the median round.
     pub median: f64,
-    /// The same, of the fastest round.
+    /// Nanoseconds an element in the fastest round.
     pub least: f64,
     /// The median as a multiple of memcpy of as many bytes in the same rounds.
     pub copies: f64,

@@ -1,7 +1,7 @@
 //! PReLU: a leaky ReLU whose slope is learned, one for all or one per channel.
 //!
-//! As an elementwise function it has one shared slope; [`Prelu::forward_channels`] and
-//! [`Prelu::backward_channels`] take one per channel, along any axis.
+//! As an elementwise function it has one shared slope; [`Function::per_channel`] takes one per channel,
+//! along any axis.
 
 use crate::prelude::*;
 

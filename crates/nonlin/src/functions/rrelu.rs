@@ -1,7 +1,7 @@
 //! RReLU: a leaky ReLU whose slope is random in training and fixed afterwards.
 //!
-//! As an elementwise function it is the evaluation form, with the mean slope;
-//! [`Rrelu::forward_train`] and [`Rrelu::backward_train`] draw a slope for every element.
+//! As an elementwise function it is the evaluation form, with the mean slope; [`Function::training`]
+//! draws a slope for every element.
 
 use crate::prelude::*;
 

@@ -68,10 +68,10 @@ unsafe fn forward_f32<S: Simd, A: Elementwise>(x: *const f32, y: *mut f32, n: us
             let far = Value::<A, Lifted32<S::Tabled32>>(defaults::<A, _>());
             let step =
                 NearOrFar::<_, _, Near32<_>, Lifted32<_>, S::Tabled32, true>::new(reach, near, far);
-            // SAFETY: the caller's promise.
+            // SAFETY: each array has `n` elements, and the processor has the instructions of `S`.
             unsafe { run::<Paired<S::Tabled32>, 1, 1, WIDEST, _>([x], [y], n, step, p.past) }
         }
-        // SAFETY: the caller's promise.
+        // SAFETY: each array has `n` elements, and the processor has the instructions of `S`.
         Route::Wide | Route::Paired { .. } => unsafe {
             run::<Narrow<S::F64>, 1, 1, WIDEST, _>(
                 [x],
@@ -81,7 +81,7 @@ unsafe fn forward_f32<S: Simd, A: Elementwise>(x: *const f32, y: *mut f32, n: us
                 p.past,
             )
         },
-        // SAFETY: the caller's promise.
+        // SAFETY: each array has `n` elements, and the processor has the instructions of `S`.
         Route::Single => unsafe {
             run::<Single<S::F32>, 1, 1, WIDEST, _>(
                 [x],
@@ -98,10 +98,10 @@ unsafe fn forward_f32<S: Simd, A: Elementwise>(x: *const f32, y: *mut f32, n: us
 unsafe fn forward_f64<S: Simd, A: Elementwise>(x: *const f64, y: *mut f64, n: usize, p: P<'_>) {
     if is_one::<A>(p) {
         let step = Value::<A, _>(defaults::<A, _>());
-        // SAFETY: the caller's promise.
+        // SAFETY: each array has `n` elements, and the processor has the instructions of `S`.
         return unsafe { run::<Full<S::Block64>, 1, 1, WIDEST, _>([x], [y], n, step, p.past) };
     }
-    // SAFETY: the caller's promise.
+    // SAFETY: each array has `n` elements, and the processor has the instructions of `S`.
     unsafe {
         run::<Full<S::Block64>, 1, 1, WIDEST, _>(
             [x],
@@ -131,10 +131,10 @@ unsafe fn backward_f32<S: Simd, A: Elementwise>(
             );
             let step =
                 NearOrFar::<_, _, Near32<_>, Far32<_>, S::Tabled32, true>::new(reach, near, far);
-            // SAFETY: the caller's promise.
+            // SAFETY: each array has `n` elements, and the processor has the instructions of `S`.
             unsafe { run::<Paired<S::Tabled32>, 2, 1, WIDEST, _>([x, g], [dx], n, step, p.past) }
         }
-        // SAFETY: the caller's promise.
+        // SAFETY: each array has `n` elements, and the processor has the instructions of `S`.
         Route::Wide | Route::Paired { .. } => unsafe {
             run::<Narrow<S::F64>, 2, 1, WIDEST, _>(
                 [x, g],
@@ -144,7 +144,7 @@ unsafe fn backward_f32<S: Simd, A: Elementwise>(
                 p.past,
             )
         },
-        // SAFETY: the caller's promise.
+        // SAFETY: each array has `n` elements, and the processor has the instructions of `S`.
         Route::Single => unsafe {
             run::<Single<S::F32>, 2, 1, WIDEST, _>(
                 [x, g],
@@ -167,12 +167,12 @@ unsafe fn backward_f64<S: Simd, A: Elementwise>(
 ) {
     if is_one::<A>(p) {
         let step = Backward::<A, _>(defaults::<A, _>());
-        // SAFETY: the caller's promise.
+        // SAFETY: each array has `n` elements, and the processor has the instructions of `S`.
         return unsafe {
             run::<Late<Full<S::Block64>>, 2, 1, WIDEST, _>([x, g], [dx], n, step, p.past)
         };
     }
-    // SAFETY: the caller's promise.
+    // SAFETY: each array has `n` elements, and the processor has the instructions of `S`.
     unsafe {
         run::<Late<Full<S::Block64>>, 2, 1, WIDEST, _>(
             [x, g],
@@ -193,7 +193,7 @@ unsafe fn from_output_f32<S: Simd, A: Elementwise>(
     p: P<'_>,
 ) {
     let step = FromOutput::<A, Single<S::F32>>(spread::<A, _, true>(p));
-    // SAFETY: the caller's promise.
+    // SAFETY: each array has `n` elements, and the processor has the instructions of `S`.
     unsafe { run::<Single<S::F32>, 2, 1, WIDEST, _>([y, g], [dx], n, step, false) }
 }
 
@@ -206,7 +206,7 @@ unsafe fn from_output_f64<S: Simd, A: Elementwise>(
     p: P<'_>,
 ) {
     let step = FromOutput::<A, Full<S::Block64>>(spread::<A, _, false>(p));
-    // SAFETY: the caller's promise.
+    // SAFETY: each array has `n` elements, and the processor has the instructions of `S`.
     unsafe { run::<Full<S::Block64>, 2, 1, WIDEST, _>([y, g], [dx], n, step, false) }
 }
 
@@ -218,7 +218,7 @@ unsafe fn each_f32<S: Simd, A: Elementwise>(
     n: usize,
     p: P<'_>,
 ) {
-    // SAFETY: the caller's promise.
+    // SAFETY: each array has `n` elements, and the processor has the instructions of `S`.
     unsafe {
         run::<Narrow<S::F64>, 2, 1, WIDEST, _>(
             [x, w],
@@ -238,7 +238,7 @@ unsafe fn each_f64<S: Simd, A: Elementwise>(
     n: usize,
     p: P<'_>,
 ) {
-    // SAFETY: the caller's promise.
+    // SAFETY: each array has `n` elements, and the processor has the instructions of `S`.
     unsafe {
         run::<Full<S::Block64>, 2, 1, WIDEST, _>(
             [x, w],
@@ -261,7 +261,7 @@ unsafe fn each_backward_f32<S: Simd, A: Elementwise>(
     n: usize,
     p: P<'_>,
 ) {
-    // SAFETY: the caller's promise.
+    // SAFETY: each array has `n` elements, and the processor has the instructions of `S`.
     unsafe {
         run::<Narrow<S::F64>, 3, 2, WIDEST, _>(
             [x, w, g],
@@ -284,7 +284,7 @@ unsafe fn each_backward_f64<S: Simd, A: Elementwise>(
     n: usize,
     p: P<'_>,
 ) {
-    // SAFETY: the caller's promise.
+    // SAFETY: each array has `n` elements, and the processor has the instructions of `S`.
     unsafe {
         run::<Full<S::Block64>, 3, 2, WIDEST, _>(
             [x, w, g],

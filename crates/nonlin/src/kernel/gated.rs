@@ -25,14 +25,14 @@ unsafe fn gated_f32<S: Simd, G: Gated>(
             let far = ByGradientSize::<_, _, Lifted32<_>, Far32<_>, S::Tabled32>::new(step, step);
             let within =
                 NearOrFar::<_, _, Near32<_>, Far32<_>, S::Tabled32, true>::new(reach, step, far);
-            // SAFETY: the caller's promise.
+            // SAFETY: each array has `n` elements, and the processor has the instructions of `S`.
             unsafe { run::<Paired<S::Tabled32>, 2, 1, WIDEST, _>([a, b], [y], n, within, past) }
         }
-        // SAFETY: the caller's promise.
+        // SAFETY: each array has `n` elements, and the processor has the instructions of `S`.
         Route::Single => unsafe {
             run::<Single<S::F32>, 2, 1, WIDEST, _>([a, b], [y], n, step, past)
         },
-        // SAFETY: the caller's promise.
+        // SAFETY: each array has `n` elements, and the processor has the instructions of `S`.
         _ => unsafe { run::<Narrow<S::F64>, 2, 1, WIDEST, _>([a, b], [y], n, step, past) },
     }
 }
@@ -45,7 +45,7 @@ unsafe fn gated_f64<S: Simd, G: Gated>(
     n: usize,
     past: bool,
 ) {
-    // SAFETY: the caller's promise.
+    // SAFETY: each array has `n` elements, and the processor has the instructions of `S`.
     unsafe {
         run::<Full<S::Block64>, 2, 1, WIDEST, _>([a, b], [y], n, GatedValue::<G>(PhantomData), past)
     }
@@ -66,16 +66,16 @@ unsafe fn gated_backward_f32<S: Simd, G: Gated>(
             let far = ByGradientSize::<_, _, Lifted32<_>, Far32<_>, S::Tabled32>::new(step, step);
             let within =
                 NearOrFar::<_, _, Near32<_>, Far32<_>, S::Tabled32, true>::new(reach, step, far);
-            // SAFETY: the caller's promise.
+            // SAFETY: each array has `n` elements, and the processor has the instructions of `S`.
             unsafe {
                 run::<Paired<S::Tabled32>, 3, 2, WIDEST, _>([a, b, g], [da, db], n, within, false)
             }
         }
-        // SAFETY: the caller's promise.
+        // SAFETY: each array has `n` elements, and the processor has the instructions of `S`.
         Route::Single => unsafe {
             run::<Single<S::F32>, 3, 2, WIDEST, _>([a, b, g], [da, db], n, step, false)
         },
-        // SAFETY: the caller's promise.
+        // SAFETY: each array has `n` elements, and the processor has the instructions of `S`.
         _ => unsafe { run::<Narrow<S::F64>, 3, 2, WIDEST, _>([a, b, g], [da, db], n, step, false) },
     }
 }
@@ -89,7 +89,7 @@ unsafe fn gated_backward_f64<S: Simd, G: Gated>(
     db: *mut f64,
     n: usize,
 ) {
-    // SAFETY: the caller's promise.
+    // SAFETY: each array has `n` elements, and the processor has the instructions of `S`.
     unsafe {
         run::<Full<S::Block64>, 3, 2, WIDEST, _>(
             [a, b, g],

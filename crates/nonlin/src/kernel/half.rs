@@ -74,7 +74,7 @@ macro_rules! loops {
         if const { !$S::F32::FUSED } {
             unreachable!("the baseline has no kernels of half types")
         } else if const { is_single($route) } {
-            // SAFETY: the caller's promise.
+            // SAFETY: each array has `n` elements, and the processor has the instructions of `S`.
             unsafe { run::<Single<Twice<$S::F32>>, $i, $o, WIDEST, $H>($x, $y, $n, $step, false) }
         } else if const { $cancels } {
             let step = NearOrFar::<_, _, Near32<_>, Single<_>, Twice<$S::F32>, true>::new(
@@ -82,7 +82,7 @@ macro_rules! loops {
                 $step,
                 $beyond,
             );
-            // SAFETY: the caller's promise.
+            // SAFETY: each array has `n` elements, and the processor has the instructions of `S`.
             unsafe { run::<Paired<Twice<$S::F32>>, $i, $o, WIDEST, $H>($x, $y, $n, step, false) }
         } else if const { <$H>::DIGITS <= 8 } {
             let step = NearOrFar::<_, _, Whole<_, true>, Single<_>, Twice<$S::F32>, false>::new(
@@ -90,7 +90,7 @@ macro_rules! loops {
                 $step,
                 $beyond,
             );
-            // SAFETY: the caller's promise.
+            // SAFETY: each array has `n` elements, and the processor has the instructions of `S`.
             unsafe {
                 run::<Whole<Twice<$S::F32>, true>, $i, $o, WIDEST, $H>($x, $y, $n, step, false)
             }
@@ -100,7 +100,7 @@ macro_rules! loops {
                 $step,
                 $beyond,
             );
-            // SAFETY: the caller's promise.
+            // SAFETY: each array has `n` elements, and the processor has the instructions of `S`.
             unsafe {
                 run::<Whole<Twice<$S::F32>, false>, $i, $o, WIDEST, $H>($x, $y, $n, step, false)
             }
@@ -168,7 +168,7 @@ unsafe fn from_output<S: Simd, B: Pair>(
     if const { !S::F32::FUSED } {
         unreachable!("the baseline has no kernels of half types");
     }
-    // SAFETY: the caller's promise.
+    // SAFETY: each array has `n` elements, and the processor has the instructions of `S`.
     unsafe { run::<Single<Twice<S::F32>>, 2, 1, WIDEST, B::H>([y, g], [dx], n, step, false) }
 }
 

@@ -16,22 +16,22 @@ use crate::simd::{Lanes32, Lanes64};
 pub(super) trait Io<T>: Register {
     unsafe fn read(p: *const T) -> Self;
     unsafe fn write(self, p: *mut T);
-    /// Writes past the caches, if the level can; `p` is aligned to 64 bytes.
+    /// Writes past the caches, if the level can; `p` is aligned to the register.
     #[inline(always)]
     unsafe fn write_past(self, p: *mut T) {
-        // SAFETY: the caller's promise.
+        // SAFETY: `p` is valid for writing `N` elements and aligned to the register.
         unsafe { self.write(p) }
     }
     /// Copies the first `0 < n < N` elements of a register into a buffer.
     #[inline(always)]
     unsafe fn copy_in(from: *const T, to: *mut T, n: usize) {
-        // SAFETY: the caller's promise.
+        // SAFETY: `from` has `n` elements, and the buffer `to` has room for a register.
         unsafe { core::ptr::copy_nonoverlapping(from, to, n) }
     }
     /// Copies them out of one.
     #[inline(always)]
     unsafe fn copy_out(from: *const T, to: *mut T, n: usize) {
-        // SAFETY: the caller's promise.
+        // SAFETY: the buffer `from` holds a register, and `to` has room for `n` elements.
         unsafe { core::ptr::copy_nonoverlapping(from, to, n) }
     }
 }
@@ -53,12 +53,12 @@ impl<V: Lanes64> Register for Narrow<V> {
 impl<V: Lanes64> Io<f32> for Narrow<V> {
     #[inline(always)]
     unsafe fn read(p: *const f32) -> Self {
-        // SAFETY: the caller's promise.
+        // SAFETY: `p` is valid for reading `N` elements.
         Narrow(unsafe { V::load_f32(p) })
     }
     #[inline(always)]
     unsafe fn write(self, p: *mut f32) {
-        // SAFETY: the caller's promise.
+        // SAFETY: `p` is valid for writing `N` elements.
         unsafe { self.0.store_f32(p) }
     }
 }
@@ -74,17 +74,17 @@ impl<V: Lanes64> Register for Full<V> {
 impl<V: Lanes64> Io<f64> for Full<V> {
     #[inline(always)]
     unsafe fn read(p: *const f64) -> Self {
-        // SAFETY: the caller's promise.
+        // SAFETY: `p` is valid for reading `N` elements.
         Full(unsafe { V::load(p) })
     }
     #[inline(always)]
     unsafe fn write(self, p: *mut f64) {
-        // SAFETY: the caller's promise.
+        // SAFETY: `p` is valid for writing `N` elements.
         unsafe { self.0.store(p) }
     }
     #[inline(always)]
     unsafe fn write_past(self, p: *mut f64) {
-        // SAFETY: the caller's promise.
+        // SAFETY: `p` is valid for writing `N` elements and aligned to the register.
         unsafe { self.0.store_past(p) }
     }
 }
@@ -100,17 +100,17 @@ impl<V: Lanes64> Register for Late<Full<V>> {
 impl<V: Lanes64> Io<f64> for Late<Full<V>> {
     #[inline(always)]
     unsafe fn read(p: *const f64) -> Self {
-        // SAFETY: the caller's promise.
+        // SAFETY: `p` is valid for reading `N` elements.
         Late::new(unsafe { Full::read(p) })
     }
     #[inline(always)]
     unsafe fn write(self, p: *mut f64) {
-        // SAFETY: the caller's promise.
+        // SAFETY: `p` is valid for writing `N` elements.
         unsafe { self.settled().write(p) }
     }
     #[inline(always)]
     unsafe fn write_past(self, p: *mut f64) {
-        // SAFETY: the caller's promise.
+        // SAFETY: `p` is valid for writing `N` elements and aligned to the register.
         unsafe { self.settled().write_past(p) }
     }
 }
@@ -182,17 +182,17 @@ macro_rules! io32 {
         impl<V: Lanes32> Io<f32> for $t<V $(, $flag)?> {
             #[inline(always)]
             unsafe fn read(p: *const f32) -> Self {
-                // SAFETY: the caller's promise.
+                // SAFETY: `p` is valid for reading `N` elements.
                 $t(unsafe { V::load(p) })
             }
             #[inline(always)]
             unsafe fn write(self, p: *mut f32) {
-                // SAFETY: the caller's promise.
+                // SAFETY: `p` is valid for writing `N` elements.
                 unsafe { self.0.store(p) }
             }
             #[inline(always)]
             unsafe fn write_past(self, p: *mut f32) {
-                // SAFETY: the caller's promise.
+                // SAFETY: `p` is valid for writing `N` elements and aligned to the register.
                 unsafe { self.0.store_past(p) }
             }
         }
@@ -201,26 +201,26 @@ macro_rules! io32 {
         impl<V: Lanes32, H: Half> Io<H> for $t<Twice<V> $(, $flag)?> {
             #[inline(always)]
             unsafe fn read(p: *const H) -> Self {
-                // SAFETY: the caller's promise.
+                // SAFETY: `p` is valid for reading `N` elements.
                 let [a, b] = unsafe { H::load(p) };
                 $t(Twice(a, b))
             }
             #[inline(always)]
             unsafe fn write(self, p: *mut H) {
                 let Twice(a, b) = self.0;
-                // SAFETY: the caller's promise.
+                // SAFETY: `p` is valid for writing `N` elements.
                 unsafe { H::store([a, b], p) }
             }
             #[inline(always)]
             unsafe fn copy_in(from: *const H, to: *mut H, n: usize) {
                 const { assert!(size_of::<H>() == 2) };
-                // SAFETY: the caller's promise; the buffer has room for a register.
+                // SAFETY: `from` has `n` elements, and the buffer `to` has room for a register.
                 unsafe { V::copy_in(from.cast(), to.cast(), n) }
             }
             #[inline(always)]
             unsafe fn copy_out(from: *const H, to: *mut H, n: usize) {
                 const { assert!(size_of::<H>() == 2) };
-                // SAFETY: the caller's promise; the buffer has room for a register.
+                // SAFETY: the buffer `from` holds a register, and `to` has room for `n` elements.
                 unsafe { V::copy_out(from.cast(), to.cast(), n) }
             }
         }

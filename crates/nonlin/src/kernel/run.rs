@@ -29,7 +29,7 @@ pub(super) unsafe fn read<R: Io<T>, const I: usize, T>(inputs: &[*const T; I], i
     let mut x = [R::set(0.0); I];
     let mut k = 0;
     while k < I {
-        // SAFETY: the caller's promise.
+        // SAFETY: each input is valid for reading `R::N` elements from `i` on.
         x[k] = unsafe { R::read(inputs[k].add(i)) };
         k += 1;
     }
@@ -71,7 +71,9 @@ pub(super) unsafe fn run<
             let y = f.step(unsafe { read::<R, I, T>(&inputs, i) });
             let mut k = 0;
             while k < O {
-                // SAFETY: as above; a register is a multiple of 64 bytes, or not stored past the caches.
+                // SAFETY: `i + R::N <= end`, of the caller's arrays or of the buffers. Where `past`
+                // is set, outputs begin at multiples of 64 bytes, so that each register, of 16, 32 or
+                // 64 bytes, lies at a multiple of its own size.
                 unsafe {
                     let to = outputs[k].add(i);
                     if past { y[k].write_past(to) } else { y[k].write(to) }
@@ -98,7 +100,7 @@ pub(super) unsafe fn run<
     }
     if whole < n {
         for (buffer, output) in target.0.iter().zip(arrays) {
-            // SAFETY: as above.
+            // SAFETY: `n - whole` elements are left, from `whole` on, of every output.
             unsafe { R::copy_out(buffer.as_ptr(), output.add(whole), n - whole) }
         }
     }

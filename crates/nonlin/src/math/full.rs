@@ -73,7 +73,7 @@ impl<V: Lanes64> Exp<V> {
         Self::of::<false>(x, lo)
     }
 
-    /// The same with `p` good enough to stand alone, as `e^x - 1` near 0.
+    /// Good to 2^-55, with `p` good enough to stand alone, as `e^x - 1` near 0.
     #[inline(always)]
     fn fine(x: V, lo: Option<V>) -> Self {
         Self::of::<true>(x, lo)

@@ -51,14 +51,15 @@ pub(crate) const EXPM1_END: f32 = 17.4;
 /// From here on tanh is 1.
 pub(crate) const TANH_END: f32 = 9.04;
 
-/// The same for the slope of tanh.
+/// Up to here the table of the slope of tanh reaches.
 pub(crate) const TANH_NEAR: f32 = 10.01;
 
-/// The same for the gate of Mish on the left; on the right its table reaches to where it is 1.
+/// Up to here the table of the gate of Mish reaches on the left; on the right to where it is 1.
 pub(crate) const MISH_NEAR: f32 = 10.01;
 
-/// From here on the gate of Mish is 1; its slope.
+/// From here on the gate of Mish is 1.
 pub(super) const MISH_OPEN: f32 = 9.12;
+/// From here on the slope of Mish is 1.
 pub(super) const MISH_SLOPE_OPEN: f32 = 10.8;
 
 /// From here on the exponent of a power of e is kept apart. What rounding `e^-APART` loses is still a
@@ -68,7 +69,8 @@ pub(crate) const APART: f32 = 60.0;
 /// What is multiplied by `e^-FARTHEST` is 0.
 const FARTHEST: f32 = 400.0;
 
-/// The same where factors are at most [`FACTOR_END`].
+/// The greatest `t` whose `e^-t` can still show: [`FARTHEST`], or [`LIFTED_END`] where factors are at most
+/// [`FACTOR_END`].
 #[inline(always)]
 fn last<V: Lanes32, const AT: u8>() -> V {
     V::splat(if AT == LIFTED { LIFTED_END } else { FARTHEST })
@@ -118,13 +120,13 @@ fn exp_times<V: Lanes32>(p: V, e: V, over: V) -> ((V, V), V) {
     ((u.lookup_short(&POWER.0).add_shifted(u), rest_of_power(r)), r * r)
 }
 
-/// The same for `i = 0` and `-87 <= p <= APART`.
+/// `(m, q)` with `e^-(p + e) = m (1 + q)`, for `-87 <= p <= APART`.
 #[inline(always)]
 fn exp<V: Lanes32>(p: V, e: V) -> (V, V) {
     exp_times(p, e, V::splat(ROUND)).0
 }
 
-/// The same for `i = LIFT` and `0 <= p <= LIFTED_END`.
+/// What [`exp_times`] has for `i = LIFT`: `e^-(p + e) 2^LIFT`, for `0 <= p <= LIFTED_END`.
 #[inline(always)]
 fn exp_lifted<V: Lanes32>(p: V, e: V) -> ((V, V), V) {
     exp_times(p, e, V::splat(OVER))
@@ -539,7 +541,7 @@ pub(crate) fn at<V: Lanes32, const AT: u8>(x: V, p: Prim) -> Jet<Paired<V, AT>> 
             jet((none, zero), (none, zero), none, zero)
         }
         Prim::Cdf => {
-            // e^(-t^2/2) times the tail over it. Below -CDF_LAST nobody needs it, likewise.
+            // e^(-t^2/2) times the tail over it. Below -CDF_LAST nobody needs it.
             let t = x.abs().min(V::splat(CDF_LAST));
             let e = gauss(t);
             let (v, v_lo) = open(x.gt(zero), times(e, MILLS.at(t)));
@@ -613,7 +615,7 @@ fn cdf_last<V: Lanes32, const AT: u8>() -> V {
     V::splat(if AT == LIFTED { 16.7 } else { 24.0 })
 }
 
-/// The same for GELU by tanh.
+/// From here on GELU by tanh is 0, whatever may multiply it; `LIFTED`, two factors of [`FACTOR_END`].
 #[inline(always)]
 fn cubic_last<V: Lanes32, const AT: u8>() -> V {
     V::splat(if AT == LIFTED { 11.9 } else { 16.0 })
@@ -687,7 +689,7 @@ fn far_value<V: Lanes32>(x: V, gate: Gating) -> V {
     V::select(x.gt(V::splat(0.0)), right, -tail.sink())
 }
 
-/// The same over `2^k`, and `k`.
+/// `(v, k)`: `x` times a gate [`beyond`] its table is `v 2^k`.
 #[inline(always)]
 fn far_value_apart<V: Lanes32, const AT: u8>(x: V, gate: Gating) -> (V, V) {
     let zero = V::splat(0.0);
@@ -715,7 +717,7 @@ fn far_value_apart<V: Lanes32, const AT: u8>(x: V, gate: Gating) -> (V, V) {
     (V::select(positive, right, left), V::select(positive, zero, k))
 }
 
-/// Its slope.
+/// `(d, k)`: the slope of `x` times a gate [`beyond`] its table is `d 2^k`.
 #[inline(always)]
 fn far_slope<V: Lanes32, const AT: u8>(x: V, gate: Gating) -> (V, V) {
     let (zero, one) = (V::splat(0.0), V::splat(1.0));

@@ -89,7 +89,7 @@ pub struct Table<const N: usize, const G: usize> {
     fours: [Four; G],
 }
 
-/// The same with a centre in each piece at which the function is an f32 number: so the base is
+/// A function in 16 pieces, with a centre in each at which the function is an f32 number: so the base is
 /// exact, and the polynomial begins with the distance from the centre.
 pub struct Centred<const N: usize, const G: usize> {
     pieces: Pieces,
@@ -187,7 +187,7 @@ impl<const N: usize, const G: usize> Table<N, G> {
         (base, polynomial(pick, r, &self.fours, 1, N))
     }
 
-    /// The same with the rest of the polynomial rounded before the linear term is added, where it is
+    /// Base and rest at `t`, with the rest of the polynomial rounded before the linear term is added, where it is
     /// small: a multiplication more.
     #[inline(always)]
     pub(crate) fn sharp<V: Lanes32>(&self, t: V) -> (V, V) {
@@ -224,7 +224,7 @@ impl<const N: usize, const G: usize> Centred<N, G> {
         (r * r).mul_add(rest, r.mul_add(c, base))
     }
 
-    /// The same with the linear term in the first of the two numbers: for wide pieces.
+    /// Two numbers whose sum is the function at `t`, the linear term in the first: for wide pieces.
     #[inline(always)]
     pub(crate) fn exact<V: Lanes32>(&self, t: V) -> (V, V) {
         let pick = self.pieces.pick(t);

@@ -39,8 +39,6 @@ macro_rules! register {
             }
         }
 
-        // SAFETY (every block below): every aarch64 processor has NEON; loads and stores
-        // have the caller's promise that the memory is there.
         impl Lanes for $t {
             type Elem = $elem;
             type Mask = $mask;
@@ -48,76 +46,76 @@ macro_rules! register {
             const FUSED: bool = true;
             #[inline(always)]
             fn splat(v: $elem) -> Self {
-                // SAFETY: as above.
+                // SAFETY: every aarch64 processor has NEON.
                 Self(unsafe { $set1(v) })
             }
             #[inline(always)]
             unsafe fn load(p: *const $elem) -> Self {
-                // SAFETY: as above.
+                // SAFETY: every aarch64 processor has NEON; `p` is valid for reading `N` numbers.
                 Self(unsafe { $load(p) })
             }
             #[inline(always)]
             unsafe fn store(self, p: *mut $elem) {
-                // SAFETY: as above.
+                // SAFETY: every aarch64 processor has NEON; `p` is valid for writing `N` numbers.
                 unsafe { $store(p, self.0) }
             }
             #[inline(always)]
             fn mul_add(self, a: Self, b: Self) -> Self {
-                // SAFETY: as above.
+                // SAFETY: every aarch64 processor has NEON.
                 Self(unsafe { $fma(b.0, self.0, a.0) })
             }
             #[inline(always)]
             fn abs(self) -> Self {
-                // SAFETY: as above.
+                // SAFETY: every aarch64 processor has NEON.
                 Self(unsafe { $abs(self.0) })
             }
             #[inline(always)]
             fn copysign(self, sign: Self) -> Self {
-                // SAFETY: as above.
+                // SAFETY: every aarch64 processor has NEON.
                 Self(unsafe { $select($signs, sign.0, self.0) })
             }
             #[inline(always)]
             fn max(self, c: Self) -> Self {
-                // SAFETY: as above. Not `fmax`, which orders the zeros.
+                // SAFETY: every aarch64 processor has NEON. Not `fmax`, which orders the zeros.
                 Self(unsafe { $select($gt(c.0, self.0), c.0, self.0) })
             }
             #[inline(always)]
             fn min(self, c: Self) -> Self {
-                // SAFETY: as above. Not `fmin`, which orders the zeros.
+                // SAFETY: every aarch64 processor has NEON. Not `fmin`, which orders the zeros.
                 Self(unsafe { $select($gt(self.0, c.0), c.0, self.0) })
             }
             #[inline(always)]
             fn gt(self, o: Self) -> $mask {
-                // SAFETY: as above.
+                // SAFETY: every aarch64 processor has NEON.
                 unsafe { $gt(self.0, o.0) }
             }
             #[inline(always)]
             fn is_nan(self) -> $mask {
-                // SAFETY: as above.
+                // SAFETY: every aarch64 processor has NEON.
                 let $nm = unsafe { $eq(self.0, self.0) };
-                // SAFETY: as above.
+                // SAFETY: every aarch64 processor has NEON.
                 unsafe { $not }
             }
             #[inline(always)]
             fn either(a: $mask, b: $mask) -> $mask {
-                // SAFETY: as above.
+                // SAFETY: every aarch64 processor has NEON.
                 unsafe { $either(a, b) }
             }
             #[inline(always)]
             fn any(m: $mask) -> bool {
                 let $am = m;
-                // SAFETY: as above.
+                // SAFETY: every aarch64 processor has NEON.
                 unsafe { $any }
             }
             #[inline(always)]
             fn all(m: $mask) -> bool {
                 let $lm = m;
-                // SAFETY: as above.
+                // SAFETY: every aarch64 processor has NEON.
                 unsafe { $all }
             }
             #[inline(always)]
             fn select(m: $mask, a: Self, b: Self) -> Self {
-                // SAFETY: as above.
+                // SAFETY: every aarch64 processor has NEON.
                 Self(unsafe { $select(m, a.0, b.0) })
             }
         }
@@ -137,12 +135,12 @@ register!(F32x4, float32x4_t, f32, 4, uint32x4_t, vdupq_n_u32(1 << 31),
 impl Lanes64 for F64x2 {
     #[inline(always)]
     unsafe fn load_f32(p: *const f32) -> Self {
-        // SAFETY: the caller's promise.
+        // SAFETY: every aarch64 processor has NEON; `p` is valid for reading two f32.
         Self(unsafe { vcvt_f64_f32(vld1_f32(p)) })
     }
     #[inline(always)]
     unsafe fn store_f32(self, p: *mut f32) {
-        // SAFETY: the caller's promise.
+        // SAFETY: every aarch64 processor has NEON; `p` is valid for writing two f32.
         unsafe { vst1_f32(p, vcvt_f32_f64(self.0)) }
     }
     #[inline(always)]

@@ -3,7 +3,7 @@
 use super::Four;
 use super::{Lanes, Lanes32, Lanes64, Partial, Simd};
 
-/// Plain numbers as one-lane registers.
+/// An f64, or two f32, as a register.
 #[derive(Clone, Copy)]
 pub struct Scalar;
 
@@ -27,12 +27,12 @@ impl Lanes for f64 {
     }
     #[inline(always)]
     unsafe fn load(p: *const f64) -> Self {
-        // SAFETY: the caller's promise.
+        // SAFETY: `p` is valid for reading one register.
         unsafe { p.read_unaligned() }
     }
     #[inline(always)]
     unsafe fn store(self, p: *mut f64) {
-        // SAFETY: the caller's promise.
+        // SAFETY: `p` is valid for writing one register.
         unsafe { p.write_unaligned(self) }
     }
     #[inline(always)]
@@ -84,12 +84,12 @@ impl Lanes for f64 {
 impl Lanes64 for f64 {
     #[inline(always)]
     unsafe fn load_f32(p: *const f32) -> Self {
-        // SAFETY: the caller's promise.
+        // SAFETY: `p` is valid for reading one f32.
         f64::from(unsafe { p.read_unaligned() })
     }
     #[inline(always)]
     unsafe fn store_f32(self, p: *mut f32) {
-        // SAFETY: the caller's promise.
+        // SAFETY: `p` is valid for writing one f32.
         unsafe { p.write_unaligned(self as f32) }
     }
     #[inline(always)]
@@ -154,12 +154,12 @@ impl Lanes for F32x2 {
     }
     #[inline(always)]
     unsafe fn load(p: *const f32) -> Self {
-        // SAFETY: the caller's promise.
+        // SAFETY: `p` is valid for reading one register.
         F32x2(unsafe { p.cast::<[f32; 2]>().read_unaligned() })
     }
     #[inline(always)]
     unsafe fn store(self, p: *mut f32) {
-        // SAFETY: the caller's promise.
+        // SAFETY: `p` is valid for writing one register.
         unsafe { p.cast::<[f32; 2]>().write_unaligned(self.0) }
     }
     #[inline(always)]

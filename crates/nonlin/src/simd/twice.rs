@@ -44,12 +44,12 @@ impl<V: Lanes> Lanes for Twice<V> {
     }
     #[inline(always)]
     unsafe fn load(p: *const V::Elem) -> Self {
-        // SAFETY: the caller's promise of twice as many elements.
+        // SAFETY: `p` is valid for reading `2 V::N` elements, and each half takes `V::N`.
         unsafe { Twice(V::load(p), V::load(p.add(V::N))) }
     }
     #[inline(always)]
     unsafe fn store(self, p: *mut V::Elem) {
-        // SAFETY: the caller's promise of twice as many elements.
+        // SAFETY: `p` is valid for writing `2 V::N` elements, and each half takes `V::N`.
         unsafe {
             self.0.store(p);
             self.1.store(p.add(V::N));
@@ -57,7 +57,8 @@ impl<V: Lanes> Lanes for Twice<V> {
     }
     #[inline(always)]
     unsafe fn store_past(self, p: *mut V::Elem) {
-        // SAFETY: the caller's promise of twice as many elements.
+        // SAFETY: `p` is valid for writing `2 V::N` elements and aligned to `V`, and so is its
+        // second half.
         unsafe {
             self.0.store_past(p);
             self.1.store_past(p.add(V::N));
@@ -112,12 +113,12 @@ impl<V: Lanes> Lanes for Twice<V> {
 impl<V: Lanes64> Lanes64 for Twice<V> {
     #[inline(always)]
     unsafe fn load_f32(p: *const f32) -> Self {
-        // SAFETY: the caller's promise of twice as many elements.
+        // SAFETY: `p` is valid for reading `2 V::N` elements, and each half takes `V::N`.
         unsafe { Twice(V::load_f32(p), V::load_f32(p.add(V::N))) }
     }
     #[inline(always)]
     unsafe fn store_f32(self, p: *mut f32) {
-        // SAFETY: the caller's promise of twice as many elements.
+        // SAFETY: `p` is valid for writing `2 V::N` elements, and each half takes `V::N`.
         unsafe {
             self.0.store_f32(p);
             self.1.store_f32(p.add(V::N));
@@ -186,7 +187,8 @@ impl<V: Partial> Partial for Twice<V> {
     #[inline(always)]
     unsafe fn load_first(p: *const f32, n: usize, rest: f32) -> Self {
         let first = n.min(V::N);
-        // SAFETY: the caller's promise; nothing is read where the second part is empty.
+        // SAFETY: `p` is valid for reading `n` numbers; nothing is read where the second part is
+        // empty.
         unsafe {
             let a = V::load_first(p, first, rest);
             Twice(a, V::load_first(p.wrapping_add(V::N), n - first, rest))
@@ -195,7 +197,8 @@ impl<V: Partial> Partial for Twice<V> {
     #[inline(always)]
     unsafe fn store_first(self, p: *mut f32, n: usize) {
         let first = n.min(V::N);
-        // SAFETY: the caller's promise; nothing is written where the second part is empty.
+        // SAFETY: `p` is valid for writing `n` numbers; nothing is written where the second part is
+        // empty.
         unsafe {
             self.0.store_first(p, first);
             self.1.store_first(p.wrapping_add(V::N), n - first);

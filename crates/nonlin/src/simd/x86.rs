@@ -31,13 +31,13 @@ impl Simd for Avx2 {
     #[cfg(feature = "half")]
     #[inline(always)]
     unsafe fn widen_f16(from: *const half::f16, to: *mut f32, n: usize) {
-        // SAFETY: the caller's promise; the level includes F16C.
+        // SAFETY: `n` elements lie behind each pointer; the level includes F16C.
         unsafe { widen_f16c(from.cast(), to, n) }
     }
     #[cfg(feature = "half")]
     #[inline(always)]
     unsafe fn narrow_f16(from: *const f32, to: *mut half::f16, n: usize) {
-        // SAFETY: the caller's promise; the level includes F16C.
+        // SAFETY: `n` elements lie behind each pointer; the level includes F16C.
         unsafe { narrow_f16c(from, to.cast(), n) }
     }
 }
@@ -51,13 +51,13 @@ impl Simd for Avx512 {
     #[cfg(feature = "half")]
     #[inline(always)]
     unsafe fn widen_f16(from: *const half::f16, to: *mut f32, n: usize) {
-        // SAFETY: the caller's promise; the level includes F16C.
+        // SAFETY: `n` elements lie behind each pointer; the level includes F16C.
         unsafe { widen_f16c(from.cast(), to, n) }
     }
     #[cfg(feature = "half")]
     #[inline(always)]
     unsafe fn narrow_f16(from: *const f32, to: *mut half::f16, n: usize) {
-        // SAFETY: the caller's promise; the level includes F16C.
+        // SAFETY: `n` elements lie behind each pointer; the level includes F16C.
         unsafe { narrow_f16c(from, to.cast(), n) }
     }
 }
@@ -128,9 +128,6 @@ macro_rules! register {
             }
         }
 
-        // SAFETY (every block below): a register type is used only inside functions entered
-        // through `level`, which has checked that its instructions exist; loads and stores
-        // have the caller's promise that the memory is there.
         impl Lanes for $t {
             type Elem = $elem;
             type Mask = $mask;
@@ -138,38 +135,41 @@ macro_rules! register {
             const FUSED: bool = $fused;
             #[inline(always)]
             fn splat(v: $elem) -> Self {
-                // SAFETY: as above.
+                // SAFETY: `level` enters this code only where its instructions exist.
                 Self(unsafe { $set1(v) })
             }
             #[inline(always)]
             unsafe fn load(p: *const $elem) -> Self {
-                // SAFETY: as above.
+                // SAFETY: `level` enters this code only where its instructions exist; `p` is valid
+                // for reading `N` numbers.
                 Self(unsafe { $load(p) })
             }
             #[inline(always)]
             unsafe fn store(self, p: *mut $elem) {
-                // SAFETY: as above.
+                // SAFETY: `level` enters this code only where its instructions exist; `p` is valid
+                // for writing `N` numbers.
                 unsafe { $store(p, self.0) }
             }
             #[inline(always)]
             unsafe fn store_past(self, p: *mut $elem) {
-                // SAFETY: as above, and the caller's promise of alignment.
+                // SAFETY: `level` enters this code only where its instructions exist; `p` is valid
+                // for writing `N` numbers and aligned to the register.
                 unsafe { $stream(p, self.0) }
             }
             #[inline(always)]
             fn mul_add(self, a: Self, b: Self) -> Self {
                 let ($fa, $fb, $fc) = (self.0, a.0, b.0);
-                // SAFETY: as above.
+                // SAFETY: `level` enters this code only where its instructions exist.
                 Self(unsafe { $fma })
             }
             #[inline(always)]
             fn abs(self) -> Self {
-                // SAFETY: as above.
+                // SAFETY: `level` enters this code only where its instructions exist.
                 Self(unsafe { $andnot($set1(-0.0), self.0) })
             }
             #[inline(always)]
             fn copysign(self, sign: Self) -> Self {
-                // SAFETY: as above.
+                // SAFETY: `level` enters this code only where its instructions exist.
                 unsafe {
                     let m = $set1(-0.0);
                     Self($or($andnot(m, self.0), $and(m, sign.0)))
@@ -177,51 +177,53 @@ macro_rules! register {
             }
             #[inline(always)]
             fn max(self, c: Self) -> Self {
-                // SAFETY: as above. The instruction computes `a > b ? a : b`.
+                // SAFETY: `level` enters this code only where its instructions exist. The
+                // instruction computes `a > b ? a : b`.
                 Self(unsafe { $max(c.0, self.0) })
             }
             #[inline(always)]
             fn min(self, c: Self) -> Self {
-                // SAFETY: as above. The instruction computes `a < b ? a : b`.
+                // SAFETY: `level` enters this code only where its instructions exist. The
+                // instruction computes `a < b ? a : b`.
                 Self(unsafe { $min(c.0, self.0) })
             }
             #[inline(always)]
             fn gt(self, o: Self) -> $mask {
                 let ($ga, $gb) = (self.0, o.0);
-                // SAFETY: as above.
+                // SAFETY: `level` enters this code only where its instructions exist.
                 unsafe { $gt }
             }
             #[inline(always)]
             fn is_nan(self) -> $mask {
                 let $na = self.0;
-                // SAFETY: as above.
+                // SAFETY: `level` enters this code only where its instructions exist.
                 unsafe { $nan }
             }
             #[inline(always)]
             #[allow(unused_unsafe, reason = "masks of AVX-512 are integers")]
             fn either(a: $mask, b: $mask) -> $mask {
                 let ($ea, $eb) = (a, b);
-                // SAFETY: as above.
+                // SAFETY: `level` enters this code only where its instructions exist.
                 unsafe { $either }
             }
             #[inline(always)]
             #[allow(unused_unsafe, reason = "masks of AVX-512 are integers")]
             fn any(m: $mask) -> bool {
                 let $am = m;
-                // SAFETY: as above.
+                // SAFETY: `level` enters this code only where its instructions exist.
                 unsafe { $any }
             }
             #[inline(always)]
             #[allow(unused_unsafe, reason = "masks of AVX-512 are integers")]
             fn all(m: $mask) -> bool {
                 let $lm = m;
-                // SAFETY: as above.
+                // SAFETY: `level` enters this code only where its instructions exist.
                 unsafe { $all }
             }
             #[inline(always)]
             fn select(m: $mask, a: Self, b: Self) -> Self {
                 let ($sm, $sa, $sb) = (m, a.0, b.0);
-                // SAFETY: as above.
+                // SAFETY: `level` enters this code only where its instructions exist.
                 Self(unsafe { $select })
             }
         }
@@ -280,38 +282,41 @@ macro_rules! register64 {
             #[inline(always)]
             unsafe fn load_f32(p: *const f32) -> Self {
                 let $lp = p;
-                // SAFETY: the caller's promise, and as in `register!`.
+                // SAFETY: `level` enters this code only where its instructions exist; `p` is valid
+                // for reading `N` numbers.
                 Self(unsafe { $load })
             }
             #[inline(always)]
             unsafe fn store_f32(self, p: *mut f32) {
                 let ($sp, $sv) = (p, self.0);
-                // SAFETY: the caller's promise, and as in `register!`.
+                // SAFETY: `level` enters this code only where its instructions exist; `p` is valid
+                // for writing `N` numbers.
                 unsafe { $store }
             }
             #[inline(always)]
             fn add_exponent(self, t: Self) -> Self {
                 let ($ev, $et) = (self.0, t.0);
-                // SAFETY: as in `register!`.
+                // SAFETY: `level` enters this code only where its instructions exist.
                 Self(unsafe { $exponent })
             }
             #[inline(always)]
             fn recip_f32(self) -> Self {
                 let $rv = self.0;
-                // SAFETY: as in `register!`.
+                // SAFETY: `level` enters this code only where its instructions exist.
                 Self(unsafe { $recip })
             }
             #[inline(always)]
             fn lookup(table: &[[f64; 2]; 16], t: Self) -> (Self, Self) {
                 let ($kt, $ki) = (table, t.0);
-                // SAFETY: as in `register!`; loads stay within the table.
+                // SAFETY: `level` enters this code only where its instructions exist; loads stay
+                // within the table.
                 let (a, b) = unsafe { $lookup };
                 (Self(a), Self(b))
             }
             #[inline(always)]
             fn add_sixteenths(self, t: Self) -> Self {
                 let ($av, $at) = (self.0, t.0);
-                // SAFETY: as in `register!`.
+                // SAFETY: `level` enters this code only where its instructions exist.
                 Self(unsafe { $sixteenths })
             }
         }
@@ -379,7 +384,7 @@ register64!(F64x8,
 /// The processor must have AVX2.
 #[inline(always)]
 unsafe fn look_up((index, upper): (__m256i, __m256), row: &[f32; 16]) -> __m256 {
-    // SAFETY: the caller's promise; both reads lie within the row.
+    // SAFETY: the processor has AVX2; both reads lie within the row.
     unsafe {
         let low = _mm256_permutevar8x32_ps(_mm256_loadu_ps(row.as_ptr()), index);
         let high = _mm256_permutevar8x32_ps(_mm256_loadu_ps(row.as_ptr().add(8)), index);
@@ -420,7 +425,7 @@ macro_rules! register32 {
             #[inline(always)]
             fn widen(self) -> ($wide, $wide) {
                 let $wv = self.0;
-                // SAFETY: as in `register!`.
+                // SAFETY: `level` enters this code only where its instructions exist.
                 let (lo, hi) = unsafe { $widen };
                 ($wide(lo), $wide(hi))
             }
@@ -428,14 +433,15 @@ macro_rules! register32 {
             #[allow(unused_unsafe, reason = "SSE2 has no such instruction")]
             fn pick(self) -> $pick {
                 let $kv = self.0;
-                // SAFETY: as in `register!`.
+                // SAFETY: `level` enters this code only where its instructions exist.
                 unsafe { $picked }
             }
             #[inline(always)]
             #[allow(unused_unsafe, reason = "SSE2 has no such instruction")]
             fn four(pick: $pick, four: &Four) -> [Self; 4] {
                 let ($fp, $ft) = (pick, four);
-                // SAFETY: as in `register!`; `pick` gives pieces of a table.
+                // SAFETY: `level` enters this code only where its instructions exist; `pick` gives
+                // pieces of a table.
                 let [a, b, c, d] = unsafe { $four };
                 [Self(a), Self(b), Self(c), Self(d)]
             }
@@ -443,19 +449,20 @@ macro_rules! register32 {
             #[allow(unused_unsafe, reason = "SSE2 has no such instruction")]
             fn lookup_short(self, row: &[f32; 16]) -> Self {
                 let ($hv, $ht) = (self.0, row);
-                // SAFETY: as in `register!`; all reads lie within the row.
+                // SAFETY: `level` enters this code only where its instructions exist; all reads lie
+                // within the row.
                 Self(unsafe { $short })
             }
             #[inline(always)]
             fn octave(self) -> Self {
                 let $ov = self.0;
-                // SAFETY: as in `register!`.
+                // SAFETY: `level` enters this code only where its instructions exist.
                 Self(unsafe { $octave })
             }
             #[inline(always)]
             fn add_shifted(self, t: Self) -> Self {
                 let ($sv, $st) = (self.0, t.0);
-                // SAFETY: as in `register!`.
+                // SAFETY: `level` enters this code only where its instructions exist.
                 Self(unsafe { $shifted })
             }
             $(
@@ -464,14 +471,14 @@ macro_rules! register32 {
                 #[inline(always)]
                 fn sink(self) -> Self {
                     let $uv = self;
-                    // SAFETY: as in `register!`.
+                    // SAFETY: `level` enters this code only where its instructions exist.
                     Self(unsafe { $sunk })
                 }
             )?
             #[inline(always)]
             fn narrow(lo: $wide, hi: $wide) -> Self {
                 let ($nl, $nh) = (lo.0, hi.0);
-                // SAFETY: as in `register!`.
+                // SAFETY: `level` enters this code only where its instructions exist.
                 Self(unsafe { $narrow })
             }
             $(
@@ -479,7 +486,8 @@ macro_rules! register32 {
                 #[inline(always)]
                 unsafe fn load_bf16(p: *const half::bf16) -> [Self; 2] {
                     let $lb = p;
-                    // SAFETY: the caller's promise, and as in `register!`.
+                    // SAFETY: `level` enters this code only where its instructions exist; `p` is
+                    // valid for reading `2 N` numbers.
                     let (even, odd) = unsafe { $load_bf16 };
                     [Self(even), Self(odd)]
                 }
@@ -487,27 +495,32 @@ macro_rules! register32 {
                 #[inline(always)]
                 unsafe fn store_bf16([even, odd]: [Self; 2], p: *mut half::bf16) {
                     let ($pb, $eb, $ob) = (p, even.0, odd.0);
-                    // SAFETY: the caller's promise, and as in `register!`.
+                    // SAFETY: `level` enters this code only where its instructions exist; `p` is
+                    // valid for writing `2 N` numbers.
                     unsafe { $store_bf16 }
                 }
                 #[cfg(feature = "half")]
                 #[inline(always)]
                 unsafe fn load_f16(p: *const half::f16) -> [Self; 2] {
                     let $lh = p;
-                    // SAFETY: the caller's promise, and as in `register!`; both levels have F16C.
+                    // SAFETY: `level` enters this code only where its instructions exist, F16C
+                    // included; `p` is valid for reading `2 N` numbers.
                     let first = Self(unsafe { $load_f16 });
                     let $lh = p.wrapping_add(Self::N);
-                    // SAFETY: as above.
+                    // SAFETY: `level` enters this code only where its instructions exist, F16C
+                    // included; `p` is valid for reading `2 N` numbers.
                     [first, Self(unsafe { $load_f16 })]
                 }
                 #[cfg(feature = "half")]
                 #[inline(always)]
                 unsafe fn store_f16(v: [Self; 2], p: *mut half::f16) {
                     let ($ph, $vh) = (p, v[0].0);
-                    // SAFETY: the caller's promise, and as in `register!`; both levels have F16C.
+                    // SAFETY: `level` enters this code only where its instructions exist, F16C
+                    // included; `p` is valid for writing `2 N` numbers.
                     unsafe { $store_f16 }
                     let ($ph, $vh) = (p.wrapping_add(Self::N), v[1].0);
-                    // SAFETY: as above.
+                    // SAFETY: `level` enters this code only where its instructions exist, F16C
+                    // included; `p` is valid for writing `2 N` numbers.
                     unsafe { $store_f16 }
                 }
             )?
@@ -516,14 +529,16 @@ macro_rules! register32 {
                 #[inline(always)]
                 unsafe fn copy_in(from: *const u16, to: *mut u16, n: usize) {
                     let ($fc, $tc, $nc) = (from, to, n);
-                    // SAFETY: the caller's promise, and as in `register!`.
+                    // SAFETY: `level` enters this code only where its instructions exist; `from` is
+                    // valid for reading `n` words, and the buffer `to` holds `2 N`.
                     unsafe { $copy_in }
                 }
                 #[cfg(feature = "half")]
                 #[inline(always)]
                 unsafe fn copy_out(from: *const u16, to: *mut u16, n: usize) {
                     let ($fc, $tc, $nc) = (from, to, n);
-                    // SAFETY: the caller's promise, and as in `register!`.
+                    // SAFETY: `level` enters this code only where its instructions exist; the
+                    // buffer `from` holds `2 N` words, and `to` is valid for writing `n`.
                     unsafe { $copy_out }
                 }
             )?
@@ -658,8 +673,8 @@ impl Partial for F32x4 {}
 impl Partial for F32x8 {
     #[inline(always)]
     unsafe fn load_first(p: *const f32, n: usize, rest: f32) -> Self {
-        // SAFETY: the caller's promise, and as in `register!`; lanes that are not read may lie
-        // anywhere.
+        // SAFETY: `level` enters this code only where its instructions exist; `p` is valid for
+        // reading `n` numbers, and other lanes are not read.
         Self(unsafe {
             let mask = first_lanes(n);
             let v = _mm256_maskload_ps(p, mask);
@@ -668,20 +683,22 @@ impl Partial for F32x8 {
     }
     #[inline(always)]
     unsafe fn store_first(self, p: *mut f32, n: usize) {
-        // SAFETY: as above.
+        // SAFETY: `level` enters this code only where its instructions exist; `p` is valid for
+        // writing `n` numbers, and other lanes are not written.
         unsafe { _mm256_maskstore_ps(p, first_lanes(n), self.0) }
     }
 }
 impl Partial for F32x16 {
     #[inline(always)]
     unsafe fn load_first(p: *const f32, n: usize, rest: f32) -> Self {
-        // SAFETY: the caller's promise, and as in `register!`; lanes that are not read may lie
-        // anywhere.
+        // SAFETY: `level` enters this code only where its instructions exist; `p` is valid for
+        // reading `n` numbers, and other lanes are not read.
         Self(unsafe { _mm512_mask_loadu_ps(_mm512_set1_ps(rest), ((1u32 << n) - 1) as u16, p) })
     }
     #[inline(always)]
     unsafe fn store_first(self, p: *mut f32, n: usize) {
-        // SAFETY: as above.
+        // SAFETY: `level` enters this code only where its instructions exist; `p` is valid for
+        // writing `n` numbers, and other lanes are not written.
         unsafe { _mm512_mask_storeu_ps(p, ((1u32 << n) - 1) as u16, self.0) }
     }
 }
@@ -693,6 +710,6 @@ impl Partial for F32x16 {
 #[inline(always)]
 unsafe fn first_lanes(n: usize) -> __m256i {
     const LANES: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
-    // SAFETY: the load lies within the array; the caller's promise.
+    // SAFETY: `n` is at most 8, so that the load lies within the array; the processor has AVX2.
     unsafe { _mm256_loadu_si256(LANES.as_ptr().add(8 - n).cast()) }
 }
