@@ -37,10 +37,11 @@ pub fn missing() -> Result<Option<String>> {
         .then(|| "this rustc has no runtime of AddressSanitizer".to_owned()))
 }
 
-/// `cargo VERB`, instrumented. Not optimised, which costs the least time of all to compile, but with
-/// the checks of arithmetic that this brings.
+/// `cargo VERB` over the workspace, instrumented. Not optimised, which costs the least time of all to
+/// compile, but with the checks of arithmetic that this brings.
 fn instrumented(verb: &str) -> Result<Command> {
-    let mut cargo = cargo([verb, "--target", "x86_64-unknown-linux-gnu", "--target-dir"]);
+    let mut cargo = cargo([verb, "--workspace", "--features", &features(&[MPFR])?]);
+    cargo.args(["--target", "x86_64-unknown-linux-gnu", "--target-dir"]);
     cargo.arg(target_dir()?.join("instrumented"));
     // The sanitizer is behind a flag of nightly compilers; its runtime comes with stable ones.
     cargo.env("RUSTC_BOOTSTRAP", "1").env("RUSTFLAGS", FLAGS).env_remove("CARGO_ENCODED_RUSTFLAGS");
@@ -56,7 +57,7 @@ fn instrumented(verb: &str) -> Result<Command> {
 /// They do not compile, or fail.
 pub fn sanitize(tests: &[&str]) -> Result<()> {
     let mut test = instrumented("test")?;
-    test.args(["--workspace", "--features", &features(&[MPFR])?, "--test", "all", "--"]);
+    test.args(["--test", "all", "--"]);
     crate::system::run(test.args(tests))
 }
 
@@ -72,7 +73,7 @@ pub fn fuzz(names: &[&str], seconds: u64) -> Result<String> {
     let mut running = Vec::new();
     for name in TARGETS.into_iter().filter(|t| names.is_empty() || names.contains(t)) {
         let mut build = instrumented("build")?;
-        build.args(["--manifest-path", "fuzz/Cargo.toml", "--bin", name]);
+        build.args(["--bin", name]);
         running.push(Run::start(name, build_binary(&mut build)?, seconds)?);
     }
     if running.is_empty() {

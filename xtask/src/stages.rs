@@ -15,8 +15,8 @@ use crate::instrumented;
 use crate::one_file;
 use crate::peers;
 use crate::system::{
-    build_binary, cache, cargo, command, features, find, metadata, nonlin, output, program, root,
-    run, target_dir, workspace,
+    TARGETS, build_binary, cache, cargo, command, features, find, metadata, nonlin, output,
+    program, root, run, target_dir, workspace,
 };
 use crate::test::Outcome;
 
@@ -420,7 +420,7 @@ fn mpfr() -> Result<Outcome> {
     if !["cc", "gcc", "clang"].iter().any(|cc| find(cc).is_some()) {
         return skipped("there is no C compiler");
     }
-    let all = features(&[])?;
+    let all = features(&[TARGETS])?;
     let clippy = ["clippy", "--release", "--workspace", "--all-targets", "--features", &all];
     run(cargo(clippy).args(["--", "-D", "warnings"]))?;
     // With the packages that give the library's dependencies their features, so that it is that of the

@@ -122,14 +122,17 @@ pub fn build_binary(cargo: &mut Command) -> Result<PathBuf> {
 
 /// The feature that builds GMP and MPFR.
 pub const MPFR: &str = "nonlin-testkit/mpfr";
+/// The feature that builds libFuzzer.
+pub const TARGETS: &str = "nonlin-fuzz/targets";
 
 /// `cargo VERB` over the workspace with the one set of features that the tasks share, so that the
-/// library is optimised once for all of them: all but [`MPFR`], which changes the test kit alone.
+/// library is optimised once for all of them: all but those that build a library of C or C++, and
+/// change the test kit or the fuzz targets alone.
 ///
 /// # Errors
 /// A manifest is wrong.
 pub fn workspace(verb: &str) -> Result<Command> {
-    Ok(cargo([verb, "--release", "--workspace", "--features", &features(&[MPFR])?]))
+    Ok(cargo([verb, "--release", "--workspace", "--features", &features(&[MPFR, TARGETS])?]))
 }
 
 /// The `nonlin` command, freshly built.
