@@ -1,4 +1,53 @@
-"""Neural-network activation functions as NumPy ufuncs: float32 within one unit in the last place."""
+"""Neural-network activation functions as NumPy ufuncs: exact, vectorised, with gradients.
 
-from ._nonlin import *  # noqa: F403
-from ._nonlin import __version__ as __version__
+>>> import numpy as np
+>>> import nonlin
+>>> x = np.array([-1.0, 0.0, 1.0], dtype=np.float32)
+>>> nonlin.gelu(x)
+array([-0.15865526,  0.        ,  0.8413447 ], dtype=float32)
+>>> nonlin.elu(x, alpha=0.5)
+array([-0.31606027,  0.        ,  1.        ], dtype=float32)
+>>> nonlin.softmax(x, axis=0)
+array([0.09003057, 0.24472848, 0.66524094], dtype=float32)
+>>> nonlin.vjp(nonlin.gelu, x, np.ones_like(x))
+array([-0.08331547,  0.5       ,  1.0833155 ], dtype=float32)
+"""
+
+from nonlin import _nonlin
+from nonlin._catalog import Info, catalog, get, info
+from nonlin._gradients import backward_from_output, derivative, vjp
+from nonlin._nonlin import Function, __version__, get_num_threads, set_num_threads
+from nonlin._plot import plot
+from nonlin._rows import RowFunction
+from nonlin import _factories, _pickling, _rows
+
+_pickling.register()
+
+__all__ = [
+    "Function",
+    "Info",
+    "RowFunction",
+    "backward_from_output",
+    "catalog",
+    "derivative",
+    "get",
+    "get_num_threads",
+    "info",
+    "plot",
+    "set_num_threads",
+    "vjp",
+]
+
+for _kind, _names in _nonlin.NAMES.items():
+    for _name in _names:
+        globals()[_name] = _rows.named(_name) if _kind == "rowwise" else getattr(_nonlin, _name)
+        _factory = _factories.factory(_name)
+        globals()[_factory.__name__] = _factory
+        __all__ += [_name, _factory.__name__]
+
+del _factory, _kind, _name, _names
+__all__.sort()
+
+
+def __dir__():
+    return [*__all__, "__version__"]

@@ -1,20 +1,60 @@
 //! All contact with the library's kernels. Whatever else is in this crate knows functions as the
-//! types of this file, arrays as slices.
+//! types of this file, and arrays as slices.
 
-use nonlin::Exec;
-pub use nonlin::{Element, Function};
+use nonlin::Activation as _;
+pub use nonlin::{Element, Error, Exec, Function, GatedFunction};
+
+/// What is computed of an elementwise or gated function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Op {
+    /// f(x).
+    Forward,
+    /// f′(x).
+    Derivative,
+    /// f″(x).
+    Second,
+    /// g f′(x).
+    Backward,
+    /// g f′(x) from y = f(x).
+    FromOutput,
+}
+
+impl Op {
+    /// All of them.
+    pub const ALL: [Op; 5] =
+        [Op::Forward, Op::Derivative, Op::Second, Op::Backward, Op::FromOutput];
+
+    /// Its name in Python.
+    pub fn name(self) -> &'static str {
+        match self {
+            Op::Forward => "forward",
+            Op::Derivative => "derivative",
+            Op::Second => "second_derivative",
+            Op::Backward => "backward",
+            Op::FromOutput => "backward_from_output",
+        }
+    }
+
+    /// The operation of that name.
+    pub fn called(name: &str) -> Option<Op> {
+        Op::ALL.into_iter().find(|op| op.name() == name)
+    }
+}
 
 /// What a loop calls: `I` operands give `O` results, element by element.
 pub trait Kernel<const I: usize, const O: usize>: 'static {
-    /// The function and what it is bound to.
+    /// The function.
     type Data: Send + Sync + 'static;
+
+    /// Whether functions must have passed [`has_from_output`].
+    const FROM_OUTPUT: bool = false;
 
     /// No result shares memory with an operand or another result. All have one length.
     fn apart<T: Element>(data: &Self::Data, exec: &Exec, x: [&[T]; I], y: [&mut [T]; O]);
 
-    /// The only result takes the place of the last operand; `x` are the operands before it.
-    /// False if there is no such kernel, and nothing has been done.
-    fn onto<T: Element>(_: &Self::Data, _: &Exec, _x: &[&[T]], _last: &mut [T]) -> bool {
+    /// The only result takes the place of the last operand; `x` begins with the others. False if
+    /// there is no such kernel, and nothing has been done.
+    fn onto<T: Element>(_: &Self::Data, _: &Exec, _x: [&[T]; I], _last: &mut [T]) -> bool {
         false
     }
 }
@@ -26,16 +66,220 @@ impl Kernel<1, 1> for Forward {
     type Data = Function;
 
     fn apart<T: Element>(f: &Function, exec: &Exec, [x]: [&[T]; 1], [y]: [&mut [T]; 1]) {
-        f.forward_with(exec, x, y);
+        exec.forward(f, x, y);
     }
 
-    fn onto<T: Element>(f: &Function, exec: &Exec, _: &[&[T]], x: &mut [T]) -> bool {
-        f.forward_in_place_with(exec, x);
+    fn onto<T: Element>(f: &Function, exec: &Exec, _: [&[T]; 1], x: &mut [T]) -> bool {
+        exec.forward_in_place(f, x);
         true
+    }
+}
+
+/// f′(x).
+pub struct Derivative;
+
+impl Kernel<1, 1> for Derivative {
+    type Data = Function;
+
+    fn apart<T: Element>(f: &Function, exec: &Exec, [x]: [&[T]; 1], [y]: [&mut [T]; 1]) {
+        exec.derivative(f, x, y);
+    }
+
+    fn onto<T: Element>(f: &Function, exec: &Exec, _: [&[T]; 1], x: &mut [T]) -> bool {
+        exec.derivative_in_place(f, x);
+        true
+    }
+}
+
+/// f″(x).
+pub struct Second;
+
+impl Kernel<1, 1> for Second {
+    type Data = Function;
+
+    fn apart<T: Element>(f: &Function, exec: &Exec, [x]: [&[T]; 1], [y]: [&mut [T]; 1]) {
+        exec.second_derivative(f, x, y);
+    }
+
+    fn onto<T: Element>(f: &Function, exec: &Exec, _: [&[T]; 1], x: &mut [T]) -> bool {
+        exec.second_derivative_in_place(f, x);
+        true
+    }
+}
+
+/// g f′(x).
+pub struct Backward;
+
+impl Kernel<2, 1> for Backward {
+    type Data = Function;
+
+    fn apart<T: Element>(f: &Function, exec: &Exec, [x, g]: [&[T]; 2], [dx]: [&mut [T]; 1]) {
+        exec.backward(f, x, g, dx);
+    }
+
+    fn onto<T: Element>(f: &Function, exec: &Exec, [x, _]: [&[T]; 2], g: &mut [T]) -> bool {
+        exec.backward_in_place(f, x, g);
+        true
+    }
+}
+
+/// g f′(x) from y = f(x), for functions that [`has_from_output`] has passed.
+pub struct FromOutput;
+
+/// Why a call of a kernel cannot fail here.
+const CHECKED: &str = "the function was checked when its ufunc was made";
+
+impl Kernel<2, 1> for FromOutput {
+    type Data = Function;
+
+    const FROM_OUTPUT: bool = true;
+
+    fn apart<T: Element>(f: &Function, exec: &Exec, [y, g]: [&[T]; 2], [dx]: [&mut [T]; 1]) {
+        exec.backward_from_output(f, y, g, dx).expect(CHECKED);
+    }
+
+    fn onto<T: Element>(f: &Function, exec: &Exec, [y, _]: [&[T]; 2], g: &mut [T]) -> bool {
+        exec.backward_from_output_in_place(f, y, g).expect(CHECKED);
+        true
+    }
+}
+
+/// f(a, b).
+pub struct Gated;
+
+impl Kernel<2, 1> for Gated {
+    type Data = GatedFunction;
+
+    fn apart<T: Element>(f: &GatedFunction, exec: &Exec, [a, b]: [&[T]; 2], [y]: [&mut [T]; 1]) {
+        f.forward_with(exec, a, b, y);
+    }
+}
+
+/// g times the derivatives by a and by b.
+pub struct GatedBackward;
+
+impl Kernel<3, 2> for GatedBackward {
+    type Data = GatedFunction;
+
+    fn apart<T: Element>(
+        f: &GatedFunction,
+        exec: &Exec,
+        [a, b, g]: [&[T]; 3],
+        [da, db]: [&mut [T]; 2],
+    ) {
+        f.backward_with(exec, a, b, g, da, db);
     }
 }
 
 /// The elementwise functions of the catalogue.
 pub fn elementwise() -> impl Iterator<Item = Function> {
-    nonlin::functions().iter().map(|&f| f.clone())
+    nonlin::functions().iter().cloned()
+}
+
+/// The gated functions of the catalogue.
+pub fn gated() -> impl Iterator<Item = GatedFunction> {
+    nonlin::gated_functions().iter().cloned()
+}
+
+/// The elementwise function of that name or alias.
+pub fn get(name: &str) -> Result<Function, Error> {
+    nonlin::get(name)
+}
+
+/// The gated function of that name or alias.
+pub fn get_gated(name: &str) -> Result<GatedFunction, Error> {
+    nonlin::gated(name)
+}
+
+/// The forms of `f` that PyTorch's argument `approximate` chooses from, `f` itself first; none
+/// where it has no such argument.
+pub fn forms(f: &Function) -> Vec<(&'static str, Function)> {
+    match nonlin::get_approximate(f.name(), "tanh") {
+        Ok(tanh) if tanh.name() == format!("{}_tanh", f.name()) => {
+            vec![("none", f.clone()), ("tanh", tanh)]
+        }
+        _ => vec![],
+    }
+}
+
+/// The same function with these values of its parameters, in their order.
+pub fn with_values(f: &Function, values: &[f64]) -> Result<Function, Error> {
+    let mut made = f.clone();
+    for (i, &v) in values.iter().enumerate() {
+        made = made.with_index(i, v)?;
+    }
+    Ok(made)
+}
+
+/// The values of the parameters, in their order.
+pub fn values(f: &Function) -> Vec<f64> {
+    f.params().map(|(_, v)| v).collect()
+}
+
+/// The error that names the parameters that there are.
+pub fn unknown_parameter(f: &Function, name: &str) -> Error {
+    match f.clone().with(name, f64::NAN) {
+        Err(error) => error,
+        Ok(_) => unreachable!("no parameter may be NaN"),
+    }
+}
+
+/// Whether the output gives the gradient, and if not, why.
+pub fn has_from_output(f: &Function) -> Result<(), Error> {
+    f.backward_from_output::<f32>(&[], &[], &mut [])
+}
+
+/// A row-wise function with its options.
+#[derive(Clone, Debug)]
+pub struct Rows(nonlin::Softmax);
+
+/// A row-wise function by name.
+pub fn rows(name: &str, scale: f64, zero_empty: bool) -> Result<Rows, Error> {
+    let mut f = nonlin::rowwise(name)?;
+    f.scale = scale;
+    f.empty = if zero_empty { nonlin::EmptyRow::Zero } else { nonlin::EmptyRow::Nan };
+    Ok(Rows(f))
+}
+
+/// Names of the row-wise functions with their aliases.
+pub fn rowwise() -> impl Iterator<Item = (&'static str, &'static [&'static str])> {
+    nonlin::ROWWISE.iter().copied()
+}
+
+impl Rows {
+    /// `y` from `x`: rows of `n` elements; where `keep` is false an element takes no part.
+    pub fn forward<T: Element>(
+        &self,
+        exec: &Exec,
+        x: &[T],
+        keep: Option<&[bool]>,
+        n: usize,
+        y: &mut [T],
+    ) {
+        let mask = keep.map_or(nonlin::Mask::None, nonlin::Mask::Keep);
+        let done = self.0.forward_with(exec, x, &[x.len() / n, n], -1, mask, y);
+        done.expect("rows fit their mask");
+    }
+
+    /// `dx` from the output `y` and the gradient by it.
+    pub fn backward<T: Element>(&self, exec: &Exec, y: &[T], g: &[T], n: usize, dx: &mut [T]) {
+        let done = self.0.backward_with(exec, y, g, &[y.len() / n, n], -1, dx);
+        done.expect("rows fit their shape");
+    }
+}
+
+/// A formula of a row-wise function.
+pub fn row_formula(name: &str) -> &'static str {
+    match name {
+        "log_softmax" => "scale * x - log(sum(exp(scale * x)))",
+        _ => "exp(scale * x) / sum(exp(scale * x))",
+    }
+}
+
+/// Whether `name` means the row-wise function `known`.
+pub fn same_rowwise(name: &str, known: &str) -> bool {
+    match (nonlin::rowwise(name), nonlin::rowwise(known)) {
+        (Ok(a), Ok(b)) => a == b,
+        _ => false,
+    }
 }

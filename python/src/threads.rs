@@ -1,8 +1,98 @@
 //! How many threads a call runs on: one unless told otherwise, as in NumPy.
 
-use nonlin::Exec;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use crate::flags::Guard;
+use crate::kernels::Exec;
+
+/// Elements from which on a call is divided among threads.
+const PARALLEL: usize = 1 << 15;
+
+/// The most threads that can be asked for.
+const MOST: usize = 1024;
+
+/// The variable of the environment that sets the number at import.
+const VARIABLE: &str = "NONLIN_NUM_THREADS";
+
+static THREADS: AtomicUsize = AtomicUsize::new(1);
+
+/// A pool, how many threads it has, and in which process.
+type Pool = (u32, usize, Arc<ThreadPool>);
+
+static POOL: Mutex<Option<Pool>> = Mutex::new(None);
+
+/// The number of threads that a call may run on.
+#[pyfunction]
+pub fn get_num_threads() -> usize {
+    THREADS.load(Ordering::Relaxed)
+}
+
+/// Sets the number of threads that a call may run on; results do not depend on it.
+#[pyfunction]
+pub fn set_num_threads(n: i64) -> PyResult<()> {
+    match usize::try_from(n) {
+        Ok(count @ 1..=MOST) => THREADS.store(count, Ordering::Relaxed),
+        _ => {
+            let text = format!("the number of threads is {n}; it must be between 1 and {MOST}");
+            return Err(PyValueError::new_err(text));
+        }
+    }
+    Ok(())
+}
+
+/// The number that the environment asks for.
+pub fn from_environment() -> PyResult<()> {
+    let Some(text) = std::env::var_os(VARIABLE) else { return Ok(()) };
+    let n = text.to_str().and_then(|t| t.trim().parse().ok());
+    let n = n.ok_or_else(|| {
+        let text = text.to_string_lossy();
+        PyValueError::new_err(format!(
+            "{VARIABLE} is `{text}`; it must be a whole number between 1 and {MOST}"
+        ))
+    })?;
+    set_num_threads(n).map_err(|e| PyValueError::new_err(format!("{VARIABLE}: {e}")))
+}
+
+/// The pool of this process. None while another thread makes one, and after a fork if one was
+/// being made then: the call runs on its own thread.
+fn pool(count: usize) -> Option<Arc<ThreadPool>> {
+    let process = std::process::id();
+    let mut pool = POOL.try_lock().ok()?;
+    if let Some((p, n, there)) = &*pool
+        && (*p, *n) == (process, count)
+    {
+        return Some(there.clone());
+    }
+    // Threads start in the floating-point environment of the thread that makes them.
+    let _ordinary = Guard::new();
+    let made =
+        ThreadPoolBuilder::new().num_threads(count).thread_name(|i| format!("nonlin-{i}")).build();
+    let made = Arc::new(made.ok()?);
+    if let Some((p, _, old)) = pool.replace((process, count, made.clone()))
+        && p != process
+    {
+        // Its threads did not come along with the fork; there is nothing to wait for.
+        std::mem::forget(old);
+    }
+    Some(made)
+}
 
 /// Carries out `work` over `n` elements.
-pub fn run(_n: usize, work: impl Fn(&Exec) + Sync + Send) {
+#[inline]
+pub fn run(n: usize, work: impl Fn(&Exec) + Sync + Send) {
+    let count = THREADS.load(Ordering::Relaxed);
+    if count > 1
+        && n >= PARALLEL
+        && let Some(pool) = pool(count)
+    {
+        let block = n.div_ceil(4 * count).clamp(1 << 12, nonlin::DEFAULT_BLOCK);
+        let exec = Exec::new().block(block).parallel();
+        return pool.install(|| work(&exec));
+    }
     work(&Exec::new());
 }

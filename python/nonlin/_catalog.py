@@ -1,0 +1,160 @@
+"""Functions by name, and what is known of them."""
+
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Mapping, NamedTuple
+
+from nonlin import _nonlin, _rows
+
+
+class Parameter(NamedTuple):
+    """A parameter: its default, its bounds, and what it does."""
+
+    default: float
+    low: float
+    high: float
+    doc: str
+
+
+@dataclass(frozen=True)
+class Info:
+    """What is known of a function.
+
+    Examples
+    --------
+    >>> import nonlin
+    >>> about = nonlin.info("swish")
+    >>> about.name, about.kind, about.pytorch
+    ('silu', 'elementwise', 'SiLU')
+    """
+
+    name: str
+    kind: str
+    formula: str
+    aliases: tuple = ()
+    parameters: Mapping[str, Parameter] = field(default_factory=dict, hash=False)
+    source: str = ""
+    pytorch: str = ""
+    jax: str = ""
+    keras: str = ""
+    onnx: str = ""
+    use_when: str = ""
+    avoid_when: str = ""
+    range: "tuple[float, float] | None" = None
+    limits: "tuple[float, float] | None" = None
+    slope_limits: "tuple[float, float] | None" = None
+    lipschitz: "float | None" = None
+    monotone: "bool | None" = None
+    minimum: "tuple[float, float] | None" = None
+    kinks: tuple = ()
+    float32_errors: "tuple[float, float] | None" = None
+    float64_errors: "tuple[float, float] | None" = None
+
+    def __reduce__(self):
+        return info, (self.name,)
+
+
+def _info(name):
+    facts = _nonlin.facts(name)
+    parameters = {n: Parameter(*p) for n, p in facts.pop("parameters").items()}
+    for key in ("aliases", "kinks"):
+        facts[key] = tuple(facts.get(key, ()))
+    return Info(parameters=MappingProxyType(parameters), **facts)
+
+
+def info(function):
+    """What is known of a function: names, formula, parameters, limits, errors.
+
+    Parameters
+    ----------
+    function : str or function of nonlin
+        A name or an alias, in any case and with or without `_` and `-`; or the function.
+
+    Returns
+    -------
+    Info
+
+    Raises
+    ------
+    ValueError
+        If there is no function of that name; the message says which is the nearest.
+
+    Examples
+    --------
+    >>> import nonlin
+    >>> nonlin.info("gelu").formula
+    'x * normal_cdf(x)'
+    >>> nonlin.info(nonlin.elu).parameters["alpha"].default
+    1.0
+    """
+    if isinstance(function, _rows.RowFunction):
+        return _info(function.name)
+    if not isinstance(function, str):
+        recipe = _nonlin.recipe(function)
+        if recipe is None:
+            raise TypeError(f"{function!r} is no function of nonlin")
+        return _info(recipe[0])
+    return _info(_nonlin.lookup(function)[0])
+
+
+def catalog():
+    """All functions, sorted by name within each kind.
+
+    Returns
+    -------
+    tuple of Info
+
+    Examples
+    --------
+    >>> import nonlin
+    >>> "gelu" in [about.name for about in nonlin.catalog()]
+    True
+    """
+    return tuple(_info(name) for names in _nonlin.NAMES.values() for name in names)
+
+
+def get(name, /, **params):
+    """The function of that name, with these parameters.
+
+    Parameters
+    ----------
+    name : str
+        A name or an alias, in any case and with or without `_` and `-`.
+    **params : float
+        Values of parameters; others keep their defaults.
+
+    Returns
+    -------
+    numpy.ufunc, Function or RowFunction
+        The function itself where no parameter is given.
+
+    Raises
+    ------
+    ValueError
+        If there is no function of that name, or a value is out of bounds.
+    TypeError
+        If the function has no parameter of that name.
+
+    Examples
+    --------
+    >>> import nonlin
+    >>> nonlin.get("swish") == nonlin.silu
+    True
+    >>> nonlin.get("elu", alpha=0.5)(-1.0).item()
+    -0.31606027941427883
+    >>> nonlin.get("sillu")
+    Traceback (most recent call last):
+    ...
+    ValueError: unknown function `sillu`; did you mean `silu`?
+    """
+    name, kind = _nonlin.lookup(name)
+    if kind == "rowwise":
+        function = _rows.named(name)
+        return function.bind(**params) if params else function
+    function = getattr(_nonlin, name)
+    if not params:
+        return function
+    if isinstance(function, _nonlin.Function):
+        return function.bind(**params)
+    word = next(iter(params))
+    raise TypeError(f"`{name}` has no parameter `{word}`; it has none")

@@ -1,0 +1,69 @@
+"""Curves of functions on matplotlib's axes."""
+
+import numpy as np
+
+from nonlin import _gradients, _nonlin, _rows
+
+
+def plot(*functions, ax=None, derivative=False, range=(-6.0, 6.0), points=1001):
+    """Draws elementwise functions.
+
+    Parameters
+    ----------
+    *functions : numpy.ufunc or Function of nonlin, or str
+        Functions or their names, at least one.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; new axes otherwise.
+    derivative : bool
+        Draws the derivatives as well, dashed, in the colours of their functions.
+    range : tuple of float
+        The least and the greatest x.
+    points : int
+        At how many x.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Examples
+    --------
+    >>> import matplotlib
+    >>> matplotlib.use("Agg")
+    >>> import nonlin
+    >>> ax = nonlin.plot("gelu", nonlin.Elu(alpha=0.5), derivative=True)
+    >>> [line.get_label() for line in ax.get_lines()]
+    ['gelu', "gelu'", 'elu(alpha=0.5)', "elu'(alpha=0.5)"]
+    """
+    if not functions:
+        raise TypeError("plot() needs at least one function")
+    low, high = range
+    if not (np.isfinite(low) and np.isfinite(high) and low < high):
+        raise ValueError(f"range is {range}; it must be two finite numbers, the lesser first")
+    curves = [_curve(f) for f in functions]
+    if ax is None:
+        from matplotlib import pyplot
+
+        _, ax = pyplot.subplots()
+    x = np.linspace(low, high, points)
+    for f, name, values in curves:
+        (line,) = ax.plot(x, f(x), label=name + values)
+        if derivative:
+            slope = _gradients.derivative(f)(x)
+            ax.plot(x, slope, "--", color=line.get_color(), label=f"{name}'{values}")
+    ax.set_xlabel("x")
+    ax.legend()
+    return ax
+
+
+def _curve(f):
+    """The function, its name, and its parameters where they are not the defaults."""
+    f = _gradients._function(f)
+    recipe = None if isinstance(f, _rows.RowFunction) else _nonlin.recipe(f)
+    if recipe is None or getattr(f, "nin", 0) != 1:
+        raise TypeError(f"{f!r} is no elementwise function of nonlin")
+    name, operation, _, _ = recipe
+    marks = {"forward": "", "derivative": "'", "second_derivative": "''"}
+    params = getattr(f, "params", {})
+    defaults = _nonlin.facts(name)["parameters"]
+    said = [f"{k}={v:g}" for k, v in params.items() if v != defaults[k][0]]
+    return f, name + marks[operation], f"({', '.join(said)})" if said else ""

@@ -1,0 +1,640 @@
+//! What Python has of each function: a ufunc, or an object around ufuncs where there are parameters.
+
+use std::sync::Mutex;
+
+use pyo3::PyTypeInfo;
+use pyo3::exceptions::{PyAttributeError, PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
+
+use crate::docs;
+use crate::kernels::{self, Function, Op};
+use crate::ufunc::{self, Spec};
+
+/// Ufuncs that a function keeps for values that calls have given.
+const KEPT: usize = 64;
+
+/// What calls of ufuncs may be told by name.
+const UFUNC_WORDS: [&str; 8] =
+    ["out", "where", "casting", "order", "dtype", "subok", "signature", "sig"];
+
+// A function with parameters. It is called as a ufunc is, with the parameters by name besides, and
+// has a ufunc's attributes. Each has a docstring of its own, so the class has none.
+#[pyclass(module = "nonlin", name = "Function", frozen, weakref)]
+pub struct PyFunction {
+    op: Op,
+    /// With the values that hold unless a call gives others.
+    f: Function,
+    /// What `approximate` chooses from; empty where there is no such argument.
+    forms: Vec<(&'static str, Function)>,
+    /// Names of the parameters.
+    names: Vec<Py<PyString>>,
+    ufunc: Py<PyAny>,
+    /// Ufuncs of other values, the one used last at the end.
+    kept: Mutex<Vec<(Key, Py<PyAny>)>>,
+    /// The same function's gradient.
+    backward: PyOnceLock<Py<PyAny>>,
+}
+
+/// What sets a ufunc apart from others of the same function.
+#[derive(PartialEq)]
+struct Key {
+    form: usize,
+    /// Bits of the values; of a parameter that is an operand, those of the value it replaces.
+    values: Vec<u64>,
+    arrays: Vec<usize>,
+}
+
+impl PyFunction {
+    fn new(py: Python<'_>, f: Function, op: Op) -> PyResult<Self> {
+        let doc = docs::bound(&f, op);
+        Ok(PyFunction {
+            op,
+            forms: kernels::forms(&f),
+            names: f.params().map(|(p, _)| PyString::intern(py, p.name).unbind()).collect(),
+            ufunc: ufunc::elementwise(py, &f, op, &[], &doc)?,
+            f,
+            kept: Mutex::new(vec![]),
+            backward: PyOnceLock::new(),
+        })
+    }
+
+    /// Whether a function needs an object: it has parameters or forms.
+    fn needed(f: &Function) -> bool {
+        f.params().next().is_some() || !kernels::forms(f).is_empty()
+    }
+
+    /// The ufunc of other values.
+    fn other(&self, py: Python<'_>, key: Key) -> PyResult<Py<PyAny>> {
+        let poisoned = || PyRuntimeError::new_err("a thread failed while it held this function");
+        {
+            let mut kept = self.kept.lock().map_err(|_| poisoned())?;
+            if let Some(i) = kept.iter().rposition(|(k, _)| *k == key) {
+                let last = kept.len() - 1;
+                if i != last {
+                    let entry = kept.remove(i);
+                    kept.push(entry);
+                }
+                return Ok(kept[last].1.clone_ref(py));
+            }
+        }
+        let f = self.forms.get(key.form).map_or(&self.f, |(_, f)| f);
+        let values: Vec<f64> = key.values.iter().map(|&v| f64::from_bits(v)).collect();
+        let f = kernels::with_values(f, &values).map_err(crate::error)?;
+        let doc = docs::bound(&f, self.op);
+        let made = ufunc::elementwise(py, &f, self.op, &key.arrays, &doc)?;
+        let mut kept = self.kept.lock().map_err(|_| poisoned())?;
+        let oldest = if kept.len() == KEPT { Some(kept.remove(0)) } else { None };
+        kept.push((key, made.clone_ref(py)));
+        drop(kept);
+        // Its end runs NumPy's code, which must not find the lock taken.
+        drop(oldest);
+        Ok(made)
+    }
+
+    /// The form that `approximate` names.
+    fn form(&self, given: &Bound<'_, PyAny>) -> PyResult<usize> {
+        let named = given.extract::<String>().ok();
+        if let Some(i) = self.forms.iter().position(|(n, _)| Some(*n) == named.as_deref()) {
+            return Ok(i);
+        }
+        let known: Vec<String> = self.forms.iter().map(|(n, _)| format!("'{n}'")).collect();
+        Err(PyValueError::new_err(format!(
+            "`approximate` of `{}` is {}; it must be {}",
+            self.f.name(),
+            given.repr()?,
+            known.join(" or "),
+        )))
+    }
+
+    /// An error for a keyword that is neither a ufunc's nor a parameter's.
+    fn check_words(&self, rest: &Bound<'_, PyDict>) -> PyResult<()> {
+        for word in rest.keys() {
+            let word: String = word.extract()?;
+            if !UFUNC_WORDS.contains(&word.as_str()) {
+                let mut text = kernels::unknown_parameter(&self.f, &word).to_string();
+                if !self.forms.is_empty() {
+                    text = format!(
+                        "`{}` has no parameter `{word}`; it has approximate",
+                        self.f.name()
+                    );
+                }
+                return Err(PyTypeError::new_err(text));
+            }
+        }
+        Ok(())
+    }
+
+    /// The same function with values by name, from a call such as `nonlin.Elu(alpha=0.5)`.
+    fn rebound(&self, py: Python<'_>, params: Option<&Bound<'_, PyDict>>) -> PyResult<PyFunction> {
+        let mut f = self.f.clone();
+        if let Some(params) = params {
+            if let Some(form) = params.get_item("approximate")?.filter(|_| !self.forms.is_empty()) {
+                f = self.forms[self.form(&form)?].1.clone();
+            }
+            let mut values = kernels::values(&f);
+            for (word, value) in params {
+                let word: String = word.extract()?;
+                if word == "approximate" && !self.forms.is_empty() {
+                    continue;
+                }
+                let at = self.f.params().position(|(p, _)| p.name == word);
+                let at = at.ok_or_else(|| {
+                    let error = kernels::unknown_parameter(&self.f, &word);
+                    PyTypeError::new_err(error.to_string())
+                })?;
+                values[at] = match scalar(&value)? {
+                    Some(value) => value,
+                    None => {
+                        return Err(PyTypeError::new_err(format!(
+                            "`{word}` of `{}` is an array; a bound function takes numbers: give \
+                             arrays when calling it",
+                            self.f.name()
+                        )));
+                    }
+                };
+            }
+            f = kernels::with_values(&f, &values).map_err(crate::error)?;
+        }
+        PyFunction::new(py, f, self.op)
+    }
+
+    fn is_default(&self) -> bool {
+        self.f.params().all(|(p, v)| v == p.default)
+    }
+}
+
+/// The number that a parameter is, or `None` if it is an array.
+fn scalar(value: &Bound<'_, PyAny>) -> PyResult<Option<f64>> {
+    if let Ok(float) = value.cast_exact::<PyFloat>() {
+        return Ok(Some(float.value()));
+    }
+    if value.is_instance_of::<PyInt>() {
+        return value.extract().map(Some);
+    }
+    if value.is_instance_of::<PyList>() || value.is_instance_of::<PyTuple>() {
+        return Ok(None);
+    }
+    if let Ok(rank) = value.getattr("ndim") {
+        if rank.extract::<i64>().is_ok_and(|rank| rank == 0) {
+            return value.call_method0("__float__")?.extract().map(Some);
+        }
+        return Ok(None);
+    }
+    match value.extract::<f64>() {
+        Ok(number) => Ok(Some(number)),
+        Err(_) if value.hasattr("__array__")? || value.hasattr("__array_ufunc__")? => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+#[pymethods]
+impl PyFunction {
+    #[pyo3(signature = (*args, **kwargs))]
+    fn __call__<'py>(
+        &self,
+        py: Python<'py>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let operands = match self.op {
+            Op::Forward | Op::Derivative | Op::Second => 1,
+            Op::Backward | Op::FromOutput => 2,
+        };
+        if args.len() != operands {
+            return Err(PyTypeError::new_err(format!(
+                "{}() takes {operands} positional argument{} and got {}; name what follows, as in \
+                 out=y",
+                self.f.name(),
+                if operands == 1 { "" } else { "s" },
+                args.len(),
+            )));
+        }
+        let Some(kwargs) = kwargs else { return self.ufunc.bind(py).call1(args) };
+        let mut left = kwargs.len();
+        let mut form = 0;
+        if !self.forms.is_empty()
+            && let Some(given) = kwargs.get_item("approximate")?
+        {
+            form = self.form(&given)?;
+            left -= 1;
+        }
+        let mut key = Key { form, values: Vec::with_capacity(self.names.len()), arrays: vec![] };
+        let mut arrays = vec![];
+        let mut changed = form != 0;
+        for ((name, (_, value)), i) in self.names.iter().zip(self.f.params()).zip(0..) {
+            let mut value = value;
+            if let Some(given) = kwargs.get_item(name)? {
+                left -= 1;
+                match scalar(&given).map_err(|error| self.not_a_number(py, name, &given, error))? {
+                    Some(number) => value = number,
+                    None => {
+                        key.arrays.push(i);
+                        arrays.push(given);
+                    }
+                }
+                changed = true;
+            }
+            key.values.push(value.to_bits());
+        }
+        let rest = if left == 0 {
+            None
+        } else {
+            let rest = kwargs.copy()?;
+            for name in &self.names {
+                if rest.contains(name)? {
+                    rest.del_item(name)?;
+                }
+            }
+            if !self.forms.is_empty() && rest.contains("approximate")? {
+                rest.del_item("approximate")?;
+            }
+            self.check_words(&rest)?;
+            Some(rest)
+        };
+        if !changed {
+            return self.ufunc.bind(py).call(args, rest.as_ref());
+        }
+        if arrays.is_empty() {
+            return self.other(py, key)?.bind(py).call(args, rest.as_ref());
+        }
+        let all = args.iter().chain(arrays);
+        let all = PyTuple::new(py, all.collect::<Vec<_>>())?;
+        self.other(py, key)?.bind(py).call(&all, rest.as_ref())
+    }
+
+    fn __getattr__<'py>(&self, name: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyAny>> {
+        let py = name.py();
+        let text = name.to_cow()?;
+        if let Some((_, v)) = self.f.params().find(|(p, _)| *p.name == *text) {
+            return Ok(PyFloat::new(py, v).into_any());
+        }
+        match self.ufunc.bind(py).getattr(name) {
+            Ok(found) => Ok(found),
+            Err(_) => Err(PyAttributeError::new_err(format!(
+                "`{}` has no attribute `{text}`, nor has a ufunc",
+                self.f.name()
+            ))),
+        }
+    }
+
+    fn __dir__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let own = PyFunction::type_object(py).dir()?;
+        for name in self.ufunc.bind(py).dir()? {
+            if !own.contains(&name)? {
+                own.append(name)?;
+            }
+        }
+        for name in &self.names {
+            own.append(name)?;
+        }
+        Ok(own.into_any().unbind())
+    }
+
+    /// The ufunc of the values that hold unless a call gives others.
+    #[getter]
+    fn ufunc(&self, py: Python<'_>) -> Py<PyAny> {
+        self.ufunc.clone_ref(py)
+    }
+
+    /// The ufunc whose further operands are the parameters, in the order of `params`.
+    #[getter]
+    fn parametric(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        if self.names.is_empty() {
+            return Ok(self.ufunc(py));
+        }
+        let values = self.f.params().map(|(_, v)| v.to_bits()).collect();
+        self.other(py, Key { form: 0, values, arrays: (0..self.names.len()).collect() })
+    }
+
+    /// The values of the parameters, by name.
+    #[getter]
+    fn params<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let all = PyDict::new(py);
+        for (p, v) in self.f.params() {
+            all.set_item(p.name, v)?;
+        }
+        Ok(all)
+    }
+
+    /// The name of the function in the catalogue.
+    #[getter]
+    fn name(&self) -> &'static str {
+        self.f.name()
+    }
+
+    /// What is computed of the function: "forward", "derivative" and so on.
+    #[getter]
+    fn operation(&self) -> &'static str {
+        self.op.name()
+    }
+
+    #[getter(__doc__)]
+    fn doc(&self, py: Python<'_>) -> PyResult<String> {
+        Ok(format!("{}\n\n{}", self.call_line(py)?, docs::elementwise(py, &self.f, self.op)?))
+    }
+
+    /// The signature as `inspect.signature` shows it.
+    #[getter]
+    fn __text_signature__(&self, py: Python<'_>) -> PyResult<String> {
+        let line = self.call_line(py)?;
+        Ok(line[line.find('(').unwrap_or(0)..].to_owned())
+    }
+
+    /// The same function with other values: `nonlin.elu.bind(alpha=0.5)`.
+    #[pyo3(signature = (**params))]
+    fn bind(&self, py: Python<'_>, params: Option<&Bound<'_, PyDict>>) -> PyResult<PyFunction> {
+        self.rebound(py, params)
+    }
+
+    /// The gradient by `x`: `g` times the derivative at `x`.
+    #[pyo3(signature = (x, g, /, **kwargs))]
+    fn backward<'py>(
+        &self,
+        py: Python<'py>,
+        x: &Bound<'py, PyAny>,
+        g: &Bound<'py, PyAny>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        self.must_be_forward("backward")?;
+        let made = self.backward.get_or_try_init(py, || {
+            Ok::<_, PyErr>(
+                Py::new(py, PyFunction::new(py, self.f.clone(), Op::Backward)?)?.into_any(),
+            )
+        })?;
+        made.bind(py).call((x, g), kwargs)
+    }
+
+    /// The gradient by `x` from the output `y`, for functions whose output determines it.
+    #[pyo3(signature = (y, g, /, **kwargs))]
+    fn backward_from_output<'py>(
+        &self,
+        py: Python<'py>,
+        y: &Bound<'py, PyAny>,
+        g: &Bound<'py, PyAny>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        self.must_be_forward("backward_from_output")?;
+        let made = Py::new(py, PyFunction::new(py, self.f.clone(), Op::FromOutput)?)?;
+        made.bind(py).as_any().call((y, g), kwargs)
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        let mut values = vec![];
+        for (p, v) in self.f.params() {
+            values.push(format!("{}={}", p.name, PyFloat::new(py, v).repr()?));
+        }
+        let bound = format!("nonlin.{}({})", camel(self.f.name()), values.join(", "));
+        Ok(match self.op {
+            Op::Forward => bound,
+            Op::Derivative => format!("nonlin.derivative({bound})"),
+            Op::Second => format!("nonlin.derivative({bound}, order=2)"),
+            op => format!("<{} of {bound}>", op.name()),
+        })
+    }
+
+    fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
+        other.cast::<PyFunction>().is_ok_and(|o| {
+            let o = o.get();
+            self.op == o.op && self.f == o.f
+        })
+    }
+
+    fn __hash__(&self) -> u64 {
+        use std::hash::{DefaultHasher, Hash, Hasher};
+        let mut hasher = DefaultHasher::new();
+        (self.f.name(), self.op).hash(&mut hasher);
+        for v in kernels::values(&self.f) {
+            // Equal numbers have one hash: 0.0 and -0.0 are equal.
+            (v + 0.0).to_bits().hash(&mut hasher);
+        }
+        hasher.finish()
+    }
+
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        if self.op == Op::Forward && self.is_default() {
+            return Ok(PyString::new(py, self.f.name()).into_any());
+        }
+        let values = kernels::values(&self.f);
+        let build = py.import("nonlin._nonlin")?.getattr("rebuild")?;
+        let arguments = (self.f.name(), self.op.name(), values, None::<Vec<usize>>);
+        (build, arguments).into_pyobject(py).map(Bound::into_any)
+    }
+}
+
+impl PyFunction {
+    fn call_line(&self, py: Python<'_>) -> PyResult<String> {
+        docs::call_line(py, &self.f, self.op, !self.forms.is_empty())
+    }
+
+    fn must_be_forward(&self, wanted: &str) -> PyResult<()> {
+        if self.op == Op::Forward {
+            return Ok(());
+        }
+        Err(PyTypeError::new_err(format!(
+            "{wanted} is of the function `{}`, not of its {}",
+            self.f.name(),
+            self.op.name().replace('_', " ")
+        )))
+    }
+
+    /// The error for a parameter that is neither a number nor an array.
+    fn not_a_number(
+        &self,
+        py: Python<'_>,
+        name: &Py<PyString>,
+        given: &Bound<'_, PyAny>,
+        error: PyErr,
+    ) -> PyErr {
+        if !error.is_instance_of::<PyTypeError>(py) {
+            return error;
+        }
+        let kind = given.get_type().name().map(|n| n.to_string()).unwrap_or_default();
+        PyTypeError::new_err(format!(
+            "`{name}` of `{}` must be a number or an array of numbers, not {kind}",
+            self.f.name()
+        ))
+    }
+}
+
+/// The name in camel case: `leaky_relu` is `LeakyRelu`.
+pub fn camel(name: &str) -> String {
+    name.split('_')
+        .flat_map(|part| {
+            let mut letters = part.chars();
+            letters.next().map(|c| c.to_ascii_uppercase()).into_iter().chain(letters)
+        })
+        .collect()
+}
+
+/// What there is one of: everything with default parameters, by name and operation.
+static MADE: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
+
+/// The object for a function and an operation, at default parameters.
+fn object<'py>(py: Python<'py>, name: &str, op: Op) -> PyResult<Bound<'py, PyAny>> {
+    let made = MADE.get_or_init(py, || PyDict::new(py).unbind()).bind(py);
+    let key = (name, op.name()).into_pyobject(py)?;
+    if let Some(found) = made.get_item(&key)? {
+        return Ok(found);
+    }
+    let object = match kernels::get(name) {
+        Ok(f) if f.name() == name => {
+            if PyFunction::needed(&f) {
+                Bound::new(py, PyFunction::new(py, f, op)?)?.into_any()
+            } else {
+                let doc = docs::elementwise(py, &f, op)?;
+                ufunc::elementwise(py, &f, op, &[], &doc)?.into_bound(py)
+            }
+        }
+        _ => {
+            let f = kernels::get_gated(name).map_err(crate::error)?;
+            let doc = docs::gated(py, &f, op)?;
+            ufunc::gated(py, &f, op, &doc)?.into_bound(py)
+        }
+    };
+    // Another thread may have been faster; its object is the one that stays.
+    made.call_method1("setdefault", (key, object))
+}
+
+/// Adds every elementwise and gated function to the module.
+pub fn fill(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    for f in kernels::elementwise() {
+        m.add(f.name(), object(m.py(), f.name(), Op::Forward)?)?;
+    }
+    for f in kernels::gated() {
+        m.add(f.name(), object(m.py(), f.name(), Op::Forward)?)?;
+    }
+    let names = PyDict::new(m.py());
+    names.set_item("elementwise", kernels::elementwise().map(|f| f.name()).collect::<Vec<_>>())?;
+    names.set_item("gated", kernels::gated().map(|f| f.name()).collect::<Vec<_>>())?;
+    names.set_item("rowwise", kernels::rowwise().map(|(n, _)| n).collect::<Vec<_>>())?;
+    m.add("NAMES", names)
+}
+
+/// The catalogue's name for `name`, and its kind: elementwise, gated, rowwise.
+#[pyfunction]
+pub fn lookup(name: &str) -> PyResult<(&'static str, &'static str)> {
+    if let Ok(f) = kernels::get(name) {
+        return Ok((f.name(), "elementwise"));
+    }
+    if let Ok(f) = kernels::get_gated(name) {
+        return Ok((f.name(), "gated"));
+    }
+    match kernels::rowwise().find(|(n, _)| kernels::same_rowwise(name, n)) {
+        Some((n, _)) => Ok((n, "rowwise")),
+        None => Err(match kernels::get(name) {
+            Err(error) => crate::error(error),
+            Ok(_) => PyValueError::new_err(format!("unknown function `{name}`")),
+        }),
+    }
+}
+
+/// Another operation of the function that an object of this module is of, by the operation's name.
+#[pyfunction]
+pub fn related<'py>(f: &Bound<'py, PyAny>, op: &str) -> PyResult<Bound<'py, PyAny>> {
+    let py = f.py();
+    let op = Op::called(op).ok_or_else(|| PyValueError::new_err(format!("no operation `{op}`")))?;
+    if let Ok(f) = f.cast::<PyFunction>() {
+        let f = f.get();
+        if f.op == op {
+            return Ok(Bound::new(py, PyFunction::new(py, f.f.clone(), op)?)?.into_any());
+        }
+        f.must_be_forward(op.name())?;
+        if f.is_default() {
+            return object(py, f.f.name(), op);
+        }
+        return Ok(Bound::new(py, PyFunction::new(py, f.f.clone(), op)?)?.into_any());
+    }
+    let Some(spec) = ufunc::spec(f)? else {
+        return Err(PyTypeError::new_err(format!("{} is no function of nonlin", f.repr()?)));
+    };
+    if spec.op != Op::Forward {
+        return Err(PyTypeError::new_err(format!(
+            "{} is of the function `{}`, not of its {}",
+            op.name(),
+            spec.name,
+            spec.op.name().replace('_', " ")
+        )));
+    }
+    if let Ok(known) = kernels::get(spec.name)
+        && (!spec.values.is_empty() || !spec.operands.is_empty())
+    {
+        let f = kernels::with_values(&known, &spec.values).map_err(crate::error)?;
+        let doc = docs::bound(&f, op);
+        return Ok(ufunc::elementwise(py, &f, op, &spec.operands, &doc)?.into_bound(py));
+    }
+    object(py, spec.name, op)
+}
+
+/// What an object of this module was made from: name, operation, values, operands (`None` unless it
+/// is a ufunc); `None` for other objects.
+#[pyfunction]
+#[allow(clippy::type_complexity, reason = "a tuple of Python")]
+pub fn recipe(
+    f: &Bound<'_, PyAny>,
+) -> PyResult<Option<(&'static str, &'static str, Vec<f64>, Option<Vec<usize>>)>> {
+    if let Ok(f) = f.cast::<PyFunction>() {
+        let f = f.get();
+        return Ok(Some((f.f.name(), f.op.name(), kernels::values(&f.f), None)));
+    }
+    let spec = ufunc::spec(f)?;
+    Ok(spec.map(|Spec { name, op, values, operands }| (name, op.name(), values, Some(operands))))
+}
+
+/// The object that [`recipe`] described.
+#[pyfunction]
+#[pyo3(signature = (name, op, values, operands))]
+pub fn rebuild<'py>(
+    py: Python<'py>,
+    name: &str,
+    op: &str,
+    values: Vec<f64>,
+    operands: Option<Vec<usize>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let op = Op::called(op).ok_or_else(|| PyValueError::new_err(format!("no operation `{op}`")))?;
+    if kernels::rowwise().any(|(n, _)| n == name) {
+        let [scale, zero_empty] = values[..] else {
+            return Err(PyValueError::new_err(format!("`{name}` has two values")));
+        };
+        let masked = operands.is_some_and(|o| !o.is_empty());
+        let doc = kernels::row_formula(name);
+        let made = ufunc::rowwise(py, name, op, (scale, zero_empty != 0.0), masked, doc)?;
+        return Ok(made.into_bound(py));
+    }
+    if values.is_empty() {
+        return object(py, name, op);
+    }
+    let known = kernels::get(name).map_err(crate::error)?;
+    if values.len() != known.params().count() {
+        return Err(PyValueError::new_err(format!(
+            "`{name}` has {} parameters, not {}",
+            known.params().count(),
+            values.len()
+        )));
+    }
+    let f = kernels::with_values(&known, &values).map_err(crate::error)?;
+    let Some(operands) = operands else {
+        return Ok(Bound::new(py, PyFunction::new(py, f, op)?)?.into_any());
+    };
+    if let Some(i) = operands.iter().find(|&&i| i >= values.len()) {
+        return Err(PyValueError::new_err(format!("`{name}` has no parameter {i}")));
+    }
+    let doc = docs::bound(&f, op);
+    Ok(ufunc::elementwise(py, &f, op, &operands, &doc)?.into_bound(py))
+}
+
+/// The generalised ufunc of a row-wise function.
+#[pyfunction]
+pub fn row_ufunc(
+    py: Python<'_>,
+    name: &str,
+    op: &str,
+    scale: f64,
+    zero_empty: bool,
+    masked: bool,
+) -> PyResult<Py<PyAny>> {
+    let op = Op::called(op).ok_or_else(|| PyValueError::new_err(format!("no operation `{op}`")))?;
+    let doc = kernels::row_formula(name);
+    ufunc::rowwise(py, name, op, (scale, zero_empty), masked, doc)
+}
