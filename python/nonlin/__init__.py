@@ -19,7 +19,7 @@ from nonlin._gradients import backward_from_output, derivative, vjp
 from nonlin._nonlin import Function, __version__, get_num_threads, set_num_threads
 from nonlin._plot import plot
 from nonlin._rows import RowFunction
-from nonlin import _factories, _pickling, _rows
+from nonlin import _catalog, _factories, _pickling
 
 _pickling.register()
 
@@ -38,14 +38,14 @@ __all__ = [
     "vjp",
 ]
 
-for _kind, _names in _nonlin.NAMES.items():
+for _names in _nonlin.NAMES.values():
     for _name in _names:
-        globals()[_name] = _rows.named(_name) if _kind == "rowwise" else getattr(_nonlin, _name)
+        globals()[_name] = _catalog.get(_name)
         _factory = _factories.factory(_name)
         globals()[_factory.__name__] = _factory
         __all__ += [_name, _factory.__name__]
 
-del _factory, _kind, _name, _names
+del _factory, _name, _names
 __all__.sort()
 
 

@@ -2,18 +2,20 @@
 
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Mapping, NamedTuple
+from typing import Any, Mapping, NamedTuple
 
 from nonlin import _nonlin, _rows
 
 
 class Parameter(NamedTuple):
-    """A parameter: its default, its bounds, and what it does."""
+    """A parameter: its default, its bounds, what it does, and whether the default is a constant that
+    is never rounded to float32, such as 1/6."""
 
     default: float
     low: float
     high: float
     doc: str
+    exact: bool
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Info:
     name: str
     kind: str
     formula: str
-    aliases: tuple = ()
+    aliases: "tuple[str, ...]" = ()
     parameters: Mapping[str, Parameter] = field(default_factory=dict, hash=False)
     source: str = ""
     pytorch: str = ""
@@ -46,23 +48,24 @@ class Info:
     lipschitz: "float | None" = None
     monotone: "bool | None" = None
     minimum: "tuple[float, float] | None" = None
-    kinks: tuple = ()
+    kinks: "tuple[tuple[float, float, float, float], ...]" = ()
+    slope_zeros: "tuple[float, ...]" = ()
     float32_errors: "tuple[float, float] | None" = None
     float64_errors: "tuple[float, float] | None" = None
 
-    def __reduce__(self):
+    def __reduce__(self) -> Any:
         return info, (self.name,)
 
 
-def _info(name):
+def _info(name: str) -> Info:
     facts = _nonlin.facts(name)
     parameters = {n: Parameter(*p) for n, p in facts.pop("parameters").items()}
-    for key in ("aliases", "kinks"):
+    for key in ("aliases", "kinks", "slope_zeros"):
         facts[key] = tuple(facts.get(key, ()))
     return Info(parameters=MappingProxyType(parameters), **facts)
 
 
-def info(function):
+def info(function: Any) -> Info:
     """What is known of a function: names, formula, parameters, limits, errors.
 
     Parameters
@@ -97,7 +100,7 @@ def info(function):
     return _info(_nonlin.lookup(function)[0])
 
 
-def catalog():
+def catalog() -> tuple[Info, ...]:
     """All functions, sorted by name within each kind.
 
     Returns
@@ -113,7 +116,7 @@ def catalog():
     return tuple(_info(name) for names in _nonlin.NAMES.values() for name in names)
 
 
-def get(name, /, **params):
+def get(name: str, /, **params: Any) -> Any:
     """The function of that name, with these parameters.
 
     Parameters
@@ -151,7 +154,7 @@ def get(name, /, **params):
     if kind == "rowwise":
         function = _rows.named(name)
         return function.bind(**params) if params else function
-    function = getattr(_nonlin, name)
+    function = _nonlin.FUNCTIONS[name]
     if not params:
         return function
     if isinstance(function, _nonlin.Function):

@@ -1,13 +1,15 @@
 """Derivatives and gradients as functions of the same kind: ufuncs, or objects with parameters."""
 
+from typing import Any
+
 from nonlin import _catalog, _nonlin, _rows
 
 
-def _function(f):
+def _function(f: Any) -> Any:
     return _catalog.get(f) if isinstance(f, str) else f
 
 
-def derivative(f, order=1):
+def derivative(f: Any, order: int = 1) -> Any:
     """The derivative of an elementwise function, as a function of the same kind.
 
     Parameters
@@ -38,7 +40,7 @@ def derivative(f, order=1):
     return _nonlin.related(f, "derivative" if order == 1 else "second_derivative")
 
 
-def vjp(f, /, *operands, **kwargs):
+def vjp(f: Any, /, *operands: Any, **kwargs: Any) -> Any:
     """The gradient by the input, given the gradient by the output.
 
     Called as ``vjp(f, x, g)``, or ``vjp(f, a, b, g)`` for a gated function.
@@ -72,7 +74,7 @@ def vjp(f, /, *operands, **kwargs):
     return _nonlin.related(f, "backward")(*operands, **kwargs)
 
 
-def backward_from_output(f, y, g, /, **kwargs):
+def backward_from_output(f: Any, y: Any, g: Any, /, **kwargs: Any) -> Any:
     """The gradient by the input from the saved output.
 
     Parameters

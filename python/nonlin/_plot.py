@@ -1,11 +1,19 @@
 """Curves of functions on matplotlib's axes."""
 
+from typing import Any
+
 import numpy as np
 
 from nonlin import _gradients, _nonlin, _rows
 
 
-def plot(*functions, ax=None, derivative=False, range=(-6.0, 6.0), points=1001):
+def plot(
+    *functions: Any,
+    ax: Any = None,
+    derivative: bool = False,
+    range: tuple[float, float] = (-6.0, 6.0),
+    points: int = 1001,
+) -> Any:
     """Draws elementwise functions.
 
     Parameters
@@ -55,7 +63,7 @@ def plot(*functions, ax=None, derivative=False, range=(-6.0, 6.0), points=1001):
     return ax
 
 
-def _curve(f):
+def _curve(f: Any) -> tuple[Any, str, str]:
     """The function, its name, and its parameters where they are not the defaults."""
     f = _gradients._function(f)
     recipe = None if isinstance(f, _rows.RowFunction) else _nonlin.recipe(f)

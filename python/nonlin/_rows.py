@@ -1,6 +1,7 @@
 """Row-wise functions: generalised ufuncs along one axis or several."""
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -30,32 +31,34 @@ class RowFunction:
 
     __slots__ = ("_name", "_scale", "_axis", "_empty", "__weakref__")
 
-    def __init__(self, name, scale=1.0, axis=-1, empty="nan"):
+    def __init__(
+        self, name: str, scale: Any = 1.0, axis: Any = -1, empty: str = "nan"
+    ) -> None:
         self._name = name
         self._scale = _number(name, scale)
         self._axis = axis
         self._empty = _word(name, empty)
 
     @property
-    def name(self):
+    def name(self) -> str:
         """The name of the function in the catalogue."""
         return self._name
 
     @property
-    def __name__(self):
+    def __name__(self) -> str:
         return self._name
 
     @property
-    def params(self):
+    def params(self) -> dict[str, Any]:
         """The values that hold unless a call gives others, by name."""
         return {"scale": self._scale, "axis": self._axis, "empty": self._empty}
 
     @property
-    def ufunc(self):
+    def ufunc(self) -> np.ufunc:
         """The generalised ufunc, which works along the last axis."""
         return _gufunc(self._name, "forward", self._scale, self._empty == "zero", False)
 
-    def bind(self, **params):
+    def bind(self, **params: Any) -> "RowFunction":
         """The same function with other values: ``nonlin.softmax.bind(axis=0)``."""
         for word in params:
             if word not in self.params:
@@ -63,19 +66,42 @@ class RowFunction:
                 raise TypeError(f"`{self._name}` has no parameter `{word}`; it has {known}")
         return RowFunction(self._name, **{**self.params, **params})
 
-    def __call__(self, x, /, *, axis=None, scale=None, where=None, empty=None, **kwargs):
+    def __call__(
+        self,
+        x: Any,
+        /,
+        *,
+        axis: Any = None,
+        scale: Any = None,
+        where: Any = None,
+        empty: Any = None,
+        **kwargs: Any,
+    ) -> Any:
         axis = self._axis if axis is None else axis
         gufunc = self._made("forward", scale, empty, where is not None)
         operands = (x,) if where is None else (x, where)
         return self._along(gufunc, operands, axis, kwargs)
 
-    def backward(self, x, g, /, *, axis=None, scale=None, where=None, empty=None, **kwargs):
+    def backward(
+        self,
+        x: Any,
+        g: Any,
+        /,
+        *,
+        axis: Any = None,
+        scale: Any = None,
+        where: Any = None,
+        empty: Any = None,
+        **kwargs: Any,
+    ) -> Any:
         """The gradient by `x`, given the gradient `g` by the output."""
         types = {k: v for k, v in kwargs.items() if k in ("dtype", "casting", "signature")}
         y = self(x, axis=axis, scale=scale, where=where, empty=empty, **types)
         return self.backward_from_output(y, g, axis=axis, scale=scale, **kwargs)
 
-    def backward_from_output(self, y, g, /, *, axis=None, scale=None, **kwargs):
+    def backward_from_output(
+        self, y: Any, g: Any, /, *, axis: Any = None, scale: Any = None, **kwargs: Any
+    ) -> Any:
         """The gradient by the input from the output `y`, which alone need be saved."""
         axis = self._axis if axis is None else axis
         return self._along(self._made(_FROM_OUTPUT, scale, None, False), (y, g), axis, kwargs)
@@ -106,19 +132,19 @@ class RowFunction:
         np.copyto(out, y, casting=kwargs.get("casting", "same_kind"))
         return out
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         said = ", ".join(f"{k}={v!r}" for k, v in self.params.items())
         return f"nonlin.{''.join(p.title() for p in self._name.split('_'))}({said})"
 
-    def __eq__(self, other):
+    def __eq__(self, other: object) -> bool:
         if not isinstance(other, RowFunction):
             return NotImplemented
         return (self._name, self.params) == (other._name, other.params)
 
-    def __hash__(self):
+    def __hash__(self) -> int:
         return hash((self._name, self._scale, self._axis, self._empty))
 
-    def __reduce__(self):
+    def __reduce__(self) -> Any:
         if self is _NAMED.get(self._name):
             return self._name
         return RowFunction, (self._name, *self.params.values())
@@ -186,7 +212,7 @@ Examples
 """
 
 
-RowFunction.__doc__ = property(_document)
+setattr(RowFunction, "__doc__", property(_document))
 
 _NAMED = {name: RowFunction(name) for name in _nonlin.NAMES["rowwise"]}
 

@@ -278,7 +278,7 @@ pub fn facts<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyDict>> {
     all.set_item("parameters", &params)?;
     let meta = if let Some(f) = kernels::elementwise().find(|f| f.name() == name) {
         for (p, value) in f.params() {
-            params.set_item(p.name, (value, p.low, p.high, p.doc))?;
+            params.set_item(p.name, (value, p.low, p.high, p.doc, p.exact))?;
         }
         all.set_item("kind", "elementwise")?;
         let c = f.claims();
@@ -290,6 +290,7 @@ pub fn facts<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyDict>> {
         all.set_item("minimum", c.minimum)?;
         let kinks: Vec<_> = c.kinks.iter().map(|k| (k.at, k.left, k.right, k.chosen)).collect();
         all.set_item("kinks", kinks)?;
+        all.set_item("slope_zeros", c.slope_zeros.to_vec())?;
         all.set_item("float32_errors", c.bounds.f32)?;
         all.set_item("float64_errors", c.bounds.f64)?;
         f.meta().clone()
@@ -303,7 +304,7 @@ pub fn facts<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyDict>> {
             Ok(f) => pyo3::exceptions::PyValueError::new_err(format!("look up `{}`", f.name())),
         })?;
         all.set_item("kind", "rowwise")?;
-        params.set_item("scale", (1.0, f64::MIN, f64::MAX, "factor of x"))?;
+        params.set_item("scale", (1.0, f64::MIN, f64::MAX, "factor of x", false))?;
         Meta { aliases, ..Meta::new(name, kernels::row_formula(name)) }
     };
     all.set_item("name", meta.name)?;

@@ -1,5 +1,6 @@
 //! What Python has of each function: a ufunc, or an object around ufuncs where there are parameters.
 
+use std::ffi::CString;
 use std::sync::Mutex;
 
 use pyo3::PyTypeInfo;
@@ -95,7 +96,8 @@ impl PyFunction {
 
     /// The form that `approximate` names.
     fn form(&self, given: &Bound<'_, PyAny>) -> PyResult<usize> {
-        let named = given.extract::<String>().ok();
+        let named = given.cast::<PyString>().ok();
+        let named = named.map(|n| n.to_cow()).transpose()?;
         if let Some(i) = self.forms.iter().position(|(n, _)| Some(*n) == named.as_deref()) {
             return Ok(i);
         }
@@ -110,9 +112,10 @@ impl PyFunction {
 
     /// An error for a keyword that is neither a ufunc's nor a parameter's.
     fn check_words(&self, rest: &Bound<'_, PyDict>) -> PyResult<()> {
-        for word in rest.keys() {
-            let word: String = word.extract()?;
-            if !UFUNC_WORDS.contains(&word.as_str()) {
+        for (word, _) in rest {
+            let word = word.cast_into::<PyString>()?;
+            let word = word.to_cow()?;
+            if !UFUNC_WORDS.contains(&&*word) {
                 let mut text = kernels::unknown_parameter(&self.f, &word).to_string();
                 if !self.forms.is_empty() {
                     text = format!(
@@ -126,8 +129,8 @@ impl PyFunction {
         Ok(())
     }
 
-    /// The same function with values by name, from a call such as `nonlin.Elu(alpha=0.5)`.
-    fn rebound(&self, py: Python<'_>, params: Option<&Bound<'_, PyDict>>) -> PyResult<PyFunction> {
+    /// The function with values by name, from a call such as `nonlin.Elu(alpha=0.5)`.
+    fn rebound(&self, params: Option<&Bound<'_, PyDict>>) -> PyResult<Function> {
         let mut f = self.f.clone();
         if let Some(params) = params {
             if let Some(form) = params.get_item("approximate")?.filter(|_| !self.forms.is_empty()) {
@@ -157,12 +160,14 @@ impl PyFunction {
             }
             f = kernels::with_values(&f, &values).map_err(crate::error)?;
         }
-        PyFunction::new(py, f, self.op)
+        Ok(f)
     }
+}
 
-    fn is_default(&self) -> bool {
-        self.f.params().all(|(p, v)| v == p.default)
-    }
+/// The name of PyTorch's argument that chooses a form.
+fn approximate(py: Python<'_>) -> &Py<PyString> {
+    static NAME: PyOnceLock<Py<PyString>> = PyOnceLock::new();
+    NAME.get_or_init(py, || PyString::intern(py, "approximate").unbind())
 }
 
 /// The number that a parameter is, or `None` if it is an array.
@@ -212,13 +217,13 @@ impl PyFunction {
             )));
         }
         let Some(kwargs) = kwargs else { return self.ufunc.bind(py).call1(args) };
-        let mut left = kwargs.len();
+        let mut own: Vec<&Py<PyString>> = vec![];
         let mut form = 0;
         if !self.forms.is_empty()
-            && let Some(given) = kwargs.get_item("approximate")?
+            && let Some(given) = kwargs.get_item(approximate(py))?
         {
             form = self.form(&given)?;
-            left -= 1;
+            own.push(approximate(py));
         }
         let mut key = Key { form, values: Vec::with_capacity(self.names.len()), arrays: vec![] };
         let mut arrays = vec![];
@@ -226,7 +231,7 @@ impl PyFunction {
         for ((name, (_, value)), i) in self.names.iter().zip(self.f.params()).zip(0..) {
             let mut value = value;
             if let Some(given) = kwargs.get_item(name)? {
-                left -= 1;
+                own.push(name);
                 match scalar(&given).map_err(|error| self.not_a_number(py, name, &given, error))? {
                     Some(number) => value = number,
                     None => {
@@ -238,17 +243,12 @@ impl PyFunction {
             }
             key.values.push(value.to_bits());
         }
-        let rest = if left == 0 {
+        let rest = if own.len() == kwargs.len() {
             None
         } else {
             let rest = kwargs.copy()?;
-            for name in &self.names {
-                if rest.contains(name)? {
-                    rest.del_item(name)?;
-                }
-            }
-            if !self.forms.is_empty() && rest.contains("approximate")? {
-                rest.del_item("approximate")?;
+            for name in own {
+                rest.del_item(name)?;
             }
             self.check_words(&rest)?;
             Some(rest)
@@ -335,17 +335,27 @@ impl PyFunction {
         Ok(format!("{}\n\n{}", self.call_line(py)?, docs::elementwise(py, &self.f, self.op)?))
     }
 
-    /// The signature as `inspect.signature` shows it.
+    /// The signature that `inspect.signature` shows.
     #[getter]
-    fn __text_signature__(&self, py: Python<'_>) -> PyResult<String> {
+    fn __signature__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let line = self.call_line(py)?;
-        Ok(line[line.find('(').unwrap_or(0)..].to_owned())
+        let arguments = &line[line.find('(').unwrap_or(0) + 1..line.len() - 1];
+        let lambda = py.eval(&CString::new(format!("lambda {arguments}: None"))?, None, None)?;
+        py.import("inspect")?.call_method1("signature", (lambda,))
     }
 
     /// The same function with other values: `nonlin.elu.bind(alpha=0.5)`.
     #[pyo3(signature = (**params))]
-    fn bind(&self, py: Python<'_>, params: Option<&Bound<'_, PyDict>>) -> PyResult<PyFunction> {
-        self.rebound(py, params)
+    fn bind<'py>(
+        &self,
+        py: Python<'py>,
+        params: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let f = self.rebound(params)?;
+        if kernels::is_default(&f) {
+            return object(py, f.name(), self.op);
+        }
+        Ok(Bound::new(py, PyFunction::new(py, f, self.op)?)?.into_any())
     }
 
     /// The gradient by `x`: `g` times the derivative at `x`.
@@ -358,12 +368,7 @@ impl PyFunction {
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         self.must_be_forward("backward")?;
-        let made = self.backward.get_or_try_init(py, || {
-            Ok::<_, PyErr>(
-                Py::new(py, PyFunction::new(py, self.f.clone(), Op::Backward)?)?.into_any(),
-            )
-        })?;
-        made.bind(py).call((x, g), kwargs)
+        self.backward_function(py)?.call((x, g), kwargs)
     }
 
     /// The gradient by `x` from the output `y`, for functions whose output determines it.
@@ -413,7 +418,7 @@ impl PyFunction {
     }
 
     fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        if self.op == Op::Forward && self.is_default() {
+        if self.op == Op::Forward && kernels::is_default(&self.f) {
             return Ok(PyString::new(py, self.f.name()).into_any());
         }
         let values = kernels::values(&self.f);
@@ -426,6 +431,15 @@ impl PyFunction {
 impl PyFunction {
     fn call_line(&self, py: Python<'_>) -> PyResult<String> {
         docs::call_line(py, &self.f, self.op, !self.forms.is_empty())
+    }
+
+    /// The function of the gradient.
+    fn backward_function<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let made = self.backward.get_or_try_init(py, || {
+            let made = PyFunction::new(py, self.f.clone(), Op::Backward)?;
+            Ok::<_, PyErr>(Py::new(py, made)?.into_any())
+        })?;
+        Ok(made.bind(py).clone())
     }
 
     fn must_be_forward(&self, wanted: &str) -> PyResult<()> {
@@ -497,19 +511,19 @@ fn object<'py>(py: Python<'py>, name: &str, op: Op) -> PyResult<Bound<'py, PyAny
     made.call_method1("setdefault", (key, object))
 }
 
-/// Adds every elementwise and gated function to the module.
+/// Adds every elementwise and gated function to the module, by name, and the names by kind.
 pub fn fill(m: &Bound<'_, PyModule>) -> PyResult<()> {
-    for f in kernels::elementwise() {
-        m.add(f.name(), object(m.py(), f.name(), Op::Forward)?)?;
+    let (names, functions) = (PyDict::new(m.py()), PyDict::new(m.py()));
+    let elementwise: Vec<_> = kernels::elementwise().map(|f| f.name()).collect();
+    let gated: Vec<_> = kernels::gated().map(|f| f.name()).collect();
+    for name in elementwise.iter().chain(&gated) {
+        functions.set_item(name, object(m.py(), name, Op::Forward)?)?;
     }
-    for f in kernels::gated() {
-        m.add(f.name(), object(m.py(), f.name(), Op::Forward)?)?;
-    }
-    let names = PyDict::new(m.py());
-    names.set_item("elementwise", kernels::elementwise().map(|f| f.name()).collect::<Vec<_>>())?;
-    names.set_item("gated", kernels::gated().map(|f| f.name()).collect::<Vec<_>>())?;
+    names.set_item("elementwise", elementwise)?;
+    names.set_item("gated", gated)?;
     names.set_item("rowwise", kernels::rowwise().map(|(n, _)| n).collect::<Vec<_>>())?;
-    m.add("NAMES", names)
+    m.add("NAMES", names)?;
+    m.add("FUNCTIONS", functions)
 }
 
 /// The catalogue's name for `name`, and its kind: elementwise, gated, rowwise.
@@ -541,7 +555,10 @@ pub fn related<'py>(f: &Bound<'py, PyAny>, op: &str) -> PyResult<Bound<'py, PyAn
             return Ok(Bound::new(py, PyFunction::new(py, f.f.clone(), op)?)?.into_any());
         }
         f.must_be_forward(op.name())?;
-        if f.is_default() {
+        if op == Op::Backward {
+            return f.backward_function(py);
+        }
+        if kernels::is_default(&f.f) {
             return object(py, f.f.name(), op);
         }
         return Ok(Bound::new(py, PyFunction::new(py, f.f.clone(), op)?)?.into_any());
@@ -557,9 +574,8 @@ pub fn related<'py>(f: &Bound<'py, PyAny>, op: &str) -> PyResult<Bound<'py, PyAn
             spec.op.name().replace('_', " ")
         )));
     }
-    if let Ok(known) = kernels::get(spec.name)
-        && (!spec.values.is_empty() || !spec.operands.is_empty())
-    {
+    if !spec.values.is_empty() || !spec.operands.is_empty() {
+        let known = kernels::get(spec.name).map_err(crate::error)?;
         let f = kernels::with_values(&known, &spec.values).map_err(crate::error)?;
         let doc = docs::bound(&f, op);
         return Ok(ufunc::elementwise(py, &f, op, &spec.operands, &doc)?.into_bound(py));

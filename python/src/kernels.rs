@@ -216,6 +216,11 @@ pub fn values(f: &Function) -> Vec<f64> {
     f.params().map(|(_, v)| v).collect()
 }
 
+/// Whether all parameters have their defaults.
+pub fn is_default(f: &Function) -> bool {
+    f.params().all(|(p, v)| v == p.default)
+}
+
 /// The error that names the parameters that there are.
 pub fn unknown_parameter(f: &Function, name: &str) -> Error {
     match f.clone().with(name, f64::NAN) {

@@ -16,6 +16,7 @@ use numpy::npyffi::{NPY_TYPES, PY_UFUNC_API, PyUFuncGenericFunction, PyUFuncObje
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::PyCapsule;
 
 use crate::flags::Guard;
@@ -186,8 +187,11 @@ fn make<D: Send + Sync + 'static>(
 
 /// What a ufunc of this module computes; `None` for all other objects.
 pub fn spec(object: &Bound<'_, PyAny>) -> PyResult<Option<Spec>> {
+    static UFUNC: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let py = object.py();
-    if !object.get_type().is(py.import("numpy")?.getattr("ufunc")?) {
+    let ufunc =
+        UFUNC.get_or_try_init(py, || py.import("numpy")?.getattr("ufunc").map(Bound::unbind))?;
+    if !object.get_type().is(ufunc) {
         return Ok(None);
     }
     // SAFETY: the object is a ufunc; `obj` is null or an object that it owns; a capsule of that
