@@ -1,7 +1,6 @@
 //! All contact with the library's kernels. Whatever else is in this crate knows functions as the
 //! types of this file, and arrays as slices.
 
-use nonlin::Activation as _;
 pub use nonlin::{Element, Error, Exec, Function, GatedFunction};
 
 /// What is computed of an elementwise or gated function.
@@ -66,11 +65,11 @@ impl Kernel<1, 1> for Forward {
     type Data = Function;
 
     fn apart<T: Element>(f: &Function, exec: &Exec, [x]: [&[T]; 1], [y]: [&mut [T]; 1]) {
-        exec.forward(f, x, y);
+        f.forward_with(exec, x, y);
     }
 
     fn onto<T: Element>(f: &Function, exec: &Exec, _: [&[T]; 1], x: &mut [T]) -> bool {
-        exec.forward_in_place(f, x);
+        f.forward_in_place_with(exec, x);
         true
     }
 }
@@ -82,11 +81,11 @@ impl Kernel<1, 1> for Derivative {
     type Data = Function;
 
     fn apart<T: Element>(f: &Function, exec: &Exec, [x]: [&[T]; 1], [y]: [&mut [T]; 1]) {
-        exec.derivative(f, x, y);
+        f.derivative_with(exec, x, y);
     }
 
     fn onto<T: Element>(f: &Function, exec: &Exec, _: [&[T]; 1], x: &mut [T]) -> bool {
-        exec.derivative_in_place(f, x);
+        f.derivative_in_place_with(exec, x);
         true
     }
 }
@@ -98,11 +97,11 @@ impl Kernel<1, 1> for Second {
     type Data = Function;
 
     fn apart<T: Element>(f: &Function, exec: &Exec, [x]: [&[T]; 1], [y]: [&mut [T]; 1]) {
-        exec.second_derivative(f, x, y);
+        f.second_derivative_with(exec, x, y);
     }
 
     fn onto<T: Element>(f: &Function, exec: &Exec, _: [&[T]; 1], x: &mut [T]) -> bool {
-        exec.second_derivative_in_place(f, x);
+        f.second_derivative_in_place_with(exec, x);
         true
     }
 }
@@ -114,11 +113,11 @@ impl Kernel<2, 1> for Backward {
     type Data = Function;
 
     fn apart<T: Element>(f: &Function, exec: &Exec, [x, g]: [&[T]; 2], [dx]: [&mut [T]; 1]) {
-        exec.backward(f, x, g, dx);
+        f.backward_with(exec, x, g, dx);
     }
 
     fn onto<T: Element>(f: &Function, exec: &Exec, [x, _]: [&[T]; 2], g: &mut [T]) -> bool {
-        exec.backward_in_place(f, x, g);
+        f.backward_in_place_with(exec, x, g);
         true
     }
 }
@@ -135,11 +134,11 @@ impl Kernel<2, 1> for FromOutput {
     const FROM_OUTPUT: bool = true;
 
     fn apart<T: Element>(f: &Function, exec: &Exec, [y, g]: [&[T]; 2], [dx]: [&mut [T]; 1]) {
-        exec.backward_from_output(f, y, g, dx).expect(CHECKED);
+        f.backward_from_output_with(exec, y, g, dx).expect(CHECKED);
     }
 
     fn onto<T: Element>(f: &Function, exec: &Exec, [y, _]: [&[T]; 2], g: &mut [T]) -> bool {
-        exec.backward_from_output_in_place(f, y, g).expect(CHECKED);
+        f.backward_from_output_in_place_with(exec, y, g).expect(CHECKED);
         true
     }
 }
@@ -173,12 +172,12 @@ impl Kernel<3, 2> for GatedBackward {
 
 /// The elementwise functions of the catalogue.
 pub fn elementwise() -> impl Iterator<Item = Function> {
-    nonlin::functions().iter().cloned()
+    nonlin::functions().iter().map(|f| (*f).clone())
 }
 
 /// The gated functions of the catalogue.
 pub fn gated() -> impl Iterator<Item = GatedFunction> {
-    nonlin::gated_functions().iter().cloned()
+    nonlin::gated_functions().iter().map(|f| (*f).clone())
 }
 
 /// The elementwise function of that name or alias.
@@ -204,16 +203,12 @@ pub fn forms(f: &Function) -> Vec<(&'static str, Function)> {
 
 /// The same function with these values of its parameters, in their order.
 pub fn with_values(f: &Function, values: &[f64]) -> Result<Function, Error> {
-    let mut made = f.clone();
-    for (i, &v) in values.iter().enumerate() {
-        made = made.with_index(i, v)?;
-    }
-    Ok(made)
+    f.with_values(values)
 }
 
 /// The values of the parameters, in their order.
 pub fn values(f: &Function) -> Vec<f64> {
-    f.params().map(|(_, v)| v).collect()
+    f.values().to_vec()
 }
 
 /// Whether all parameters have their defaults.

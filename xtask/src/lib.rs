@@ -10,6 +10,7 @@ mod instructions;
 mod instrumented;
 mod one_file;
 mod peers;
+mod python;
 mod readme;
 mod scaffold;
 mod stages;

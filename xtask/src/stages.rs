@@ -14,6 +14,7 @@ use crate::instructions;
 use crate::instrumented;
 use crate::one_file;
 use crate::peers;
+use crate::python;
 use crate::system::{
     TARGETS, build_binary, cache, cargo, command, features, find, metadata, nonlin, output,
     program, root, run, target_dir, workspace,
@@ -33,7 +34,7 @@ pub struct Stage {
 
 /// All of them, in the order in which they run: the first three tell a newcomer whether a change is
 /// good.
-pub static STAGES: [Stage; 19] = [
+pub static STAGES: [Stage; 20] = [
     Stage { name: "fmt", about: "the code is formatted", run: fmt },
     Stage { name: "clippy", about: "no warnings, all targets", run: clippy },
     Stage { name: "unit", about: "all tests and the examples in the documentation", run: unit },
@@ -80,6 +81,11 @@ pub static STAGES: [Stage; 19] = [
         run: sanitizer,
     },
     Stage { name: "fuzz", about: "no input of any shape or file breaks anything", run: fuzz },
+    Stage {
+        name: "python-numpy",
+        about: "the Python package, without PyTorch",
+        run: python::numpy,
+    },
     Stage { name: "neon", about: "64-bit Arm gives the same bits as this processor", run: neon },
 ];
 
