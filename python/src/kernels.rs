@@ -51,6 +51,12 @@ pub trait Kernel<const I: usize, const O: usize>: 'static {
     /// No result shares memory with an operand or another result. All have one length.
     fn apart<T: Element>(data: &Self::Data, exec: &Exec, x: [&[T]; I], y: [&mut [T]; O]);
 
+    /// The only result, with a value of the first parameter for each element. False if there is no
+    /// such kernel, and nothing has been done.
+    fn each<T: Element>(_: &Self::Data, _x: [&[T]; I], _weight: &[T], _y: &mut [T]) -> bool {
+        false
+    }
+
     /// The only result takes the place of the last operand; `x` begins with the others. False if
     /// there is no such kernel, and nothing has been done.
     fn onto<T: Element>(_: &Self::Data, _: &Exec, _x: [&[T]; I], _last: &mut [T]) -> bool {
@@ -71,6 +77,10 @@ impl Kernel<1, 1> for Forward {
     fn onto<T: Element>(f: &Function, exec: &Exec, _: [&[T]; 1], x: &mut [T]) -> bool {
         f.forward_in_place_with(exec, x);
         true
+    }
+
+    fn each<T: Element>(f: &Function, [x]: [&[T]; 1], weight: &[T], y: &mut [T]) -> bool {
+        f.per_channel(weight, &[x.len()], 0).map(|each| each.forward(x, y)).is_ok()
     }
 }
 
@@ -119,6 +129,12 @@ impl Kernel<2, 1> for Backward {
     fn onto<T: Element>(f: &Function, exec: &Exec, [x, _]: [&[T]; 2], g: &mut [T]) -> bool {
         f.backward_in_place_with(exec, x, g);
         true
+    }
+
+    fn each<T: Element>(f: &Function, [x, g]: [&[T]; 2], weight: &[T], dx: &mut [T]) -> bool {
+        let mut by_weight = vec![T::default(); weight.len()];
+        let each = f.per_channel(weight, &[x.len()], 0);
+        each.map(|each| each.backward(x, g, dx, &mut by_weight)).is_ok()
     }
 }
 

@@ -602,15 +602,23 @@ where
             };
             (start + 1..n).find(|&j| !same(j)).unwrap_or(n)
         };
+        if end - start < RUN && end < n && O == 1 && p.len() == 1 && values.len() == 1 {
+            let m = GATHER.min(n - start);
+            // SAFETY: the `m` elements from `start` on are some of the `n` of each operand.
+            let done = unsafe {
+                let (x, y) = (x.map(|o| o.from(start)), y[0].from(start));
+                apply_each::<T, K, I, O>(&data.f, m, x, p[0].from(start), y)?
+            };
+            if done {
+                start += m;
+                continue;
+            }
+        }
         let known = last
             .as_ref()
             .is_some_and(|(v, _)| v.iter().zip(&values).all(|(a, b)| a.to_bits() == b.to_bits()));
         if !known {
-            let f = kernels::with_values(&data.f, &values)?;
-            if K::FROM_OUTPUT {
-                kernels::has_from_output(&f)?;
-            }
-            last = Some((values.clone(), f));
+            last = Some((values.clone(), checked::<K, I, O>(&data.f, &values)?));
         }
         if let Some((_, f)) = &last {
             // SAFETY: the elements from `start` to `end` are some of the `n` of each operand; no
@@ -624,6 +632,60 @@ where
         start = end;
     }
     Ok(())
+}
+
+/// Elements of one value from which on it gets a call of its own where there is a kernel for a value
+/// per element.
+const RUN: usize = 64;
+
+/// The function with other values, if they are within bounds.
+fn checked<K, const I: usize, const O: usize>(
+    f: &Function,
+    values: &[f64],
+) -> Result<Function, kernels::Error>
+where
+    K: Kernel<I, O, Data = Function>,
+{
+    let f = kernels::with_values(f, values)?;
+    if K::FROM_OUTPUT {
+        kernels::has_from_output(&f)?;
+    }
+    Ok(f)
+}
+
+/// Calls the kernel that takes a parameter for each of at most [`GATHER`] elements, if there is one.
+///
+/// # Safety
+/// As of [`apply`], with one result; the parameter has `m` aligned elements too.
+unsafe fn apply_each<T, K, const I: usize, const O: usize>(
+    f: &Function,
+    m: usize,
+    x: [Operand<T>; I],
+    weight: Operand<T>,
+    y: Operand<T>,
+) -> Result<bool, kernels::Error>
+where
+    T: Element,
+    K: Kernel<I, O, Data = Function>,
+{
+    let mut from = [[T::default(); GATHER]; I];
+    let (mut weights, mut to) = ([T::default(); GATHER], [T::default(); GATHER]);
+    for (buffer, o) in from.iter_mut().zip(&x) {
+        // SAFETY: the operand has `m` elements.
+        unsafe { gather(o, &mut buffer[..m]) }
+    }
+    // SAFETY: the parameter has `m` elements.
+    unsafe { gather(&weight, &mut weights[..m]) }
+    let gathered: [&[T]; I] = std::array::from_fn(|i| &from[i][..m]);
+    if !K::each(f, gathered, &weights[..m], &mut to[..m]) {
+        return Ok(false);
+    }
+    for w in &weights[..m] {
+        checked::<K, I, O>(f, &[w.to_f64()])?;
+    }
+    // SAFETY: the result has `m` elements, which are writable.
+    unsafe { scatter(&to[..m], &y) }
+    Ok(true)
 }
 
 /// What a row-wise loop computes from gathered or contiguous rows of `n` elements.

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import nonlin
-from conftest import ELEMENTWISE, bits, dtype_of
+from helpers import ELEMENTWISE, bits, dtype_of
 from oracle import Exact, ulps
 
 

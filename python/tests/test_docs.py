@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import nonlin
-from conftest import ELEMENTWISE, GATED, NAMES, ROWWISE
+from helpers import ELEMENTWISE, GATED, NAMES, ROWWISE
 
 HERE = Path(__file__).parent.parent
 ROOT = HERE.parent

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import nonlin
-from conftest import same
+from helpers import same
 
 X = np.linspace(-2, 2, 12).reshape(3, 4)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import nonlin
-from conftest import DTYPES, ROWWISE, dtype_of, same
+from helpers import DTYPES, ROWWISE, dtype_of, same
 
 
 def moved(f, x, axis, **kwargs):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 
 import nonlin
-from conftest import DTYPES, ELEMENTWISE, GATED, NAMES, dtype_of, same, special
+from helpers import DTYPES, ELEMENTWISE, GATED, NAMES, dtype_of, same, special
 
 OPERATIONS = ["forward", "derivative", "second_derivative", "backward", "backward_from_output"]
 
