@@ -9,7 +9,9 @@ import numpy as np
 import nonlin
 
 mp = mpmath.mp
-mp.dps = 60
+
+# Digits: e^x - 1 and ln(1 + e^x) lose as many as the least number has zeros.
+SINGLE, DOUBLE = 80, 400
 
 # Beyond, the normal distribution is 0 or 1 to 200,000 digits.
 FAR = 1000
@@ -54,16 +56,18 @@ class Exact:
     def __init__(self, name, single):
         about = nonlin.info(name)
         self._code = compiled(about.formula)
-        self._words = {**WORDS, **parameters(about, single), "pi": mp.pi}
+        self._digits = SINGLE if single else DOUBLE
+        with mpmath.workdps(self._digits + 60):
+            self._words = {**WORDS, **parameters(about, single), "pi": mp.pi}
 
     def value(self, x):
         """f(x)."""
-        # Where e^-x overflows what mpmath prints, it still computes: exponents have no limit.
-        return eval(self._code, {"__builtins__": {}}, {**self._words, "x": mpmath.mpf(x)})
+        with mpmath.workdps(self._digits):
+            return eval(self._code, {"__builtins__": {}}, {**self._words, "x": mpmath.mpf(x)})
 
     def slope(self, x):
-        """f'(x), by a central difference so narrow that 60 digits leave 20 right."""
-        with mpmath.workdps(120):
+        """f'(x), by a central difference so narrow that 20 digits are right."""
+        with mpmath.workdps(self._digits + 60):
             x = mpmath.mpf(x)
             h = max(abs(x), mpmath.mpf(1)) * mpmath.mpf(10) ** -40
             if abs(x) < 1e-30:
