@@ -293,10 +293,10 @@ pub fn facts<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyDict>> {
         all.set_item("slope_zeros", c.slope_zeros.to_vec())?;
         all.set_item("float32_errors", c.bounds.f32)?;
         all.set_item("float64_errors", c.bounds.f64)?;
-        f.meta().clone()
+        *f.meta()
     } else if let Some(f) = kernels::gated().find(|f| f.name() == name) {
         all.set_item("kind", "gated")?;
-        f.meta().clone()
+        *f.meta()
     } else {
         let known = kernels::rowwise().find(|(n, _)| *n == name);
         let (name, aliases) = known.ok_or_else(|| match kernels::get(name) {
