@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use crate::{index, readme, system};
+use crate::{index, pages, readme, system};
 
 /// The picture of README.md; the same command stands there.
 const GALLERY: &str = "plot relu gelu silu mish elu tanh -o docs/gallery.svg";
@@ -28,13 +28,17 @@ pub fn write() -> Result<()> {
     Ok(())
 }
 
-/// Writes the list of definitions, which takes no compiler.
+/// Writes the list of definitions, which takes no compiler, and an empty page for each that has
+/// none, so that the documentation builds.
 ///
 /// # Errors
 /// A definition is wrong.
 pub fn list() -> Result<()> {
     let definitions = index::definitions()?;
     update(Mode::Write, &index::path(), &index::render(&definitions), &mut Vec::new())?;
+    for path in definitions.iter().map(pages::path).filter(|p| !p.exists()) {
+        update(Mode::Write, &path, "", &mut Vec::new())?;
+    }
     for line in index::unfinished(&definitions) {
         println!("{line}");
     }
@@ -44,7 +48,7 @@ pub fn list() -> Result<()> {
 /// Fails if something is stale.
 ///
 /// # Errors
-/// As above, or something is stale.
+/// A definition or the README is wrong, nothing compiles, or something is stale.
 pub fn check() -> Result<()> {
     let stale = generate(Mode::Check)?;
     if !stale.is_empty() {
@@ -60,11 +64,16 @@ pub fn check() -> Result<()> {
 /// The stale files.
 fn generate(mode: Mode) -> Result<Vec<String>> {
     let mut stale = Vec::new();
-    update(mode, &index::path(), &index::render(&index::definitions()?), &mut stale)?;
+    let definitions = index::definitions()?;
+    update(mode, &index::path(), &index::render(&definitions), &mut stale)?;
     if mode == Mode::Check && !stale.is_empty() {
         return Ok(stale); // The command would be built from a wrong list.
     }
     let nonlin = system::nonlin()?;
+
+    for d in &definitions {
+        update(mode, &pages::path(d), &pages::page(d, &nonlin)?, &mut stale)?;
+    }
 
     let path = system::root().join("README.md");
     let text = std::fs::read_to_string(&path).context("README.md")?;

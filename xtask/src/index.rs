@@ -122,7 +122,13 @@ pub fn render(all: &[Definition]) -> String {
     }
     text.push('\n');
     for d in all {
-        let _ = writeln!(text, "pub use {}::{};", d.name, d.type_name);
+        // Read by rustdoc alone: a build needs no page.
+        let _ = writeln!(
+            text,
+            "#[cfg_attr(any(doc, doctest), doc = include_str!(\"functions/docs/{0}.md\"))]\n\
+             pub use {0}::{1};",
+            d.name, d.type_name
+        );
     }
     text.push_str("\nuse crate::function::Function;\nuse crate::gated::GatedFunction;\n");
     table(&mut text, all, Kind::Elementwise, "elementwise", "ELEMENTWISE");
@@ -165,6 +171,8 @@ macro_rules! handle {
 fn table(text: &mut String, all: &[Definition], kind: Kind, word: &str, name: &str) {
     let handle = kind.handle();
     let _ = writeln!(text, "\n/// Every {word} function, sorted by name.");
+    // One function a line, however few there are.
+    text.push_str("#[rustfmt::skip]\n");
     let _ = writeln!(text, "pub(crate) static {name}: &[&{handle}] = &[");
     for d in all.iter().filter(|d| d.kind == kind) {
         let _ = writeln!(text, "    &{},", d.name.to_uppercase());

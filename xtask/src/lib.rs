@@ -4,11 +4,13 @@ mod accuracy;
 mod api;
 mod cross;
 mod exhaustive;
+mod figure;
 mod generate;
 mod index;
 mod instructions;
 mod instrumented;
 mod one_file;
+mod pages;
 mod peers;
 mod python;
 mod readme;
@@ -28,9 +30,9 @@ pub struct Readme;
 const USAGE: &str = "\
 Usage: cargo xtask <task>
 
-  gen [--check]         write what is generated: crates/nonlin/src/functions.rs, the table and
-                        the command output in README.md, docs/gallery.svg; with --check, fail
-                        if any of them is stale
+  gen [--check]         write what is generated: crates/nonlin/src/functions.rs, the pages of the
+                        functions in functions/docs, the table and the command output in
+                        README.md, docs/gallery.svg; with --check, fail if any is stale
   new NAME [--gated]    lay down crates/nonlin/src/functions/NAME.rs and list it
   accuracy [--verify] [--peers] [--check]   docs/accuracy.md from its records, measured anew if asked
   bench-peers [--quick] other libraries and nonlin timed in turns, into bench/speed and

@@ -77,11 +77,32 @@ fn show_as_data() {
     assert!(json["measured"]["types"][0]["times_memcpy"].as_f64().unwrap() > 0.0);
     let error = json["measured"]["types"][0]["worst_error_ulp"]["value"].as_f64().unwrap();
     assert!(error < 1.0, "{error}");
+    assert_eq!(
+        (&p["claims"]["odd"], &p["bounds_ulp"]["f32"]["value"]),
+        (&false.into(), &1.0.into())
+    );
+    assert!((p["claims"]["lipschitz"].as_f64().unwrap() - 1.099_839).abs() < 1e-5);
+    for (name, at_end) in [("value", 6.0 / (1.0 + (-6.0f64).exp())), ("slope", 1.012_2)] {
+        let points = json["curve"][name].as_array().unwrap();
+        let (first, last) = (&points[0], &points[points.len() - 1]);
+        assert_eq!((&first[0], &last[0]), (&(-6.0).into(), &6.0.into()));
+        assert!((last[1].as_f64().unwrap() - at_end).abs() < 1e-3, "{name}: {last}");
+    }
+    let example = &json["example"];
+    let list = |v: &Value| -> Vec<f32> {
+        v.as_array().unwrap().iter().map(|v| v.as_f64().unwrap() as f32).collect()
+    };
+    let (x, grad) = (list(&example["inputs"][0]), list(&example["gradient"]));
+    let (mut y, mut dx) = (vec![0.0; x.len()], vec![0.0; x.len()]);
+    nonlin::Silu.forward(&x, &mut y);
+    nonlin::Silu.backward(&x, &grad, &mut dx);
+    assert_eq!((list(&example["output"]), list(&example["gradients"][0])), (y, dx));
 
     let json: Value =
         serde_json::from_str(&here(&["show", "elu", "-p", "alpha=0.5", "--json"])).unwrap();
     assert_eq!(json["parameters"][0]["value"], 0.5);
     assert_eq!(json["properties"]["searched"], true);
+    assert!(json["properties"]["claims"].is_null() && json["properties"]["bounds_ulp"].is_null());
     assert_eq!(json["properties"]["limits"][0], -0.5);
     assert_eq!(json["properties"]["kinks"][0]["x"], 0.0);
 }

@@ -26,35 +26,60 @@ mod softplus;
 mod swiglu;
 mod tanh;
 
+#[cfg_attr(any(doc, doctest), doc = include_str!("functions/docs/bilinear.md"))]
 pub use bilinear::Bilinear;
+#[cfg_attr(any(doc, doctest), doc = include_str!("functions/docs/celu.md"))]
 pub use celu::Celu;
+#[cfg_attr(any(doc, doctest), doc = include_str!("functions/docs/elu.md"))]
 pub use elu::Elu;
+#[cfg_attr(any(doc, doctest), doc = include_str!("functions/docs/geglu.md"))]
 pub use geglu::Geglu;
+#[cfg_attr(any(doc, doctest), doc = include_str!("functions/docs/gelu.md"))]
 pub use gelu::Gelu;
+#[cfg_attr(any(doc, doctest), doc = include_str!("functions/docs/gelu_tanh.md"))]
 pub use gelu_tanh::GeluTanh;
+#[cfg_attr(any(doc, doctest), doc = include_str!("functions/docs/glu.md"))]
 pub use glu::Glu;
+#[cfg_attr(any(doc, doctest), doc = include_str!("functions/docs/hard_sigmoid.md"))]
 pub use hard_sigmoid::HardSigmoid;
+#[cfg_attr(any(doc, doctest), doc = include_str!("functions/docs/hard_swish.md"))]
 pub use hard_swish::HardSwish;
+#[cfg_attr(any(doc, doctest), doc = include_str!("functions/docs/identity.md"))]
 pub use identity::Identity;
+#[cfg_attr(any(doc, doctest), doc = include_str!("functions/docs/leaky_relu.md"))]
 pub use leaky_relu::LeakyRelu;
+#[cfg_attr(any(doc, doctest), doc = include_str!("functions/docs/log_sigmoid.md"))]
 pub use log_sigmoid::LogSigmoid;
+#[cfg_attr(any(doc, doctest), doc = include_str!("functions/docs/mish.md"))]
 pub use mish::Mish;
+#[cfg_attr(any(doc, doctest), doc = include_str!("functions/docs/prelu.md"))]
 pub use prelu::Prelu;
+#[cfg_attr(any(doc, doctest), doc = include_str!("functions/docs/reglu.md"))]
 pub use reglu::Reglu;
+#[cfg_attr(any(doc, doctest), doc = include_str!("functions/docs/relu.md"))]
 pub use relu::Relu;
+#[cfg_attr(any(doc, doctest), doc = include_str!("functions/docs/relu_glu.md"))]
 pub use relu_glu::ReluGlu;
+#[cfg_attr(any(doc, doctest), doc = include_str!("functions/docs/rrelu.md"))]
 pub use rrelu::Rrelu;
+#[cfg_attr(any(doc, doctest), doc = include_str!("functions/docs/selu.md"))]
 pub use selu::Selu;
+#[cfg_attr(any(doc, doctest), doc = include_str!("functions/docs/sigmoid.md"))]
 pub use sigmoid::Sigmoid;
+#[cfg_attr(any(doc, doctest), doc = include_str!("functions/docs/silu.md"))]
 pub use silu::Silu;
+#[cfg_attr(any(doc, doctest), doc = include_str!("functions/docs/softplus.md"))]
 pub use softplus::Softplus;
+#[cfg_attr(any(doc, doctest), doc = include_str!("functions/docs/swiglu.md"))]
 pub use swiglu::Swiglu;
+#[cfg_attr(any(doc, doctest), doc = include_str!("functions/docs/tanh.md"))]
 pub use tanh::Tanh;
 
 use crate::function::Function;
 use crate::gated::GatedFunction;
 
 /// Every elementwise function, sorted by name.
+#[rustfmt::skip]
 pub(crate) static ELEMENTWISE: &[&Function] = &[
     &CELU,
     &ELU,
@@ -77,7 +102,15 @@ pub(crate) static ELEMENTWISE: &[&Function] = &[
 ];
 
 /// Every gated function, sorted by name.
-pub(crate) static GATED: &[&GatedFunction] = &[&BILINEAR, &GEGLU, &GLU, &REGLU, &RELU_GLU, &SWIGLU];
+#[rustfmt::skip]
+pub(crate) static GATED: &[&GatedFunction] = &[
+    &BILINEAR,
+    &GEGLU,
+    &GLU,
+    &REGLU,
+    &RELU_GLU,
+    &SWIGLU,
+];
 
 /// Makes a definition stand for its function with default parameters.
 macro_rules! handle {

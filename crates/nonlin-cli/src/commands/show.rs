@@ -3,10 +3,10 @@
 use std::fmt::Write;
 
 use anyhow::Result;
-use nonlin::{Level, Param};
+use nonlin::{Claims, Exec, Level, Param};
 use serde_json::{Value, json};
 
-use super::{list::facts, print};
+use super::{list::facts, print, verify::GATED};
 use crate::args::Show;
 use crate::chosen::Chosen;
 use crate::curve;
@@ -14,10 +14,13 @@ use crate::measure::{self, Errors, Speed};
 use crate::properties::{Properties, properties};
 use crate::sample::sample;
 use crate::text::number_text;
+use crate::verify::row_bound;
 
 /// Where curves are drawn.
 const RANGE: (f64, f64) = (-6.0, 6.0);
 const ROWS: usize = 16;
+/// Points of a curve in JSON.
+const POINTS: usize = 121;
 /// Narrower than this, curves stand below each other.
 const TWO_PANELS: usize = 76;
 
@@ -188,7 +191,8 @@ fn ulp(v: f64) -> String {
     if v < 1e4 { format!("{v:.3}") } else { format!("{v:.1e}") }
 }
 
-/// The same as data; JSON has no infinities, so these are text.
+/// The report as data, with points of both curves and an example; JSON has no infinities, so
+/// these are text.
 fn report(f: &Chosen, p: &Properties, measured: &Measured) -> Value {
     let number = |v: f64| if v.is_finite() { json!(v) } else { json!(number_text(v)) };
     let pair = |(a, b): (f64, f64)| json!([number(a), number(b)]);
@@ -217,8 +221,16 @@ fn report(f: &Chosen, p: &Properties, measured: &Measured) -> Value {
         "zeros": p.zeros,
         "extrema": extrema.collect::<Vec<_>>(),
         "kinks": kinks.collect::<Vec<_>>(),
+        "bounds_ulp": bounds(f),
+        "claims": f.claims().map(claims),
     });
     all.insert("properties".to_owned(), properties);
+    let curve = |derivative| {
+        let points = sample(f, derivative, RANGE, POINTS);
+        points.into_iter().map(|(x, y)| json!([x, y])).collect::<Vec<_>>()
+    };
+    all.insert("curve".to_owned(), json!({ "value": curve(false), "slope": curve(true) }));
+    all.insert("example".to_owned(), example(f));
     let measured =
         [("f32", &measured.f32), ("f64", &measured.f64)].map(|(name, (errors, speed))| {
             let errors = errors.as_ref().map(|e| {
@@ -240,4 +252,83 @@ fn report(f: &Chosen, p: &Properties, measured: &Measured) -> Value {
     });
     all.insert("measured".to_owned(), measured);
     Value::Object(all)
+}
+
+/// What a definition claims beside limits, zeros and kinks.
+fn claims(c: &Claims) -> Value {
+    let output = |(f32, f64): (f64, f64)| json!({ "f32": f32, "f64": f64 });
+    json!({
+        "lipschitz": if c.lipschitz.is_finite() { json!(c.lipschitz) } else { json!("inf") },
+        "monotone": c.monotone,
+        "odd": c.odd,
+        "idempotent": c.idempotent,
+        "from_output_roundoffs": c.from_output.map(output),
+    })
+}
+
+/// What values and slopes may be off, in units of the last place; of a row, in one of 64 elements.
+fn bounds(f: &Chosen) -> Option<Value> {
+    let bound = |(value, slope): (f64, f64)| json!({ "value": value, "slope": slope });
+    let (f32, f64) = match f {
+        Chosen::Elementwise(_) => {
+            let bounds = f.claims()?.bounds;
+            (bounds.f32, bounds.f64)
+        }
+        Chosen::Gated(_) => ((GATED[0], GATED[1]), (GATED[0], GATED[1])),
+        Chosen::Rows(_) => {
+            let value = json!({ "value": row_bound(64) });
+            return Some(json!({ "f32": value, "f64": value }));
+        }
+    };
+    Some(json!({ "f32": bound(f32), "f64": bound(f64) }))
+}
+
+/// A few inputs in f32, with the results and gradients that the library has for them.
+fn example(f: &Chosen) -> Value {
+    // Through text, so that 0.1 in f32 stays 0.1.
+    let list = |v: &[f32]| -> Value {
+        v.iter().map(|v| v.to_string().parse::<f64>().map_or(Value::Null, |v| json!(v))).collect()
+    };
+    let exec = Exec::new();
+    match f {
+        Chosen::Elementwise(f) => {
+            let (x, grad) = ([-2.0, -0.5, 0.0, 1.0, 3.0], [1.0, 1.0, 1.0, 2.0, 0.5]);
+            let (mut y, mut dx) = ([0.0; 5], [0.0; 5]);
+            f.forward(&x, &mut y);
+            f.backward(&x, &grad, &mut dx);
+            json!({
+                "inputs": [list(&x)],
+                "output": list(&y),
+                "gradient": list(&grad),
+                "gradients": [list(&dx)],
+            })
+        }
+        Chosen::Gated(f) => {
+            let (a, b, grad) = ([-1.0, 0.5, 2.0], [2.0, -1.0, 3.0], [1.0, 1.0, 0.5]);
+            let (mut y, mut da, mut db) = ([0.0; 3], [0.0; 3], [0.0; 3]);
+            f.forward(&a, &b, &mut y);
+            f.backward(&a, &b, &grad, &mut da, &mut db);
+            json!({
+                "inputs": [list(&a), list(&b)],
+                "output": list(&y),
+                "gradient": list(&grad),
+                "gradients": [list(&da), list(&db)],
+            })
+        }
+        Chosen::Rows(f) => {
+            let (x, grad, shape) =
+                ([1.0, 2.0, 3.0, 0.0, 0.0, 4.0], [0.0, 0.0, 1.0, 1.0, 0.0, 0.0], [2, 3, 1]);
+            let (mut y, mut dx) = ([0.0; 6], [0.0; 6]);
+            // The shape has as many elements as the arrays, so neither can fail.
+            let _ = f.forward(&exec, &x, &shape, &mut y);
+            let _ = f.backward_from_output(&exec, &y, &grad, &shape, &mut dx);
+            json!({
+                "inputs": [list(&x)],
+                "shape": [2, 3],
+                "output": list(&y),
+                "gradient": list(&grad),
+                "gradients": [list(&dx)],
+            })
+        }
+    }
 }

@@ -16,7 +16,7 @@ use crate::chosen::{Chosen, Rows};
 use crate::verify::{self, Errors};
 
 /// What a gated function may be off: value, both partial derivatives.
-const GATED: [f64; 3] = [2.5, 4.5, 4.5];
+pub(super) const GATED: [f64; 3] = [2.5, 4.5, 4.5];
 /// What a gradient by the input may be off.
 const BACKWARD: f64 = 4.5;
 /// What a half-precision result may be off, and one that is of two roundings.
