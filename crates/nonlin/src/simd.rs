@@ -359,7 +359,7 @@ unsafe fn store_one_by_one<V: Lanes32, H, const TURNS: bool>(
 
 /// A family of registers: what an instruction-set level provides.
 pub trait Simd: 'static {
-    /// The place of its kernels in a [`PerLevel`](crate::level::PerLevel).
+    /// The place of its kernels in a `PerLevel`.
     const INDEX: usize;
     /// f64 register.
     type F64: Lanes64;
