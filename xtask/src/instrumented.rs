@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use crate::system::{MPFR, target_dir};
+use crate::system::{MPFR, run, target_dir};
 use crate::system::{build_binary, cache, cargo, command, features, find, line, output, root};
 
 /// The fuzz targets, programs of `fuzz/`.
@@ -17,6 +17,9 @@ const FLAGS: &str = "-Zsanitizer=address -Cpasses=sancov-module \
     -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
     -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares \
     --cfg fuzzing";
+
+/// Bytes for the stack of a thread.
+const STACK: &str = "67108864";
 
 /// What is missing for it, if anything.
 ///
@@ -51,14 +54,25 @@ fn instrumented(verb: &str) -> Result<Command> {
     Ok(cargo)
 }
 
-/// Runs the tests of the library that reach into memory, under AddressSanitizer.
+/// Runs the tests of the library whose names contain one of `names` under AddressSanitizer; returns
+/// how many.
 ///
 /// # Errors
-/// They do not compile, or fail.
-pub fn sanitize(tests: &[&str]) -> Result<()> {
-    let mut test = instrumented("test")?;
-    test.args(["--test", "all", "--"]);
-    crate::system::run(test.args(tests))
+/// They do not compile, fail, or a name is that of none.
+pub fn sanitize(names: &[&str]) -> Result<usize> {
+    let program = build_binary(instrumented("test")?.args(["--test", "all", "--no-run"]))?;
+    let list = |names: &[&str]| -> Result<usize> {
+        let list = output(command(&program).arg("--list").args(names))?;
+        Ok(list.lines().filter(|l| l.ends_with(": test")).count())
+    };
+    for name in names {
+        if list(&[name])? == 0 {
+            bail!("no test of the library is called like `{name}`");
+        }
+    }
+    // Without optimisation a kernel's frame is large.
+    run(command(&program).args(names).env("RUST_MIN_STACK", STACK))?;
+    list(names)
 }
 
 /// Builds the fuzz targets and runs each for so many seconds, all at the same time, from the inputs
@@ -106,6 +120,7 @@ impl Run {
         let learnt = cache(&format!("fuzz/{name}/learnt"))?;
         let log = std::fs::File::create(dir.join("log")).context("log")?;
         let mut run = command(program);
+        run.env("RUST_MIN_STACK", STACK);
         run.arg(learnt).arg(root().join("fuzz/corpus").join(name));
         run.arg(format!("-max_total_time={seconds}"));
         run.arg(format!("-artifact_prefix={}/found-", dir.display()));

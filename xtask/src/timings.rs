@@ -123,17 +123,16 @@ fn user(dir: &Path) -> Result<User> {
     let source = user.join("src");
     std::fs::create_dir_all(&source).context("user")?;
     let library = serde_json::Value::from(root().join("crates/nonlin").display().to_string());
-    // The profile is the workspace's, so that its build of the library serves.
     let manifest = format!(
         "[package]\nname = \"user\"\nedition = \"2024\"\n\n[dependencies]\nnonlin = {{ path = \
-         {library} }}\n\n[profile.release]\ncodegen-units = 8\n\n[workspace]\n"
+         {library} }}\n\n[workspace]\n"
     );
     std::fs::write(user.join("Cargo.toml"), manifest).context("user")?;
     std::fs::copy(root().join("Cargo.lock"), user.join("Cargo.lock")).context("Cargo.lock")?;
     let build = |text: &str| -> Result<(f64, PathBuf)> {
         std::fs::write(source.join("main.rs"), text).context("user")?;
         let mut cargo = cargo(["build", "--release", "--target-dir"]);
-        cargo.arg(dir.join("library")).current_dir(&user);
+        cargo.arg(dir.join("user-target")).current_dir(&user);
         let start = Instant::now();
         let program = build_binary(&mut cargo)?;
         Ok((start.elapsed().as_secs_f64(), program))
@@ -164,7 +163,7 @@ fn user(dir: &Path) -> Result<User> {
 fn own(dir: &Path, user: &Path) -> Result<f64> {
     let object = dir.join("user.o");
     let mut rustc = cargo(["rustc", "--release", "--target-dir"]);
-    rustc.arg(dir.join("own")).current_dir(user);
+    rustc.arg(dir.join("user-target")).current_dir(user);
     rustc.args(["--", "-Ccodegen-units=1"]).arg(format!("--emit=obj={}", object.display()));
     run(&mut rustc)?;
     let sections = output(command("size").arg("-A").arg(&object))?;
