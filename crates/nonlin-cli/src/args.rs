@@ -94,7 +94,7 @@ pub struct Apply {
     /// Compute the gradient by the input from this one by the output
     #[arg(long, value_name = "GRADIENT")]
     pub backward: Option<PathBuf>,
-    /// The same where INPUT is the saved output of the function: sigmoid, tanh, the relu and elu
+    /// Compute that gradient where INPUT is the saved output: sigmoid, tanh, the relu and elu
     /// families, softplus, softmax
     #[arg(long, value_name = "GRADIENT", conflicts_with_all = ["backward", "derivative"])]
     pub backward_from_output: Option<PathBuf>,

@@ -21,7 +21,7 @@ pub struct Timing {
     pub what: &'static str,
     /// Nanoseconds an element: the median round.
     pub nanoseconds: f64,
-    /// The same, of the fastest round.
+    /// Nanoseconds an element in the fastest round.
     pub fastest: f64,
     /// The median as a multiple of `memcpy` of as many bytes.
     pub copies: f64,

@@ -266,7 +266,7 @@ enum Node {
 }
 
 impl Node {
-    /// The same operation on nodes that have moved.
+    /// This operation on nodes that have moved.
     fn moved(&self, to: impl Fn(Id) -> Id) -> Node {
         match *self {
             Node::Decimal(_) | Node::Double(_) | Node::Pi | Node::Input(_) => self.clone(),
@@ -593,7 +593,7 @@ impl Formula {
         Formula { names: self.names.clone(), nodes: graph.nodes }.pruned(root)
     }
 
-    /// The same formula with every decimal replaced by the nearest f64, as in a program.
+    /// This formula with every decimal replaced by the nearest f64, as in a program.
     ///
     /// Without it `0.1` is one tenth.
     #[must_use]

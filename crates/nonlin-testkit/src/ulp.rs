@@ -26,7 +26,7 @@ pub trait Format: Copy + PartialEq + PartialOrd + Debug + Send + Sync + 'static 
     fn from_pattern(bits: u64) -> Self;
     /// The bit pattern.
     fn pattern(self) -> u64;
-    /// The same number, exactly.
+    /// This number, exactly.
     fn to_f64(self) -> f64;
 
     /// The bit pattern of `+inf`.
