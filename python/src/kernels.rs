@@ -247,19 +247,17 @@ pub fn has_from_output(f: &Function) -> Result<(), Error> {
 
 /// A row-wise function with its options.
 #[derive(Clone, Debug)]
-pub struct Rows(nonlin::Softmax);
+pub struct Rows(nonlin::RowFunction);
 
 /// A row-wise function by name.
 pub fn rows(name: &str, scale: f64, zero_empty: bool) -> Result<Rows, Error> {
-    let mut f = nonlin::rowwise(name)?;
-    f.scale = scale;
-    f.empty = if zero_empty { nonlin::EmptyRow::Zero } else { nonlin::EmptyRow::Nan };
-    Ok(Rows(f))
+    let empty = if zero_empty { nonlin::EmptyRow::Zero } else { nonlin::EmptyRow::Nan };
+    Ok(Rows(nonlin::rowwise(name)?.with("scale", scale)?.empty_rows(empty)))
 }
 
 /// Names of the row-wise functions with their aliases.
 pub fn rowwise() -> impl Iterator<Item = (&'static str, &'static [&'static str])> {
-    nonlin::ROWWISE.iter().copied()
+    nonlin::rowwise_functions().iter().map(|f| (f.name(), f.meta().aliases))
 }
 
 impl Rows {
@@ -272,14 +270,15 @@ impl Rows {
         n: usize,
         y: &mut [T],
     ) {
-        let mask = keep.map_or(nonlin::Mask::None, nonlin::Mask::Keep);
-        let done = self.0.forward_with(exec, x, &[x.len() / n, n], -1, mask, y);
+        let (shape, none) = ([x.len() / n, n], nonlin::Mask::new());
+        let mask = keep.map_or(none, |keep| none.keep(keep, &shape));
+        let done = self.0.forward_with(exec, x, &shape, -1, mask, y);
         done.expect("rows fit their mask");
     }
 
     /// `dx` from the output `y` and the gradient by it.
     pub fn backward<T: Element>(&self, exec: &Exec, y: &[T], g: &[T], n: usize, dx: &mut [T]) {
-        let done = self.0.backward_with(exec, y, g, &[y.len() / n, n], -1, dx);
+        let done = self.0.backward_with(exec, y, g, &[y.len() / n, n], -1, nonlin::Mask::new(), dx);
         done.expect("rows fit their shape");
     }
 }

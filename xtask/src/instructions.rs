@@ -294,8 +294,10 @@ fn innermost(code: &[Instruction<'_>]) -> Vec<Loop> {
 fn in_loops(text: &str, function: &str, direction: &str) -> Result<f64> {
     let gated = function.ends_with("glu");
     let (symbol, outputs) = match (function, direction, gated) {
-        ("softmax", "forward", _) => ("nonlin::softmax::row_kernel::run::<f32>".to_owned(), 1),
-        ("softmax", ..) => ("nonlin::softmax::back_kernel::run::<f32>".to_owned(), 1),
+        ("softmax", "forward", _) => {
+            ("nonlin::rows::kernels::row_kernel::run::<f32>".to_owned(), 1)
+        }
+        ("softmax", ..) => ("nonlin::rows::kernels::back_kernel::run::<f32>".to_owned(), 1),
         (_, "forward", false) => (kernel("elementwise::map_32", function), 1),
         (.., false) => (kernel("elementwise::back_32", function), 1),
         (_, "forward", true) => (kernel("gated::gated_map_32", function), 1),

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail};
 use nonlin::real::Dd;
-use nonlin::{Claims, Error, Exec, Function, Gate, GatedFunction, Mask, Meta, Param, Softmax};
+use nonlin::{Claims, Error, Exec, Function, Gate, GatedFunction, Mask, Meta, Param, RowFunction};
 
 use crate::input::Cell;
 
@@ -18,36 +18,10 @@ pub enum Chosen {
 }
 
 /// Softmax or log-softmax.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Rows {
-    softmax: Softmax,
+    softmax: RowFunction,
 }
-
-const SCALE: Param = Param::new("scale", 1.0, "factor of x; attention uses 1 / sqrt(d)");
-
-const SOFTMAX: Meta = Meta {
-    aliases: nonlin::ROWWISE[0].1,
-    source: "Bridle 1990, doi:10.1007/978-3-642-76153-9_28",
-    pytorch: "Softmax",
-    jax: "softmax",
-    keras: "softmax",
-    onnx: "Softmax",
-    use_when: "the outputs are probabilities of classes, or weights of attention",
-    avoid_when: "a logarithm follows: log_softmax is exact where softmax has become 0",
-    ..Meta::new("softmax", "exp(scale * x) / sum(exp(scale * x))")
-};
-
-const LOG_SOFTMAX: Meta = Meta {
-    aliases: nonlin::ROWWISE[1].1,
-    source: "Bridle 1990, doi:10.1007/978-3-642-76153-9_28",
-    pytorch: "LogSoftmax",
-    jax: "log_softmax",
-    keras: "log_softmax",
-    onnx: "LogSoftmax",
-    use_when: "the loss is a cross entropy",
-    avoid_when: "probabilities are wanted: use softmax",
-    ..Meta::new("log_softmax", "scale * x - log(sum(exp(scale * x)))")
-};
 
 impl Chosen {
     /// The function called `name`, with some parameters set.
@@ -68,10 +42,13 @@ impl Chosen {
 
     /// All functions: elementwise, gated, row-wise.
     pub fn all() -> impl Iterator<Item = Self> {
-        let rows = [Softmax::new(), Softmax::log()];
         (nonlin::functions().iter().map(|&f| Chosen::Elementwise(f.clone())))
             .chain(nonlin::gated_functions().iter().map(|&f| Chosen::Gated(f.clone())))
-            .chain(rows.into_iter().map(|softmax| Chosen::Rows(Rows { softmax })))
+            .chain(
+                nonlin::rowwise_functions()
+                    .iter()
+                    .map(|&f| Chosen::Rows(Rows { softmax: f.clone() })),
+            )
     }
 
     /// Sets parameters, all of them together.
@@ -80,29 +57,18 @@ impl Chosen {
             *f = f.with_params(params)?;
             return Ok(());
         }
-        let function = self.meta().name;
-        for &(name, value) in params {
-            match self {
-                Chosen::Rows(rows) if name == SCALE.name => {
-                    let (name, low, high) = (SCALE.name, SCALE.low, SCALE.high);
-                    if !(low..=high).contains(&value) {
-                        return Err(Error::ParameterOutOfBounds {
-                            function,
-                            name,
-                            value,
-                            low,
-                            high,
-                        });
-                    }
-                    rows.softmax.scale = value;
-                }
-                _ => {
-                    let known = self.params().iter().map(|(p, _)| p.name).collect();
-                    return Err(Error::UnknownParameter { function, name: name.to_owned(), known });
-                }
-            }
+        if let Chosen::Rows(rows) = self {
+            rows.softmax = rows.softmax.with_params(params)?;
+            return Ok(());
         }
-        Ok(())
+        match params.first() {
+            Some((name, _)) => Err(Error::UnknownParameter {
+                function: self.meta().name,
+                name: (*name).to_owned(),
+                known: Vec::new(),
+            }),
+            None => Ok(()),
+        }
     }
 
     /// Names, formula, source, advice.
@@ -111,8 +77,7 @@ impl Chosen {
         match self {
             Chosen::Elementwise(f) => f.meta(),
             Chosen::Gated(f) => f.meta(),
-            Chosen::Rows(rows) if rows.softmax.log => &LOG_SOFTMAX,
-            Chosen::Rows(_) => &SOFTMAX,
+            Chosen::Rows(rows) => rows.softmax.meta(),
         }
     }
 
@@ -132,7 +97,7 @@ impl Chosen {
         match self {
             Chosen::Elementwise(f) => f.params().collect(),
             Chosen::Gated(_) => Vec::new(),
-            Chosen::Rows(rows) => vec![(&SCALE, rows.softmax.scale)],
+            Chosen::Rows(rows) => rows.softmax.params().collect(),
         }
     }
 
@@ -227,7 +192,7 @@ impl Chosen {
 impl Rows {
     /// The function itself.
     #[must_use]
-    pub fn softmax(&self) -> &Softmax {
+    pub fn softmax(&self) -> &RowFunction {
         &self.softmax
     }
 
@@ -242,7 +207,7 @@ impl Rows {
         shape: &[usize],
         y: &mut [T],
     ) -> Result<(), Error> {
-        self.softmax.forward_with(exec, x, shape, axis(shape), Mask::None, y)
+        self.softmax.forward_with(exec, x, shape, axis(shape), Mask::new(), y)
     }
 
     /// The gradient by `x`.
@@ -275,7 +240,7 @@ impl Rows {
         shape: &[usize],
         dx: &mut [T],
     ) -> Result<(), Error> {
-        self.softmax.backward_with(exec, y, grad, shape, axis(shape), dx)
+        self.softmax.backward_with(exec, y, grad, shape, axis(shape), Mask::new(), dx)
     }
 }
 

@@ -7,7 +7,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use nonlin::real::Dd;
-use nonlin::{Exec, Function, Gate, GatedFunction, Level, Mask, Softmax};
+use nonlin::{Exec, Function, Gate, GatedFunction, Level, Mask, RowFunction};
 use rayon::prelude::*;
 
 use crate::input::Cell;
@@ -480,7 +480,8 @@ pub fn row_bound(n: usize) -> f64 {
 /// Softmax over rows that make trouble, against double-doubles. A row that does not sum to 1 up
 /// to the bound of its elements is counted as misplaced.
 #[must_use]
-pub fn rows<T: Cell>(f: &Softmax, exec: &Exec, lengths: &[usize]) -> Errors {
+pub fn rows<T: Cell>(f: &RowFunction, exec: &Exec, lengths: &[usize]) -> Errors {
+    let scale = f.params().map(|(_, v)| v).next().unwrap_or(1.0);
     let format = format_of(T::NAME);
     let greatest = (2.0 - 2f64.powi(1 - format.digits)) * 2f64.powi(format.most);
     let random = |i: usize| (mix(i as u64) >> 11) as f64 / 2f64.powi(53) - 0.5;
@@ -499,11 +500,11 @@ pub fn rows<T: Cell>(f: &Softmax, exec: &Exec, lengths: &[usize]) -> Errors {
     ];
     let one = |(n, kind): (usize, usize)| {
         let x: Vec<T> = (0..n).map(|i| T::from_f64(kinds[kind](i, n))).collect();
-        let z: Vec<Dd> = x.iter().map(|v| Dd::new(v.to_f64()) * Dd::new(f.scale)).collect();
+        let z: Vec<Dd> = x.iter().map(|v| Dd::new(v.to_f64()) * Dd::new(scale)).collect();
         let exact = f.reference(&z);
         let mut y = vec![T::default(); n];
         // A row of its own shape cannot fail.
-        let _ = f.forward_with(exec, &x, &[n], 0, Mask::None, &mut y);
+        let _ = f.forward_with(exec, &x, &[n], 0, Mask::new(), &mut y);
         let mut errors = Errors::default();
         let (mut sum, mut units) = (Dd::new(0.0), 0.0);
         for ((x, y), exact) in x.iter().zip(&y).zip(exact) {
@@ -516,7 +517,8 @@ pub fn rows<T: Cell>(f: &Softmax, exec: &Exec, lengths: &[usize]) -> Errors {
             units += format.unit(y);
         }
         let off = (sum - Dd::new(1.0)).hi.abs();
-        errors.misplaced = u64::from(!f.log && (off.is_nan() || off > row_bound(n) * units));
+        errors.misplaced =
+            u64::from(f.name() == "softmax" && (off.is_nan() || off > row_bound(n) * units));
         errors
     };
     let all: Vec<(usize, usize)> =

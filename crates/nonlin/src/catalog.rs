@@ -2,10 +2,11 @@
 
 use crate::error::{Error, Kind};
 use crate::function::Function;
-use crate::functions::{ELEMENTWISE, GATED};
+use crate::functions::{ELEMENTWISE, GATED, ROWWISE};
 use crate::gated::GatedFunction;
 use crate::level::Level;
 use crate::names;
+use crate::rows::RowFunction;
 use alloc::{string::String, vec, vec::Vec};
 use core::str::FromStr;
 
@@ -31,9 +32,11 @@ pub fn gated_functions() -> &'static [&'static GatedFunction] {
     GATED
 }
 
-/// Row-wise functions: the names and aliases that [`crate::rowwise`] knows.
-pub const ROWWISE: [(&str, &[&str]); 2] =
-    [("softmax", &["softargmax"]), ("log_softmax", &["logsoftmax"])];
+/// Every row-wise function, with a scale of 1, sorted by name.
+#[must_use]
+pub fn rowwise_functions() -> &'static [&'static RowFunction] {
+    ROWWISE
+}
 
 /// All names that a function is found by: its own, its aliases, and the names in frameworks that
 /// need no argument.
@@ -87,18 +90,14 @@ pub fn gated(name: &str) -> Result<GatedFunction, Error> {
     found.map(|f| (*f).clone()).ok_or_else(|| unknown(name, Kind::Gated))
 }
 
-/// Softmax or log-softmax by name.
+/// The row-wise function called `name`: softmax or log-softmax.
 ///
 /// # Errors
 /// If `name` is neither; the error names one that is spelt nearly so, or the kind of function it is.
-pub fn rowwise(name: &str) -> Result<crate::Softmax, Error> {
-    let same = |n: &str| names::same(n, name);
-    let found = ROWWISE.iter().position(|(n, aliases)| same(n) || aliases.iter().any(|a| same(a)));
-    match found {
-        Some(0) => Ok(crate::Softmax::new()),
-        Some(_) => Ok(crate::Softmax::log()),
-        None => Err(unknown(name, Kind::RowWise)),
-    }
+pub fn rowwise(name: &str) -> Result<RowFunction, Error> {
+    let mut all = rowwise_functions().iter();
+    let found = all.find(|f| names_of(f.meta()).any(|n| names::same(n, name)));
+    found.map(|f| (*f).clone()).ok_or_else(|| unknown(name, Kind::RowWise))
 }
 
 /// By name, whether or not this processor has the level: [`Exec::level`](crate::Exec::level) asks
@@ -117,9 +116,7 @@ fn all_names() -> impl Iterator<Item = (Kind, &'static str, &'static str)> {
     let of = |kind, meta: &'static crate::Meta| names_of(meta).map(move |n| (kind, n, meta.name));
     let elementwise = functions().iter().flat_map(move |f| of(Kind::Elementwise, f.meta()));
     let gated = gated_functions().iter().flat_map(move |f| of(Kind::Gated, f.meta()));
-    let rows = ROWWISE.iter().flat_map(|&(n, aliases)| {
-        core::iter::once(n).chain(aliases.iter().copied()).map(move |a| (Kind::RowWise, a, n))
-    });
+    let rows = rowwise_functions().iter().flat_map(move |f| of(Kind::RowWise, f.meta()));
     elementwise.chain(gated).chain(rows)
 }
 

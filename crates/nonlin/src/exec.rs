@@ -238,4 +238,11 @@ impl Exec {
         }
         self.blocks(n - lead, cost, |i, m| f(lead + i, m));
     }
+
+    /// Calls `f(first, count)` for as many rows of `n` elements at a time as a block holds, at least
+    /// one.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn rows(&self, rows: usize, n: usize, f: impl Fn(usize, usize) + Sync) {
+        self.block(self.block / n.max(1)).blocks(rows, Cost::ROWS.times(n), f);
+    }
 }

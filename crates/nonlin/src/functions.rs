@@ -13,6 +13,8 @@ mod hard_swish;
 mod identity;
 mod leaky_relu;
 mod log_sigmoid;
+#[cfg(feature = "alloc")]
+mod log_softmax;
 mod mish;
 mod prelu;
 mod reglu;
@@ -22,6 +24,8 @@ mod rrelu;
 mod selu;
 mod sigmoid;
 mod silu;
+#[cfg(feature = "alloc")]
+mod softmax;
 mod softplus;
 mod swiglu;
 mod tanh;
@@ -50,6 +54,8 @@ pub use identity::Identity;
 pub use leaky_relu::LeakyRelu;
 #[cfg_attr(any(doc, doctest), doc = include_str!("functions/docs/log_sigmoid.md"))]
 pub use log_sigmoid::LogSigmoid;
+#[cfg(feature = "alloc")]
+pub use log_softmax::LogSoftmax;
 #[cfg_attr(any(doc, doctest), doc = include_str!("functions/docs/mish.md"))]
 pub use mish::Mish;
 #[cfg_attr(any(doc, doctest), doc = include_str!("functions/docs/prelu.md"))]
@@ -68,6 +74,8 @@ pub use selu::Selu;
 pub use sigmoid::Sigmoid;
 #[cfg_attr(any(doc, doctest), doc = include_str!("functions/docs/silu.md"))]
 pub use silu::Silu;
+#[cfg(feature = "alloc")]
+pub use softmax::Softmax;
 #[cfg_attr(any(doc, doctest), doc = include_str!("functions/docs/softplus.md"))]
 pub use softplus::Softplus;
 #[cfg_attr(any(doc, doctest), doc = include_str!("functions/docs/swiglu.md"))]
@@ -77,6 +85,8 @@ pub use tanh::Tanh;
 
 use crate::function::Function;
 use crate::gated::GatedFunction;
+#[cfg(feature = "alloc")]
+use crate::rows::RowFunction;
 
 /// Every elementwise function, sorted by name.
 #[rustfmt::skip]
@@ -112,6 +122,14 @@ pub(crate) static GATED: &[&GatedFunction] = &[
     &SWIGLU,
 ];
 
+/// Every row-wise function, sorted by name.
+#[cfg(feature = "alloc")]
+#[rustfmt::skip]
+pub(crate) static ROWWISE: &[&RowFunction] = &[
+    &LOG_SOFTMAX,
+    &SOFTMAX,
+];
+
 /// Makes a definition stand for its function with default parameters.
 macro_rules! handle {
     ($constant:ident: $handle:ident = $t:ident) => {
@@ -144,6 +162,8 @@ handle!(HARD_SWISH: Function = HardSwish);
 handle!(IDENTITY: Function = Identity);
 handle!(LEAKY_RELU: Function = LeakyRelu);
 handle!(LOG_SIGMOID: Function = LogSigmoid);
+#[cfg(feature = "alloc")]
+handle!(LOG_SOFTMAX: RowFunction = LogSoftmax);
 handle!(MISH: Function = Mish);
 handle!(PRELU: Function = Prelu);
 handle!(REGLU: GatedFunction = Reglu);
@@ -153,6 +173,8 @@ handle!(RRELU: Function = Rrelu);
 handle!(SELU: Function = Selu);
 handle!(SIGMOID: Function = Sigmoid);
 handle!(SILU: Function = Silu);
+#[cfg(feature = "alloc")]
+handle!(SOFTMAX: RowFunction = Softmax);
 handle!(SOFTPLUS: Function = Softplus);
 handle!(SWIGLU: GatedFunction = Swiglu);
 handle!(TANH: Function = Tanh);

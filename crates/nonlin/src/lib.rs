@@ -18,12 +18,14 @@
 //! * [`Function`]: forward, derivative, second derivative and backward of elementwise
 //!   functions, by type ([`Gelu`]) or by name ([`get`]).
 //! * [`GatedFunction`]: GLU, SwiGLU and their kin, by [`gated`].
-//! * [`Softmax`]: softmax and log-softmax along any axis, with scale and mask.
+//! * [`RowFunction`]: [`Softmax`] and [`LogSoftmax`] along any axes, with scale and mask, by
+//!   [`rowwise`].
 //! * [`PerChannel`] and [`Training`]: a slope per channel ([`Prelu`]), a random slope per element
 //!   ([`Rrelu`]).
 //! * [`Exec`]: level, block size, threads.
 //!
-//! NaN in, NaN out. At ±inf the limit, where there is one. Results do not depend on
+//! NaN in, NaN out. At ±inf the limit, where there is one; a row of softmax that holds +inf has none
+//! and is NaN. Results do not depend on
 //! position, length, alignment, block size or number of threads; the levels AVX2, AVX-512
 //! and NEON give the same bits.
 //!
@@ -66,14 +68,14 @@ mod per_channel;
 mod pool;
 pub mod real;
 mod reference;
+#[cfg(feature = "alloc")]
+mod rows;
 #[cfg(feature = "serde")]
 mod serial;
 #[cfg(feature = "alloc")]
 #[doc(hidden)]
 pub mod shape;
 mod simd;
-#[cfg(feature = "alloc")]
-mod softmax;
 mod stream;
 #[cfg(feature = "alloc")]
 mod training;
@@ -83,7 +85,9 @@ pub use activation::{
     Route, dual_partials, dual_slope,
 };
 #[cfg(feature = "alloc")]
-pub use catalog::{ROWWISE, functions, gated, gated_functions, get, get_approximate, rowwise};
+pub use catalog::{
+    functions, gated, gated_functions, get, get_approximate, rowwise, rowwise_functions,
+};
 pub use element::Element;
 pub use error::{Error, Kind};
 pub use exec::{DEFAULT_BLOCK, DEFAULT_STREAM, Exec};
@@ -94,9 +98,9 @@ pub use level::Level;
 #[cfg(feature = "alloc")]
 pub use per_channel::PerChannel;
 #[cfg(feature = "alloc")]
-pub use shape::Axes;
+pub use rows::{EmptyRow, Mask, RowFunction};
 #[cfg(feature = "alloc")]
-pub use softmax::{EmptyRow, Mask, Softmax};
+pub use shape::Axes;
 #[cfg(feature = "alloc")]
 pub use training::Training;
 
@@ -138,4 +142,6 @@ mod prelude {
         APART, CDF_LAST, CUBIC_LAST, EXPM1_END, MISH_NEAR, NEAR_END, TANH_END, TANH_NEAR,
     };
     pub(crate) use crate::real::{Gating, Jet, Prim, Real};
+    #[cfg(feature = "alloc")]
+    pub(crate) use crate::{real::Dd, rows::RowWise};
 }

@@ -8,13 +8,14 @@
 //! Shapes that do not fit are errors: in a program over n-dimensional arrays they
 //! come from data, unlike the lengths of slices, whose mistakes panic.
 
+mod rows;
+
 use crate::element::Element;
 use crate::error::Error;
 use crate::exec::Exec;
 use crate::function::Function;
 use crate::gated::{GatedFunction, Layout};
 use crate::shape;
-use crate::softmax::{Mask, Softmax};
 use core::array;
 use ndarray::{
     Array, ArrayRef, ArrayViewD, ArrayViewMutD, Axis, Dimension, IxDyn, ShapeBuilder, Slice,
@@ -545,115 +546,6 @@ fn gather<'a, T: Element, const I: usize, const O: usize>(
         }
         left -= m;
     }
-}
-
-impl Softmax {
-    /// Along `axis` (negative: from the end) of an array of any layout; the result has the
-    /// memory order of `x`.
-    ///
-    /// ```
-    /// use ndarray::array;
-    /// let x = array![[0.0f64, 0.0], [5.0, 5.0]];
-    /// assert_eq!(nonlin::Softmax::new().forward_nd(&x, 1)?, array![[0.5, 0.5], [0.5, 0.5]]);
-    /// # Ok::<(), nonlin::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// If there is no such axis.
-    pub fn forward_nd<T: Element, D: Dimension>(
-        &self,
-        x: &ArrayRef<T, D>,
-        axis: isize,
-    ) -> Result<Array<T, D>, Error> {
-        let mut y = like(x);
-        self.forward_nd_into(x, axis, &mut y)?;
-        Ok(y)
-    }
-
-    /// Along `axis` of `x` into `y`.
-    ///
-    /// # Errors
-    /// If the shapes differ, or there is no such axis.
-    pub fn forward_nd_into<T: Element, D: Dimension>(
-        &self,
-        x: &ArrayRef<T, D>,
-        axis: isize,
-        y: &mut ArrayRef<T, D>,
-    ) -> Result<(), Error> {
-        shape::same("y", y.shape(), "x", x.shape())?;
-        let a = axis_of(x.shape(), axis)?;
-        if let (Some(from), Some(to)) = (x.as_slice(), y.as_slice_mut()) {
-            return self.forward_with(&Exec::new(), from, x.shape(), axis, Mask::None, to);
-        }
-        rows(a, [x], y, |[x], y| self.forward(x, &[x.len()], 0, y))
-    }
-
-    /// Along `axis`, in place.
-    ///
-    /// # Errors
-    /// If there is no such axis.
-    pub fn forward_nd_in_place<T: Element, D: Dimension>(
-        &self,
-        x: &mut ArrayRef<T, D>,
-        axis: isize,
-    ) -> Result<(), Error> {
-        let a = axis_of(x.shape(), axis)?;
-        let shape = x.shape().to_vec();
-        if let Some(x) = x.as_slice_mut() {
-            return self.forward_in_place(x, &shape, axis);
-        }
-        let mut buffer = Vec::with_capacity(shape[a.0]);
-        for mut lane in x.lanes_mut(a) {
-            buffer.clear();
-            buffer.extend(lane.iter());
-            self.forward_in_place(&mut buffer, &[shape[a.0]], 0)?;
-            lane.iter_mut().zip(&buffer).for_each(|(v, b)| *v = *b);
-        }
-        Ok(())
-    }
-
-    /// The gradient of [`forward_nd`](Self::forward_nd) from its result `y`; it has the memory order of `y`.
-    ///
-    /// # Errors
-    /// If the shapes differ, or there is no such axis.
-    pub fn backward_nd<T: Element, D: Dimension>(
-        &self,
-        y: &ArrayRef<T, D>,
-        grad: &ArrayRef<T, D>,
-        axis: isize,
-    ) -> Result<Array<T, D>, Error> {
-        shape::same("grad", grad.shape(), "y", y.shape())?;
-        let a = axis_of(y.shape(), axis)?;
-        let mut dx = like(y);
-        if let (Some(y_), Some(g), Some(dx)) = (y.as_slice(), grad.as_slice(), dx.as_slice_mut()) {
-            self.backward(y_, g, y.shape(), axis, dx)?;
-        } else {
-            rows(a, [y, grad], &mut dx, |[y, g], dx| self.backward(y, g, &[y.len()], 0, dx))?;
-        }
-        Ok(dx)
-    }
-}
-
-/// Calls `f` with every row along `axis`, copied to buffers.
-fn rows<T: Element, D: Dimension, const I: usize>(
-    axis: Axis,
-    inputs: [&ArrayRef<T, D>; I],
-    output: &mut ArrayRef<T, D>,
-    f: impl Fn([&[T]; I], &mut [T]) -> Result<(), Error>,
-) -> Result<(), Error> {
-    let n = output.shape()[axis.0];
-    let mut from = [(); I].map(|()| vec![T::default(); n]);
-    let mut to = vec![T::default(); n];
-    let mut lanes = inputs.map(|v| v.lanes(axis).into_iter());
-    for mut out in output.lanes_mut(axis) {
-        for (buffer, lanes) in from.iter_mut().zip(&mut lanes) {
-            let lane = lanes.next().expect("as many rows in each array");
-            buffer.iter_mut().zip(&lane).for_each(|(b, v)| *b = *v);
-        }
-        f(from.each_ref().map(|b| b.as_slice()), &mut to)?;
-        out.iter_mut().zip(&to).for_each(|(v, b)| *v = *b);
-    }
-    Ok(())
 }
 
 impl GatedFunction {

@@ -1,6 +1,4 @@
-//! What results are measured against.
-//!
-//! Softmax in double-double numbers; and f and f′ of neighbouring f32 numbers in f64, the
+//! What results are measured against: f and f′ of neighbouring f32 numbers in f64, the
 //! reference of exhaustive runs. Between its corners a definition is, over [`SPAN`] neighbours (a 2048th of a binade), a
 //! polynomial of degree 6 to more digits than an error in units of f32 needs. It is evaluated
 //! at seven of them, by correctly rounded functions (feature `core-math`) or in double-double
@@ -13,13 +11,6 @@
 //! every number of it is evaluated. The test kit holds all of this against multiple precision.
 
 use crate::function::Function;
-#[cfg(feature = "alloc")]
-use crate::{
-    real::{Dd, Real},
-    softmax::{EmptyRow, Softmax},
-};
-#[cfg(feature = "alloc")]
-use alloc::{vec, vec::Vec};
 
 /// Neighbours that share a polynomial.
 pub(crate) const SPAN: usize = 1 << 12;
@@ -143,34 +134,5 @@ impl Function {
             interpolated += SPAN * usize::from(fill(q, slope, slopes));
         }
         interpolated
-    }
-}
-
-#[cfg(feature = "alloc")]
-impl Softmax {
-    /// One row to about 30 digits: `z` is scaled, and -inf where it is masked.
-    #[must_use]
-    pub fn reference(&self, z: &[Dd]) -> Vec<Dd> {
-        let masked = |v: &Dd| v.hi == f64::NEG_INFINITY;
-        let nothing = Dd::new(if self.log { f64::NEG_INFINITY } else { 0.0 });
-        if z.iter().any(|v| v.hi.is_nan() || v.hi == f64::INFINITY) {
-            return vec![Dd::new(f64::NAN); z.len()];
-        }
-        let live = || z.iter().enumerate().filter(|(_, v)| !masked(v));
-        let Some(top) = live().map(|(_, v)| *v).reduce(Real::max) else {
-            let empty = self.empty == EmptyRow::Zero;
-            return vec![if empty { nothing } else { Dd::new(f64::NAN) }; z.len()];
-        };
-        // All terms but the largest, so that a small rest keeps its digits beside 1.
-        let largest = live().position(|(_, v)| (*v - top).hi == 0.0);
-        let others = live().enumerate().filter(|(i, _)| Some(*i) != largest);
-        let rest = others.fold(Dd::new(0.0), |sum, (_, (_, v))| sum + (*v - top).exp());
-        let (total, ln) = (rest + Dd::new(1.0), rest.ln_1p());
-        let one = |v: &Dd| match v {
-            v if masked(v) => nothing,
-            v if self.log => (*v - top) - ln,
-            v => (*v - top).exp() / total,
-        };
-        z.iter().map(one).collect()
     }
 }

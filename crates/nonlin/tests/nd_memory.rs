@@ -3,7 +3,7 @@
 #![allow(unsafe_code)]
 
 use ndarray::{Array2, s};
-use nonlin::Gelu;
+use nonlin::{Exec, Gelu, Mask, Softmax};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -67,4 +67,31 @@ fn no_copy_of_the_input() {
     // A new array is asked for once.
     let bytes = asked(|| drop(Gelu.forward_nd(&x.t())));
     assert!((size..size + few).contains(&bytes), "{bytes}");
+
+    // Rows of a transposed array lie where they are wanted.
+    let bytes = asked(|| drop(Softmax.forward_nd(&x.t(), 0)));
+    assert!((size..size + few).contains(&bytes), "{bytes}");
+    blocks_of_rows();
+}
+
+/// The block size holds for rows: strips of 16 columns are gathered in a buffer for each block.
+fn blocks_of_rows() {
+    let x = vec![0.5f32; 64 * 2048];
+    let mut y = vec![0.0; x.len()];
+    let mut run = |block: usize| {
+        let exec = Exec::new().block(block);
+        asked(|| {
+            let mask = Mask::new();
+            Softmax.forward_with(&exec, &x, &[64, 2048], 0, mask, &mut y).unwrap();
+        })
+    };
+    let (strips, strip) = (2048 / 16, 64 * 16);
+    let some = 1024;
+    for (block, strips_of_a_block) in
+        [(1, 1), (2 * strip, 2), (32 * strip, 32), (usize::MAX, strips)]
+    {
+        let buffers = strips / strips_of_a_block * strip * size_of::<f32>();
+        let bytes = run(block);
+        assert!((buffers..buffers + some).contains(&bytes), "{block}: {bytes}, not {buffers}");
+    }
 }

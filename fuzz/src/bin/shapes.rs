@@ -6,8 +6,8 @@
 use libfuzzer_sys::fuzz_target;
 use ndarray::{ArrayD, ArrayViewD, Axis, IxDyn, Slice};
 use nonlin::{
-    Element, EmptyRow, Exec, Layout, Level, Mask, Prelu, Rrelu, Softmax, bf16, f16, functions,
-    gated_functions,
+    Element, EmptyRow, Exec, Layout, Level, LogSoftmax, Mask, Prelu, RowFunction, Rrelu, Softmax,
+    bf16, f16, functions, gated_functions,
 };
 use nonlin_fuzz::{Choices, allowed, install, numbers, same};
 
@@ -55,27 +55,79 @@ fn one<T: Element>(c: &mut Choices<'_>) {
     }
 }
 
+fn row_function(c: &mut Choices<'_>) -> RowFunction {
+    let f: &RowFunction = if c.byte() % 2 == 0 { &Softmax } else { &LogSoftmax };
+    let f = f.with("scale", c.of(&[1.0, 0.125, -2.0, 1e38, 0.0])).expect("within the bounds");
+    f.empty_rows(c.of(&[EmptyRow::Nan, EmptyRow::Zero]))
+}
+
+/// None, one or several axes, whether there are such axes or not.
+fn axes(c: &mut Choices<'_>) -> Vec<isize> {
+    let count = [1, 1, 1, 1, 0, 2, 2, 3][usize::from(c.byte() % 8)];
+    (0..count).map(|_| c.axis()).collect()
+}
+
+/// Arrays of a mask, whose shapes mostly fit that of the scores.
+struct Arrays<T> {
+    keep: (Box<[bool]>, Vec<usize>),
+    add: (Box<[T]>, Vec<usize>),
+    kind: u8,
+    offset: isize,
+    ends: [usize; 2],
+    queries: isize,
+}
+
+impl<T: Element> Arrays<T> {
+    fn new(c: &mut Choices<'_>, scores: &[usize]) -> Self {
+        let own = |c: &mut Choices<'_>| -> Vec<usize> {
+            if c.byte() >= 224 {
+                return c.shape();
+            }
+            let first = usize::from(c.byte()) % (scores.len() + 1);
+            scores[first..].iter().map(|&n| if c.byte() % 4 == 0 { 1 } else { n }).collect()
+        };
+        let (keep, add) = (own(c), own(c));
+        let ends = [0, 1, 5, usize::MAX - 1, usize::MAX];
+        Arrays {
+            keep: ((0..c.elements(&keep)).map(|i| i % 3 != 1).collect(), keep),
+            add: (numbers::<T>(c.elements(&add), 3), add),
+            kind: c.byte(),
+            offset: c.of(&[0, 1, -1, 5, -5, isize::MAX, isize::MIN, isize::MAX - 1]),
+            ends: [c.of(&ends), c.of(&ends)],
+            queries: c.axis(),
+        }
+    }
+
+    fn mask(&self) -> Mask<'_, T> {
+        let mut mask = Mask::new();
+        if self.kind & 1 != 0 {
+            mask = mask.keep(&self.keep.0, &self.keep.1);
+        }
+        if self.kind & 2 != 0 {
+            mask = mask.add(&self.add.0, &self.add.1);
+        }
+        if self.kind & 4 != 0 {
+            mask = mask.window(self.offset, self.ends[0], self.ends[1]);
+        }
+        if self.kind & 8 != 0 { mask.queries(self.queries) } else { mask }
+    }
+}
+
 fn rows<T: Element>(c: &mut Choices<'_>, exec: &Exec) {
-    let mut f = if c.byte() % 2 == 0 { Softmax::new() } else { Softmax::log() };
-    f.scale = c.of(&[1.0, 0.125, -2.0, 1e300, 0.0]);
-    f.empty = c.of(&[EmptyRow::Nan, EmptyRow::Zero]);
+    let f = row_function(c);
     let shape = c.shape();
     let x = numbers::<T>(c.elements(&shape), 1);
-    let axis = c.axis();
+    let axes = axes(c);
     let mut y = numbers::<T>(if c.byte() < 240 { x.len() } else { c.elements(&shape) }, 2);
-    let (kind, from) = (c.byte() % 4, usize::from(c.byte()) % (shape.len() + 1));
-    let mask = if c.byte() < 224 { shape[from..].to_vec() } else { c.shape() };
-    let length = c.elements(&mask);
-    let keep: Box<[bool]> = (0..length).map(|i| i % 3 != 1).collect();
-    let add = numbers::<T>(length, 3);
-    let offset = c.of(&[0, 1, -1, 5, -5, isize::MAX, isize::MIN, isize::MAX - 1]);
-    let mask = match kind {
-        0 => Mask::None,
-        1 => Mask::Keep(&keep),
-        2 => Mask::Add(&add),
-        _ => Mask::Causal { queries: c.length(), offset },
-    };
-    let _ = allowed(LENGTHS, || f.forward_with(exec, &x, &shape, axis, mask, &mut y));
+    let arrays = Arrays::<T>::new(c, &shape);
+    let mask = arrays.mask();
+    let done = allowed(LENGTHS, || f.forward_with(exec, &x, &shape, axes.as_slice(), mask, &mut y));
+    if done == Some(Ok(())) {
+        let mut again = x.clone();
+        f.forward_in_place_with(&plain(exec), &mut again, &shape, axes.as_slice(), mask)
+            .expect("the same shape, axes and mask");
+        assert!(same(&y, &again), "softmax of {shape:?} along {axes:?}: other bits");
+    }
 }
 
 /// One thread, blocks of the usual size, the same level.
@@ -84,12 +136,15 @@ fn plain(exec: &Exec) -> Exec {
 }
 
 fn rows_back<T: Element>(c: &mut Choices<'_>, exec: &Exec) {
-    let f = if c.byte() % 2 == 0 { Softmax::new() } else { Softmax::log() };
+    let f = row_function(c);
     let shape = c.shape();
     let (y, grad) = (numbers::<T>(c.elements(&shape), 1), numbers::<T>(c.elements(&shape), 2));
     let mut dx = numbers::<T>(c.elements(&shape), 3);
-    let axis = c.axis();
-    let _ = allowed(LENGTHS, || f.backward_with(exec, &y, &grad, &shape, axis, &mut dx));
+    let axes = axes(c);
+    let arrays = Arrays::<T>::new(c, &shape);
+    let _ = allowed(LENGTHS, || {
+        f.backward_with(exec, &y, &grad, &shape, axes.as_slice(), arrays.mask(), &mut dx)
+    });
 }
 
 fn channels<T: Element>(c: &mut Choices<'_>, exec: &Exec) {

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use ndarray::{ArrayRef, ArrayView1, ArrayViewMut1, s};
-use nonlin::{Exec, Mask, Relu, Softmax};
+use nonlin::{Exec, Mask, Relu};
 use rayon::prelude::*;
 
 use crate::{Arrays, Case, Cell, Number};
@@ -35,24 +35,19 @@ pub fn case<T: Number>(who: &str, cell: &Cell, arrays: &Arrays<T>) -> Result<Opt
         };
         return Ok(Some(Case::new(arrays, move |x, _, y| Relu.forward_with(&exec, x, y))));
     }
-    let softmax = match cell.function.as_str() {
-        "softmax" => Some(Softmax::new()),
-        "log_softmax" => Some(Softmax::log()),
-        _ => None,
-    };
-    if let Some(softmax) = softmax {
+    if let Ok(softmax) = nonlin::rowwise(&cell.function) {
         let row = ROW.min(n);
         let shape = [n / row, row];
         return match cell.what.as_str() {
             "forward" => Ok(Some(Case::new(arrays, move |x, _, y| {
                 // The shape fits, so this cannot fail.
-                let _ = softmax.forward_with(&exec, x, &shape, 1, Mask::None, y);
+                let _ = softmax.forward_with(&exec, x, &shape, 1, Mask::new(), y);
             }))),
             "from_output" => {
                 let mut saved = vec![T::rounded(0.0); n];
-                softmax.forward_with(&exec, arrays.x.get(), &shape, 1, Mask::None, &mut saved)?;
+                softmax.forward_with(&exec, arrays.x.get(), &shape, 1, Mask::new(), &mut saved)?;
                 Ok(Some(Case::new(arrays, move |_, g, y| {
-                    let _ = softmax.backward_with(&exec, &saved, g, &shape, 1, y);
+                    let _ = softmax.backward_with(&exec, &saved, g, &shape, 1, Mask::new(), y);
                 })))
             }
             _ => Ok(None),

@@ -110,7 +110,7 @@ fn gated(g: &GatedFunction, dtype: &'static str, exec: &Exec, points: u64, rows:
 
 fn row_wise(f: &Rows, dtype: &'static str, exec: &Exec, rows: &mut Vec<Row>) {
     use half::{bf16, f16};
-    let name = if f.softmax().log { "log_softmax" } else { "softmax" };
+    let name = f.softmax().name();
     for (lengths, what) in verify::LENGTHS.into_iter().zip(["n<=64", "n<=1k", "n=100k"]) {
         let longest = lengths.iter().max().copied().unwrap_or(1);
         let bound = verify::row_bound(longest);

@@ -13,8 +13,8 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use nonlin::{
-    Element, Exec, Function, GatedFunction, Level, Mask, Softmax, bf16, f16, functions,
-    gated_functions,
+    Element, Exec, Function, GatedFunction, Level, Mask, RowFunction, bf16, f16, functions,
+    gated_functions, rowwise_functions,
 };
 use nonlin_testkit::samples::{mix, mix_unit, mixed, uniform};
 use nonlin_testkit::ulp::{Format, pow2};
@@ -81,15 +81,15 @@ impl Report {
         self.add(f.name(), "by_b", &a, &db);
     }
 
-    fn rows<T: Element + Format>(&mut self, name: &str, exec: &Exec, f: &Softmax) {
+    fn rows<T: Element + Format>(&mut self, exec: &Exec, f: &RowFunction) {
         for n in [1, 7, 64, 1000] {
             let x: Vec<T> = uniform(-30.0, 30.0, n as u64, n as u64);
             let g = gradient(n);
             let (mut y, mut dx) = (g.clone(), g.clone());
-            f.forward_with(exec, &x, &[n], -1, Mask::None, &mut y).expect("the shape fits");
-            self.add(name, &format!("forward_{n}"), &x, &y);
-            f.backward_with(exec, &y, &g, &[n], -1, &mut dx).expect("the shape fits");
-            self.add(name, &format!("backward_{n}"), &x, &dx);
+            f.forward_with(exec, &x, &[n], -1, Mask::new(), &mut y).expect("the shape fits");
+            self.add(f.name(), &format!("forward_{n}"), &x, &y);
+            f.backward_with(exec, &y, &g, &[n], -1, Mask::new(), &mut dx).expect("the shape fits");
+            self.add(f.name(), &format!("backward_{n}"), &x, &dx);
         }
     }
 
@@ -112,12 +112,12 @@ impl Report {
             self.gated::<f16>(exec, f, 64);
             self.gated::<bf16>(exec, f, 16);
         }
-        for (name, f) in [("softmax", Softmax::new()), ("log_softmax", Softmax::log())] {
-            if self.wants(name) {
-                self.rows::<f32>(name, exec, &f);
-                self.rows::<f64>(name, exec, &f);
-                self.rows::<f16>(name, exec, &f);
-                self.rows::<bf16>(name, exec, &f);
+        for f in rowwise_functions() {
+            if self.wants(f.name()) {
+                self.rows::<f32>(exec, f);
+                self.rows::<f64>(exec, f);
+                self.rows::<f16>(exec, f);
+                self.rows::<bf16>(exec, f);
             }
         }
     }

@@ -3,7 +3,10 @@
 
 use crate::common::*;
 use ndarray::{Array, Array2, ArrayD, ArrayViewD, Axis, IxDyn, ShapeBuilder, Slice, arr0, array};
-use nonlin::{Error, Exec, Function, Layout, Prelu, Relu, Softmax, f16, gated_functions, get};
+use nonlin::{
+    Axes, Error, Exec, Function, Layout, Mask, Prelu, Relu, Softmax, f16, gated_functions, get,
+    rowwise_functions,
+};
 use nonlin_testkit::samples::uniform;
 
 /// Calls `f` with views of many layouts and their names.
@@ -154,7 +157,7 @@ fn elementwise_in_any_layout() {
 
 #[test]
 fn softmax_along_any_axis() {
-    for s in [Softmax::new(), Softmax::log()] {
+    for s in rowwise_functions() {
         layouts::<f32>(|name, x| {
             let shape = x.shape().to_vec();
             let (v, g) = (flat(&x), uniform::<f32>(-1.0, 1.0, x.len() as u64, 4));
@@ -174,6 +177,52 @@ fn softmax_along_any_axis() {
                     check(name, &y.view(), &shape, &want);
                     y.assign(&x);
                     s.forward_nd_in_place(&mut y, axis).unwrap();
+                    check(name, &y.view(), &shape, &want);
+                });
+            }
+        });
+    }
+}
+
+/// Masks are repeated to the shape, whatever the layout; several axes are one row in C order.
+#[test]
+fn softmax_with_masks_and_several_axes() {
+    for s in rowwise_functions() {
+        layouts::<f64>(|name, x| {
+            if x.ndim() < 2 || x.is_empty() {
+                return;
+            }
+            let shape = x.shape().to_vec();
+            let (v, g) = (flat(&x), uniform::<f64>(-1.0, 1.0, x.len() as u64, 4));
+            let mut grad = ArrayD::from_elem(IxDyn(&shape).f(), 0.0);
+            grad.iter_mut().zip(&g).for_each(|(a, b)| *a = *b);
+            let own = [shape[shape.len() - 2], 1];
+            let keep: Vec<bool> = (0..own[0]).map(|i| i % 3 != 1).collect();
+            let add = uniform::<f64>(-2.0, 2.0, shape[shape.len() - 1] as u64, 5);
+            let last = [add.len()];
+            let mask = Mask::new().keep(&keep, &own).add(&add, &last);
+            let exec = Exec::new().block(64);
+            for (axes, mask) in [
+                (Axes::from(0), mask),
+                (Axes::from(-1), mask.causal(2)),
+                (Axes::from(&[0, -1]), mask),
+                (Axes::from(&[0, -1]), Mask::new()),
+                (Axes::ALL, Mask::new()),
+            ] {
+                let name = &format!("{name} {axes:?}");
+                let (mut want, mut back) = (vec![0.0; v.len()], vec![0.0; v.len()]);
+                s.forward_with(&exec, &v, &shape, axes, mask, &mut want).unwrap();
+                s.backward_with(&exec, &want, &g, &shape, axes, mask, &mut back).unwrap();
+                let y = s.forward_nd_with(&exec, &x, axes, mask).unwrap();
+                check(name, &y.view(), &shape, &want);
+                let dx = s.backward_nd_with(&exec, &y, &grad, axes, mask).unwrap();
+                check(name, &dx.view(), &shape, &back);
+                outputs::<f64>(&shape, |to, mut y| {
+                    let name = &format!("{name} {to}");
+                    s.forward_nd_into_with(&exec, &x, axes, mask, &mut y).unwrap();
+                    check(name, &y.view(), &shape, &want);
+                    y.assign(&x);
+                    s.forward_nd_in_place_with(&exec, &mut y, axes, mask).unwrap();
                     check(name, &y.view(), &shape, &want);
                 });
             }
@@ -304,7 +353,7 @@ fn shapes_that_do_not_fit() {
     };
     let text = "y has shape [3, 2], x has [2, 3]: they must be equal";
     assert_eq!(shape(Relu.forward_nd_into(&x, &mut y)), text);
-    assert_eq!(shape(Softmax::new().forward_nd_into(&x, 0, &mut y)), text);
+    assert_eq!(shape(Softmax.forward_nd_into(&x, 0, &mut y)), text);
     assert_eq!(
         shape(Relu.derivative_nd_into(&x, &mut y)),
         "dy has shape [3, 2], x has [2, 3]: they must be equal"
@@ -331,19 +380,19 @@ fn shapes_that_do_not_fit() {
         "grad has shape [3, 2], a has [2, 3]: they must be equal"
     );
     assert_eq!(
-        shape(Softmax::new().forward_nd(&x, 2).map(drop)),
+        shape(Softmax.forward_nd(&x, 2).map(drop)),
         "axis 2 is out of range for shape [2, 3]; it must be between -2 and 1"
     );
     assert_eq!(
-        shape(Softmax::new().forward_nd_in_place(&mut y, -3)),
+        shape(Softmax.forward_nd_in_place(&mut y, -3)),
         "axis -3 is out of range for shape [3, 2]; it must be between -2 and 1"
     );
     assert_eq!(
-        shape(Softmax::new().forward_nd(&arr0(1.0f32), 0).map(drop)),
-        "axis 0 is out of range for shape [], which has no axes"
+        shape(Softmax.forward_nd(&arr0(1.0f32), 1).map(drop)),
+        "axis 1 is out of range for shape [], which has no axes"
     );
     assert_eq!(
-        shape(Softmax::new().backward_nd(&x, &y, 0).map(drop)),
+        shape(Softmax.backward_nd(&x, &y, 0).map(drop)),
         "grad has shape [3, 2], y has [2, 3]: they must be equal"
     );
     assert_eq!(

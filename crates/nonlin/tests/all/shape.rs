@@ -237,7 +237,7 @@ fn wrapped_shapes_are_refused_everywhere() {
         for axis in [0, 1, -1, -2] {
             let mut y = [7f32; 6];
             let overflow = Err(Error::ShapeOverflow { shape: shape.into(), item: 1 });
-            let s = Softmax::new();
+            let s = &Softmax;
             assert_eq!(s.forward(&x, &shape, axis, &mut y), overflow);
             assert_eq!(s.backward(&x, &x, &shape, axis, &mut y), overflow);
             assert_eq!(s.forward_in_place(&mut y, &shape, axis), overflow);

@@ -1,0 +1,34 @@
+//! Log-softmax: the logarithm of softmax, exact where that has become 0.
+
+use crate::prelude::*;
+
+/// `x - ln sum e^x` along some axes. See [`RowFunction`](crate::RowFunction).
+///
+/// ```
+/// use nonlin::LogSoftmax;
+/// let mut y = [0.0f64; 2];
+/// LogSoftmax.forward(&[0.0, -1000.0], &[2], -1, &mut y)?;
+/// assert_eq!(y, [0.0, -1000.0]);
+/// # Ok::<(), nonlin::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct LogSoftmax;
+
+impl RowWise for LogSoftmax {
+    const META: Meta = Meta {
+        aliases: &["logsoftmax"],
+        source: "Bridle 1990, doi:10.1007/978-3-642-76153-9_28",
+        pytorch: "LogSoftmax",
+        jax: "log_softmax",
+        keras: "log_softmax",
+        onnx: "LogSoftmax",
+        use_when: "the loss is a cross entropy",
+        avoid_when: "probabilities are wanted: use softmax",
+        ..Meta::new("log_softmax", "scale * x - log(sum(exp(scale * x)))")
+    };
+    const LOG: bool = true;
+
+    fn share(d: Dd, rest: Dd) -> Dd {
+        d - rest.ln_1p()
+    }
+}
