@@ -190,8 +190,8 @@ pub fn digests(f: &Function, exec: &Exec) -> (u64, u64) {
     let one = |room: &mut Room, block: u32| {
         room.fill(block);
         let last = BLOCK as usize;
-        f.forward_with(&exec, &room.x, &mut room.y);
-        f.derivative_with(&exec, &room.x, &mut room.d);
+        f.forward_with(exec, &room.x, &mut room.y);
+        f.derivative_with(exec, &room.x, &mut room.d);
         (digest(block, &room.y[..last]), digest(block, &room.d[..last]))
     };
     (0..u32::MAX / BLOCK + 1)
@@ -224,8 +224,8 @@ pub fn exhaustive(f: &Function, exec: &Exec, progress: &(dyn Fn(u64) + Sync)) ->
 fn exhaustive_block(f: &Function, exec: &Exec, room: &mut Room, block: u32) -> [Errors; 2] {
     let (first, last) = (block * BLOCK, BLOCK as usize);
     room.fill(block);
-    f.forward_with(&exec, &room.x, &mut room.y);
-    f.derivative_with(&exec, &room.x, &mut room.d);
+    f.forward_with(exec, &room.x, &mut room.y);
+    f.derivative_with(exec, &room.x, &mut room.d);
     room.value.resize(last, 0.0);
     room.slope.resize(last, 0.0);
     f.neighbours(first, &mut room.value, &mut room.slope);
@@ -264,8 +264,8 @@ fn exhaustive_block(f: &Function, exec: &Exec, room: &mut Room, block: u32) -> [
     if claims.odd {
         let opposite: Vec<f32> = x[..last].iter().map(|x| -x).collect();
         let (mut other, mut steep) = (vec![0.0; last], vec![0.0; last]);
-        f.forward_with(&exec, &opposite, &mut other);
-        f.derivative_with(&exec, &opposite, &mut steep);
+        f.forward_with(exec, &opposite, &mut other);
+        f.derivative_with(exec, &opposite, &mut steep);
         let differ = |a: &f32, b: f32| u64::from(a.to_bits() != b.to_bits() && !a.is_nan());
         errors[0].misplaced += y.iter().zip(&other).map(|(a, b)| differ(a, -b)).sum::<u64>();
         errors[1].misplaced = d.iter().zip(&steep).map(|(a, b)| differ(a, *b)).sum();
@@ -436,8 +436,8 @@ pub fn sampled<T: Cell>(f: &Function, exec: &Exec, x: &[T]) -> [Errors; 3] {
     let zeros = f.claims().slope_zeros;
     let one = |x: &[T]| {
         let (mut y, mut d) = (vec![T::default(); x.len()], vec![T::default(); x.len()]);
-        f.forward_with(&exec, x, &mut y);
-        f.derivative_with(&exec, x, &mut d);
+        f.forward_with(exec, x, &mut y);
+        f.derivative_with(exec, x, &mut d);
         let mut errors = [Errors::default(); 3];
         let gradient = |x: &T| {
             let h = mix(x.to_f64().to_bits());
@@ -448,7 +448,7 @@ pub fn sampled<T: Cell>(f: &Function, exec: &Exec, x: &[T]) -> [Errors; 3] {
         };
         let gradients: Vec<T> = x.iter().map(gradient).collect();
         let mut back = gradients.clone();
-        f.backward_in_place_with(&exec, x, &mut back);
+        f.backward_in_place_with(exec, x, &mut back);
         for (i, ((x, y), d)) in x.iter().zip(y).zip(d).enumerate() {
             let (v, s) = f.reference(*x);
             let (at, got, steep) = (x.to_f64(), y.to_f64(), d.to_f64());

@@ -59,8 +59,8 @@ fn run(exec: &Exec) -> Result<(), nonlin::Error> {
     let (mut y, mut z) = (vec![0.0f32; ELEMENTS], vec![0.0f32; ELEMENTS]);
     for name in ELEMENTWISE {
         let f = get(name)?;
-        counted(|| f.forward_with(&exec, &a, &mut y));
-        counted(|| f.backward_with(&exec, &a, &g, &mut y));
+        counted(|| f.forward_with(exec, &a, &mut y));
+        counted(|| f.backward_with(exec, &a, &g, &mut y));
     }
     for name in GATED {
         let f = gated(name)?;

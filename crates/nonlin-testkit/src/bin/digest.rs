@@ -60,11 +60,11 @@ impl Report {
         x.extend(uniform::<T>(-12.0, 12.0, 2000, 2));
         let g = gradient(x.len());
         let mut y = g.clone();
-        f.forward_with(&exec, &x, &mut y);
+        f.forward_with(exec, &x, &mut y);
         self.add(f.name(), "forward", &x, &y);
-        f.derivative_with(&exec, &x, &mut y);
+        f.derivative_with(exec, &x, &mut y);
         self.add(f.name(), "derivative", &x, &y);
-        f.backward_with(&exec, &x, &g, &mut y);
+        f.backward_with(exec, &x, &g, &mut y);
         self.add(f.name(), "backward", &x, &y);
     }
 
@@ -128,7 +128,7 @@ fn main() -> ExitCode {
     let level = args.next().unwrap_or_else(|| Level::best().name().to_owned());
     let mut report = Report { only: args.next(), text: String::new() };
     if level == "--levels" {
-        for level in Level::ALL.into_iter().filter(|l| l.available()) {
+        for level in Level::ALL.iter().filter(|l| l.available()) {
             let _ = writeln!(report.text, "{level}");
         }
     } else {

@@ -58,7 +58,7 @@ fn declared_error_with_other_parameters() {
         let grid = grid(f);
         assert_eq!(grid.is_empty(), f.params().count() == 0, "declare parameters for {}", f.name());
         for values in grid {
-            let g = f.with_values(&values).unwrap();
+            let g = f.with_values(values).unwrap();
             print!("{values:?} ");
             check_from_output::<f32>(r, &g, &inputs(f, 8, 2000));
             check_from_output::<f64>(r, &g, &inputs(f, 1, 2000));

@@ -128,7 +128,9 @@ fn compare<V: Lanes>(
             for k in 0..5 {
                 let z = hard[(i * 7 + j * 3 + k * 11) % hard.len()];
                 if keep(x, y, z) {
-                    (a.push(x), b.push(y), c.push(z));
+                    a.push(x);
+                    b.push(y);
+                    c.push(z);
                 }
             }
         }
@@ -250,10 +252,14 @@ where
 #[test]
 fn memory_and_masks() {
     fn all<S: Simd>(set: &str) {
-        (memory::<S::F64>(set), memory::<Twice<S::F64>>(set));
-        (memory::<S::F32>(set), memory::<Twice<S::F32>>(set));
-        (masks::<S::F64>(set), masks::<Twice<S::F64>>(set));
-        (masks::<S::F32>(set), masks::<Twice<S::F32>>(set));
+        memory::<S::F64>(set);
+        memory::<Twice<S::F64>>(set);
+        memory::<S::F32>(set);
+        memory::<Twice<S::F32>>(set);
+        masks::<S::F64>(set);
+        masks::<Twice<S::F64>>(set);
+        masks::<S::F32>(set);
+        masks::<Twice<S::F32>>(set);
     }
     each_register_set!(all());
 }

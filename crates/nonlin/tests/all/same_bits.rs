@@ -19,7 +19,7 @@ fn gradients<T: Number>(n: usize) -> Vec<T> {
 
 fn backward<T: Number>(exec: &Exec, f: &Function, x: &[T]) -> Vec<T> {
     let mut dx = vec![T::default(); x.len()];
-    f.backward_with(&exec, x, &gradients(x.len()), &mut dx);
+    f.backward_with(exec, x, &gradients(x.len()), &mut dx);
     dx
 }
 
@@ -543,9 +543,9 @@ fn streams_agree<T: Number>(r: &mut Report, level: nonlin::Level) {
             for skip in 0..3 {
                 let run = |exec: &Exec, f: &Function| {
                     let mut y = vec![T::default(); x.len() + skip];
-                    f.forward_with(&exec, x, &mut y[skip..]);
+                    f.forward_with(exec, x, &mut y[skip..]);
                     let mut dx = vec![T::default(); x.len() + skip];
-                    f.backward_with(&exec, x, &g, &mut dx[skip..]);
+                    f.backward_with(exec, x, &g, &mut dx[skip..]);
                     (y, dx)
                 };
                 for f in ["relu", "tanh", "silu"].map(|name| nonlin::get(name).unwrap()) {

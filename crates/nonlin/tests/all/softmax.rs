@@ -410,7 +410,8 @@ fn drawn<T: Number>(cases: u64) {
         };
         let (keep_shape, add_shape) = (own(), own());
         let size = |shape: &[usize]| shape.iter().product::<usize>() as u64;
-        let keep: Vec<bool> = (0..size(&keep_shape)).map(|i| mix(case + 1, i) % 4 > 0).collect();
+        let keep: Vec<bool> =
+            (0..size(&keep_shape)).map(|i| !mix(case + 1, i).is_multiple_of(4)).collect();
         let add: Vec<T> = uniform::<T>(-3.0, 3.0, size(&add_shape), case);
         let mut bands = (0, vec![]);
         if along.len() == 1 && rank > 1 && draw(2) == 0 {

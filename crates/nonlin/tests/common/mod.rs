@@ -155,14 +155,14 @@ pub fn inputs<T: Number>(f: &Function, per_exponent: u64, dense: u64) -> Vec<T> 
 /// `f` of every element, at a level.
 pub fn forward<T: Number>(exec: &Exec, f: &Function, x: &[T]) -> Vec<T> {
     let mut y = vec![T::default(); x.len()];
-    f.forward_with(&exec, x, &mut y);
+    f.forward_with(exec, x, &mut y);
     y
 }
 
 /// `f′` of every element, at a level.
 pub fn derivative<T: Number>(exec: &Exec, f: &Function, x: &[T]) -> Vec<T> {
     let mut y = vec![T::default(); x.len()];
-    f.derivative_with(&exec, x, &mut y);
+    f.derivative_with(exec, x, &mut y);
     y
 }
 
@@ -238,7 +238,7 @@ pub fn check_accuracy<T: Number>(r: &mut Report, f: &Function, xs: &[T], bound: 
 /// `grad f'` from the rounded output, at every level.
 pub fn from_output<T: Number>(exec: &Exec, f: &Function, y: &[T], grad: &[T]) -> Vec<T> {
     let mut dx = vec![T::default(); y.len()];
-    f.backward_from_output_with(&exec, y, grad, &mut dx).expect("the function has it");
+    f.backward_from_output_with(exec, y, grad, &mut dx).expect("the function has it");
     dx
 }
 
