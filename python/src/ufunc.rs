@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 use half::{bf16, f16};
 use numpy::npyffi::{NPY_TYPES, PY_UFUNC_API, PyUFuncGenericFunction, PyUFuncObject, npy_intp};
-use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::exceptions::PyValueError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -324,20 +324,29 @@ fn guarded(work: impl FnOnce() -> Result<(), kernels::Error>) {
     let flags = Guard::new();
     let done = catch_unwind(AssertUnwindSafe(work));
     drop(flags);
-    let error = match done {
+    let (panicked, text) = match done {
         Ok(Ok(())) => return,
-        Ok(Err(error)) => crate::error(error),
+        Ok(Err(error)) => (false, error.to_string()),
         Err(panic) => {
             let said = panic.downcast_ref::<String>().map(String::as_str);
             let said = said.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("unknown");
-            PyRuntimeError::new_err(format!("nonlin failed: {said}; please report this"))
+            (true, format!("nonlin failed: {said}; please report this"))
         }
     };
-    Python::attach(|py| {
-        if PyErr::take(py).is_none() {
-            error.restore(py);
+    let text = CString::new(text.replace('\0', " ")).unwrap_or_default();
+    // SAFETY: the thread takes the GIL for the calls in between and gives back what it had. PyO3
+    // cannot do it: where a call came through one of its methods it takes the GIL for held, but
+    // NumPy has released it. The kind of error is one of the interpreter's own.
+    unsafe {
+        let state = ffi::PyGILState_Ensure();
+        // NumPy goes on with the next stretch of a buffered call; the first error is the one to
+        // report.
+        if ffi::PyErr_Occurred().is_null() {
+            let kind = if panicked { ffi::PyExc_RuntimeError } else { ffi::PyExc_ValueError };
+            ffi::PyErr_SetString(kind, text.as_ptr());
         }
-    });
+        ffi::PyGILState_Release(state);
+    }
 }
 
 /// The operands of a call of a loop, inputs first.

@@ -105,6 +105,8 @@ def test_errors():
         nonlin.elu([1.0, 2.0], alpha=[1.0, np.nan])
     with pytest.raises(ValueError, match="`alpha` of `elu` is NaN"):
         nonlin.elu.parametric(np.ones(9000, "f"), np.full(9000, np.nan, "f"))
+    with pytest.raises(ValueError, match="`alpha` of `elu` is NaN"):
+        nonlin.elu(np.ones(9000, ">f4"), alpha=np.full(9000, np.nan, "f"))
     with pytest.raises(ValueError, match="`approximate` of `gelu` is 'tan'; it must be 'none' or"):
         nonlin.gelu(1.0, approximate="tan")
     with pytest.raises(TypeError, match="`alpha` of `elu` must be a number or an array"):
@@ -178,7 +180,9 @@ def test_odd_objects(odd):
 
 def test_no_panic_crosses():
     f = nonlin._nonlin._panicking()
-    for x in [np.ones(3), np.ones(9000), np.ones(9000, "f")[::2], np.ones(5, ">f4")]:
+    # The last ones are buffered: NumPy calls the loop more than once.
+    for x in [np.ones(3), np.ones(9000), np.ones(9000, "f")[::2], np.ones(5, ">f4"),
+              np.ones(9000, ">f4"), np.ones(20000, ">f8")]:
         with pytest.raises(RuntimeError, match="nonlin failed: .* elements were too many"):
             f(x)
     assert nonlin.relu(-1.0) == 0
