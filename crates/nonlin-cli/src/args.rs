@@ -30,7 +30,7 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Apply a function, or a derivative of it, to arrays in files or numbers on standard input
-    Apply(Apply),
+    Apply(Box<Apply>),
     /// Time functions next to memcpy and other yardsticks
     Bench(Bench),
     /// List all functions: names, parameters, formulas, sources
@@ -60,9 +60,14 @@ Examples:
   nonlin apply silu x.npy -o slope.npy --derivative
   nonlin apply silu x.npy -o dx.npy --backward dy.npy
   nonlin apply tanh y.npy -o dx.npy --backward-from-output dy.npy
+  nonlin apply gelu x.npy -o curvature.npy --second-derivative
   nonlin apply softmax logits.npy -o p.npy --axis 1
+  nonlin apply softmax scores.npy -o p.npy --mask padding.npy --causal
+  nonlin apply softmax images.npy -o p.npy --axis 2,3
+  nonlin apply prelu x.npy -o y.npy --weight slopes.npy --axis 1
   nonlin apply swiglu gate.npy value.npy -o y.npy
   nonlin apply swiglu packed.npy -o y.npy --split-axis -1
+  nonlin apply swiglu packed.npy -o y.npy --packed interleaved --gate second
   nonlin apply swiglu a.npy b.npy -o da.npy -o db.npy --backward dy.npy
   nonlin apply relu model.safetensors -o out.safetensors --tensor layer1.bias
   nonlin apply swiglu mlp.safetensors -o y.safetensors --tensor gate --tensor up
@@ -91,6 +96,9 @@ pub struct Apply {
     /// Compute the derivative instead; of a gated function the partial one by a or b
     #[arg(long, value_name = "a|b", num_args = 0..=1, require_equals = true, conflicts_with = "backward")]
     pub derivative: Option<Option<String>>,
+    /// Compute the second derivative of an elementwise function instead
+    #[arg(long, conflicts_with_all = ["derivative", "backward", "backward_from_output", "train"])]
+    pub second_derivative: bool,
     /// Compute the gradient by the input from this one by the output
     #[arg(long, value_name = "GRADIENT")]
     pub backward: Option<PathBuf>,
@@ -98,12 +106,40 @@ pub struct Apply {
     /// families, softplus, softmax
     #[arg(long, value_name = "GRADIENT", conflicts_with_all = ["backward", "derivative"])]
     pub backward_from_output: Option<PathBuf>,
-    /// Axis of a row-wise function; negative counts from the end
-    #[arg(long, value_name = "AXIS", allow_negative_numbers = true)]
-    pub axis: Option<isize>,
-    /// Axis along which one input packs both operands of a gated function, one after the other
+    /// Axis of a row-wise function, several as 1,2 or all of them as all; negative counts from the
+    /// end. With --weight the axis of channels, 1 if absent
+    #[arg(long, value_name = "AXIS", allow_hyphen_values = true, value_parser = axes)]
+    pub axis: Option<Axes>,
+    /// Scores of a row-wise function that take part where this file has bools, or what is added to
+    /// them where it has floats; its shape is repeated as NumPy does
+    #[arg(long, value_name = "MASK")]
+    pub mask: Option<PathBuf>,
+    /// Query i sees keys up to i + OFFSET, 0 if absent: keys lie along the axis, queries along the
+    /// one before it
+    #[arg(long, value_name = "OFFSET", num_args = 0..=1, require_equals = true, default_missing_value = "0", allow_negative_numbers = true)]
+    pub causal: Option<isize>,
+    /// Query i sees so many keys before and behind i + OFFSET of --causal; no limit where one is
+    /// left out, as in 127: or :1
+    #[arg(long, value_name = "BEFORE:AFTER", value_parser = window)]
+    pub window: Option<(usize, usize)>,
+    /// What a row is of which nothing takes part: nan or zero
+    #[arg(long, value_name = "VALUE", value_parser = ["nan", "zero"])]
+    pub empty_rows: Option<String>,
+    /// Weights of prelu, one for each channel or one for all; with --backward the second output is
+    /// the gradient by them
+    #[arg(long, value_name = "WEIGHT", conflicts_with_all = ["train", "second_derivative", "backward_from_output"])]
+    pub weight: Option<PathBuf>,
+    /// Axis along which one input packs both operands of a gated function; the last if only
+    /// --packed is given
     #[arg(long, value_name = "AXIS", allow_negative_numbers = true)]
     pub split_axis: Option<isize>,
+    /// How they are packed: halves, one behind the other, or interleaved, element by element; halves
+    /// if only --split-axis is given
+    #[arg(long, value_name = "LAYOUT", value_parser = ["halves", "interleaved"])]
+    pub packed: Option<String>,
+    /// Which operand of a gated function is the gate: first or second; by default that of its formula
+    #[arg(long, value_name = "OPERAND", value_parser = ["first", "second"])]
+    pub gate: Option<String>,
     /// Array of a .npz or .safetensors file; may be repeated; all of them if absent. Two are both
     /// operands of a gated function, a and then b, if one input has them, or each input one
     #[arg(long = "tensor", visible_alias = "array", value_name = "NAME")]
@@ -126,6 +162,29 @@ pub struct Apply {
     /// As in training: functions that draw random numbers draw them
     #[arg(long, requires = "seed")]
     pub train: bool,
+}
+
+/// What `--axis` names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Axes {
+    /// Every axis.
+    All,
+    /// These, negative ones counted from the end.
+    These(Vec<isize>),
+}
+
+impl Apply {
+    /// The axis that packs both operands of a gated function, if one does.
+    #[must_use]
+    pub fn packed_axis(&self) -> Option<isize> {
+        self.split_axis.or(self.packed.as_ref().map(|_| -1))
+    }
+
+    /// Whether operands are packed element by element.
+    #[must_use]
+    pub fn interleaved(&self) -> bool {
+        self.packed.as_deref() == Some("interleaved")
+    }
 }
 
 /// Options of `nonlin bench`.
@@ -223,7 +282,7 @@ pub struct Verify {
     #[arg(long)]
     pub exhaustive: bool,
     /// Points of a sample
-    #[arg(long, value_name = "N", default_value_t = 1 << 22, value_parser = clap::value_parser!(u64).range(1024..))]
+    #[arg(long, value_name = "N", default_value_t = 1 << 22, value_parser = clap::value_parser!(u64).range(1024..=1 << 30))]
     pub points: u64,
     /// Instructions: baseline, avx2, avx512 or neon; the best of this processor if absent
     #[arg(long, value_name = "LEVEL")]
@@ -281,6 +340,25 @@ fn threads(text: &str) -> Result<usize, String> {
     number.ok_or(format!("it must be from 1 to {MAX_THREADS}"))
 }
 
+fn axes(text: &str) -> Result<Axes, String> {
+    if text == "all" {
+        return Ok(Axes::All);
+    }
+    let axis = |text: &str| text.trim().parse::<isize>().ok();
+    let all: Option<Vec<isize>> = text.split(',').map(axis).collect();
+    all.map(Axes::These).ok_or("it must be an axis, several as 1,2, or all".to_owned())
+}
+
+fn window(text: &str) -> Result<(usize, usize), String> {
+    let (before, after) =
+        text.split_once(':').ok_or("there is no ':'; write it as 127:0".to_owned())?;
+    let end = |text: &str| match text.trim() {
+        "" => Ok(usize::MAX),
+        text => text.parse().map_err(|_| format!("{text:?} is not a number of keys")),
+    };
+    Ok((end(before)?, end(after)?))
+}
+
 fn range(text: &str) -> Result<(f64, f64), String> {
     let ends = text.split_once(':').ok_or("there is no ':'; write it as -6:6".to_owned())?;
     let end = |text: &str| {
@@ -315,6 +393,20 @@ mod tests {
         let args =
             ["nonlin", "apply", "softmax", "x.npy", "-o", "y.npy", "--axis", "-1", "--derivative"];
         let Command::Apply(apply) = Args::parse_from(args).command else { unreachable!() };
-        assert_eq!((apply.axis, apply.derivative), (Some(-1), Some(None)));
+        assert_eq!(apply.axis, Some(Axes::These(vec![-1])));
+        assert_eq!(apply.derivative, Some(None));
+        assert_eq!(axes("0,-2"), Ok(Axes::These(vec![0, -2])));
+        assert_eq!(axes("all"), Ok(Axes::All));
+        assert!(axes("").is_err() && axes("1,").is_err() && axes("x").is_err());
+        assert_eq!(window("127:0"), Ok((127, 0)));
+        assert_eq!(window(":1"), Ok((usize::MAX, 1)));
+        assert!(window("3").is_err() && window("-1:0").is_err());
+        let causal = |word: &str| {
+            let args = ["nonlin", "apply", "softmax", word, "x.npy"];
+            let Command::Apply(apply) = Args::parse_from(args).command else { unreachable!() };
+            (apply.causal, apply.inputs.len())
+        };
+        assert_eq!(causal("--causal"), (Some(0), 1));
+        assert_eq!(causal("--causal=-3"), (Some(-3), 1));
     }
 }

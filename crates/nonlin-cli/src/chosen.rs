@@ -190,6 +190,11 @@ impl Chosen {
 }
 
 impl Rows {
+    /// Sets what a row is of which nothing takes part.
+    pub fn empty_rows(&mut self, empty: nonlin::EmptyRow) {
+        self.softmax = self.softmax.empty_rows(empty);
+    }
+
     /// The function itself.
     #[must_use]
     pub fn softmax(&self) -> &RowFunction {

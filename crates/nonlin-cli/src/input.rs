@@ -9,7 +9,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use half::{bf16, f16};
 use memmap2::{Advice, Mmap};
-use nonlin::Element;
+use nonlin::{Element, shape};
 
 use crate::array::{Array, DType};
 use crate::npy;
@@ -106,6 +106,12 @@ impl Input {
         }
     }
 
+    /// Its path, for messages.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// All its bytes.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
@@ -197,15 +203,11 @@ impl Operand<'_> {
         }
     }
 
-    /// Reads from now on in the order of `fortran`, whatever the own one is.
-    pub fn set_order(&mut self, fortran: bool) {
+    /// The distance in elements of neighbours along each axis.
+    fn strides(&self) -> Vec<usize> {
         let shape = &self.array.shape;
-        let long = shape.iter().filter(|&&n| n > 1).count();
-        if self.array.fortran == fortran || long < 2 {
-            self.gather = None;
-            return;
-        }
         let mut strides = vec![1; shape.len()];
+        // Products of parts of a shape whose size was checked with its header.
         if self.array.fortran {
             for k in 1..shape.len() {
                 strides[k] = strides[k - 1] * shape[k - 1];
@@ -215,12 +217,49 @@ impl Operand<'_> {
                 strides[k - 1] = strides[k] * shape[k];
             }
         }
-        let mut lengths = shape.clone();
+        strides
+    }
+
+    fn gather(&mut self, mut lengths: Vec<usize>, mut strides: Vec<usize>, fortran: bool) {
         if fortran {
             lengths.reverse();
             strides.reverse();
         }
         self.gather = Some(Gather { lengths, strides });
+    }
+
+    /// Reads from now on in the order of `fortran`, whatever the own one is.
+    pub fn set_order(&mut self, fortran: bool) {
+        let shape = &self.array.shape;
+        let long = shape.iter().filter(|&&n| n > 1).count();
+        if self.array.fortran == fortran || long < 2 {
+            self.gather = None;
+            return;
+        }
+        self.gather(shape.clone(), self.strides(), fortran);
+    }
+
+    /// Reads from now on as an array of shape `to` in the order of `fortran`, repeated as NumPy
+    /// repeats arrays.
+    ///
+    /// # Errors
+    /// The shape cannot be repeated so.
+    pub fn broadcast(&mut self, to: &[usize], fortran: bool) -> Result<()> {
+        let shape = &self.array.shape;
+        let repeated = shape::broadcast(shape, to).with_context(|| {
+            format!(
+                "{}: shape {shape:?} cannot be repeated to {to:?}; from the last axis backwards \
+                 each of its lengths must be 1 or that of the scores",
+                self.name
+            )
+        })?;
+        let new = to.len() - shape.len();
+        let mut strides = vec![0; new];
+        strides.extend(self.strides());
+        // One element repeated, or all of them.
+        strides.iter_mut().zip(repeated).for_each(|(own, c)| *own = if c == 0 { 0 } else { *own });
+        self.gather(to.to_vec(), strides, fortran);
+        Ok(())
     }
 
     /// The elements from `start` on: in place where the file has them as `T`, else in `room`.
@@ -423,6 +462,25 @@ mod tests {
         let mut to = vec![0f32; 12];
         x.load(0, &mut to);
         assert_eq!(to, (0..12u8).map(f32::from).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn shapes_are_repeated() {
+        let data: Vec<u8> = (1..=3).collect();
+        for fortran in [false, true] {
+            let array = Array { fortran, ..array(DType::U8, &[1, 3]) };
+            let mut x = operand(&array, &data);
+            x.broadcast(&[2, 2, 3], false).unwrap();
+            let mut to = [0f32; 12];
+            x.load(0, &mut to);
+            assert_eq!(to, [1., 2., 3., 1., 2., 3., 1., 2., 3., 1., 2., 3.]);
+            x.broadcast(&[2, 3], true).unwrap();
+            let mut to = [0f32; 3];
+            x.load(3, &mut to);
+            assert_eq!(to, [2., 3., 3.]);
+            let error = x.broadcast(&[3, 2], false).unwrap_err().to_string();
+            assert!(error.contains("[1, 3] cannot be repeated to [3, 2]"), "{error}");
+        }
     }
 
     #[test]

@@ -96,6 +96,23 @@ pub fn run(
     }
 }
 
+/// Writes numbers as they are to `sink`, rounded to `dtype`.
+///
+/// # Errors
+/// The output cannot be written.
+pub fn put(dtype: DType, numbers: &[f64], sink: &mut Sink) -> Result<()> {
+    fn rounded<T: Cell>(numbers: &[f64], sink: &mut Sink) -> Result<()> {
+        let values: Vec<T> = numbers.iter().map(|&v| T::from_f64(v)).collect();
+        sink.put(&values)
+    }
+    match dtype {
+        DType::F16 => rounded::<half::f16>(numbers, sink),
+        DType::Bf16 => rounded::<half::bf16>(numbers, sink),
+        DType::F32 => rounded::<f32>(numbers, sink),
+        _ => rounded::<f64>(numbers, sink),
+    }
+}
+
 struct Stream<'a, 'o, T> {
     x: &'a [Operand<'a>],
     sinks: &'a mut [Sink<'o>],

@@ -28,16 +28,45 @@ pub fn run(args: &Apply) -> Result<()> {
 /// What to compute, if the options make sense for that kind of function.
 fn mode(args: &Apply, function: &Chosen) -> Result<Mode> {
     let name = function.meta().name;
-    match function {
-        Chosen::Rows(_) => {}
-        _ => ensure!(args.axis.is_none(), "`{name}` works element by element; it takes no --axis"),
+    let given = |options: &[(&'static str, bool)]| {
+        options.iter().filter(|(_, given)| *given).map(|(name, _)| *name).next()
+    };
+    if !matches!(function, Chosen::Rows(_)) {
+        let rows = [
+            ("--axis", args.axis.is_some() && args.weight.is_none()),
+            ("--mask", args.mask.is_some()),
+            ("--causal", args.causal.is_some()),
+            ("--window", args.window.is_some()),
+            ("--empty-rows", args.empty_rows.is_some()),
+        ];
+        if let Some(option) = given(&rows) {
+            bail!("`{name}` works element by element; it takes no {option}");
+        }
     }
-    match function {
-        Chosen::Gated(_) => {}
-        _ => ensure!(
-            args.split_axis.is_none() && args.inputs.len() < 2,
-            "`{name}` takes one input and no --split-axis; only gated functions take two"
-        ),
+    if !matches!(function, Chosen::Gated(_)) {
+        let packed = [
+            ("--split-axis", args.split_axis.is_some()),
+            ("--packed", args.packed.is_some()),
+            ("--gate", args.gate.is_some()),
+        ];
+        if let Some(option) = given(&packed) {
+            bail!("`{name}` has one operand; {option} is for gated functions");
+        }
+        ensure!(args.inputs.len() < 2, "`{name}` takes one input; only gated functions take two");
+    }
+    match (function, &args.weight) {
+        (_, None) => {}
+        // Nothing to compute: what is wrong with the function shows before files are opened.
+        (Chosen::Elementwise(f), Some(_)) => drop(f.per_channel::<f32>(&[0.0], &[], 0)?),
+        (_, Some(_)) => bail!("`{name}` has no weights; --weight is for prelu"),
+    }
+    if args.second_derivative {
+        ensure!(
+            matches!(function, Chosen::Elementwise(_)),
+            "`{name}` has a matrix of second derivatives; --second-derivative is for elementwise \
+             functions"
+        );
+        return Ok(Mode::SecondDerivative);
     }
     let random = name == "rrelu";
     ensure!(

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::io::Write as _;
+use std::io;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::print;
 use crate::args::Verify;
 use crate::chosen::{Chosen, Rows};
+use crate::output;
 use crate::verify::{self, Errors};
 
 /// What a gated function may be off: value, both partial derivatives.
@@ -170,16 +171,15 @@ fn exhaustive(f: &Function, exec: &Exec, record: Option<&Path>, rows: &mut Vec<R
         rows.push(row);
     }
     if let Some(path) = record {
-        let new = !path.exists();
-        let mut file = fs::OpenOptions::new().create(true).append(true).open(path);
-        let file = file.as_mut().map_err(|e| anyhow::anyhow!("{}: {e}", path.display()))?;
-        if new {
-            writeln!(file, "{HEADER}")?;
-        }
+        let mut text = match fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => format!("{HEADER}\n"),
+            Err(e) => return Err(e).with_context(|| path.display().to_string()),
+        };
         for r in &rows[first..] {
             let e = &r.errors;
             writeln!(
-                file,
+                text,
                 "{},{},{},{:.6},{:e},{:.6},{},{},{},{:016x}",
                 r.function,
                 r.what,
@@ -193,6 +193,7 @@ fn exhaustive(f: &Function, exec: &Exec, record: Option<&Path>, rows: &mut Vec<R
                 e.digest
             )?;
         }
+        output::write(path, text.as_bytes())?;
     }
     Ok(())
 }
@@ -227,6 +228,13 @@ fn recorded(path: &Path) -> Result<Vec<Recorded>> {
         .collect()
 }
 
+fn elementwise(name: &str) -> Result<Function> {
+    match Chosen::new(name, &[])? {
+        Chosen::Elementwise(f) => Ok(f),
+        other => bail!("`{name}` is {}; records are of elementwise functions", other.kind()),
+    }
+}
+
 /// Computes the digests of elementwise functions again (all if none is named), at every level
 /// with fused multiply-add, and compares them with a record.
 fn digests(path: &Path, names: &[String]) -> Result<()> {
@@ -234,7 +242,7 @@ fn digests(path: &Path, names: &[String]) -> Result<()> {
     let (mut wrong, mut compared) = (0, 0);
     let named: Vec<Function> = match names {
         [] => nonlin::functions().iter().map(|&f| f.clone()).collect(),
-        names => names.iter().map(|n| Ok(nonlin::get(n)?)).collect::<Result<_>>()?,
+        names => names.iter().map(|name| elementwise(name)).collect::<Result<_>>()?,
     };
     for f in &named {
         for level in verify::levels().into_iter().filter(|l| l.fused()) {

@@ -4,10 +4,11 @@ use std::cmp::Reverse;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
+use nonlin::shape;
 
 use super::integers;
-use super::kernel::{Call, Mode};
-use crate::args::Apply;
+use super::kernel::{Call, Job, Masking, Mode, Rows};
+use crate::args::{Apply, Axes};
 use crate::array::DType;
 use crate::chosen::Chosen;
 use crate::input::{Contents, Input, Operand};
@@ -32,14 +33,26 @@ struct Task<'a> {
     dtype: DType,
     /// The order of the results.
     fortran: bool,
-    /// The shape of each result.
+    /// The shape of each result but the gradient by weights.
     shape: Vec<usize>,
     way: Way,
+    /// How rows lie in it, of a row-wise function.
+    rows: Option<Rows>,
+    /// Weights, one for each channel.
+    weight: Option<Operand<'a>>,
 }
 
 impl Task<'_> {
-    fn bytes(&self) -> u64 {
-        self.shape.iter().product::<usize>() as u64 * self.dtype.size() as u64
+    /// The shape of the result that goes to that output.
+    fn shape(&self, output: usize) -> &[usize] {
+        match &self.weight {
+            Some(weight) if output == 1 => &weight.array.shape,
+            _ => &self.shape,
+        }
+    }
+
+    fn bytes(&self, output: usize) -> u64 {
+        self.shape(output).iter().product::<usize>() as u64 * self.dtype.size() as u64
     }
 
     /// The name of the result that goes to that output.
@@ -50,14 +63,14 @@ impl Task<'_> {
         }
     }
 
-    fn header(&self) -> Vec<u8> {
-        npy::header(self.dtype, false, self.fortran, &self.shape)
+    fn header(&self, output: usize) -> Vec<u8> {
+        npy::header(self.dtype, false, self.fortran, self.shape(output))
     }
 }
 
 /// What becomes of an array.
 enum Work<'a> {
-    Compute(Task<'a>),
+    Compute(Box<Task<'a>>),
     /// It is passed on as it is: a tensor with its name, or the number of an archive's entry.
     CopyTensor(&'a str, &'a Opaque),
     CopyEntry(usize),
@@ -67,7 +80,7 @@ impl Work<'_> {
     /// The entry of a `.safetensors` header for that output.
     fn item(&self, output: usize) -> Result<Item<'_>> {
         match self {
-            Work::Compute(task) => Item::new(task.name(output), task.dtype, &task.shape),
+            Work::Compute(task) => Item::new(task.name(output), task.dtype, task.shape(output)),
             Work::CopyTensor(name, Opaque { dtype, shape, place, .. }) => {
                 Ok(Item { name, dtype, shape, bytes: place.len() })
             }
@@ -75,7 +88,7 @@ impl Work<'_> {
         }
     }
 
-    const fn task(&self) -> Option<&Task<'_>> {
+    fn task(&self) -> Option<&Task<'_>> {
         if let Work::Compute(task) = self { Some(task) } else { None }
     }
 }
@@ -104,6 +117,12 @@ enum Target {
     Archive(Box<npz::Writer>),
 }
 
+/// Files beside the operands.
+struct Others {
+    mask: Option<Input>,
+    weight: Option<Input>,
+}
+
 /// The arrays that are computed on together: the number of an input and a name in it for each.
 type Selection<'a> = Vec<(usize, &'a str)>;
 
@@ -112,6 +131,8 @@ pub fn run(args: &Apply, paths: &[PathBuf], call: &mut Call) -> Result<()> {
     let inputs = paths.iter().map(|p| Input::open(p, raw)).collect::<Result<Vec<_>>>()?;
     let grad = args.backward.as_deref().or(args.backward_from_output.as_deref());
     let grad = grad.map(|p| Input::open(p, raw)).transpose()?;
+    let open = |path: &Option<PathBuf>| path.as_ref().map(|p| Input::open(p, raw)).transpose();
+    let others = Others { mask: open(&args.mask)?, weight: open(&args.weight)? };
     let formats = formats(args, &inputs, call)?;
 
     let selections = select(args, paths, &inputs, call)?;
@@ -135,7 +156,8 @@ pub fn run(args: &Apply, paths: &[PathBuf], call: &mut Call) -> Result<()> {
             })?);
         }
         let names = selection.iter().map(|(_, name)| *name).collect();
-        works.push(Work::Compute(task(args, call, names, x, formats.contains(&Format::Tensors))?));
+        let ordered = formats.contains(&Format::Tensors);
+        works.push(Work::Compute(Box::new(task(args, call, names, x, &others, ordered)?)));
     }
     ensure!(
         works.iter().any(|w| w.task().is_some()),
@@ -155,7 +177,7 @@ pub fn run(args: &Apply, paths: &[PathBuf], call: &mut Call) -> Result<()> {
     let mut progress = Progress::new(total as u64);
     for work in works {
         match work {
-            Work::Compute(task) => compute(call, task, &mut targets, &mut progress)?,
+            Work::Compute(task) => compute(call, *task, &mut targets, &mut progress)?,
             Work::CopyTensor(_, opaque) => {
                 for target in &mut targets {
                     let Target::Elements(output, base) = target else { continue };
@@ -189,10 +211,11 @@ pub fn run(args: &Apply, paths: &[PathBuf], call: &mut Call) -> Result<()> {
 fn formats(args: &Apply, inputs: &[Input], call: &Call) -> Result<Vec<Format>> {
     let name = call.function.meta().name;
     let outputs = &args.outputs;
-    let gradients = matches!(call.function, Chosen::Gated(_)) && call.mode == Mode::Backward;
+    let gradients = call.mode == Mode::Backward
+        && (matches!(call.function, Chosen::Gated(_)) || args.weight.is_some());
     match (outputs.len(), gradients) {
         (0, _) => bail!("no output is named; add -o FILE, or -o - for standard output"),
-        (1, true) if args.split_axis.is_none() => {
+        (1, true) if args.packed_axis().is_none() && args.weight.is_none() => {
             bail!("`{name}` has two gradients; name two outputs, -o DA -o DB")
         }
         (1, _) | (2, true) => {}
@@ -234,7 +257,7 @@ fn select<'a>(
         "{}: --tensor is for .npz and .safetensors files",
         paths[0].display()
     );
-    let operands = matches!(call.function, Chosen::Gated(_)) && args.split_axis.is_none();
+    let operands = matches!(call.function, Chosen::Gated(_)) && args.packed_axis().is_none();
     match (operands, inputs, chosen.as_slice()) {
         (true, [_], [a, b]) => return Ok(vec![vec![(0, a), (0, b)]]),
         (true, [first, _], []) if same_file(paths) => ensure!(
@@ -326,12 +349,12 @@ fn targets(args: &Apply, first: &Input, works: &[Work], formats: &[Format]) -> R
         let (header, data) = match format {
             Format::Npz => {
                 let stored = tasks().filter(|t| !t.x[0].deflated());
-                let output = Output::create(path, stored.map(Task::bytes).sum())?;
+                let output = Output::create(path, stored.map(|t| t.bytes(k)).sum())?;
                 return Ok(Target::Archive(Box::new(npz::Writer::new(output)?)));
             }
             Format::Npy => (
-                tasks().next().map(Task::header).unwrap_or_default(),
-                tasks().map(Task::bytes).sum(),
+                tasks().next().map(|t| t.header(k)).unwrap_or_default(),
+                tasks().map(|t| t.bytes(k)).sum(),
             ),
             Format::Tensors => {
                 let items = works.iter().map(|w| w.item(k)).collect::<Result<Vec<_>>>();
@@ -374,75 +397,74 @@ fn compute(
         let rectify = call.function.meta().name == "relu";
         integers::run(&task.x[0], rectify, sinks[0].output, progress)?;
     } else {
-        stream::run(call, task.dtype, task.way, &task.x, &mut sinks, progress)?;
+        let job = Job::of(call, task.rows.as_ref(), task.weight.as_ref());
+        let (by_weight, sinks) = match (&task.weight, sinks.as_mut_slice()) {
+            (Some(_), [dx, rest @ ..]) => (rest.first_mut(), std::slice::from_mut(dx)),
+            (_, sinks) => (None, sinks),
+        };
+        stream::run(&job, task.dtype, task.way, &task.x, sinks, progress)?;
+        if let Some(sink) = by_weight {
+            stream::put(task.dtype, &job.by_weight(), sink)?;
+        }
     }
     call.before += task.x[0].array.elements() as u64;
     for (k, (target, part)) in targets.iter_mut().zip(parts).enumerate() {
         match (target, part) {
             (Target::Archive(writer), Some(part)) => {
-                writer.add(task.name(k), &task.header(), part, deflate)?;
+                writer.add(task.name(k), &task.header(k), part, deflate)?;
             }
-            (Target::Elements(_, base), _) => *base += task.bytes(),
+            (Target::Elements(_, base), _) => *base += task.bytes(k),
             (Target::Archive(_), None) => {}
         }
     }
     Ok(())
 }
 
-/// Checks that operands, axis and function fit, and plans what is done.
+/// Checks that operands, axes and function fit, and plans what is done.
 fn task<'a>(
     args: &Apply,
     call: &Call,
     names: Vec<&'a str>,
     mut x: Vec<Operand<'a>>,
+    others: &'a Others,
     ordered: bool,
 ) -> Result<Task<'a>> {
     let first = x[0].array;
     let fortran = first.fortran && !ordered;
     x.iter_mut().for_each(|x| x.set_order(fortran));
     let gated = matches!(call.function, Chosen::Gated(_));
-    let packed = gated && args.split_axis.is_some();
+    let packed = if gated { args.packed_axis() } else { None };
     ensure!(
-        !gated || names.len() == if packed { 1 } else { 2 },
+        !gated || names.len() == if packed.is_some() { 1 } else { 2 },
         "`{}` takes two inputs, one with --split-axis, or two --tensor of one file",
         call.function.meta().name
     );
 
     let mut shape = first.shape.clone();
     let mut way = Way::Flat(first.elements());
-    if packed || matches!(call.function, Chosen::Rows(_)) {
-        let axis = if packed { args.split_axis } else { args.axis };
-        let axis = axis_of(axis.unwrap_or(-1), &shape).with_context(|| x[0].name.clone())?;
-        if packed {
-            ensure!(
-                shape[axis].is_multiple_of(2),
-                "{}: axis {axis} has {} elements; two equal halves need an even number",
-                x[0].name,
-                shape[axis]
-            );
-            shape[axis] /= 2;
-        }
-        let (before, after) = (&shape[..axis], &shape[axis + 1..]);
-        let (before, after) = (before.iter().product(), after.iter().product());
-        // In Fortran order the axes before are the fast ones.
-        let (outer, inner) = if fortran { (after, before) } else { (before, after) };
-        let lengths = [outer, shape[axis], inner];
+    if let Some(axis) = packed {
+        let index = shape::axis(axis, &shape).with_context(|| x[0].name.clone())?;
+        ensure!(
+            shape[index].is_multiple_of(2),
+            "{}: axis {axis} has {} elements; two equal halves need an even number",
+            x[0].name,
+            shape[index]
+        );
+        shape[index] /= 2;
+        let [outer, n, inner] = around(&shape, index, index, fortran);
+        // Interleaved operands are packed once more for every pair along the axis.
+        let lengths = if args.interleaved() { [outer * n, 1, inner] } else { [outer, n, inner] };
         let together = call.mode == Mode::Backward && args.outputs.len() == 1;
-        way = match (packed, together) {
-            (false, _) => Way::Rows(lengths),
-            (true, false) => Way::Packed(lengths, Packing::Apart),
-            (true, true) => Way::Packed(lengths, Packing::Together),
-        };
+        way = Way::Packed(lengths, if together { Packing::Together } else { Packing::Apart });
     }
     for other in &x[1..] {
         ensure!(
             other.array.shape == shape,
-            "{} has shape {}, {} has {}; it must be {}",
+            "{} has shape {:?}, {} has {:?}; it must be {shape:?}",
             x[0].name,
-            tuple(&first.shape),
+            first.shape,
             other.name,
-            tuple(&other.array.shape),
-            tuple(&shape)
+            other.array.shape
         );
     }
     if matches!(way, Way::Packed(_, Packing::Together)) {
@@ -455,21 +477,114 @@ fn task<'a>(
     } else {
         x.iter().map(|x| x.array.dtype.promoted()).reduce(common).unwrap_or(DType::F64)
     };
-    Ok(Task { names, x, integers, dtype, fortran, shape, way })
+
+    let mut rows = None;
+    if matches!(call.function, Chosen::Rows(_)) {
+        let (mut found, lengths) =
+            rows_of(args, call, &shape, fortran).with_context(|| x[0].name.clone())?;
+        way = Way::Rows(lengths);
+        if let Some(mask) = &others.mask {
+            let mut mask = only(mask)?;
+            found.masking = match mask.array.dtype {
+                DType::Bool => Masking::Keep,
+                dtype if dtype.is_float() => Masking::Add,
+                dtype => bail!(
+                    "{} is {}; a mask is bool, true where scores take part, or a float that is \
+                     added to them",
+                    mask.name,
+                    dtype.name()
+                ),
+            };
+            mask.broadcast(&shape, fortran)?;
+            x.insert(1, mask);
+        }
+        rows = Some(found);
+    }
+    let weight = others.weight.as_ref().map(only).transpose()?;
+    if let Some(weight) = &weight
+        && weight.array.elements() != 1
+    {
+        let axis = match &args.axis {
+            None => 1,
+            Some(Axes::These(axes)) if axes.len() == 1 => axes[0],
+            Some(_) => bail!("the channels of --weight lie along one --axis"),
+        };
+        let index = shape::axis(axis, &shape).with_context(|| x[0].name.clone())?;
+        ensure!(
+            shape[index] == weight.array.elements(),
+            "{}: axis {axis} of shape {shape:?} has {} channels, {} has {} weights; it must have \
+             as many, or 1",
+            x[0].name,
+            shape[index],
+            weight.name,
+            weight.array.elements()
+        );
+        way = Way::Rows(around(&shape, index, index, fortran));
+    }
+    Ok(Task { names, x, integers, dtype, fortran, shape, way, rows, weight })
 }
 
-fn axis_of(axis: isize, shape: &[usize]) -> Result<usize> {
-    let rank = shape.len() as isize;
-    ensure!(rank > 0, "a single number, without axes; this needs an axis");
-    let from_start = if axis < 0 { axis.saturating_add(rank) } else { axis };
-    ensure!(
-        (0..rank).contains(&from_start),
-        "shape {} has no axis {axis}; {} to {} are there",
-        tuple(shape),
-        -rank,
-        rank - 1
-    );
-    Ok(from_start as usize)
+/// The array of a file that has one.
+fn only(input: &Input) -> Result<Operand<'_>> {
+    let name = match (Format::of(input), input.names().as_slice()) {
+        (Format::Npy, _) => "",
+        (_, [only]) => only,
+        (_, names) => bail!("{}: {} arrays; it must have one", input.name(), names.len()),
+    };
+    let mut operand = input.operand(name)?;
+    operand.unpack()?;
+    Ok(operand)
+}
+
+/// How rows lie in an array, and its lengths before, of and behind them.
+fn rows_of(
+    args: &Apply,
+    call: &Call,
+    shape: &[usize],
+    fortran: bool,
+) -> Result<(Rows, [usize; 3])> {
+    let along = match &args.axis {
+        None => shape::Axes::from(-1).of(shape),
+        Some(Axes::All) => shape::Axes::ALL.of(shape),
+        Some(Axes::These(axes)) => shape::Axes::from(axes.as_slice()).of(shape),
+    }?;
+    let keys: Vec<usize> = (0..shape.len()).filter(|&a| along[a]).collect();
+    let mut queries = None;
+    if call.band.is_some() && shape.len() > 1 {
+        let [key] = keys[..] else { bail!("--causal and --window need rows along one axis") };
+        ensure!(key > 0, "--causal and --window need an axis of queries before --axis {key}");
+        queries = Some(key - 1);
+    }
+    let (Some(&lo), Some(&hi)) = (queries.as_ref().or(keys.first()), keys.last()) else {
+        // Every element is a row.
+        let rows = Rows { middle: vec![1], axes: vec![1], queries: None, masking: Masking::None };
+        return Ok((rows, [shape.iter().product(), 1, 1]));
+    };
+    let mut middle = shape[lo..=hi].to_vec();
+    // The place in a block: its first axis is all those before.
+    let place = |axis: usize| (if fortran { hi - axis } else { axis - lo }) as isize + 1;
+    let rows = Rows {
+        axes: keys.iter().map(|&axis| place(axis)).collect(),
+        queries: queries.map(place),
+        middle: {
+            if fortran {
+                middle.reverse();
+            }
+            middle
+        },
+        masking: Masking::None,
+    };
+    Ok((rows, around(shape, lo, hi, fortran)))
+}
+
+/// The lengths before, of and behind the axes from `lo` to `hi`, in the order of the elements.
+fn around(shape: &[usize], lo: usize, hi: usize, fortran: bool) -> [usize; 3] {
+    // Parts of a shape whose size was checked with its header.
+    let product = |part: &[usize]| part.iter().product();
+    let (before, after) = (product(&shape[..lo]), product(&shape[hi + 1..]));
+    let n = product(&shape[lo..=hi]);
+    // In Fortran order the axes before are the fast ones.
+    if fortran { [after, n, before] } else { [before, n, after] }
 }
 
 /// The smallest type that holds both.
@@ -478,13 +593,5 @@ fn common(a: DType, b: DType) -> DType {
         (DType::F16, DType::Bf16) | (DType::Bf16, DType::F16) => DType::F32,
         _ if a.size() >= b.size() => a,
         _ => b,
-    }
-}
-
-/// A shape as NumPy writes it.
-fn tuple(shape: &[usize]) -> String {
-    match shape {
-        [n] => format!("({n},)"),
-        _ => format!("({})", shape.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")),
     }
 }
