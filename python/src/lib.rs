@@ -5,6 +5,7 @@ mod flags;
 mod function;
 mod kernels;
 mod threads;
+mod torch;
 mod ufunc;
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
@@ -35,5 +36,6 @@ fn _nonlin(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(function::recipe, m)?)?;
     m.add_function(wrap_pyfunction!(function::row_ufunc, m)?)?;
     m.add_function(wrap_pyfunction!(docs::facts, m)?)?;
+    torch::fill(m)?;
     function::fill(m)
 }

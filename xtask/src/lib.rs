@@ -19,6 +19,7 @@ mod stages;
 mod system;
 mod test;
 mod timings;
+mod torch;
 
 use std::process::ExitCode;
 

@@ -20,6 +20,7 @@ use crate::system::{
     program, root, run, target_dir, workspace,
 };
 use crate::test::Outcome;
+use crate::torch;
 
 /// A part of the tests that can run alone.
 #[derive(Debug)]
@@ -34,7 +35,7 @@ pub struct Stage {
 
 /// All of them, in the order in which they run: the first three tell a newcomer whether a change is
 /// good.
-pub static STAGES: [Stage; 20] = [
+pub static STAGES: [Stage; 21] = [
     Stage { name: "fmt", about: "the code is formatted", run: fmt },
     Stage { name: "clippy", about: "no warnings, all targets", run: clippy },
     Stage { name: "unit", about: "all tests and the examples in the documentation", run: unit },
@@ -87,6 +88,11 @@ pub static STAGES: [Stage; 20] = [
         run: python::numpy,
     },
     Stage { name: "neon", about: "64-bit Arm gives the same bits as this processor", run: neon },
+    Stage {
+        name: "python-torch",
+        about: "PyTorch's operators on our kernels; models with and without them",
+        run: torch::stage,
+    },
 ];
 
 /// The last of the stages that tell a newcomer most.

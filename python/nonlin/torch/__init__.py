@@ -1,0 +1,45 @@
+"""nonlin for PyTorch: exact kernels under PyTorch's operators, and functions that it lacks.
+
+`enable` puts nonlin's kernels under PyTorch's own operators, so that models run on them unchanged;
+`report` says which. `Activation`, the modules and the functions of this module are nonlin's own
+operators; `convert` swaps the activations of a built model.
+
+>>> import torch, nonlin.torch
+>>> nonlin.torch.swiglu(torch.tensor([1.0]), torch.tensor([2.0]))
+tensor([1.4621])
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ._aten import Operator, Report, disable, enable, is_enabled, report
+from ._convert import Conversion, convert
+from ._functional import FUNCTIONS as _functions
+from ._functional import UNITS as _units
+from ._modules import MODULES as _modules
+from ._modules import Activation
+
+__all__ = [
+    "Activation",
+    "Conversion",
+    "Operator",
+    "Report",
+    "convert",
+    "disable",
+    "enable",
+    "is_enabled",
+    "report",
+    *_functions,
+    *_units,
+    *_modules,
+]
+
+globals().update(_functions)
+globals().update(_units)
+globals().update(_modules)
+
+
+def __getattr__(name: str) -> Any:
+    known = ", ".join(sorted([*_functions, *_units]))
+    raise AttributeError(f"nonlin.torch has no function `{name}`; its functions: {known}")

@@ -1,0 +1,674 @@
+"""nonlin's own operators: ``torch.ops.nonlin.*``, and the ways to call them.
+
+Each kernel has two names. ``nonlin::silu`` has all that PyTorch's compiler, exporter and transforms
+ask of an operator: an autograd formula, a shape function, a rule for vmap. ``nonlin::_silu`` is the
+kernel and a shape function alone. Eager code calls that, inside an `autograd.Function` where a
+gradient is wanted, since a formula registered with an operator costs a Python frame in every call.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+from torch.autograd.function import Function, once_differentiable
+
+from .. import _nonlin
+
+is_compiling = torch.compiler.is_compiling
+is_grad_enabled = torch.is_grad_enabled
+under_func = torch._C._are_functorch_transforms_active
+
+_library = torch.library.Library("nonlin", "DEF")
+
+
+def _transformed() -> bool:
+    """Whether a transform of `torch.func` or forward-mode differentiation is under way."""
+    return under_func() or forward_ad._current_level >= 0
+
+
+def _called(operator: Any) -> Any:
+    """An operator without the Python frame around PyTorch's own call."""
+    return getattr(operator, "_op", operator)
+
+
+def _apply(function: type[Function]) -> Any:
+    """`Function.apply` without the Python frame that looks after transforms, which callers rule out."""
+    return super(Function, function).apply
+
+
+def _refused(name: str, error: NotImplementedError, *tensors: Tensor) -> Exception:
+    """What to raise where an operator has no kernel for its arguments."""
+    for t in tensors:
+        if t.device.type not in ("cpu", "meta"):
+            return NotImplementedError(
+                f"nonlin.torch.{name}: a tensor is on {t.device}; nonlin's kernels run on the CPU"
+            )
+    return error
+
+
+def _align(size: int, dims: tuple[int | None, ...], *tensors: Tensor) -> list[Tensor]:
+    """Tensors of one shape under vmap, their batch first."""
+    return [
+        t.expand(size, *t.shape) if d is None else t.movedim(d, 0) for t, d in zip(tensors, dims)
+    ]
+
+
+class Unary:
+    """The operators of one elementwise function."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        ops = torch.ops.nonlin
+        self.op = getattr(ops, name).default
+        self.op_b = getattr(ops, f"{name}_backward").default
+        self.op_s = getattr(ops, f"{name}_second").default
+        self.raw = _called(getattr(ops, f"_{name}").default)
+        self.raw_b = _called(getattr(ops, f"_{name}_backward").default)
+        self.raw_s = _called(getattr(ops, f"_{name}_second").default)
+        self.train = _apply(_unary_function(self))
+
+    def __reduce__(self) -> Any:
+        return unary, (self.name,)
+
+    def forward(self, x: Tensor, *p: float) -> Tensor:
+        """f(x)."""
+        if is_compiling():
+            return self.op(x, *p)
+        if _transformed():
+            return _UnaryT.apply(x, self, p)
+        try:
+            if x.requires_grad and is_grad_enabled():
+                return self.train(x, *p)
+            return self.raw(x, *p)
+        except NotImplementedError as e:
+            raise _refused(self.name, e, x) from None
+
+    def backward(self, grad: Tensor, x: Tensor, *p: float) -> Tensor:
+        """``grad f'(x)``."""
+        if is_compiling():
+            return self.op_b(grad, x, *p)
+        if _transformed():
+            return _UnaryBackT.apply(grad, x, self, p)
+        if is_grad_enabled() and (x.requires_grad or grad.requires_grad):
+            return _UnaryBack.apply(grad, x, self, p)
+        return self.raw_b(grad, x, *p)
+
+    def second(self, g: Tensor, grad: Tensor, x: Tensor, *p: float) -> Tensor:
+        """``g grad f''(x)``."""
+        if is_compiling():
+            return self.op_s(g, grad, x, *p)
+        if _transformed():
+            return _UnarySecondT.apply(g, grad, x, self, p)
+        if is_grad_enabled() and (x.requires_grad or grad.requires_grad or g.requires_grad):
+            return _UnarySecond.apply(g, grad, x, self, p)
+        return self.raw_s(g, grad, x, *p)
+
+
+def _unary_function(f: Unary) -> type[Function]:
+    """What autograd keeps of a call and does with it. One class for each function: what it knows
+    costs no time."""
+    raw, raw_b = f.raw, f.raw_b
+
+    class Plain(Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return raw(x)
+
+        @staticmethod
+        def backward(ctx, grad):
+            (x,) = ctx.saved_tensors
+            return f.backward(grad, x) if is_grad_enabled() else raw_b(grad, x)
+
+    class Parametric(Function):
+        @staticmethod
+        def forward(ctx, x, *p):
+            ctx.save_for_backward(x)
+            ctx.p = p
+            return raw(x, *p)
+
+        @staticmethod
+        def backward(ctx, grad):
+            (x,) = ctx.saved_tensors
+            return f.backward(grad, x, *ctx.p), *[None] * len(ctx.p)
+
+    return Plain if len(f.op._schema.arguments) == 1 else Parametric
+
+
+class _UnaryBack(Function):
+    @staticmethod
+    def forward(ctx, grad, x, f, p):
+        ctx.save_for_backward(grad, x)
+        ctx.f, ctx.p = f, p
+        return f.raw_b(grad, x, *p)
+
+    @staticmethod
+    def backward(ctx, g):
+        grad, x = ctx.saved_tensors
+        f, p = ctx.f, ctx.p
+        return f.backward(g, x, *p), f.second(g, grad, x, *p), None, None
+
+
+class _UnarySecond(Function):
+    @staticmethod
+    def forward(ctx, g, grad, x, f, p):
+        ctx.save_for_backward(g, grad, x)
+        ctx.f, ctx.p = f, p
+        return f.raw_s(g, grad, x, *p)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, h):
+        return _third(ctx, h)
+
+
+def _third(ctx, h):
+    """Gradients of ``g grad f''(x)`` by `g` and `grad`; that by `x` there is no kernel for."""
+    g, grad, x = ctx.saved_tensors
+    if ctx.needs_input_grad[2]:
+        raise NotImplementedError(f"nonlin.torch.{ctx.f.name} has no third derivative")
+    f, p = ctx.f, ctx.p
+    by_g = f.raw_s(h, grad, x, *p) if ctx.needs_input_grad[0] else None
+    by_grad = f.raw_s(h, g, x, *p) if ctx.needs_input_grad[1] else None
+    return by_g, by_grad, None, None, None
+
+
+class _UnaryT(Function):
+    """`_Unary` under transforms."""
+
+    @staticmethod
+    def forward(x, f, p):
+        return f.raw(x, *p)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        x, ctx.f, ctx.p = inputs
+        ctx.save_for_backward(x)
+        ctx.save_for_forward(x)
+
+    @staticmethod
+    def backward(ctx, grad):
+        (x,) = ctx.saved_tensors
+        return ctx.f.backward(grad, x, *ctx.p), None, None
+
+    @staticmethod
+    def jvp(ctx, x_t, *_):
+        (x,) = ctx.saved_tensors
+        return ctx.f.backward(x_t, x, *ctx.p)
+
+    @staticmethod
+    def vmap(info, in_dims, x, f, p):
+        return f.forward(x, *p), in_dims[0]
+
+
+class _UnaryBackT(Function):
+    """`_UnaryBack` under transforms."""
+
+    @staticmethod
+    def forward(grad, x, f, p):
+        return f.raw_b(grad, x, *p)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        grad, x, ctx.f, ctx.p = inputs
+        ctx.save_for_backward(grad, x)
+        ctx.save_for_forward(grad, x)
+
+    backward = _UnaryBack.backward
+
+    @staticmethod
+    def jvp(ctx, grad_t, x_t, *_):
+        grad, x = ctx.saved_tensors
+        f, p = ctx.f, ctx.p
+        by_grad = None if grad_t is None else f.backward(grad_t, x, *p)
+        by_x = None if x_t is None else f.second(x_t, grad, x, *p)
+        return _sum(by_grad, by_x)
+
+    @staticmethod
+    def vmap(info, in_dims, grad, x, f, p):
+        grad, x = _align(info.batch_size, in_dims, grad, x)
+        return f.backward(grad, x, *p), 0
+
+
+class _UnarySecondT(Function):
+    """`_UnarySecond` under transforms."""
+
+    @staticmethod
+    def forward(g, grad, x, f, p):
+        return f.raw_s(g, grad, x, *p)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        g, grad, x, ctx.f, ctx.p = inputs
+        ctx.save_for_backward(g, grad, x)
+
+    backward = _UnarySecond.backward
+
+    @staticmethod
+    def vmap(info, in_dims, g, grad, x, f, p):
+        g, grad, x = _align(info.batch_size, in_dims, g, grad, x)
+        return f.second(g, grad, x, *p), 0
+
+
+def _sum(a: Tensor | None, b: Tensor | None) -> Tensor | None:
+    if a is None or b is None:
+        return b if a is None else a
+    return a + b
+
+
+#: Gated units as products u(a) v(b), by the names of u and v. Derivatives of their gradients follow.
+_PRODUCTS = {
+    "bilinear": ("identity", "identity"),
+    "geglu": ("gelu", "identity"),
+    "glu": ("identity", "sigmoid"),
+    "reglu": ("relu", "identity"),
+    "relu_glu": ("relu", "sigmoid"),
+    "swiglu": ("silu", "identity"),
+}
+
+
+class Gated:
+    """The operators of one gated unit."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        ops = torch.ops.nonlin
+        self.op = getattr(ops, name).default
+        self.op_b = getattr(ops, f"{name}_backward").default
+        self.op_p = getattr(ops, f"{name}_packed").default
+        self.op_pb = getattr(ops, f"{name}_packed_backward").default
+        self.raw = _called(getattr(ops, f"_{name}").default)
+        self.raw_b = _called(getattr(ops, f"_{name}_backward").default)
+        self.raw_p = _called(getattr(ops, f"_{name}_packed").default)
+        self.raw_pb = _called(getattr(ops, f"_{name}_packed_backward").default)
+        self.train = _apply(_gated_function(self))
+
+    def __reduce__(self) -> Any:
+        return gated, (self.name,)
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        """f(a, b)."""
+        if a.shape != b.shape:
+            a, b = torch.broadcast_tensors(a, b)
+        if is_compiling():
+            return self.op(a, b)
+        if _transformed():
+            return _GatedT.apply(a, b, self)
+        try:
+            if (a.requires_grad or b.requires_grad) and is_grad_enabled():
+                return self.train(a, b)
+            return self.raw(a, b)
+        except NotImplementedError as e:
+            raise _refused(self.name, e, a, b) from None
+
+    def backward(self, grad: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+        """`grad` times the derivatives by both operands."""
+        if is_compiling():
+            return self.op_b(grad, a, b)
+        if _transformed():
+            return _GatedBackT.apply(grad, a, b, self)
+        if is_grad_enabled() and (grad.requires_grad or a.requires_grad or b.requires_grad):
+            return _GatedBack.apply(grad, a, b, self)
+        return self.raw_b(grad, a, b)
+
+    def packed(self, x: Tensor, dim: int, interleaved: bool) -> Tensor:
+        """f of both operands packed along an axis."""
+        if is_compiling():
+            return self.op_p(x, dim, interleaved)
+        if _transformed():
+            return self.forward(*halves(x, dim, interleaved))
+        if x.requires_grad and is_grad_enabled():
+            return _Packed.apply(x, self, dim, interleaved)
+        try:
+            return self.raw_p(x, dim, interleaved)
+        except NotImplementedError as e:
+            raise _refused(self.name, e, x) from None
+
+    def packed_backward(self, grad: Tensor, x: Tensor, dim: int, interleaved: bool) -> Tensor:
+        """`grad` times the derivatives by both operands, packed as they are."""
+        if is_compiling():
+            return self.op_pb(grad, x, dim, interleaved)
+        if _transformed() or (is_grad_enabled() and (grad.requires_grad or x.requires_grad)):
+            both = self.backward(grad, *halves(x, dim, interleaved))
+            return pack(*both, dim, interleaved)
+        return self.raw_pb(grad, x, dim, interleaved)
+
+    def factors(self) -> tuple[Unary, Unary]:
+        """u and v, where the unit is the product u(a) v(b)."""
+        try:
+            u, v = _PRODUCTS[self.name]
+        except KeyError:
+            text = f"nonlin.torch.{self.name} has no second derivative"
+            raise NotImplementedError(text) from None
+        return unary(u), unary(v)
+
+    def second(self, ga: Tensor, gb: Tensor, grad: Tensor, a: Tensor, b: Tensor) -> Any:
+        """Gradients of ``ga da + gb db`` by `grad`, `a` and `b`, where (da, db) is `backward`."""
+        u, v = self.factors()
+        ua, vb = u.forward(a), v.forward(b)
+        g_ua, g_vb = u.backward(ga, a), v.backward(gb, b)
+        by_grad = g_ua * vb + ua * g_vb
+        by_a = u.second(ga, grad, a) * vb + u.backward(grad, a) * g_vb
+        by_b = ua * v.second(gb, grad, b) + g_ua * v.backward(grad, b)
+        return by_grad, by_a, by_b
+
+    def tangent(self, tangents: Any, grad: Tensor, a: Tensor, b: Tensor) -> Any:
+        """How `backward` changes along these tangents of `grad`, `a` and `b`."""
+        u, v = self.factors()
+        grad_t, a_t, b_t = (
+            torch.zeros_like(x) if t is None else t for t, x in zip(tangents, (grad, a, b))
+        )
+        ua, vb = u.forward(a), v.forward(b)
+        ua_t, vb_t = u.backward(a_t, a), v.backward(b_t, b)
+        da = (u.backward(grad_t, a) + u.second(a_t, grad, a)) * vb + u.backward(grad, a) * vb_t
+        db = (v.backward(grad_t, b) + v.second(b_t, grad, b)) * ua + v.backward(grad, b) * ua_t
+        return da, db
+
+
+def _gated_function(f: Gated) -> type[Function]:
+    """As `_unary_function`, for a gated unit."""
+    raw, raw_b = f.raw, f.raw_b
+
+    class Plain(Function):
+        @staticmethod
+        def forward(ctx, a, b):
+            ctx.save_for_backward(a, b)
+            return raw(a, b)
+
+        @staticmethod
+        def backward(ctx, grad):
+            a, b = ctx.saved_tensors
+            return f.backward(grad, a, b) if is_grad_enabled() else raw_b(grad, a, b)
+
+    return Plain
+
+
+class _GatedBack(Function):
+    @staticmethod
+    def forward(ctx, grad, a, b, f):
+        ctx.save_for_backward(grad, a, b)
+        ctx.f = f
+        return f.raw_b(grad, a, b)
+
+    @staticmethod
+    def backward(ctx, ga, gb):
+        return *ctx.f.second(ga, gb, *ctx.saved_tensors), None
+
+
+class _GatedT(Function):
+    """`_Gated` under transforms."""
+
+    @staticmethod
+    def forward(a, b, f):
+        return f.raw(a, b)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        a, b, ctx.f = inputs
+        ctx.save_for_backward(a, b)
+        ctx.save_for_forward(a, b)
+
+    @staticmethod
+    def backward(ctx, grad):
+        return *ctx.f.backward(grad, *ctx.saved_tensors), None
+
+    @staticmethod
+    def jvp(ctx, a_t, b_t, _):
+        a, b = ctx.saved_tensors
+        by_a, by_b = ctx.f.backward(torch.ones_like(a), a, b)
+        return _sum(
+            None if a_t is None else by_a * a_t,
+            None if b_t is None else by_b * b_t,
+        )
+
+    @staticmethod
+    def vmap(info, in_dims, a, b, f):
+        return f.forward(*_align(info.batch_size, in_dims, a, b)), 0
+
+
+class _GatedBackT(Function):
+    """`_GatedBack` under transforms."""
+
+    @staticmethod
+    def forward(grad, a, b, f):
+        return f.raw_b(grad, a, b)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        grad, a, b, ctx.f = inputs
+        ctx.save_for_backward(grad, a, b)
+        ctx.save_for_forward(grad, a, b)
+
+    backward = _GatedBack.backward
+
+    @staticmethod
+    def jvp(ctx, grad_t, a_t, b_t, _):
+        return ctx.f.tangent((grad_t, a_t, b_t), *ctx.saved_tensors)
+
+    @staticmethod
+    def vmap(info, in_dims, grad, a, b, f):
+        return f.backward(*_align(info.batch_size, in_dims, grad, a, b)), (0, 0)
+
+
+class _Packed(Function):
+    @staticmethod
+    def forward(ctx, x, f, dim, interleaved):
+        ctx.save_for_backward(x)
+        ctx.rest = f, dim, interleaved
+        try:
+            return f.raw_p(x, dim, interleaved)
+        except NotImplementedError as e:
+            raise _refused(f.name, e, x) from None
+
+    @staticmethod
+    def backward(ctx, grad):
+        (x,) = ctx.saved_tensors
+        f, dim, interleaved = ctx.rest
+        return f.packed_backward(grad, x, dim, interleaved), None, None, None
+
+
+def halves(x: Tensor, dim: int, interleaved: bool) -> tuple[Tensor, Tensor]:
+    """Views of the operands that are packed along an axis."""
+    n = x.shape[dim]
+    if n % 2:
+        raise RuntimeError(
+            f"axis {dim} has {n} elements; two operands packed along it have an even number"
+        )
+    if interleaved:
+        pairs = x.unflatten(dim, (n // 2, 2))
+        at = dim if dim < 0 else dim + 1
+        return pairs.select(at, 0), pairs.select(at, 1)
+    return x.narrow(dim, 0, n // 2), x.narrow(dim, n // 2, n // 2)
+
+
+def pack(a: Tensor, b: Tensor, dim: int, interleaved: bool) -> Tensor:
+    """The inverse of `halves`."""
+    if not interleaved:
+        return torch.cat((a, b), dim)
+    at = dim if dim < 0 else dim + 1
+    stacked = torch.stack((a, b), at)
+    return stacked.flatten(at - 1, at)
+
+
+_unary: dict[str, Unary] = {}
+_gated: dict[str, Gated] = {}
+
+
+def unary(name: str) -> Unary:
+    """The operators of an elementwise function."""
+    return _unary[name]
+
+
+def gated(name: str) -> Gated:
+    """The operators of a gated unit."""
+    return _gated[name]
+
+
+def _define() -> None:
+    """Defines all operators, and says of them what PyTorch asks."""
+    tags = torch.Tag
+    for namespace, name, schema, _ in _nonlin.torch_operators():
+        if namespace != "nonlin":
+            continue
+        text = schema.removeprefix("nonlin::")
+        kind = [tags.pt2_compliant_tag]
+        if "packed" not in name:
+            kind.append(tags.pointwise)
+        _library.define(text, tags=kind)
+        _library.define("_" + text, tags=kind)
+        parts = name.split("_")
+        if parts[-1] == "second":
+            _unary[name.removesuffix("_second")] = None
+        elif name.endswith("_packed_backward"):
+            _gated[name.removesuffix("_packed_backward")] = None
+    _nonlin.torch_implement()
+    for name in _unary:
+        _unary[name] = Unary(name)
+        _describe_unary(_unary[name])
+    for name in _gated:
+        _gated[name] = Gated(name)
+        _describe_gated(_gated[name])
+
+
+def _fake(name: str, function: Any) -> None:
+    for prefix in ("nonlin::", "nonlin::_"):
+        torch.library.register_fake(prefix + name, function, lib=_library)
+
+
+def _autograd(name: str, backward: Any, setup: Any) -> None:
+    torch.library.register_autograd(f"nonlin::{name}", backward, setup_context=setup, lib=_library)
+
+
+def _vmap(name: str, rule: Any) -> None:
+    torch.library.register_vmap(f"nonlin::{name}", rule, lib=_library)
+
+
+def _one(x: Tensor) -> Tensor:
+    # An elementwise result has the strides of PyTorch's own, which a copy tells.
+    return torch.empty_like(x)
+
+
+def _of_two(a: Tensor, b: Tensor) -> Tensor:
+    return torch.add(a, b)
+
+
+def _of_three(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
+    return torch.addcmul(a, b, c)
+
+
+def _describe_unary(f: Unary) -> None:
+    name = f.name
+    _fake(name, lambda x, *p: _one(x))
+    _fake(f"{name}_backward", lambda grad, x, *p: _of_two(grad, x))
+    _fake(f"{name}_second", lambda g, grad, x, *p: _of_three(g, grad, x))
+
+    def setup(ctx, inputs, output):
+        x, *ctx.p = inputs
+        ctx.save_for_backward(x)
+
+    def backward(ctx, grad):
+        (x,) = ctx.saved_tensors
+        return f.op_b(grad, x, *ctx.p), *[None] * len(ctx.p)
+
+    def setup_b(ctx, inputs, output):
+        grad, x, *ctx.p = inputs
+        ctx.save_for_backward(grad, x)
+
+    def backward_b(ctx, g):
+        grad, x = ctx.saved_tensors
+        return f.op_b(g, x, *ctx.p), f.op_s(g, grad, x, *ctx.p), *[None] * len(ctx.p)
+
+    def setup_s(ctx, inputs, output):
+        ctx.count = len(inputs)
+
+    def backward_s(ctx, h):
+        raise NotImplementedError(f"nonlin.torch.{name} has no third derivative")
+
+    _autograd(name, backward, setup)
+    _autograd(f"{name}_backward", backward_b, setup_b)
+    _autograd(f"{name}_second", backward_s, setup_s)
+    _vmap(name, lambda info, dims, x, *p: (f.op(x, *p), dims[0]))
+    _vmap(
+        f"{name}_backward",
+        lambda info, dims, grad, x, *p: (
+            f.op_b(*_align(info.batch_size, dims, grad, x), *p),
+            0,
+        ),
+    )
+    _vmap(
+        f"{name}_second",
+        lambda info, dims, g, grad, x, *p: (
+            f.op_s(*_align(info.batch_size, dims, g, grad, x), *p),
+            0,
+        ),
+    )
+
+
+def _describe_gated(f: Gated) -> None:
+    name = f.name
+    _fake(name, _of_two)
+
+    def fake_b(grad, a, b):
+        like = _of_three(a, b, grad)
+        return like, torch.empty_like(like)
+
+    def fake_p(x, dim, interleaved):
+        return _of_two(*halves(x, dim, interleaved))
+
+    _fake(f"{name}_backward", fake_b)
+    _fake(f"{name}_packed", fake_p)
+    _fake(f"{name}_packed_backward", lambda grad, x, dim, interleaved: x.new_empty(x.shape))
+
+    def setup(ctx, inputs, output):
+        ctx.save_for_backward(*inputs)
+
+    def backward(ctx, grad):
+        return f.op_b(grad, *ctx.saved_tensors)
+
+    def backward_b(ctx, ga, gb):
+        return f.second(ga, gb, *ctx.saved_tensors)
+
+    def setup_p(ctx, inputs, output):
+        *tensors, ctx.dim, ctx.interleaved = inputs
+        ctx.save_for_backward(*tensors)
+
+    def backward_p(ctx, grad):
+        (x,) = ctx.saved_tensors
+        return f.op_pb(grad, x, ctx.dim, ctx.interleaved), None, None
+
+    def backward_pb(ctx, g):
+        grad, x = ctx.saved_tensors
+        layout = ctx.dim, ctx.interleaved
+        by_grad, by_a, by_b = f.second(*halves(g, *layout), grad, *halves(x, *layout))
+        return by_grad, pack(by_a, by_b, *layout), None, None
+
+    _autograd(name, backward, setup)
+    _autograd(f"{name}_backward", backward_b, setup)
+    _autograd(f"{name}_packed", backward_p, setup_p)
+    _autograd(f"{name}_packed_backward", backward_pb, setup_p)
+
+    def vmap(info, dims, a, b):
+        return f.op(*_align(info.batch_size, dims, a, b)), 0
+
+    def vmap_b(info, dims, grad, a, b):
+        return f.op_b(*_align(info.batch_size, dims, grad, a, b)), (0, 0)
+
+    def vmap_p(info, dims, x, dim, interleaved):
+        dim = dim if dim < 0 else dim + 1
+        return f.op_p(x.movedim(dims[0], 0), dim, interleaved), 0
+
+    def vmap_pb(info, dims, grad, x, dim, interleaved):
+        dim = dim if dim < 0 else dim + 1
+        grad, x = _align(info.batch_size, dims, grad, x)
+        return f.op_pb(grad, x, dim, interleaved), 0
+
+    _vmap(name, vmap)
+    _vmap(f"{name}_backward", vmap_b)
+    _vmap(f"{name}_packed", vmap_p)
+    _vmap(f"{name}_packed_backward", vmap_pb)
+
+
+_define()

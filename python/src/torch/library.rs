@@ -1,0 +1,274 @@
+//! All contact of the operators with the library: functions, and what a kernel does to a run of
+//! elements in memory.
+
+use std::slice::{from_raw_parts, from_raw_parts_mut};
+
+use half::slice::HalfFloatSliceExt;
+use half::{bf16, f16};
+pub use nonlin::{Element, Function, GatedFunction};
+
+macro_rules! functions {
+    ($($name:ident $kind:ident,)*) => {$(
+        #[doc = concat!("`", stringify!($name), "` at its default parameters.")]
+        pub fn $name() -> &'static Function {
+            &nonlin::$kind
+        }
+    )*};
+}
+
+functions! {
+    relu Relu,
+    sigmoid Sigmoid,
+    tanh Tanh,
+    silu Silu,
+    mish Mish,
+    gelu Gelu,
+    gelu_tanh GeluTanh,
+    hard_swish HardSwish,
+    hard_sigmoid HardSigmoid,
+    log_sigmoid LogSigmoid,
+    selu Selu,
+    leaky_relu LeakyRelu,
+    elu Elu,
+    celu Celu,
+    softplus Softplus,
+}
+
+/// The function with its only parameter changed; `None` if the value is out of bounds.
+pub fn with(function: &Function, name: &str, value: f64) -> Option<Function> {
+    function.with(name, value).ok()
+}
+
+/// The catalogue's elementwise functions.
+pub fn elementwise() -> &'static [&'static Function] {
+    nonlin::functions()
+}
+
+/// The catalogue's gated units.
+pub fn gated() -> &'static [&'static GatedFunction] {
+    nonlin::gated_functions()
+}
+
+/// GLU, whose second operand is the gate.
+pub fn glu() -> &'static GatedFunction {
+    &nonlin::Glu
+}
+
+/// An element of a tensor.
+pub trait Number: Element {
+    /// `z = e^-|x|`, which PyTorch's backward of log-sigmoid wants to be given.
+    fn decay(x: &[Self], z: &mut [Self]);
+}
+
+/// `s / (1 - s)` is `e^-|x|`, where `s` is the sigmoid of `-|x|`.
+macro_rules! decay {
+    ($float:ty) => {
+        fn decay(x: &[$float], z: &mut [$float]) {
+            for (z, x) in z.iter_mut().zip(x) {
+                *z = -x.abs();
+            }
+            forward_in_place(sigmoid(), z);
+            for z in z {
+                *z /= 1.0 - *z;
+            }
+        }
+    };
+}
+
+impl Number for f32 {
+    decay!(f32);
+}
+
+impl Number for f64 {
+    decay!(f64);
+}
+
+/// Numbers that are widened at a time.
+const WIDE: usize = 512;
+
+macro_rules! narrow {
+    ($half:ty) => {
+        impl Number for $half {
+            fn decay(x: &[$half], z: &mut [$half]) {
+                let (mut wide, mut out) = ([0.0f32; WIDE], [0.0f32; WIDE]);
+                for (x, z) in x.chunks(WIDE).zip(z.chunks_mut(WIDE)) {
+                    let (wide, out) = (&mut wide[..x.len()], &mut out[..x.len()]);
+                    x.convert_to_f32_slice(wide);
+                    f32::decay(wide, out);
+                    z.convert_from_f32_slice(out);
+                }
+            }
+        }
+    };
+}
+
+narrow!(f16);
+narrow!(bf16);
+
+fn forward_in_place<T: Element>(f: &Function, x: &mut [T]) {
+    f.forward_in_place(x);
+}
+
+/// What an operator does to `n` elements that lie side by side: `I` operands, `O` results.
+pub trait Kernel<const I: usize, const O: usize>: Sync {
+    /// Elements below which a part is not worth a thread of its own.
+    const GRAIN: usize = 1 << 15;
+
+    /// # Safety
+    /// All pointers must lead to `n` elements, initialised and aligned, those of `y` writable. No
+    /// result may overlap another operand or result, except that the only result of one operand
+    /// may be that operand. Nobody else may write to the operands or touch the results meanwhile.
+    unsafe fn run<T: Number>(&self, x: [*const T; I], y: [*mut T; O], n: usize);
+}
+
+/// f(x).
+pub struct Map<'a>(pub &'a Function);
+
+impl Kernel<1, 1> for Map<'_> {
+    unsafe fn run<T: Number>(&self, [x]: [*const T; 1], [y]: [*mut T; 1], n: usize) {
+        if std::ptr::eq(x, y) {
+            // SAFETY: by the contract `y` leads to `n` elements that nobody else touches; no other
+            // reference to them is made here.
+            forward_in_place(self.0, unsafe { from_raw_parts_mut(y, n) });
+        } else {
+            // SAFETY: by the contract both lead to `n` elements, and if they differ they do not
+            // overlap.
+            let (x, y) = unsafe { (from_raw_parts(x, n), from_raw_parts_mut(y, n)) };
+            self.0.forward(x, y);
+        }
+    }
+}
+
+/// `grad f'(x)` from gradient and input.
+pub struct Back<'a>(pub &'a Function);
+
+impl Kernel<2, 1> for Back<'_> {
+    unsafe fn run<T: Number>(&self, [grad, x]: [*const T; 2], [dx]: [*mut T; 1], n: usize) {
+        // SAFETY: by the contract all lead to `n` elements, and the result overlaps no operand.
+        unsafe {
+            let (x, grad) = (from_raw_parts(x, n), from_raw_parts(grad, n));
+            self.0.backward(x, grad, from_raw_parts_mut(dx, n));
+        }
+    }
+}
+
+/// `grad f'(x)` from gradient and output.
+pub struct FromOutput<'a>(pub &'a Function);
+
+impl Kernel<2, 1> for FromOutput<'_> {
+    unsafe fn run<T: Number>(&self, [grad, y]: [*const T; 2], [dx]: [*mut T; 1], n: usize) {
+        // SAFETY: by the contract all lead to `n` elements, and the result overlaps no operand.
+        let done = unsafe {
+            let (y, grad) = (from_raw_parts(y, n), from_raw_parts(grad, n));
+            self.0.backward_from_output(y, grad, from_raw_parts_mut(dx, n))
+        };
+        done.unwrap_or_else(|e| panic!("{e}"));
+    }
+}
+
+/// Whether [`FromOutput`] can be used for a function.
+pub fn has_from_output(f: &Function) -> bool {
+    f.backward_from_output::<f32>(&[], &[], &mut []).is_ok()
+}
+
+/// `g grad f''(x)`: how `grad f'(x)` changes with x, times `g`.
+pub struct Second<'a>(pub &'a Function);
+
+impl Kernel<3, 1> for Second<'_> {
+    const GRAIN: usize = 1 << 10;
+
+    unsafe fn run<T: Number>(&self, [g, grad, x]: [*const T; 3], [y]: [*mut T; 1], n: usize) {
+        // SAFETY: by the contract all lead to `n` elements, and the result overlaps no operand.
+        let (g, grad, x, y) = unsafe {
+            let operands = [g, grad, x].map(|p| from_raw_parts(p, n));
+            (operands[0], operands[1], operands[2], from_raw_parts_mut(y, n))
+        };
+        self.0.second_derivative(x, y);
+        for (y, (g, grad)) in y.iter_mut().zip(g.iter().zip(grad)) {
+            *y = T::from_f64(g.to_f64() * grad.to_f64() * y.to_f64());
+        }
+    }
+}
+
+/// log-sigmoid, and what PyTorch keeps for its backward.
+pub struct LogSigmoidKept;
+
+impl Kernel<1, 2> for LogSigmoidKept {
+    unsafe fn run<T: Number>(&self, [x]: [*const T; 1], [y, z]: [*mut T; 2], n: usize) {
+        // SAFETY: by the contract all lead to `n` elements, and nothing overlaps.
+        unsafe {
+            let x = from_raw_parts(x, n);
+            log_sigmoid().forward(x, from_raw_parts_mut(y, n));
+            T::decay(x, from_raw_parts_mut(z, n));
+        }
+    }
+}
+
+/// f(a, b).
+pub struct Gate<'a>(pub &'a GatedFunction);
+
+impl Kernel<2, 1> for Gate<'_> {
+    unsafe fn run<T: Number>(&self, [a, b]: [*const T; 2], [y]: [*mut T; 1], n: usize) {
+        // SAFETY: by the contract all lead to `n` elements, and the result overlaps no operand.
+        unsafe {
+            let (a, b) = (from_raw_parts(a, n), from_raw_parts(b, n));
+            self.0.forward(a, b, from_raw_parts_mut(y, n));
+        }
+    }
+}
+
+/// Both derivatives of f(a, b), times the gradient.
+pub struct GateBack<'a>(pub &'a GatedFunction);
+
+impl Kernel<3, 2> for GateBack<'_> {
+    unsafe fn run<T: Number>(&self, [grad, a, b]: [*const T; 3], [da, db]: [*mut T; 2], n: usize) {
+        // SAFETY: by the contract all lead to `n` elements, and no result overlaps anything.
+        unsafe {
+            let [grad, a, b] = [grad, a, b].map(|p| from_raw_parts(p, n));
+            let (da, db) = (from_raw_parts_mut(da, n), from_raw_parts_mut(db, n));
+            self.0.backward(a, b, grad, da, db);
+        }
+    }
+}
+
+/// What an operator does to rows of `width` elements that lie side by side.
+pub trait Rows<const I: usize>: Sync {
+    /// The same without overlap for `rows` rows.
+    ///
+    /// # Panics
+    /// If the lengths are not `rows` times `width`.
+    fn run<T: Number>(&self, x: [&[T]; I], y: &mut [T], width: usize, rows: usize);
+}
+
+/// Softmax, or its logarithm.
+pub struct Soft {
+    /// Whether the logarithm is taken.
+    pub log: bool,
+}
+
+impl Soft {
+    fn function(&self) -> &'static nonlin::RowFunction {
+        if self.log { &nonlin::LogSoftmax } else { &nonlin::Softmax }
+    }
+}
+
+impl Rows<1> for Soft {
+    fn run<T: Number>(&self, [x]: [&[T]; 1], y: &mut [T], width: usize, rows: usize) {
+        let done = self.function().forward(x, &[rows, width], -1, y);
+        done.unwrap_or_else(|e| panic!("{e}"));
+    }
+}
+
+/// The gradient of softmax or its logarithm from gradient and output.
+pub struct SoftBack {
+    /// Whether the logarithm was taken.
+    pub log: bool,
+}
+
+impl Rows<2> for SoftBack {
+    fn run<T: Number>(&self, [grad, y]: [&[T]; 2], dx: &mut [T], width: usize, rows: usize) {
+        let f = Soft { log: self.log }.function();
+        let done = f.backward(y, grad, &[rows, width], -1, dx);
+        done.unwrap_or_else(|e| panic!("{e}"));
+    }
+}
