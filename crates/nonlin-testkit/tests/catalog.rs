@@ -2,11 +2,12 @@
 #![cfg(feature = "mpfr")]
 
 use nonlin::real::Real;
-use nonlin::{Elementwise, ParamList, functions, gated_functions};
+use nonlin::{Elementwise, Function, ParamList, functions, gated_functions};
 use nonlin_testkit::Float;
 use nonlin_testkit::formula::Formula;
 use nonlin_testkit::mpfr::Mpfr;
-use nonlin_testkit::samples::{mix, mixed, uniform};
+use nonlin_testkit::samples::{mix, mixed, near, uniform};
+use nonlin_testkit::ulp::ulp_error;
 
 /// Whether `a` and `b` are the same to 90 bits, or both nothing to an f64.
 ///
@@ -131,6 +132,74 @@ fn neighbours() {
         let [v, s] = worst;
         println!("{:13} {v:.1e} and {s:.1e} units, {interpolated} interpolated", f.name());
         assert!(interpolated > 2000 * 4096, "{}: only {interpolated} interpolated", f.name());
+    }
+}
+
+/// The numbers around each change of sign of `f`, where terms cancel most.
+fn sign_changes(f: impl Fn(f64) -> f64) -> Vec<f64> {
+    let mut out = Vec::new();
+    for i in -640..640 {
+        let (mut a, mut b) = (f64::from(i) / 64.0 + 1e-3, f64::from(i + 1) / 64.0 + 1e-3);
+        if f(a) * f(b) >= 0.0 {
+            continue;
+        }
+        while a.next_up() < b {
+            let middle = a + (b - a) / 2.0;
+            *(if f(middle) * f(a) > 0.0 { &mut a } else { &mut b }) = middle;
+        }
+        out.extend(near::<f64>(&[a], 5));
+        out.extend((1..50).flat_map(|k| [a - 0.5f64.powi(k), a + 0.5f64.powi(k)]));
+    }
+    out
+}
+
+/// Second derivatives and derivatives by parameters that the library gives for f64: within 64 units
+/// in the last place of the formula's, far out and next to zeros too.
+#[test]
+fn second_derivatives_and_gradients() {
+    let mut changed: Vec<Function> = functions().iter().map(|f| (*f).clone()).collect();
+    for (name, values) in [
+        ("silu", &[-1.5, 1e-3, 1.702, 1e6][..]),
+        ("celu", &[1e-6, 0.3, 1e20]),
+        ("elu", &[-2.0, 0.3]),
+        ("softplus", &[0.01, 30.0]),
+        ("hard_sigmoid", &[0.2]),
+    ] {
+        let f = nonlin::get(name).unwrap();
+        changed.extend(values.iter().map(|v| f.with_index(0, *v).unwrap()));
+    }
+    for f in changed {
+        let names: Vec<&str> = ["x"].into_iter().chain(f.params().map(|(p, _)| p.name)).collect();
+        let value = formula(f.meta().formula, &names);
+        let second = value.derivative("x").derivative("x");
+        let mut xs = mixed::<f64>(0, &[-1.0, 1.0, 3.0, -3.0, 0.0], 3, 0);
+        xs.extend([1e-17, -1e-17, 1e-40, -1e-40, 1e-200, -709.0, 700.0, -1e200, 1e200]);
+        xs.extend(uniform::<f64>(-45.0, 45.0, 150, 1));
+        xs.extend(uniform::<f64>(-760.0, 760.0, 150, 2));
+        xs.extend(sign_changes(|x| f.curvature(x)));
+        let mut gradient = vec![0.0; f.params().count()];
+        let mut worst = [(0.0f64, 0.0f64); 2];
+        for x in xs {
+            // Where pieces meet, the derivative is a convention, or there is none.
+            let corner = x == 0.0 || f.claims().kinks.iter().any(|k| (k.at - x).abs() < 1e-9);
+            if !x.is_finite() || corner {
+                continue;
+            }
+            let inputs: Vec<f64> = [x].into_iter().chain(f.params().map(|(_, v)| v)).collect();
+            let mut see = |which: usize, what: &str, got: f64, exact: &Float| {
+                let e = ulp_error(got, exact);
+                if e > worst[which].0 {
+                    worst[which] = (e, x);
+                }
+                assert!(e <= 64.0, "{f:?}: {what} at {x:e} is {got:e}, not {exact:.20}: {e} ULP");
+            };
+            see(0, "f''", f.curvature(x), &second.exact(&inputs).unwrap());
+            f.parameter_gradient(x, &mut gradient);
+            for (got, (p, _)) in gradient.iter().zip(f.params()) {
+                see(1, p.name, *got, &value.derivative(p.name).exact(&inputs).unwrap());
+            }
+        }
+        println!("{f:?}: f'' {:.3?}, by parameters {:.3?} ULP", worst[0], worst[1]);
     }
 }
 

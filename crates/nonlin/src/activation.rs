@@ -224,6 +224,9 @@ pub struct Claims {
     pub slope_zeros: &'static [f64],
     /// Points where f' jumps.
     pub kinks: &'static [Kink],
+    /// Closed intervals on which f′ is 0 by definition. A gradient that arrives there is left out:
+    /// the result is 0, be it infinite or NaN.
+    pub flat: &'static [(f64, f64)],
     /// Largest errors.
     pub bounds: Bounds,
     /// If [`Elementwise::slope_from_output`] is written: its largest absolute error against
@@ -248,6 +251,7 @@ impl Claims {
             zeros: &[],
             slope_zeros: &[],
             kinks: &[],
+            flat: &[],
             bounds: Bounds::ROUNDED_ONCE,
             from_output: None,
         }
@@ -321,12 +325,26 @@ pub trait Elementwise: Copy + 'static {
         dual_slope::<Self, T>(x, p)
     }
 
+    /// `grad` times f′(x). The default multiplies; write it where f′ is 0 by definition, so that an
+    /// infinite or NaN `grad` is left out there and not multiplied by 0 (see [`Claims::flat`]).
+    #[inline(always)]
+    fn backward<T: Real>(x: T, grad: T, p: Self::Params<T>) -> T {
+        grad * Self::slope(x, p)
+    }
+
     /// f′(x) as a function of y = f(x), in few operations: it is evaluated in the arithmetic of
     /// the array and waits for memory. Parameters are not negative. Write it where y determines
     /// f′(x), and declare its error as [`Claims::from_output`].
     #[inline(always)]
     fn slope_from_output<T: Real>(y: T, _: Self::Params<T>) -> T {
         y.lit(f64::NAN)
+    }
+
+    /// `grad` times f′(x), from y = f(x). The default multiplies; write it where
+    /// [`Elementwise::backward`] is written.
+    #[inline(always)]
+    fn backward_from_output<T: Real>(y: T, grad: T, p: Self::Params<T>) -> T {
+        grad * Self::slope_from_output(y, p)
     }
 }
 

@@ -189,9 +189,10 @@ impl Function {
     /// If the lengths differ.
     #[track_caller]
     pub fn second_derivative_with<T: Element>(&self, exec: &Exec, x: &[T], d2y: &mut [T]) {
+        let bend = self.bend();
         exec.apply(x, d2y, |x, y| {
             for (y, &x) in y.iter_mut().zip(x) {
-                *y = self.curvature(x);
+                *y = bend(x);
             }
         });
     }
@@ -203,11 +204,11 @@ impl Function {
 
     /// `x[i] = f''(x[i])`, carried out as `exec` says.
     pub fn second_derivative_in_place_with<T: Element>(&self, exec: &Exec, x: &mut [T]) {
-        let p = Shared(x.as_mut_ptr());
+        let (bend, p) = (self.bend(), Shared(x.as_mut_ptr()));
         exec.blocks(x.len(), Cost::UNKNOWN, |i, m| {
             // SAFETY: the block lies within the slice, and no other block overlaps it.
             for v in unsafe { core::slice::from_raw_parts_mut(p.at(i), m) } {
-                *v = self.curvature(*v);
+                *v = bend(*v);
             }
         });
     }

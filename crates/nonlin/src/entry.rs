@@ -15,7 +15,7 @@ use crate::level::{Level, PerLevel};
 use crate::real::Cm;
 #[cfg(feature = "alloc")]
 use crate::real::Expr;
-use crate::real::{Dd, Dual, Interval, Late, Real};
+use crate::real::{Bounded, Dd, Dual, Extended, Interval, Real};
 
 /// Everything that a definition becomes.
 #[doc(hidden)]
@@ -32,8 +32,8 @@ pub struct Entry {
     /// The kernels with the first parameter per element.
     #[cfg(feature = "alloc")]
     pub(crate) each: Option<&'static PerType<Each>>,
-    pub(crate) curvature: fn(f64, &[f64]) -> f64,
-    pub(crate) gradient: fn(f64, &[f64], &mut [f64]),
+    pub(crate) curvature: fn(f64, &[Dd], f64) -> f64,
+    pub(crate) gradient: fn(f64, &[Dd], &mut [f64]),
     pub(crate) interval: fn(Interval, &[Interval]) -> (Interval, Interval),
     pub(crate) dd: fn(Dd, &[Dd]) -> (Dd, Dd),
     pub(crate) dd_backward: fn(Dd, Dd, &[Dd]) -> Dd,
@@ -48,10 +48,41 @@ fn list<A: Elementwise, T: Real>(x: T, p: &[T]) -> A::Params<T> {
     list_params::<A, T, T>(p, x, |v| v)
 }
 
-/// The parameters of `A` for `x` as constants of dual numbers.
-fn fixed<A: Elementwise, T: Real>(x: T, p: &[T]) -> A::Params<Dual<T>> {
-    list_params::<A, T, Dual<T>>(p, x, Dual::fixed)
+/// The parameters of `A` in another number type, as constants of dual numbers.
+fn fixed<A: Elementwise, T: Real + From<Dd>>(p: &[Dd]) -> A::Params<Dual<T>> {
+    list_params::<A, Dd, Dual<T>>(p, Dd::new(0.0), |v| Dual::fixed(v.into()))
 }
+
+/// f″(x) with at most the relative error `relative`: quickly, where that is good enough.
+fn curvature<A: Elementwise>(x: f64, p: &[Dd], relative: f64) -> f64 {
+    fn at<A: Elementwise, T: Real + From<Dd>>(x: f64, p: &[Dd]) -> T {
+        A::slope(Dual::variable(Dd::new(x).into()), fixed::<A, T>(p)).d
+    }
+    match at::<A, Bounded>(x, p).within(relative) {
+        Some(v) => v,
+        None => at::<A, Extended>(x, p).to_f64(),
+    }
+}
+
+/// The derivative of f(x) by the parameter at `index`, as good as second derivatives of f64.
+fn by_parameter<A: Elementwise>(x: f64, p: &[Dd], index: usize) -> f64 {
+    fn at<A: Elementwise, T: Real + From<Dd>>(x: f64, p: &[Dd], index: usize) -> T {
+        let mut p = fixed::<A, T>(p);
+        let seed = &mut p.as_mut_slice()[index];
+        *seed = Dual::variable(seed.v);
+        A::value(Dual::fixed(Dd::new(x).into()), p).d
+    }
+    match at::<A, Bounded>(x, p, index).within(F64_RELATIVE) {
+        Some(v) => v,
+        None => at::<A, Extended>(x, p, index).to_f64(),
+    }
+}
+
+/// The relative error of second derivatives of f64, and of derivatives by parameters: 64 units of
+/// roundoff.
+pub(crate) const F64_RELATIVE: f64 = 32.0 * f64::EPSILON;
+/// The same before a result is rounded to f32 or a half type: too little to show.
+pub(crate) const F32_RELATIVE: f64 = f32::EPSILON as f64 / 1024.0;
 
 /// The kernels of `A` with the first parameter per element.
 #[cfg(feature = "alloc")]
@@ -79,19 +110,20 @@ impl Entry {
             kernels: PerType::<Elementwises>::of::<A>(),
             #[cfg(feature = "alloc")]
             each: if A::PER_ELEMENT { Some(EachOf::<A>::KERNELS) } else { None },
-            curvature: |x, p| A::slope(Dual::variable(x), fixed::<A, f64>(x, p)).d,
+            curvature: curvature::<A>,
             gradient: |x, p, gradient| {
                 for (i, g) in gradient.iter_mut().enumerate() {
-                    let mut q = fixed::<A, f64>(x, p);
-                    q.as_mut_slice()[i].d = 1.0;
-                    *g = A::value(Dual::fixed(x), q).d;
+                    *g = by_parameter::<A>(x, p, i);
                 }
             },
             interval: |x, p| (A::value(x, list::<A, _>(x, p)), A::slope(x, list::<A, _>(x, p))),
-            dd: |x, p| (A::value(x, list::<A, _>(x, p)), A::slope(x, list::<A, _>(x, p))),
+            dd: |x, p| {
+                let (x, p) = (Extended::from(x), list_params::<A, Dd, _>(p, x, Extended::from));
+                (A::value(x, p).to_dd(), A::slope(x, p).to_dd())
+            },
             dd_backward: |x, g, p| {
-                let q = list_params::<A, Dd, Late<Dd>>(p, x, Late::new);
-                (Late::new(g) * A::slope(Late::new(x), q)).settled()
+                let p = list_params::<A, Dd, _>(p, x, Extended::from);
+                A::backward(x.into(), g.into(), p).to_dd()
             },
             #[cfg(feature = "core-math")]
             correct: |x, p| (A::value(x, list::<A, _>(x, p)), A::slope(x, list::<A, _>(x, p))),

@@ -4,6 +4,7 @@
 
 use crate::element::Element;
 use crate::error::Error;
+use crate::fpmode::DefaultMode;
 use crate::level::Level;
 
 /// Elements per block unless set: 64 KiB of f32, so that input and output stay in a 256 KiB cache.
@@ -165,11 +166,13 @@ impl Exec {
         self.level
     }
 
-    /// Calls `f(start, length)` for every block of `n` elements, which take so long each.
+    /// Calls `f(start, length)` for every block of `n` elements, which take so long each, in the
+    /// default floating-point mode.
     #[inline]
     pub(crate) fn blocks(&self, n: usize, cost: Cost, f: impl Fn(usize, usize) + Sync) {
         if n <= self.block {
             return if n > 0 {
+                let _mode = DefaultMode::enter();
                 f(0, n)
             };
         }
@@ -186,6 +189,7 @@ impl Exec {
             }
         }
         let _ = cost;
+        let _mode = DefaultMode::enter();
         for start in (0..n).step_by(self.block) {
             f(start, self.block.min(n - start));
         }
@@ -234,6 +238,7 @@ impl Exec {
     ) {
         let lead = if past { (y.align_offset(LINE) % (LINE / size_of::<T>())).min(n) } else { 0 };
         if lead > 0 {
+            let _mode = DefaultMode::enter();
             f(0, lead);
         }
         self.blocks(n - lead, cost, |i, m| f(lead + i, m));

@@ -7,7 +7,7 @@ use crate::element::Element;
 use crate::exec::{Cost, Exec, Shared, same_length};
 use crate::kernel::{Gateds, PerType};
 use crate::level::Level;
-use crate::real::Dd;
+use crate::real::{Dd, Extended};
 
 /// Everything that a gated definition becomes.
 #[doc(hidden)]
@@ -27,8 +27,9 @@ impl<G: Gated> Of<G> {
         cheap: matches!(G::ROUTE, Route::Single),
         kernels: PerType::<Gateds>::of::<G>(),
         dd: |a, b| {
-            let (pa, pb) = G::backward(a, b, Dd::new(1.0));
-            (G::value(a, b), pa, pb)
+            let (a, b) = (Extended::from(a), Extended::from(b));
+            let (pa, pb) = G::backward(a, b, Extended::new(1.0));
+            (G::value(a, b).to_dd(), pa.to_dd(), pb.to_dd())
         },
     };
 }

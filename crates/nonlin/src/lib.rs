@@ -51,6 +51,7 @@ mod elementwise;
 mod entry;
 mod error;
 mod exec;
+mod fpmode;
 mod function;
 mod functions;
 mod gated;

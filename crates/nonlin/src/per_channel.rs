@@ -5,6 +5,7 @@
 use crate::element::Element;
 use crate::error::Error;
 use crate::exec::{Cost, Exec, Shared, same_length};
+use crate::fpmode::DefaultMode;
 use crate::function::Function;
 use crate::kernel::{Call, Each, PerType};
 use crate::level::Level;
@@ -187,6 +188,7 @@ impl<T: Element> PerChannel<'_, T> {
             // level that is not available.
             unsafe { self.kernels.back(level, inputs, [to.at(i), tow.at(i)], m) }
         });
+        let _mode = DefaultMode::enter();
         let mut sums = vec![0.0; self.layout.channels];
         for (r, run) in dw.chunks(self.layout.inner.max(1)).enumerate() {
             let s = &mut sums[r % self.layout.channels];

@@ -9,6 +9,7 @@
 
 #![allow(unsafe_code)]
 
+use crate::fpmode::DefaultMode;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -63,6 +64,7 @@ impl Call {
         // SAFETY: the caller of `run` is still there: it works itself, or waits for those inside.
         let job = unsafe { &*self.job.0 };
         let result = catch_unwind(AssertUnwindSafe(|| {
+            let _mode = DefaultMode::enter();
             loop {
                 let block = self.next.fetch_add(1, Ordering::Relaxed);
                 if block >= self.count {

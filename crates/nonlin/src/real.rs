@@ -13,7 +13,9 @@
 //! | `Whole` lanes | kernels of half types: f32 arithmetic good to 2^-21 (feature `half`) | `whole.rs` |
 //! | [`Dual`] | derivatives, also with respect to parameters; nested: second derivatives | `dual.rs` |
 //! | [`Interval`] | guaranteed bounds | `interval.rs` |
-//! | [`Dd`] | 30-digit reference | `dd.rs` |
+//! | [`Dd`] | 30 digits | `dd.rs` |
+//! | [`Extended`] | 30-digit reference without overflow or underflow | `extended.rs` |
+//! | `Bounded` | f64 that knows how good it is: quick second derivatives | `bounded.rs` |
 //! | `Cm` | fast reference, over correctly rounded functions (feature `core-math`) | `correct.rs` |
 //! | `Expr` | the formula, as text | `expr.rs` |
 //!
@@ -24,12 +26,14 @@
 
 use core::ops::{Add, Div, Mul, Neg, Sub};
 
+mod bounded;
 #[cfg(feature = "core-math")]
 pub(crate) mod correct;
 mod dd;
 mod dual;
 #[cfg(feature = "alloc")]
 mod expr;
+mod extended;
 mod interval;
 mod lanes;
 mod late;
@@ -37,12 +41,14 @@ mod paired;
 #[cfg(feature = "half")]
 mod whole;
 
+pub(crate) use bounded::Bounded;
 #[cfg(feature = "core-math")]
 pub(crate) use correct::Cm;
 pub use dd::Dd;
 pub use dual::Dual;
 #[cfg(feature = "alloc")]
 pub(crate) use expr::{Arena, Expr};
+pub use extended::Extended;
 pub use interval::Interval;
 pub(crate) use lanes::{Full, Narrow, Single};
 pub(crate) use late::Late;
@@ -228,6 +234,11 @@ pub trait Real:
     fn part_below(self, _c: f64) -> Self {
         self
     }
+    /// `hi` where `self > o`, else `lo`; NaN where `self` is NaN.
+    #[inline(always)]
+    fn pick_greater(self, o: Self, hi: Self, lo: Self) -> Self {
+        (self - o).pick_above(0.0, hi, lo)
+    }
     /// `hi` where `self >= c`, else `lo`; NaN where `self` is NaN. Use it through [`Real::split_at`].
     #[inline(always)]
     fn pick_at_least(self, c: f64, hi: Self, lo: Self) -> Self {
@@ -314,15 +325,21 @@ pub trait Real:
     fn constant_rest(self, _c: (f64, f64)) -> Self {
         self.lit(0.0)
     }
-    /// Low enough that a gate is closed there: it stands for -inf, and `2^-2000` times it is 0.
+    /// The least number, which stands for -inf where an infinity would meet a 0.
     #[inline(always)]
     fn lowest(self) -> Self {
-        self.lit(-1e250)
+        self.lit(f64::MIN)
     }
     /// `self`, with infinities (and what is as good as infinite) replaced by finite numbers.
     #[inline(always)]
     fn finite(self) -> Self {
         self.max(self.lowest()).min(-self.lowest())
+    }
+    /// `self` between `-end` and `end`, beyond which what is made of it no longer changes: for numbers
+    /// whose powers overflow.
+    #[inline(always)]
+    fn saturated(self, end: f64) -> Self {
+        self.max(self.lit(-end)).min(self.lit(end))
     }
     /// `self * (m + m_lo) 2^k`, rounded once.
     #[inline(always)]
@@ -338,6 +355,16 @@ pub trait Real:
     #[inline(always)]
     fn scaled_product(self, value: Self, m: Self, m_lo: Self, k: Self) -> Self {
         self.scaled(m, m_lo, k) * value
+    }
+    /// `self * o * (m + m_lo) 2^k` as [`Real::weighted`], also where `self * o` alone overflows.
+    #[inline(always)]
+    fn weighted_product(self, o: Self, m: Self, m_lo: Self, k: Self) -> Self {
+        (self * o).weighted(m, m_lo, k)
+    }
+    /// `self * a * b 2^k`, also where `a * b` alone overflows.
+    #[inline(always)]
+    fn times_product_of(self, a: Self, b: Self, k: Self) -> Self {
+        self.scaled_product(a * b, self.lit(1.0), self.lit(0.0), k)
     }
     /// `self * gate`, rounded once; 0 at -inf, where the gate is 0.
     #[inline(always)]
@@ -358,8 +385,7 @@ pub trait Real:
     /// `gate + self * gate'`, up to the factor `2^k`: the slope of `x * G(z(x))` for `self = x z'(x)`.
     #[inline(always)]
     fn slope_sum(self, gate: Jet<Self>) -> Self {
-        let w = self.max(self.lit(-1e6)).min(self.lit(1e6));
-        gate.v + w * gate.d
+        gate.v + self.saturated(1e6) * gate.d
     }
     /// `gate + self * gate'`, rounded once.
     #[inline(always)]
@@ -395,9 +421,9 @@ pub trait Real:
     fn tabled_product(self, _factor: Self, _gate: Gating) -> Option<Self> {
         None
     }
-    /// The slope of `self * gate(self)` times `factor`.
+    /// The slope of `self * gate(self)` times `a` and `b`, also where `a * b` alone overflows.
     #[inline(always)]
-    fn tabled_slope_product(self, _factor: Self, _gate: Gating) -> Option<Self> {
+    fn tabled_slope_product(self, _a: Self, _b: Self, _gate: Gating) -> Option<Self> {
         None
     }
     /// The slope of `self * gate(self)`, rounded.

@@ -45,7 +45,7 @@ impl Elementwise for GeluTanh {
         if let Some(value) = x.tabled_value(Gating::CubicSigmoid) {
             return value;
         }
-        let (z, z_lo) = cubic(x.max(x.lit(-FAR)).min(x.lit(FAR)), 1.0);
+        let (z, z_lo) = cubic(x.saturated(FAR), 1.0);
         x.gated(z.jet_at(z_lo, Prim::Sigmoid))
     }
 
@@ -54,7 +54,7 @@ impl Elementwise for GeluTanh {
         if let Some(slope) = x.tabled_slope(Gating::CubicSigmoid) {
             return slope;
         }
-        let t = x.max(x.lit(-FAR)).min(x.lit(FAR));
+        let t = x.saturated(FAR);
         let (z, z_lo) = cubic(t, 1.0);
         let j = z.jet_at(z_lo, Prim::Sigmoid);
         // x z'(x)

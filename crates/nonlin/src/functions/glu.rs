@@ -32,6 +32,9 @@ impl Gated for Glu {
     #[inline(always)]
     fn backward<T: Real>(gate: T, value: T, grad: T) -> (T, T) {
         let (j, slope) = (gate.jet(Prim::Sigmoid), gate.slope_jet(Prim::Sigmoid));
-        ((grad * value).weighted(slope.d, slope.d_lo, slope.k), grad.weighted(j.v, j.v_lo, j.k))
+        (
+            grad.weighted_product(value, slope.d, slope.d_lo, slope.k),
+            grad.weighted(j.v, j.v_lo, j.k),
+        )
     }
 }

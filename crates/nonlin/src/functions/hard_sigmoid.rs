@@ -36,6 +36,7 @@ impl Elementwise for HardSigmoid {
             Kink { at: -3.0, left: 0.0, right: 1.0 / 6.0, chosen: 0.0 },
             Kink { at: 3.0, left: 1.0 / 6.0, right: 0.0, chosen: 0.0 },
         ],
+        flat: &[(f64::NEG_INFINITY, -3.0), (3.0, f64::INFINITY)],
         bounds: Bounds { f32: (0.51, 0.34), f64: (2.0, 0.34) },
         ..Claims::new((0.0, 1.0), (0.0, 0.0))
     };
@@ -51,10 +52,21 @@ impl Elementwise for HardSigmoid {
 
     #[inline(always)]
     fn slope<T: Real>(x: T, [alpha, beta]: [T; 2]) -> T {
-        // The distance from the nearer corner: the value itself rounds to 1 below the upper one.
-        let (lower, upper) = (x + beta / alpha, (x.lit(1.0) - beta) / alpha - x);
-        let s = lower.min(upper).split(0.0);
-        // NaN stays what it is by the maximum.
-        s.join_simply(alpha, s.lo.max(x.lit(0.0)))
+        inside(x, alpha, beta, alpha)
     }
+
+    #[inline(always)]
+    fn backward<T: Real>(x: T, grad: T, [alpha, beta]: [T; 2]) -> T {
+        inside(x, alpha, beta, grad * alpha)
+    }
+}
+
+/// `there` between the corners, else 0.
+#[inline(always)]
+fn inside<T: Real>(x: T, alpha: T, beta: T, there: T) -> T {
+    // The distance from the nearer corner: the value itself rounds to 1 below the upper one.
+    let (lower, upper) = (x + beta / alpha, (x.lit(1.0) - beta) / alpha - x);
+    let s = lower.min(upper).split(0.0);
+    // NaN stays what it is by the maximum.
+    s.join_simply(there, s.lo.max(x.lit(0.0)))
 }

@@ -36,6 +36,7 @@ impl Elementwise for HardSwish {
             Kink { at: -3.0, left: 0.0, right: -0.5, chosen: 0.0 },
             Kink { at: 3.0, left: 1.5, right: 1.0, chosen: 1.0 },
         ],
+        flat: &[(f64::NEG_INFINITY, -3.0)],
         bounds: Bounds::paired(0.51, 0.51),
         ..Claims::new((0.0, f64::INFINITY), (0.0, 1.0))
     };
@@ -51,13 +52,24 @@ impl Elementwise for HardSwish {
 
     #[inline(always)]
     fn slope<T: Real>(x: T, _: [T; 0]) -> T {
-        let top = x.split_at(3.0);
-        let s = top.lo.split(-3.0);
-        // Between the corners that is exact, also where 1.5 is the smaller one.
-        let (t, t_lo) = x.lit(1.5).quick_two_sum(s.hi);
-        let third = x.constant(THIRD);
-        let rest = x.constant_rest(THIRD) / third;
-        let curve = third.scaled(t, t_lo + t * rest, x.lit(0.0));
-        top.join(x.lit(1.0), s.join_simply(curve, x.lit(0.0)))
+        slope_times(x, x.lit(1.0))
     }
+
+    #[inline(always)]
+    fn backward<T: Real>(x: T, grad: T, _: [T; 0]) -> T {
+        slope_times(x, grad)
+    }
+}
+
+/// `factor` times the slope, and 0 where the slope is.
+#[inline(always)]
+fn slope_times<T: Real>(x: T, factor: T) -> T {
+    let top = x.split_at(3.0);
+    let s = top.lo.split(-3.0);
+    // Between the corners that is exact, also where 1.5 is the smaller one.
+    let (t, t_lo) = x.lit(1.5).quick_two_sum(s.hi);
+    let third = x.constant(THIRD);
+    let rest = x.constant_rest(THIRD) / third;
+    let curve = third.scaled(t, t_lo + t * rest, x.lit(0.0));
+    top.join(factor, s.join_simply(factor * curve, x.lit(0.0)))
 }

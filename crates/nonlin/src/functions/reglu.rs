@@ -30,6 +30,7 @@ impl Gated for Reglu {
 
     #[inline(always)]
     fn backward<T: Real>(gate: T, value: T, grad: T) -> (T, T) {
-        (grad * (Relu::slope(gate, []) * value), grad * Relu::value(gate, []))
+        let grad = Relu::backward(gate, grad, []);
+        (grad * value, grad * Relu::value(gate, []))
     }
 }

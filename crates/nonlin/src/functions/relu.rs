@@ -29,6 +29,7 @@ impl Elementwise for Relu {
         idempotent: true,
         zeros: &[0.0],
         kinks: &[Kink { at: 0.0, left: 0.0, right: 1.0, chosen: 0.0 }],
+        flat: &[(f64::NEG_INFINITY, 0.0)],
         bounds: Bounds::EXACT,
         from_output: Some((0.0, 0.0)),
         ..Claims::new((0.0, f64::INFINITY), (0.0, 1.0))
@@ -45,9 +46,19 @@ impl Elementwise for Relu {
         x.split(0.0).join(x.lit(1.0), x.lit(0.0))
     }
 
+    #[inline(always)]
+    fn backward<T: Real>(x: T, grad: T, _: [T; 0]) -> T {
+        x.split(0.0).join(grad, x.lit(0.0))
+    }
+
     /// y is positive where x is.
     #[inline(always)]
     fn slope_from_output<T: Real>(y: T, p: [T; 0]) -> T {
         Self::slope(y, p)
+    }
+
+    #[inline(always)]
+    fn backward_from_output<T: Real>(y: T, grad: T, p: [T; 0]) -> T {
+        Self::backward(y, grad, p)
     }
 }

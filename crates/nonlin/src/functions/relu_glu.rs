@@ -35,10 +35,10 @@ impl Gated for ReluGlu {
     #[inline(always)]
     fn backward<T: Real>(gate: T, value: T, grad: T) -> (T, T) {
         let (j, by_gate) = (gate.jet(Prim::Sigmoid), gate.slope_jet(Prim::Sigmoid));
-        let (v, slope) = (Relu::value(value, []), Relu::slope(value, []));
+        let (v, grad) = (Relu::value(value, []), Relu::backward(value, grad, []));
         (
-            (grad * v).weighted(by_gate.d, by_gate.d_lo, by_gate.k),
-            slope * grad.weighted(j.v, j.v_lo, j.k),
+            grad.weighted_product(v, by_gate.d, by_gate.d_lo, by_gate.k),
+            grad.weighted(j.v, j.v_lo, j.k),
         )
     }
 }

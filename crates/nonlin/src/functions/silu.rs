@@ -48,7 +48,7 @@ impl Elementwise for Silu {
         }
         let s = beta.sign();
         let u = s * x;
-        let (z, z_lo) = u.argument((beta.abs(), x.lit(-0.0)));
+        let (z, z_lo) = u.argument((s * beta, x.lit(-0.0)));
         s * u.gated(z.jet_at(z_lo, Prim::Sigmoid))
     }
 

@@ -49,11 +49,11 @@ pub(super) fn product<T: Real>(x: T, value: T, prim: Prim, gate: Gating) -> T {
 /// `grad` times both derivatives of that.
 #[inline(always)]
 pub(super) fn gradients<T: Real>(x: T, value: T, grad: T, prim: Prim, gate: Gating) -> (T, T) {
-    let slope = x.tabled_slope_product(grad * value, gate);
+    let slope = x.tabled_slope_product(grad, value, gate);
     if let (Some(by_gate), Some(by_value)) = (slope, x.tabled_product(grad, gate)) {
         return (by_gate, by_value);
     }
     let j = x.jet(prim);
     let slope = x.slope_sum(j);
-    (slope.scaled_product(grad * value, x.lit(1.0), x.lit(0.0), j.k), x.gated_times(j, grad))
+    (slope.times_product_of(grad, value, j.k), x.gated_times(j, grad))
 }

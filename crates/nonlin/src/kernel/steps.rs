@@ -44,13 +44,13 @@ impl<A: Elementwise, R: Real> Step<R, 1, 1> for Value<A, R> {
 impl<A: Elementwise, R: Real> Step<R, 2, 1> for Backward<A, R> {
     #[inline(always)]
     fn step(self, [x, g]: [R; 2]) -> [R; 1] {
-        [g * A::slope(x, self.0)]
+        [A::backward(x, g, self.0)]
     }
 }
 impl<A: Elementwise, R: Real> Step<R, 2, 1> for FromOutput<A, R> {
     #[inline(always)]
     fn step(self, [y, g]: [R; 2]) -> [R; 1] {
-        [g * A::slope_from_output(y, self.0)]
+        [A::backward_from_output(y, g, self.0)]
     }
 }
 impl<A: Elementwise, R: Real> Step<R, 2, 1> for EachValue<A, R> {
@@ -67,9 +67,10 @@ impl<A: Elementwise, R: Real> Step<R, 3, 2> for EachBackward<A, R> {
         let mut p = self.0;
         p.as_mut_slice()[0] = w;
         let mut by_w = map_params::<A, R, Dual<R>>(x, p, Dual::fixed);
-        by_w.as_mut_slice()[0] = Dual::variable(w);
+        // The gradient is the seed, so that it is left out where `w` is.
+        by_w.as_mut_slice()[0] = Dual { v: w, d: g };
         let by_w = A::value(Dual::fixed(x), by_w).d;
-        [g * A::slope(x, p), g * by_w]
+        [A::backward(x, g, p), by_w]
     }
 }
 impl<G: Gated, R: Real> Step<R, 2, 1> for GatedValue<G> {

@@ -265,8 +265,12 @@ fn sigmoid<V: Lanes64, const APART: bool>(x: V, lo: Option<V>) -> Jet<Full<V>> {
     // The slope: w / (1 + w)^2.
     let (z, z_lo) = times(w, V::splat(-0.0), y, c);
     let (mut s, mut s_lo) = times(z, z_lo, y, c);
+    let y_lo = y * c;
+    // The second derivative over the first, which far out is 1 or -1.
+    let mut bend = (z - y) + (z_lo - y_lo);
     if e.far {
         core::hint::cold_path();
+        bend = V::select(e.k.abs().gt(zero), one.copysign(-x), bend);
         if APART {
             k = -e.k.abs();
         } else {
@@ -274,8 +278,7 @@ fn sigmoid<V: Lanes64, const APART: bool>(x: V, lo: Option<V>) -> Jet<Full<V>> {
             k = k.min(zero);
         }
     }
-    let y_lo = y * c;
-    full(y, y_lo, s, s_lo, (s + s_lo) * ((z - y) + (z_lo - y_lo)), k)
+    full(y, y_lo, s, s_lo, (s + s_lo) * bend, k)
 }
 
 #[inline(always)]

@@ -19,7 +19,7 @@ use super::tables::{
 };
 use crate::math::coefficients::{GELU_TANH_1, GELU_TANH_3, INV_SQRT_2PI, SELU_LAMBDA};
 use crate::real::{Gating, Jet, Paired, Prim, Real};
-use crate::simd::{LIFT, Lanes32, SUNK};
+use crate::simd::{LIFT, Lanes, Lanes32, Lanes64, SUNK};
 
 /// All lanes lie within the tables.
 pub(crate) const NEAR: u8 = 0;
@@ -858,22 +858,50 @@ fn reflected<V: Lanes32>(positive: V::Mask, (tail, lo): (V, V)) -> (V, V) {
     (V::select(positive, V::splat(1.0) - tail, tail), V::select(positive, -lo, lo))
 }
 
-/// The slope of `x` times a gate, times `factor`.
+/// `m 2^k a b`, given `a b` and what it makes: another way where `a b` has overflowed, which two factors
+/// up to [`FACTOR_END`] do not.
 #[inline(always)]
-pub(crate) fn slope_product<V: Lanes32, const AT: u8>(x: V, factor: V, gate: Gating) -> V {
+pub(crate) fn unless_over<V: Lanes32, const AT: u8>(product: V, y: V, of: [V; 4]) -> V {
+    let over = product.abs().gt(V::splat(f32::MAX));
+    if AT != LIFTED && V::any(over) {
+        core::hint::cold_path();
+        return V::select(over, in_f64(of), y);
+    }
+    y
+}
+
+/// `m 2^k a b` for `-600 < k <= 0` in registers of f64, where nothing overflows.
+#[inline(always)]
+fn in_f64<V: Lanes32>([m, k, a, b]: [V; 4]) -> V {
+    let ((m, n), (i, j), (a, c), (b, d)) = (m.widen(), k.widen(), a.widen(), b.widen());
+    let round = V::Wide::splat(super::ROUND);
+    let one = V::Wide::splat(1.0);
+    V::narrow(m * one.add_exponent(i + round) * (a * b), n * one.add_exponent(j + round) * (c * d))
+}
+
+/// `slope 2^k a b`.
+#[inline(always)]
+fn times_both<V: Lanes32, const AT: u8>((slope, k): (V, V), a: V, b: V) -> V {
+    let product = a * b;
+    let y = rescale::<V, AT>(slope * product, k);
+    unless_over::<V, AT>(product, y, [slope, k, a, b])
+}
+
+/// The slope of `x` times a gate, times `a` and `b`.
+#[inline(always)]
+pub(crate) fn slope_product<V: Lanes32, const AT: u8>(x: V, a: V, b: V, gate: Gating) -> V {
     if gate != Gating::Cdf {
-        let (slope, k) = gated_slope::<V, AT>(x, gate);
-        return rescale::<V, AT>(slope * factor, k);
+        return times_both::<V, AT>(gated_slope::<V, AT>(x, gate), a, b);
     }
     // From gate and density: where the slope passes through 0, half types see what a table rounds off.
-    let near = Paired::<V, AT>(x).slope_sum(at::<V, AT>(x, Prim::Cdf)).0 * factor;
+    let slope = Paired::<V, AT>(x).slope_sum(at::<V, AT>(x, Prim::Cdf)).0;
+    let near = times_both::<V, NEAR>((slope, V::splat(0.0)), a, b);
     let far = beyond(x, gate);
     if AT == NEAR || !V::any(far) {
         return near;
     }
     core::hint::cold_path();
-    let (slope, k) = far_slope::<V, AT>(x, gate);
-    V::select(far, rescale::<V, AT>(slope * factor, k), near)
+    V::select(far, times_both::<V, AT>(far_slope::<V, AT>(x, gate), a, b), near)
 }
 
 /// `x` times a gate, times `factor`.

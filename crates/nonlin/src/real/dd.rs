@@ -29,6 +29,14 @@ const FOUR: Dd = Dd::new(4.0);
 /// 1 / sqrt(2 pi).
 const DENSITY_0: Dd = Dd { hi: INV_SQRT_2PI.0, lo: INV_SQRT_2PI.1 };
 
+/// 1 / n! for n from 5 down to 2.
+const INVERSE_FACTORIALS: [Dd; 4] = [
+    Dd { hi: 0.008_333_333_333_333_333, lo: 1.156_482_317_317_871_4e-19 },
+    Dd { hi: 0.041_666_666_666_666_664, lo: 2.312_964_634_635_742_7e-18 },
+    Dd { hi: 0.166_666_666_666_666_66, lo: 9.251_858_538_542_97e-18 },
+    Dd::new(0.5),
+];
+
 impl Dd {
     /// Exactly `v`.
     #[must_use]
@@ -52,7 +60,7 @@ impl Dd {
     }
 
     /// `m` and `k` with `e^self = 2^k (1 + m)`.
-    fn exp_parts(self) -> (Self, Dd) {
+    pub(super) fn exp_parts(self) -> (Self, Dd) {
         let k = (self.hi * core::f64::consts::LOG2_E + ROUND) - ROUND;
         let part = |i: usize| Dd::new(k) * Dd::new(LN2[i]);
         let r = ((self - part(0)) - part(1)) - part(2);
@@ -61,11 +69,16 @@ impl Dd {
         if self.hi.abs() < 1e-250 {
             return (self, Dd::new(0.0)); // dividing by 512 would round it
         }
-        let (mut term, mut sum) = (r, r);
-        for n in 2..14 {
-            term = term * r / Dd::new(f64::from(n));
-            sum = sum + term;
+        // From r^6 / 6! on f64 has digits enough.
+        let mut rest = 1.0;
+        for n in (7..12).rev() {
+            rest = 1.0 + r.hi / f64::from(n) * rest;
         }
+        let mut sum = Dd::new(r.hi / 720.0 * rest);
+        for factor in INVERSE_FACTORIALS {
+            sum = r * (sum + factor);
+        }
+        let mut sum = r + r * sum;
         for _ in 0..9 {
             sum = sum * (sum + TWO);
         }
@@ -113,7 +126,7 @@ impl Dd {
     }
 
     /// `Phi(-t) e^(t^2/2)` for `t >= 0`.
-    fn mills(self) -> Self {
+    pub(super) fn mills(self) -> Self {
         let t = self;
         if t.hi < 4.0 {
             // Phi(-t) = 1/2 - phi(t) (t + t^3/3 + t^5/(3 5) + ...)
@@ -224,6 +237,14 @@ impl Real for Dd {
     /// The quotient before the power of two, which may make it subnormal.
     fn plus_quotient(self, j: Jet<Self>, divisor: Self) -> Self {
         self + (j.v / divisor).scale2(j.k)
+    }
+    /// Far out the power of two comes in two parts, since the largest numbers may overflow before it.
+    fn gated(self, gate: Jet<Self>) -> Self {
+        if gate.k.hi == 0.0 {
+            return self * gate.v;
+        }
+        let less = self.max(self.lowest()).scale2(Dd::new(-200.0));
+        (less * gate.v).scale2(gate.k + Dd::new(200.0))
     }
     /// Half of the power of two before `value`, half after it, so that neither product leaves f64.
     fn scaled_product(self, value: Self, m: Self, _m_lo: Self, k: Self) -> Self {

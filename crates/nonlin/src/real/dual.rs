@@ -7,6 +7,11 @@
 use super::{Jet, Prim, Real};
 use core::ops::{Add, Div, Mul, Neg, Sub};
 
+/// How far the series of [`Dual::exp_m1_of_width`] is used, and with how many terms: there the next one
+/// is below 2^-106.
+const SERIES_END: f64 = 1.0 / 16.0;
+const SERIES_TERMS: u32 = 18;
+
 /// `v + d ε` with `ε² = 0`.
 #[derive(Clone, Copy, Debug)]
 pub struct Dual<T> {
@@ -82,11 +87,11 @@ impl<T: Real> Real for Dual<T> {
     }
     #[inline(always)]
     fn max(self, c: Self) -> Self {
-        Dual { v: self.v.max(c.v), d: (c.v - self.v).pick_above(0.0, c.d, self.d) }
+        Dual { v: self.v.max(c.v), d: c.v.pick_greater(self.v, c.d, self.d) }
     }
     #[inline(always)]
     fn min(self, c: Self) -> Self {
-        Dual { v: self.v.min(c.v), d: (self.v - c.v).pick_above(0.0, c.d, self.d) }
+        Dual { v: self.v.min(c.v), d: self.v.pick_greater(c.v, c.d, self.d) }
     }
     #[inline(always)]
     fn pick_above(self, c: f64, hi: Self, lo: Self) -> Self {
@@ -95,6 +100,20 @@ impl<T: Real> Real for Dual<T> {
     #[inline(always)]
     fn pick_at_least(self, c: f64, hi: Self, lo: Self) -> Self {
         Dual { v: self.v.pick_at_least(c, hi.v, lo.v), d: self.v.pick_at_least(c, hi.d, lo.d) }
+    }
+    #[inline(always)]
+    fn pick_greater(self, o: Self, hi: Self, lo: Self) -> Self {
+        Dual { v: self.v.pick_greater(o.v, hi.v, lo.v), d: self.v.pick_greater(o.v, hi.d, lo.d) }
+    }
+    #[inline(always)]
+    fn lowest(self) -> Self {
+        Dual::fixed(self.v.lowest())
+    }
+    #[inline(always)]
+    fn saturated(self, end: f64) -> Self {
+        // Beyond, nothing changes any more.
+        let d = self.v.abs().pick_above(end, self.d.lit(0.0), self.d);
+        Dual { v: self.v.saturated(end), d }
     }
     #[inline(always)]
     fn part_above(self, c: f64) -> Self {
@@ -119,6 +138,28 @@ impl<T: Real> Real for Dual<T> {
             dd: Dual { v: j.dd, d: j.dd.lit(f64::NAN) },
             k: Dual::fixed(j.k),
         }
+    }
+    /// By the slope it is `self`, which may be infinite.
+    #[inline(always)]
+    fn times_slope(self, slope: Self) -> Self {
+        let d = self.d * slope.v + self.v.times_slope(slope.d);
+        Dual { v: self.v.times_slope(slope.v), d }
+    }
+    /// By the width it is `e^z - 1 - z e^z` for `z = self / width`, whose terms cancel near 0: there it
+    /// is a series, `-z^2 / 2 - z^3 / 3 - ...`.
+    fn exp_m1_of_width(self, width: Self) -> Self {
+        let z = (self.v / width.v).finite();
+        let (e, one) = (z.exp(), z.lit(1.0));
+        // Each term is n / ((n - 1) (n + 1)) z times the one before.
+        let (near, mut sum, mut n) = (z.saturated(SERIES_END), one, SERIES_TERMS);
+        while n > 1 {
+            let ratio = z.lit(f64::from(n)) / z.lit(f64::from((n - 1) * (n + 1)));
+            sum = one + sum * near * ratio;
+            n -= 1;
+        }
+        let series = near * near * z.lit(-0.5) * sum;
+        let by_width = z.abs().pick_above(SERIES_END, z.exp_m1() - z * e, series);
+        Dual { v: self.v.exp_m1_of_width(width.v), d: self.d * e + width.d * by_width }
     }
     #[inline(always)]
     fn scale2(self, k: Self) -> Self {

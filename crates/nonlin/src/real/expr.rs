@@ -18,7 +18,8 @@ pub struct Arena {
 #[derive(Clone, PartialEq)]
 enum Node {
     Symbol(&'static str),
-    Number(f64),
+    /// By its bits: 0 and -0 are two numbers, a NaN is equal to itself.
+    Number(u64),
     Binary(char, usize, usize),
     Neg(usize),
     Call(String, Vec<usize>),
@@ -56,7 +57,7 @@ impl Expr<'_> {
 
     fn literal(self) -> Option<f64> {
         match self.get() {
-            Node::Number(v) => Some(v),
+            Node::Number(bits) => Some(f64::from_bits(bits)),
             _ => None,
         }
     }
@@ -86,7 +87,10 @@ impl Expr<'_> {
         let at = |node| Expr { arena: self.arena, node };
         let (text, level) = match self.get() {
             Node::Symbol(name) => (name.to_string(), 4),
-            Node::Number(v) => (format!("{v}"), if v < 0.0 { 1 } else { 4 }),
+            Node::Number(bits) => {
+                let v = f64::from_bits(bits);
+                (format!("{v}"), if v.is_sign_negative() { 1 } else { 4 })
+            }
             Node::Neg(a) => (format!("-{}", at(a).print(3)), 1),
             Node::Binary(op, a, b) => {
                 let level = if matches!(op, '+' | '-') { 1 } else { 2 };
@@ -129,7 +133,7 @@ impl Neg for Expr<'_> {
     type Output = Self;
     fn neg(self) -> Self {
         match self.get() {
-            Node::Number(v) => self.lit(-v),
+            Node::Number(bits) => self.lit(-f64::from_bits(bits)),
             Node::Neg(a) => Expr { arena: self.arena, node: a },
             _ => self.arena.push(Node::Neg(self.node)),
         }
@@ -138,7 +142,7 @@ impl Neg for Expr<'_> {
 
 impl Real for Expr<'_> {
     fn lit(self, c: f64) -> Self {
-        self.arena.push(Node::Number(c))
+        self.arena.push(Node::Number(c.to_bits()))
     }
     fn constant(self, c: (f64, f64)) -> Self {
         self.lit(c.0)
@@ -165,6 +169,9 @@ impl Real for Expr<'_> {
     }
     // What guards infinities is not part of the formula.
     fn finite(self) -> Self {
+        self
+    }
+    fn saturated(self, _end: f64) -> Self {
         self
     }
     fn gated(self, gate: Jet<Self>) -> Self {

@@ -5,6 +5,11 @@ use crate::math::{full, narrow};
 use crate::simd::{Lanes, Lanes32, Lanes64};
 use core::ops::{Add, Div, Mul, Neg, Sub};
 
+/// `2^k` for a normal number.
+const fn pow2(k: i64) -> f64 {
+    f64::from_bits(((1023 + k) as u64) << 52)
+}
+
 /// f64 lanes whose result will be rounded to f32.
 #[derive(Clone, Copy)]
 #[repr(transparent)]
@@ -70,6 +75,11 @@ macro_rules! shared_methods {
             $t(V::select(self.0.is_nan(), self.0, y))
         }
         #[inline(always)]
+        fn pick_greater(self, o: Self, hi: Self, lo: Self) -> Self {
+            let y = V::select(self.0.gt(o.0), hi.0, lo.0);
+            $t(V::select(self.0.is_nan(), self.0, y))
+        }
+        #[inline(always)]
         fn pick_simply(self, c: f64, hi: Self, lo: Self) -> Self {
             $t(V::select(self.0.gt(self.lit(c).0), hi.0, lo.0))
         }
@@ -97,6 +107,26 @@ impl<V: Lanes64> Real for Narrow<V> {
     fn lowest(self) -> Self {
         self.lit(-1e39)
     }
+    /// Large enough that no factor of f32 but 0 brings it back among the numbers of f32.
+    #[inline(always)]
+    fn finite(self) -> Self {
+        self.saturated(1e300)
+    }
+}
+
+/// `p` and `j` with `a b 2^k = p 2^j`: where `a b` overflows, `j` is greater than `k`.
+#[inline(always)]
+fn product_apart<V: Lanes64>(a: V, b: V, k: V) -> (V, V) {
+    let p = a * b;
+    let over = p.abs().gt(V::splat(f64::MAX));
+    if V::any(over) {
+        core::hint::cold_path();
+        // So much less that the product is at least 1: no slope makes it subnormal.
+        let part = V::splat(pow2(-512));
+        let less = (a * part) * (b * part);
+        return (V::select(over, less, p), V::select(over, k + V::splat(1024.0), k));
+    }
+    (p, k)
 }
 
 impl<V: Lanes64> Real for Full<V> {
@@ -146,9 +176,22 @@ impl<V: Lanes64> Real for Full<V> {
     /// A gate is never negative; the sum of two zeros may have lost the sign.
     #[inline(always)]
     fn gated(self, gate: Jet<Self>) -> Self {
-        let x = self.max(self.lowest()).0;
-        let y = x.mul_add(gate.v.0, x.min(V::splat(f64::MAX)) * gate.v_lo.0);
-        Full(full::finish(y, gate.k.0).copysign(self.0))
+        let (x, k) = (self.0, gate.k.0);
+        let finite = self.finite().0;
+        let mut y = x.mul_add(gate.v.0, finite * gate.v_lo.0);
+        let far = k.abs().gt(V::splat(0.0));
+        if V::any(far) {
+            core::hint::cold_path();
+            // There -inf meets a gate that is closed, and the largest numbers may overflow before the
+            // power of two.
+            let less = finite * V::splat(pow2(-200));
+            let closing = full::scale2(
+                less.mul_add(gate.v.0, less * gate.v_lo.0),
+                V::select(far, k + V::splat(200.0), k),
+            );
+            y = V::select(far, closing, y);
+        }
+        Full(y.copysign(x))
     }
     // Below -1e6 the gate is closed, and a huge factor shall not open it.
     #[inline(always)]
@@ -158,6 +201,16 @@ impl<V: Lanes64> Real for Full<V> {
         let x = V::select(last, factor.0, self.0.max(V::splat(-1e6)));
         let y = x.mul_add(gate.v.0, x.min(V::splat(f64::MAX)) * gate.v_lo.0).copysign(x);
         Full(full::finish_times(y, gate.k.0, V::select(last, self.0, factor.0)))
+    }
+    #[inline(always)]
+    fn weighted_product(self, o: Self, m: Self, m_lo: Self, k: Self) -> Self {
+        let (product, k) = product_apart(self.0, o.0, k.0);
+        Full(product).weighted(m, m_lo, Full(k))
+    }
+    #[inline(always)]
+    fn times_product_of(self, a: Self, b: Self, k: Self) -> Self {
+        let (product, k) = product_apart(a.0, b.0, k.0);
+        self.scaled_product(Full(product), self.lit(1.0), self.lit(0.0), Full(k))
     }
     #[inline(always)]
     fn scaled_product(self, value: Self, m: Self, m_lo: Self, k: Self) -> Self {
@@ -171,15 +224,18 @@ impl<V: Lanes64> Real for Full<V> {
     }
     #[inline(always)]
     fn argument(self, (factor, rest): (Self, Self)) -> (Self, Self) {
-        let (mut x, factor) = (self.0, factor.0);
+        let (mut x, mut factor, mut rest) = (self.0, factor.0, rest.0);
         if V::any(V::splat(1e-280).gt(factor.abs())) {
             core::hint::cold_path();
-            // An infinity must not meet a 0.
-            x = x.max(V::splat(-1e290)).min(V::splat(1e290));
+            // An infinity must not meet a 0; and the halves of a product must not overflow.
+            let none = factor.abs().gt(V::splat(0.0));
+            x = V::select(none, x, self.finite().0) * V::splat(pow2(-200));
+            factor = factor * V::splat(pow2(200));
+            rest = rest * V::splat(pow2(200));
         }
         let (p, e) = x.two_prod(factor);
         // Where a correction is NaN or large, the primitive has long reached its limit.
-        let e = V::splat(-1.0).max(x.mul_add(rest.0, e)).min(V::splat(1.0));
+        let e = V::splat(-1.0).max(x.mul_add(rest, e)).min(V::splat(1.0));
         (Full(p), Full(e))
     }
     #[inline(always)]
@@ -196,7 +252,8 @@ impl<V: Lanes64> Real for Full<V> {
     }
     #[inline(always)]
     fn ramp(self, slope: Self, rest: Self, offset: Self) -> Self {
-        let x = self.finite();
+        // Beyond that it is 0 or 1, for all slopes and offsets that there may be.
+        let x = self.saturated(1e250);
         let (p, e) = x.two_prod(slope);
         let (s, r) = p.two_sum(offset);
         (s + (r + (e + rest * x))).max(self.lit(0.0)).min(self.lit(1.0))
@@ -264,6 +321,10 @@ impl Real for f64 {
     #[inline(always)]
     fn pick_above(self, c: f64, hi: Self, lo: Self) -> Self {
         Full(self).pick_above(c, Full(hi), Full(lo)).0
+    }
+    #[inline(always)]
+    fn pick_greater(self, o: Self, hi: Self, lo: Self) -> Self {
+        Full(self).pick_greater(Full(o), Full(hi), Full(lo)).0
     }
     #[inline(always)]
     fn jet_at(self, lo: Self, p: Prim) -> Jet<Self> {

@@ -4,7 +4,7 @@
 //! before that product, it has lost its digits. So backward passes compute slopes with these
 //! numbers, which [`Real::scale2`] leaves as they are, and scale when a result is written.
 
-use super::{Dd, Full, Gating, Jet, Prim, Real};
+use super::{Full, Gating, Jet, Prim, Real};
 use crate::math::full::{scale2, times_pair};
 use crate::simd::Lanes64;
 use core::ops::{Add, Div, Mul, Neg, Sub};
@@ -62,29 +62,6 @@ impl<V: Lanes64> Wait for Full<V> {
     #[inline(always)]
     fn times(self, m: Self, m_lo: Self) -> Self {
         Full(times_pair(self.0, m.0, m_lo.0))
-    }
-}
-
-impl Wait for Dd {
-    fn any_far(self) -> bool {
-        self.hi != 0.0
-    }
-    fn where_far(k: Self, far: Self, near: Self) -> Self {
-        if k.any_far() { far } else { near }
-    }
-    fn balanced(self) -> (Self, Self) {
-        let size = self.hi.abs();
-        let k = if size > FAR {
-            STEP
-        } else if size < 1.0 / FAR {
-            -STEP
-        } else {
-            0.0
-        };
-        (self.scale2(Dd::new(-k)), Dd::new(k))
-    }
-    fn times(self, m: Self, m_lo: Self) -> Self {
-        self * (m + m_lo)
     }
 }
 

@@ -73,8 +73,14 @@ impl<V: Lanes32, const AT: u8> Real for Paired<V, AT> {
         Some(Paired(paired::gated_product::<V, AT>(self.0, factor.0, gate)))
     }
     #[inline(always)]
-    fn tabled_slope_product(self, factor: Self, gate: Gating) -> Option<Self> {
-        Some(Paired(paired::slope_product::<V, AT>(self.0, factor.0, gate)))
+    fn tabled_slope_product(self, a: Self, b: Self, gate: Gating) -> Option<Self> {
+        Some(Paired(paired::slope_product::<V, AT>(self.0, a.0, b.0, gate)))
+    }
+    #[inline(always)]
+    fn weighted_product(self, o: Self, m: Self, m_lo: Self, k: Self) -> Self {
+        let product = self * o;
+        let y = product.weighted(m, m_lo, k);
+        Paired(paired::unless_over::<V, AT>(product.0, y.0, [m.0 + m_lo.0, k.0, self.0, o.0]))
     }
     #[inline(always)]
     fn tabled_slope(self, gate: Gating) -> Option<Self> {

@@ -1,6 +1,7 @@
 //! f32 registers for results of half types.
 
 use super::{Gating, Jet, Prim, Real};
+use crate::math::paired::{NEAR, unless_over};
 use crate::math::whole;
 use crate::simd::Lanes32;
 use core::ops::{Add, Div, Mul, Neg, Sub};
@@ -12,6 +13,13 @@ use core::ops::{Add, Div, Mul, Neg, Sub};
 pub struct Whole<V, const SHORT: bool>(pub V);
 
 super::lanes::forward_operators!(Whole, Lanes32, SHORT: bool);
+
+/// `y`, but where `product` has overflowed the product of all three factors; numbers of f16, which are
+/// not `SHORT`, are too small for that.
+#[inline(always)]
+fn over_or<V: Lanes32, const SHORT: bool>(product: V, y: V, [m, a, b]: [V; 3]) -> V {
+    if SHORT { unless_over::<V, NEAR>(product, y, [m, V::splat(0.0), a, b]) } else { y }
+}
 
 impl<V: Lanes32, const SHORT: bool> Real for Whole<V, SHORT> {
     super::lanes::shared_methods!(Whole);
@@ -46,8 +54,14 @@ impl<V: Lanes32, const SHORT: bool> Real for Whole<V, SHORT> {
         Some(Whole(whole::gated_value::<V, false>(self.0, gate)?) * factor)
     }
     #[inline(always)]
-    fn tabled_slope_product(self, factor: Self, gate: Gating) -> Option<Self> {
-        Some(Whole(whole::gated_slope::<V, SHORT>(self.0, gate)) * factor)
+    fn tabled_slope_product(self, a: Self, b: Self, gate: Gating) -> Option<Self> {
+        let (slope, product) = (whole::gated_slope::<V, SHORT>(self.0, gate), a.0 * b.0);
+        Some(Whole(over_or::<V, SHORT>(product, slope * product, [slope, a.0, b.0])))
+    }
+    #[inline(always)]
+    fn weighted_product(self, o: Self, m: Self, _m_lo: Self, _k: Self) -> Self {
+        let product = self.0 * o.0;
+        Whole(over_or::<V, SHORT>(product, product * m.0, [m.0, self.0, o.0]))
     }
     #[inline(always)]
     fn tabled_slope(self, gate: Gating) -> Option<Self> {

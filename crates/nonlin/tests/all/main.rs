@@ -13,6 +13,9 @@ mod channels;
 mod claims;
 mod derivatives;
 mod errors;
+mod far_out;
+#[cfg(target_arch = "x86_64")]
+mod float_mode;
 mod from_output;
 mod gated;
 #[cfg(feature = "half")]
