@@ -178,6 +178,8 @@ impl Exec {
         }
         #[cfg(feature = "rayon")]
         if self.parallel {
+            // The threads have guards of their own; this one is for the arithmetic here.
+            let _mode = DefaultMode::enter();
             let threads = crate::pool::threads(n as f64 * cost.nanoseconds(self.level));
             if threads > 1 {
                 // The fewer elements in a block, the shorter the wait for the last one.

@@ -285,7 +285,8 @@ pub trait Real:
     /// even where the argument is infinite.
     #[inline(always)]
     fn argument(self, (factor, rest): (Self, Self)) -> (Self, Self) {
-        let x = self.finite();
+        // No further than halves of products reach: what is beyond is at a limit.
+        let x = self.saturated(1e290);
         let (p, e) = x.two_prod(factor);
         (p, e + x * rest)
     }

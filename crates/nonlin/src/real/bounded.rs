@@ -129,6 +129,10 @@ impl Real for Bounded {
         let (s, rest) = Lanes64::two_sum(self.v, o.v);
         (Bounded { v: s, e: self.e + o.e }, Bounded::new(rest))
     }
+    /// Nothing is cut off: beyond, `Extended` numbers take over.
+    fn saturated(self, end: f64) -> Self {
+        self.if_decided(self.v.abs() <= end)
+    }
     fn lowest(self) -> Self {
         Bounded::new(f64::MIN)
     }

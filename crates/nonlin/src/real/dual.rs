@@ -87,7 +87,8 @@ impl<T: Real> Real for Dual<T> {
     }
     #[inline(always)]
     fn max(self, c: Self) -> Self {
-        Dual { v: self.v.max(c.v), d: c.v.pick_greater(self.v, c.d, self.d) }
+        // Where both are equal it counts as the bound.
+        Dual { v: self.v.max(c.v), d: self.v.pick_greater(c.v, self.d, c.d) }
     }
     #[inline(always)]
     fn min(self, c: Self) -> Self {

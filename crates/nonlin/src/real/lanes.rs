@@ -107,11 +107,6 @@ impl<V: Lanes64> Real for Narrow<V> {
     fn lowest(self) -> Self {
         self.lit(-1e39)
     }
-    /// Large enough that no factor of f32 but 0 brings it back among the numbers of f32.
-    #[inline(always)]
-    fn finite(self) -> Self {
-        self.saturated(1e300)
-    }
 }
 
 /// `p` and `j` with `a b 2^k = p 2^j`: where `a b` overflows, `j` is greater than `k`.

@@ -59,6 +59,12 @@ impl<V: Lanes32, const SHORT: bool> Real for Whole<V, SHORT> {
         Some(Whole(over_or::<V, SHORT>(product, slope * product, [slope, a.0, b.0])))
     }
     #[inline(always)]
+    fn times_product_of(self, a: Self, b: Self, k: Self) -> Self {
+        let product = a * b;
+        let y = self.scaled_product(product, self.lit(1.0), self.lit(0.0), k);
+        Whole(over_or::<V, SHORT>(product.0, y.0, [self.0, a.0, b.0]))
+    }
+    #[inline(always)]
     fn weighted_product(self, o: Self, m: Self, _m_lo: Self, _k: Self) -> Self {
         let product = self.0 * o.0;
         Whole(over_or::<V, SHORT>(product, product * m.0, [m.0, self.0, o.0]))
