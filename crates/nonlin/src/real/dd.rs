@@ -238,13 +238,19 @@ impl Real for Dd {
     fn plus_quotient(self, j: Jet<Self>, divisor: Self) -> Self {
         self + (j.v / divisor).scale2(j.k)
     }
-    /// Far out the power of two comes in two parts, since the largest numbers may overflow before it.
     fn gated(self, gate: Jet<Self>) -> Self {
         if gate.k.hi == 0.0 {
             return self * gate.v;
         }
-        let less = self.max(self.lowest()).scale2(Dd::new(-200.0));
-        (less * gate.v).scale2(gate.k + Dd::new(200.0))
+        self.max(self.lowest()).scaled(gate.v, gate.v_lo, gate.k)
+    }
+    /// Far out the power of two comes in two parts, since the largest numbers may overflow before it.
+    fn scaled(self, m: Self, _m_lo: Self, k: Self) -> Self {
+        if k.hi == 0.0 {
+            return self * m;
+        }
+        let first = Dd::new(if self.hi.abs() > 1.0 { -200.0 } else { 0.0 });
+        (self.scale2(first) * m).scale2(k - first)
     }
     /// Half of the power of two before `value`, half after it, so that neither product leaves f64.
     fn scaled_product(self, value: Self, m: Self, _m_lo: Self, k: Self) -> Self {

@@ -162,6 +162,12 @@ impl<T: Real> Real for Dual<T> {
         let by_width = z.abs().pick_above(SERIES_END, z.exp_m1() - z * e, series);
         Dual { v: self.v.exp_m1_of_width(width.v), d: self.d * e + width.d * by_width }
     }
+    /// Term by term, since a product may overflow before the power of two.
+    #[inline(always)]
+    fn scaled(self, m: Self, m_lo: Self, k: Self) -> Self {
+        let d = self.d.scaled(m.v, m_lo.v, k.v) + self.v.scaled(m.d, m_lo.d, k.v);
+        Dual { v: self.v.scaled(m.v, m_lo.v, k.v), d }
+    }
     #[inline(always)]
     fn scale2(self, k: Self) -> Self {
         Dual { v: self.v.scale2(k.v), d: self.d.scale2(k.v) }
