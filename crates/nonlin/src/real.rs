@@ -206,6 +206,8 @@ pub trait Real:
     + Div<Output = Self>
     + Neg<Output = Self>
 {
+    /// Whether no power of a number of f64 overflows, so that [`Real::saturated`] has nothing to do.
+    const BOUNDLESS: bool = false;
     /// The literal `c`, of the same kind as `self`.
     fn lit(self, c: f64) -> Self;
     /// `|self|`.

@@ -106,12 +106,16 @@ impl<T: Real> Real for Dual<T> {
     fn pick_greater(self, o: Self, hi: Self, lo: Self) -> Self {
         Dual { v: self.v.pick_greater(o.v, hi.v, lo.v), d: self.v.pick_greater(o.v, hi.d, lo.d) }
     }
+    const BOUNDLESS: bool = T::BOUNDLESS;
     #[inline(always)]
     fn lowest(self) -> Self {
         Dual::fixed(self.v.lowest())
     }
     #[inline(always)]
     fn saturated(self, end: f64) -> Self {
+        if T::BOUNDLESS {
+            return self;
+        }
         // Beyond, nothing changes any more.
         let d = self.v.abs().pick_above(end, self.d.lit(0.0), self.d);
         Dual { v: self.v.saturated(end), d }

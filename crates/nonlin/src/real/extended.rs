@@ -228,6 +228,7 @@ impl Real for Extended {
     fn lowest(self) -> Self {
         Extended { m: Dd::new(-1.0), k: LAST }
     }
+    const BOUNDLESS: bool = true;
     fn saturated(self, _end: f64) -> Self {
         self
     }
