@@ -183,6 +183,7 @@ fn rrelu<T: Number>() {
         }
     }
     for level in levels() {
+        #[cfg_attr(not(feature = "rayon"), allow(unused_mut))]
         let mut execs =
             vec![at(level), at(level).block(1), at(level).block(7), at(level).block(1000)];
         #[cfg(feature = "rayon")]

@@ -921,6 +921,7 @@ fn same_everywhere<T: Number>() {
                 let mut first = None;
                 for level in fused_levels() {
                     let now = run(&at(level));
+                    #[cfg_attr(not(feature = "rayon"), allow(unused_mut))]
                     let mut others = vec![run(&at(level).block(1)), run(&at(level).block(777))];
                     #[cfg(feature = "rayon")]
                     for threads in [1, 2] {
