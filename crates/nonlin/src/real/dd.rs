@@ -226,6 +226,16 @@ impl Real for Dd {
             lo
         }
     }
+    /// By comparison: the difference of large numbers may overflow.
+    fn pick_greater(self, o: Self, hi: Self, lo: Self) -> Self {
+        if self.hi.is_nan() || o.hi.is_nan() {
+            Dd::new(f64::NAN)
+        } else if self.hi > o.hi || (self.hi == o.hi && self.lo > o.lo) {
+            hi
+        } else {
+            lo
+        }
+    }
     fn scale2(self, k: Self) -> Self {
         Dd { hi: scale2(self.hi, k.hi), lo: scale2(self.lo, k.hi) }
     }
