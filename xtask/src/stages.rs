@@ -33,6 +33,9 @@ pub struct Stage {
     pub run: fn() -> Result<Outcome>,
 }
 
+/// Those that run only when they are named, and why. They are printed as left out.
+pub const BY_NAME: &[(&str, &str)] = &[("python-torch", "it installs 3 GB")];
+
 /// All of them, in the order in which they run: the first three tell a newcomer whether a change is
 /// good.
 pub static STAGES: [Stage; 21] = [
