@@ -361,8 +361,10 @@ mod tests {
 
     #[test]
     fn every_definition_has_its_page() {
-        for d in index::definitions().unwrap() {
-            let page = std::fs::read_to_string(path(&d)).unwrap();
+        let all = index::definitions().unwrap();
+        // Row-wise functions have their documentation in their files.
+        for d in all.iter().filter(|d| d.kind != index::Kind::RowWise) {
+            let page = std::fs::read_to_string(path(d)).unwrap();
             let head = head(&d.text).0;
             assert!(page.starts_with(&head), "{}: run `cargo xtask gen`", d.name);
             for part in
