@@ -100,7 +100,7 @@ impl<R: RowWise> Of<R> {
 /// Softmax.forward(&x, &[3], -1, &mut y)?;
 /// assert_eq!(y, [0.09003057, 0.24472848, 0.66524094]);
 /// Softmax.with("scale", 0.5)?.forward(&x, &[3], -1, &mut y)?;
-/// assert_eq!(y, [0.18632373, 0.3071959, 0.50648034]);
+/// assert_eq!(y, [0.18632372, 0.30719587, 0.5064804]);
 /// # Ok::<(), nonlin::Error>(())
 /// ```
 #[derive(Clone)]
