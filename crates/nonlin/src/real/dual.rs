@@ -166,6 +166,15 @@ impl<T: Real> Real for Dual<T> {
         let by_width = z.abs().pick_above(SERIES_END, z.exp_m1() - z * e, series);
         Dual { v: self.v.exp_m1_of_width(width.v), d: self.d * e + width.d * by_width }
     }
+    /// Between its ends the derivative has no offset in it, which a small `self` would be lost in.
+    #[inline(always)]
+    fn ramp(self, slope: Self, rest: Self, offset: Self) -> Self {
+        let line = (self.v + offset.v / slope.v) * slope.v;
+        let inner = self.d * slope.v + self.v * slope.d + offset.d;
+        let (zero, one) = (line.lit(0.0), line.lit(1.0));
+        let d = line.pick_above(0.0, line.pick_greater(one, zero, inner), zero);
+        Dual { v: self.v.ramp(slope.v, rest.v, offset.v), d }
+    }
     /// Term by term, since a product may overflow before the power of two.
     #[inline(always)]
     fn scaled(self, m: Self, m_lo: Self, k: Self) -> Self {
