@@ -81,7 +81,7 @@ fn by_parameter<A: Elementwise>(x: f64, p: &[Dd], index: usize) -> f64 {
 /// The relative error of second derivatives of f64, and of derivatives by parameters: 64 units of
 /// roundoff.
 pub(crate) const F64_RELATIVE: f64 = 32.0 * f64::EPSILON;
-/// The same before a result is rounded to f32 or a half type: too little to show.
+/// The relative error of derivatives that are then rounded to f32 or a half type: too little to show.
 pub(crate) const F32_RELATIVE: f64 = f32::EPSILON as f64 / 1024.0;
 
 /// The kernels of `A` with the first parameter per element.

@@ -61,7 +61,7 @@ impl Call {
 
     /// Claims blocks until there are none.
     fn work(&self) {
-        // SAFETY: the caller of `run` is still there: it works itself, or waits for those inside.
+        // SAFETY: `run` borrows the function until it returns, and returns only when `close` has seen all leave.
         let job = unsafe { &*self.job.0 };
         let result = catch_unwind(AssertUnwindSafe(|| {
             let _mode = DefaultMode::enter();

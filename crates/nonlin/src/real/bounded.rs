@@ -20,7 +20,7 @@ pub struct Bounded {
 const UNIT: f64 = f64::EPSILON / 2.0;
 /// Where `e^x` and its square are normal numbers, and no primitive has a power of two apart.
 const NEAR: f64 = 300.0;
-/// The same for `e^(-x^2 / 2)`.
+/// Where `e^(-x^2 / 2)` and its square are normal numbers.
 const NEAR_CDF: f64 = 24.0;
 
 impl Bounded {
@@ -42,7 +42,7 @@ impl Bounded {
         Bounded { v, e: e + units * least }
     }
 
-    /// The same number, if `decided`; else it may be anything.
+    /// This number with its bound, if `decided`; else it may be anything.
     fn if_decided(self, decided: bool) -> Self {
         Bounded { e: if decided { self.e } else { f64::INFINITY }, ..self }
     }

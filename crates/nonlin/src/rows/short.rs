@@ -54,7 +54,7 @@ pub(super) unsafe fn short_rows<S: Simd>(
     }
 }
 
-/// One of them. With one term in each partial sum nothing is lost.
+/// One short row, in registers. With one term in each partial sum nothing is lost.
 ///
 /// # Safety
 /// `y` has `n <= PARTS` elements.
