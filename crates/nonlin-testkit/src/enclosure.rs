@@ -125,7 +125,7 @@ impl Enclosure {
     }
 
     /// The value, if the bounds are close enough to name it.
-    fn settled(&self) -> Option<Float> {
+    fn resolve(&self) -> Option<Float> {
         let (lo, hi) = (&self.lo, &self.hi);
         if self.is_point() {
             return Some(lo.clone());
@@ -433,7 +433,7 @@ impl Formula {
             if y.is_nan() {
                 return Ok(Float::with_val(53, f64::NAN));
             }
-            if let Some(v) = y.settled() {
+            if let Some(v) = y.resolve() {
                 return Ok(v);
             }
             if precision >= LAST_PRECISION {

@@ -188,7 +188,7 @@ pub struct Bounds {
 impl Bounds {
     /// f32 computed in f64 and rounded once; f64 as the project promises it.
     pub const ROUNDED_ONCE: Bounds = Bounds { f32: (0.51, 0.51), f64: (2.0, 4.0) };
-    /// f32 computed by [`Route::Paired`], with these errors of value and slope.
+    /// f32 computed by [`Arithmetic::F32Tables`], with these errors of value and slope.
     #[must_use]
     pub const fn paired(value: f64, slope: f64) -> Bounds {
         Bounds { f32: (value, slope), f64: (2.0, 4.0) }
@@ -261,13 +261,13 @@ impl Claims {
 /// How f32 arrays are computed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
-pub enum Route {
+pub enum Arithmetic {
     /// In f64 lanes, rounded once: right for every definition.
-    Wide,
+    F64,
     /// In f32 lanes: for definitions whose value and slope round at most once.
-    Single,
-    /// At default parameters in f32 lanes that keep what they round off, else `Wide`.
-    Paired {
+    F32,
+    /// At default parameters in f32 lanes that keep what they round off, else `F64`.
+    F32Tables {
         /// For which inputs (of a gated function: gates) the value needs tables alone.
         value: Reach,
         /// For which inputs the slope does.
@@ -308,7 +308,7 @@ pub trait Elementwise: Copy + 'static {
     /// Properties.
     const CLAIMS: Claims;
     /// How f32 arrays are computed.
-    const ROUTE: Route = Route::Wide;
+    const ARITHMETIC: Arithmetic = Arithmetic::F64;
     /// Whether f64 kernels are compiled a second time for parameters that are all 1, which are
     /// constants there: where that makes them faster.
     const CONSTANT_ONES: bool = false;
@@ -398,7 +398,7 @@ pub trait Gated: Copy + 'static {
     /// Which operand is the gate unless the caller says otherwise.
     const GATE: Gate;
     /// How f32 arrays are computed.
-    const ROUTE: Route = Route::Wide;
+    const ARITHMETIC: Arithmetic = Arithmetic::F64;
     /// Where the derivative by the gate passes through zero as a difference of two terms.
     const SLOPE_ZEROS: &'static [f64] = &[];
 

@@ -3,7 +3,7 @@
 #![allow(unsafe_code)]
 
 use crate::activation::{
-    Claims, Constraint, Elementwise, Meta, Param, ParamList, Route, list_params,
+    Arithmetic, Claims, Constraint, Elementwise, Meta, Param, ParamList, list_params,
 };
 use crate::element::{BLOCK, Element};
 use crate::exec::Cost;
@@ -105,8 +105,8 @@ impl Entry {
             params: A::PARAMS,
             constraints: A::CONSTRAINTS,
             claims: A::CLAIMS,
-            cheap: matches!(A::ROUTE, Route::Single),
-            tables: matches!(A::ROUTE, Route::Paired { .. }),
+            cheap: matches!(A::ARITHMETIC, Arithmetic::F32),
+            tables: matches!(A::ARITHMETIC, Arithmetic::F32Tables { .. }),
             kernels: PerType::<Elementwises>::of::<A>(),
             #[cfg(feature = "alloc")]
             each: if A::PER_ELEMENT { Some(EachOf::<A>::KERNELS) } else { None },

@@ -268,11 +268,11 @@ impl fmt::Display for Error {
                 let limit =
                     |end: &f64| if end.abs() == Param::LIMIT { ", the limit of f32" } else { "" };
                 if value < low && *high == Param::LIMIT {
-                    write!(f, "at least {}{}", Short(*low), limit(low))
+                    write!(f, "at least {}{}", Table16(*low), limit(low))
                 } else if value > high && *low == -Param::LIMIT {
-                    write!(f, "at most {}{}", Short(*high), limit(high))
+                    write!(f, "at most {}{}", Table16(*high), limit(high))
                 } else {
-                    write!(f, "between {} and {}", Short(*low), Short(*high))
+                    write!(f, "between {} and {}", Table16(*low), Table16(*high))
                 }
             }
             Error::NotFromOutput { function } => write!(
@@ -375,11 +375,11 @@ impl fmt::Display for Error {
 impl core::error::Error for Error {}
 
 /// A bound in as few digits as it takes; limits of f32 as f32 writes them.
-struct Short(f64);
+struct Table16(f64);
 
-impl fmt::Display for Short {
+impl fmt::Display for Table16 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Short(v) = *self;
+        let Table16(v) = *self;
         if v.abs() == Param::LIMIT { write!(f, "{:e}", v as f32) } else { write!(f, "{v}") }
     }
 }

@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code)]
 
-use crate::activation::{Gate, Gated, Meta, Route};
+use crate::activation::{Arithmetic, Gate, Gated, Meta};
 use crate::element::Element;
 use crate::exec::{Cost, Exec, Shared, same_length};
 use crate::kernel::{Gateds, PerType};
@@ -24,7 +24,7 @@ struct Of<G>(G);
 impl<G: Gated> Of<G> {
     const ENTRY: &'static GatedEntry = &GatedEntry {
         meta: G::META,
-        cheap: matches!(G::ROUTE, Route::Single),
+        cheap: matches!(G::ARITHMETIC, Arithmetic::F32),
         kernels: PerType::<Gateds>::of::<G>(),
         dd: |a, b| {
             let (a, b) = (Extended::from(a), Extended::from(b));

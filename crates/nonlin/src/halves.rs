@@ -11,7 +11,7 @@ pub trait Half: Copy + Default + 'static {
     /// Digits of the significand.
     const DIGITS: u32;
     /// Whether `load` and `store` have even numbers in the first register and odd ones in the second.
-    const TURNS: bool;
+    const INTERLEAVED: bool;
     /// Reads two registers.
     ///
     /// # Safety
@@ -36,7 +36,7 @@ pub trait Half: Copy + Default + 'static {
 
 impl Half for f16 {
     const DIGITS: u32 = f16::MANTISSA_DIGITS;
-    const TURNS: bool = false;
+    const INTERLEAVED: bool = false;
     #[inline(always)]
     unsafe fn load<V: Lanes32>(p: *const f16) -> [V; 2] {
         // SAFETY: `p` is valid for reading `2 N` numbers.
@@ -84,7 +84,7 @@ impl Half for f16 {
 // the compiler turns into registers of the level.
 impl Half for bf16 {
     const DIGITS: u32 = bf16::MANTISSA_DIGITS;
-    const TURNS: bool = true;
+    const INTERLEAVED: bool = true;
     #[inline(always)]
     unsafe fn load<V: Lanes32>(p: *const bf16) -> [V; 2] {
         // SAFETY: `p` is valid for reading `2 N` numbers.
@@ -129,7 +129,7 @@ per_level!(fn widen_at<H: Half>(from: *const H, to: *mut f32, n: usize) = widen)
 per_level!(fn narrow_at<H: Half>(from: *const f32, to: *mut H, n: usize) = narrow);
 
 type Widen<H> = unsafe fn(*const H, *mut f32, usize);
-type Narrow<H> = unsafe fn(*const f32, *mut H, usize);
+type F64ToF32<H> = unsafe fn(*const f32, *mut H, usize);
 
 /// Widens `n` numbers.
 ///
@@ -146,7 +146,7 @@ pub unsafe fn to_f32<H: Half>(level: Level, from: *const H, to: *mut f32, n: usi
 /// # Safety
 /// `n` elements behind each pointer; `level` is available.
 pub unsafe fn from_f32<H: Half>(level: Level, from: *const f32, to: *mut H, n: usize) {
-    let kernels: PerLevel<Narrow<H>> = narrow_at::<H>();
+    let kernels: PerLevel<F64ToF32<H>> = narrow_at::<H>();
     // SAFETY: `n` elements lie behind each pointer, and `level` is available.
     unsafe { kernels.get(level)(from, to, n) }
 }

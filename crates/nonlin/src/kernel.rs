@@ -4,7 +4,7 @@
 //! type of array, direction and level. A derivative is a backward pass whose gradient is all ones.
 
 #[cfg(feature = "half")]
-use crate::activation::Route;
+use crate::activation::Arithmetic;
 use crate::activation::{Elementwise, Gated, Param};
 use crate::level::PerLevel;
 
@@ -106,7 +106,7 @@ impl PerType<Elementwises> {
         #[cfg(feature = "half")]
         macro_rules! half {
             ($t:ty) => {{
-                let wide = matches!(A::ROUTE, Route::Wide);
+                let wide = matches!(A::ARITHMETIC, Arithmetic::F64);
                 Kernels {
                     map: if wide { None } else { Some(map_half::<(A, $t)>()) },
                     back: if wide { None } else { Some(back_half::<(A, $t)>()) },
@@ -189,7 +189,7 @@ impl PerType<Gateds> {
         #[cfg(feature = "half")]
         macro_rules! half {
             ($t:ty) => {{
-                let wide = matches!(G::ROUTE, Route::Wide);
+                let wide = matches!(G::ARITHMETIC, Arithmetic::F64);
                 GatedKernels {
                     map: if wide { None } else { Some(gated_map_half::<(G, $t)>()) },
                     back: if wide { None } else { Some(gated_back_half::<(G, $t)>()) },

@@ -82,8 +82,8 @@ mod stream;
 mod training;
 
 pub use activation::{
-    Bounds, Claims, Constraint, Elementwise, Gate, Gated, Kink, Meta, Param, ParamList, Reach,
-    Route, dual_partials, dual_slope,
+    Arithmetic, Bounds, Claims, Constraint, Elementwise, Gate, Gated, Kink, Meta, Param, ParamList,
+    Reach, dual_partials, dual_slope,
 };
 #[cfg(feature = "alloc")]
 pub use catalog::{
@@ -137,12 +137,13 @@ pub mod internal {
 /// What a definition file needs.
 mod prelude {
     pub(crate) use crate::activation::{
-        Bounds, Claims, Constraint, Elementwise, Gate, Gated, Kink, Meta, Param, Reach, Route,
+        Arithmetic, Bounds, Claims, Constraint, Elementwise, Gate, Gated, Kink, Meta, Param, Reach,
     };
     pub(crate) use crate::math::paired::{
-        APART, CDF_LAST, CUBIC_LAST, EXPM1_END, MISH_NEAR, NEAR_END, TANH_END, TANH_NEAR,
+        EXP_SPLIT_FROM, EXPM1_TABLE_END, GELU_TABLE_END, GELU_TANH_TABLE_END, MISH_TABLE_END,
+        SIGMOID_TABLE_END, TANH_LIMIT_FROM, TANH_TABLE_END,
     };
-    pub(crate) use crate::real::{Gating, Jet, Prim, Real};
+    pub(crate) use crate::real::{GateTable, Jet, Prim, Real};
     #[cfg(feature = "alloc")]
     pub(crate) use crate::{real::Dd, rows::RowWise};
 }

@@ -5,12 +5,12 @@
 //!
 //! | number | gives | file |
 //! |---|---|---|
-//! | `Narrow` lanes | f32 (and half) kernels: f64 arithmetic rounded once | `lanes.rs` |
-//! | `Full` lanes, `f64` | f64 kernels and scalars | `lanes.rs` |
-//! | `Late` | slopes to be multiplied by a gradient before they are scaled | `late.rs` |
-//! | `Single` lanes, `f32` | f32 kernels of functions with one rounding (relu) | `lanes.rs` |
-//! | `Paired` lanes | f32 kernels in f32 arithmetic that keeps what it rounds off | `paired.rs` |
-//! | `Whole` lanes | kernels of half types: f32 arithmetic good to 2^-21 (feature `half`) | `whole.rs` |
+//! | `F64ToF32` lanes | f32 (and half) kernels: f64 arithmetic rounded once | `lanes.rs` |
+//! | `F64Lanes` lanes, `f64` | f64 kernels and scalars | `lanes.rs` |
+//! | `Deferred` | slopes to be multiplied by a gradient before they are scaled | `deferred.rs` |
+//! | `F32Plain` lanes, `f32` | f32 kernels of functions with one rounding (relu) | `lanes.rs` |
+//! | `F32Tabled` lanes | f32 kernels in f32 arithmetic that keeps what it rounds off | `f32_tabled.rs` |
+//! | `F32ForHalf` lanes | kernels of half types: f32 arithmetic good to 2^-21 (feature `half`) | `f32_for_half.rs` |
 //! | [`Dual`] | derivatives, also with respect to parameters; nested: second derivatives | `dual.rs` |
 //! | [`Interval`] | guaranteed bounds | `interval.rs` |
 //! | [`Dd`] | 30 digits | `dd.rs` |
@@ -30,31 +30,31 @@ mod bounded;
 #[cfg(feature = "core-math")]
 pub(crate) mod correct;
 mod dd;
+mod deferred;
 mod dual;
 #[cfg(feature = "alloc")]
 mod expr;
 mod extended;
+#[cfg(feature = "half")]
+mod f32_for_half;
+mod f32_tabled;
 mod interval;
 mod lanes;
-mod late;
-mod paired;
-#[cfg(feature = "half")]
-mod whole;
 
 pub(crate) use bounded::Bounded;
 #[cfg(feature = "core-math")]
 pub(crate) use correct::Cm;
 pub use dd::Dd;
+pub(crate) use deferred::Deferred;
 pub use dual::Dual;
 #[cfg(feature = "alloc")]
 pub(crate) use expr::{Arena, Expr};
 pub use extended::Extended;
-pub use interval::Interval;
-pub(crate) use lanes::{Full, Narrow, Single};
-pub(crate) use late::Late;
-pub(crate) use paired::Paired;
 #[cfg(feature = "half")]
-pub(crate) use whole::Whole;
+pub(crate) use f32_for_half::F32ForHalf;
+pub(crate) use f32_tabled::F32Tabled;
+pub use interval::Interval;
+pub(crate) use lanes::{F32Plain, F64Lanes, F64ToF32};
 
 /// A transcendental function that every number type knows, with its derivatives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,7 +106,7 @@ impl Prim {
 /// The gate of a function `x * gate(x)` for which a number type may have tables of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Gating {
+pub enum GateTable {
     /// SiLU's.
     Sigmoid,
     /// Mish's.
@@ -175,16 +175,16 @@ pub struct Split<T> {
 impl<T: Real> Split<T> {
     /// The number itself on the upper piece, to which the point belongs, `lo` on the lower one.
     #[inline(always)]
-    pub fn join_own(self, lo: T) -> T {
+    pub fn join_identity_above(self, lo: T) -> T {
         debug_assert!(self.upper, "the point belongs to the upper piece: use split_at");
-        self.x.pick_own(self.c, lo)
+        self.x.pick_identity_above(self.c, lo)
     }
     /// `hi` on the upper piece, `lo` on the lower one, to which the point belongs. For NaN it may be
     /// `lo`: that is NaN for NaN, or another join looks after it.
     #[inline(always)]
-    pub fn join_simply(self, hi: T, lo: T) -> T {
+    pub fn join_nan_free(self, hi: T, lo: T) -> T {
         debug_assert!(!self.upper, "the point belongs to the lower piece: use split");
-        self.x.pick_simply(self.c, hi, lo)
+        self.x.pick_nan_free(self.c, hi, lo)
     }
     /// `hi` on the upper piece, `lo` on the lower one; NaN for NaN.
     #[inline(always)]
@@ -246,15 +246,15 @@ pub trait Real:
     fn pick_at_least(self, c: f64, hi: Self, lo: Self) -> Self {
         (-self).pick_above(-c, lo, hi)
     }
-    /// `self` where `self >= c`, else `lo`. Use it through [`Split::join_own`].
+    /// `self` where `self >= c`, else `lo`. Use it through [`Split::join_identity_above`].
     #[inline(always)]
-    fn pick_own(self, c: f64, lo: Self) -> Self {
+    fn pick_identity_above(self, c: f64, lo: Self) -> Self {
         self.pick_at_least(c, self.part_above(c), lo)
     }
     /// `hi` where `self > c`, else `lo`; either `lo` or NaN where `self` is NaN. Use it through
-    /// [`Split::join_simply`].
+    /// [`Split::join_nan_free`].
     #[inline(always)]
-    fn pick_simply(self, c: f64, hi: Self, lo: Self) -> Self {
+    fn pick_nan_free(self, c: f64, hi: Self, lo: Self) -> Self {
         self.pick_above(c, hi, lo)
     }
     /// Two pieces that meet at `c`, which belongs to the lower one:
@@ -397,7 +397,7 @@ pub trait Real:
     }
     /// A positive number that is to be multiplied, for types whose products are rounded once more.
     #[inline(always)]
-    fn as_factor(self) -> Self {
+    fn bias_for_double_rounding(self) -> Self {
         self
     }
     /// `self * slope` for `self <= 0`; 0 at -inf if the slope is 0.
@@ -416,22 +416,22 @@ pub trait Real:
     /// `self * gate(self)`, rounded, if this type has it in a table. A definition asks before it
     /// composes the product.
     #[inline(always)]
-    fn tabled_value(self, _gate: Gating) -> Option<Self> {
+    fn tabled_value(self, _gate: GateTable) -> Option<Self> {
         None
     }
     /// `self * gate(self) * factor`, if there is a table, also where `self` is subnormal.
     #[inline(always)]
-    fn tabled_product(self, _factor: Self, _gate: Gating) -> Option<Self> {
+    fn tabled_product(self, _factor: Self, _gate: GateTable) -> Option<Self> {
         None
     }
     /// The slope of `self * gate(self)` times `a` and `b`, also where `a * b` alone overflows.
     #[inline(always)]
-    fn tabled_slope_product(self, _a: Self, _b: Self, _gate: Gating) -> Option<Self> {
+    fn tabled_slope_product(self, _a: Self, _b: Self, _gate: GateTable) -> Option<Self> {
         None
     }
     /// The slope of `self * gate(self)`, rounded.
     #[inline(always)]
-    fn tabled_slope(self, _gate: Gating) -> Option<Self> {
+    fn tabled_slope(self, _gate: GateTable) -> Option<Self> {
         None
     }
     /// SELU, rounded, if this type has it in a table.

@@ -192,15 +192,15 @@ pub trait Partial: Lanes<Elem = f32> {
     }
 }
 
-/// Numbers that may turn out subnormal are computed times `2^LIFT`: see [`Lanes32::sink`].
-pub(crate) const LIFT: u32 = 100;
-/// `2^-LIFT`.
-pub(crate) const SUNK: f32 = f32::from_bits((127 - LIFT) << 23);
-/// The least normal number times `2^LIFT`.
-const LIFTED_NORMAL: f32 = f32::from_bits((1 + LIFT) << 23);
-/// A subnormal number is, in representation, how often it holds the least one: times `2^LIFT`, this
+/// Numbers that may turn out subnormal are computed times `2^TAIL_SCALE_LOG2`: see [`Lanes32::unscale_tail`].
+pub(crate) const TAIL_SCALE_LOG2: u32 = 100;
+/// `2^-TAIL_SCALE_LOG2`.
+pub(crate) const TAIL_UNSCALE: f32 = f32::from_bits((127 - TAIL_SCALE_LOG2) << 23);
+/// The least normal number times `2^TAIL_SCALE_LOG2`.
+const LIFTED_NORMAL: f32 = f32::from_bits((1 + TAIL_SCALE_LOG2) << 23);
+/// A subnormal number is, in representation, how often it holds the least one: times `2^TAIL_SCALE_LOG2`, this
 /// much of it.
-const OF_LEAST: f32 = f32::from_bits((127 + 149 - LIFT) << 23);
+const OF_LEAST: f32 = f32::from_bits((127 + 149 - TAIL_SCALE_LOG2) << 23);
 
 /// A register of f32, twice as many lanes as its `Wide`.
 pub trait Lanes32: Partial {
@@ -213,7 +213,7 @@ pub trait Lanes32: Partial {
     /// Picks the piece that the last four bits of the representation say.
     fn pick(self) -> Self::Pick;
     /// Four coefficients of the piece. Asking again costs nothing, nor does what is not used.
-    fn four(pick: Self::Pick, four: &Four) -> [Self; 4];
+    fn four(pick: Self::Pick, four: &CoefficientQuad) -> [Self; 4];
     /// The elements of `row` that the last four bits of the representation say.
     fn lookup_short(self, row: &[f32; 16]) -> Self;
     /// The exponent and the first two bits after the point, in the last bits of the representation.
@@ -223,11 +223,11 @@ pub trait Lanes32: Partial {
     fn add_shifted(self, t: Self) -> Self;
     /// The inverse of `widen`, rounding to nearest even.
     fn narrow(lo: Self::Wide, hi: Self::Wide) -> Self;
-    /// `self / 2^LIFT` for `self >= 0`, rounded once, to a subnormal number too.
+    /// `self / 2^TAIL_SCALE_LOG2` for `self >= 0`, rounded once, to a subnormal number too.
     #[inline(always)]
-    fn sink(self) -> Self {
+    fn unscale_tail(self) -> Self {
         let (lo, hi) = self.widen();
-        let by = Self::Wide::splat(f64::from(SUNK));
+        let by = Self::Wide::splat(f64::from(TAIL_UNSCALE));
         Self::narrow(lo * by, hi * by)
     }
     /// `self 2^k` for an integer `-800 <= k <= 800`, rounded once, to a subnormal number too. By way of
@@ -308,12 +308,12 @@ pub trait Lanes32: Partial {
     }
 }
 
-/// The lane of number `i`, of both registers: `TURNS`: even numbers in the first, odd ones in the
+/// The lane of number `i`, of both registers: `INTERLEAVED`: even numbers in the first, odd ones in the
 /// second.
 #[cfg(feature = "half")]
 #[inline(always)]
-fn lane<V: Lanes32, const TURNS: bool>(i: usize) -> usize {
-    if TURNS { i / 2 + i % 2 * V::N } else { i }
+fn lane<V: Lanes32, const INTERLEAVED: bool>(i: usize) -> usize {
+    if INTERLEAVED { i / 2 + i % 2 * V::N } else { i }
 }
 
 /// Two registers of numbers that are widened one by one.
@@ -322,14 +322,14 @@ fn lane<V: Lanes32, const TURNS: bool>(i: usize) -> usize {
 /// `p` must be valid for reading `2 N` numbers.
 #[cfg(feature = "half")]
 #[inline(always)]
-unsafe fn load_one_by_one<V: Lanes32, H: Copy, const TURNS: bool>(
+unsafe fn load_one_by_one<V: Lanes32, H: Copy, const INTERLEAVED: bool>(
     p: *const H,
     wide: impl Fn(H) -> f32,
 ) -> [V; 2] {
     let mut a = [0.0f32; 32];
     for i in 0..2 * V::N {
         // SAFETY: `i` is below `2 N`, and `p` is valid for reading as many numbers.
-        a[lane::<V, TURNS>(i)] = wide(unsafe { p.add(i).read_unaligned() });
+        a[lane::<V, INTERLEAVED>(i)] = wide(unsafe { p.add(i).read_unaligned() });
     }
     // SAFETY: a register has at most 16 lanes.
     unsafe { [V::load(a.as_ptr()), V::load(a.as_ptr().add(V::N))] }
@@ -341,7 +341,7 @@ unsafe fn load_one_by_one<V: Lanes32, H: Copy, const TURNS: bool>(
 /// `p` must be valid for writing `2 N` numbers.
 #[cfg(feature = "half")]
 #[inline(always)]
-unsafe fn store_one_by_one<V: Lanes32, H, const TURNS: bool>(
+unsafe fn store_one_by_one<V: Lanes32, H, const INTERLEAVED: bool>(
     v: [V; 2],
     p: *mut H,
     round: impl Fn(f32) -> H,
@@ -352,7 +352,7 @@ unsafe fn store_one_by_one<V: Lanes32, H, const TURNS: bool>(
         v[0].store(a.as_mut_ptr());
         v[1].store(a.as_mut_ptr().add(V::N));
         for i in 0..2 * V::N {
-            p.add(i).write_unaligned(round(a[lane::<V, TURNS>(i)]));
+            p.add(i).write_unaligned(round(a[lane::<V, INTERLEAVED>(i)]));
         }
     }
 }
@@ -403,14 +403,14 @@ pub trait Simd: 'static {
 pub(crate) const ROUND: f64 = 6_755_399_441_055_744.0; // 1.5 * 2^52
 
 /// One coefficient of all pieces.
-pub type Row = [f32; 16];
+pub type PieceRow = [f32; 16];
 
 /// Four coefficients of all pieces, in the order in which a level looks them up.
 #[repr(C, align(64))]
-pub struct Four {
+pub struct CoefficientQuad {
     /// All pieces of a coefficient side by side: a register or two.
     #[cfg(target_arch = "x86_64")]
-    pub(crate) by_coefficient: [Row; 4],
+    pub(crate) by_coefficient: [PieceRow; 4],
     /// All coefficients of a piece side by side: one load.
     pub(crate) by_piece: [[f32; 4]; 16],
 }

@@ -7,7 +7,7 @@ mod common;
 
 use common::*;
 use nonlin::real::{Prim, Real};
-use nonlin::{Claims, Elementwise, Exec, Function, Kink, Meta, Route, functions, get};
+use nonlin::{Arithmetic, Claims, Elementwise, Exec, Function, Kink, Meta, functions, get};
 use nonlin_testkit::samples::uniform;
 
 /// The checks that are `wanted` (all if none is named), and of them those that find something.
@@ -106,7 +106,7 @@ macro_rules! fault {
                 const META: Meta = Meta::new(stringify!($name), $formula);
                 type Params<T: Copy> = [T; 0];
                 const CLAIMS: Claims = $claims;
-                $(const ROUTE: Route = $route;)?
+                $(const ARITHMETIC: Arithmetic = $route;)?
                 fn value<T: Real>($x: T, $p: [T; 0]) -> T {
                     $value
                 }
@@ -237,7 +237,7 @@ fault!(
 );
 fault!(
     /// f32 arithmetic for a function that rounds more than once.
-    narrow_route: "x / (1 + exp(-x))", SILU, ["f32"], route Route::Single,
+    narrow_route: "x / (1 + exp(-x))", SILU, ["f32"], route Arithmetic::F32,
     |x, _| x.gated(x.jet(Prim::Sigmoid)), slope |x, _| x.gated_slope(x.jet(Prim::Sigmoid))
 );
 fault!(

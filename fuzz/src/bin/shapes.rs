@@ -56,7 +56,7 @@ fn one<T: Element>(c: &mut Choices<'_>) {
 }
 
 fn row_function(c: &mut Choices<'_>) -> RowFunction {
-    let f: &RowFunction = if c.byte() % 2 == 0 { &Softmax } else { &LogSoftmax };
+    let f: &RowFunction = if c.byte().is_multiple_of(2) { &Softmax } else { &LogSoftmax };
     let f = f.with("scale", c.of(&[1.0, 0.125, -2.0, 1e38, 0.0])).expect("within the bounds");
     f.empty_rows(c.of(&[EmptyRow::Nan, EmptyRow::Zero]))
 }
@@ -84,7 +84,10 @@ impl<T: Element> Arrays<T> {
                 return c.shape();
             }
             let first = usize::from(c.byte()) % (scores.len() + 1);
-            scores[first..].iter().map(|&n| if c.byte() % 4 == 0 { 1 } else { n }).collect()
+            scores[first..]
+                .iter()
+                .map(|&n| if c.byte().is_multiple_of(4) { 1 } else { n })
+                .collect()
         };
         let (keep, add) = (own(c), own(c));
         let ends = [0, 1, 5, usize::MAX - 1, usize::MAX];

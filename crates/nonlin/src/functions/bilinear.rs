@@ -18,7 +18,7 @@ impl Gated for Bilinear {
         ..Meta::new("bilinear", "a * b")
     };
     const GATE: Gate = Gate::First;
-    const ROUTE: Route = Route::Single;
+    const ARITHMETIC: Arithmetic = Arithmetic::F32;
 
     #[inline(always)]
     fn value<T: Real>(gate: T, value: T) -> T {

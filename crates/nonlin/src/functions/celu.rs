@@ -30,28 +30,28 @@ impl Elementwise for Celu {
         from_output: Some((1.0, 1.0)),
         ..Claims::new((-1.0, f64::INFINITY), (0.0, 1.0))
     };
-    const ROUTE: Route = Route::Paired {
-        value: Reach::between(-EXPM1_END, f32::INFINITY),
-        slope: Reach::between(-APART, f32::INFINITY),
+    const ARITHMETIC: Arithmetic = Arithmetic::F32Tables {
+        value: Reach::between(-EXPM1_TABLE_END, f32::INFINITY),
+        slope: Reach::between(-EXP_SPLIT_FROM, f32::INFINITY),
     };
 
     #[inline(always)]
     fn value<T: Real>(x: T, [alpha]: [T; 1]) -> T {
         let s = x.split_at(0.0);
-        s.join_own(s.lo.exp_m1_of_width(alpha))
+        s.join_identity_above(s.lo.exp_m1_of_width(alpha))
     }
 
     #[inline(always)]
     fn slope<T: Real>(x: T, [alpha]: [T; 1]) -> T {
         let s = x.split(0.0);
         let (z, z_lo) = s.lo.argument(alpha.reciprocal());
-        s.join_simply(x.lit(1.0), z.jet_at(z_lo, Prim::Exp).value())
+        s.join_nan_free(x.lit(1.0), z.jet_at(z_lo, Prim::Exp).value())
     }
 
     /// `e^(x / alpha)` is `y / alpha + 1`.
     #[inline(always)]
     fn slope_from_output<T: Real>(y: T, [alpha]: [T; 1]) -> T {
         let s = y.split(0.0);
-        s.join_simply(y.lit(1.0), s.lo * (y.lit(1.0) / alpha) + y.lit(1.0))
+        s.join_nan_free(y.lit(1.0), s.lo * (y.lit(1.0) / alpha) + y.lit(1.0))
     }
 }

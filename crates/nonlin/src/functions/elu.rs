@@ -32,27 +32,27 @@ impl Elementwise for Elu {
         from_output: Some((1.0, 1.0)),
         ..Claims::new((-1.0, f64::INFINITY), (0.0, 1.0))
     };
-    const ROUTE: Route = Route::Paired {
-        value: Reach::between(-EXPM1_END, f32::INFINITY),
-        slope: Reach::between(-APART, f32::INFINITY),
+    const ARITHMETIC: Arithmetic = Arithmetic::F32Tables {
+        value: Reach::between(-EXPM1_TABLE_END, f32::INFINITY),
+        slope: Reach::between(-EXP_SPLIT_FROM, f32::INFINITY),
     };
 
     #[inline(always)]
     fn value<T: Real>(x: T, [alpha]: [T; 1]) -> T {
         let s = x.split_at(0.0);
-        s.join_own(alpha * s.lo.exp_m1())
+        s.join_identity_above(alpha * s.lo.exp_m1())
     }
 
     #[inline(always)]
     fn slope<T: Real>(x: T, [alpha]: [T; 1]) -> T {
         let s = x.split(0.0);
-        s.join_simply(x.lit(1.0), s.lo.exp_times(alpha))
+        s.join_nan_free(x.lit(1.0), s.lo.exp_times(alpha))
     }
 
     /// `alpha e^x` is `y + alpha`.
     #[inline(always)]
     fn slope_from_output<T: Real>(y: T, [alpha]: [T; 1]) -> T {
         let s = y.split(0.0);
-        s.join_simply(y.lit(1.0), s.lo + alpha)
+        s.join_nan_free(y.lit(1.0), s.lo + alpha)
     }
 }

@@ -20,19 +20,19 @@ impl Gated for Geglu {
         ..Meta::new("geglu", "a * normal_cdf(a) * b")
     };
     const GATE: Gate = Gate::First;
-    const ROUTE: Route = Route::Paired {
-        value: Reach::between(-CDF_LAST, f32::INFINITY),
-        slope: Reach::between(-CDF_LAST, f32::INFINITY),
+    const ARITHMETIC: Arithmetic = Arithmetic::F32Tables {
+        value: Reach::between(-GELU_TABLE_END, f32::INFINITY),
+        slope: Reach::between(-GELU_TABLE_END, f32::INFINITY),
     };
     const SLOPE_ZEROS: &'static [f64] = Gelu::CLAIMS.slope_zeros;
 
     #[inline(always)]
     fn value<T: Real>(gate: T, value: T) -> T {
-        product(gate, value, Prim::Cdf, Gating::Cdf)
+        product(gate, value, Prim::Cdf, GateTable::Cdf)
     }
 
     #[inline(always)]
     fn backward<T: Real>(gate: T, value: T, grad: T) -> (T, T) {
-        gradients(gate, value, grad, Prim::Cdf, Gating::Cdf)
+        gradients(gate, value, grad, Prim::Cdf, GateTable::Cdf)
     }
 }

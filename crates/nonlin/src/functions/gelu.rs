@@ -31,14 +31,14 @@ impl Elementwise for Gelu {
         bounds: Bounds::paired(1.0, 1.5),
         ..Claims::new((0.0, f64::INFINITY), (0.0, 1.0))
     };
-    const ROUTE: Route = Route::Paired {
-        value: Reach::between(-CDF_LAST, f32::INFINITY),
-        slope: Reach::between(-CDF_LAST, f32::INFINITY),
+    const ARITHMETIC: Arithmetic = Arithmetic::F32Tables {
+        value: Reach::between(-GELU_TABLE_END, f32::INFINITY),
+        slope: Reach::between(-GELU_TABLE_END, f32::INFINITY),
     };
 
     #[inline(always)]
     fn value<T: Real>(x: T, _: [T; 0]) -> T {
-        if let Some(value) = x.tabled_value(Gating::Cdf) {
+        if let Some(value) = x.tabled_value(GateTable::Cdf) {
             return value;
         }
         x.gated(x.jet(Prim::Cdf))
@@ -46,7 +46,7 @@ impl Elementwise for Gelu {
 
     #[inline(always)]
     fn slope<T: Real>(x: T, _: [T; 0]) -> T {
-        if let Some(slope) = x.tabled_slope(Gating::Cdf) {
+        if let Some(slope) = x.tabled_slope(GateTable::Cdf) {
             return slope;
         }
         x.gated_slope(x.jet(Prim::Cdf))

@@ -35,14 +35,14 @@ impl Elementwise for GeluTanh {
         bounds: Bounds::paired(0.95, 1.75),
         ..Claims::new((0.0, f64::INFINITY), (0.0, 1.0))
     };
-    const ROUTE: Route = Route::Paired {
-        value: Reach::between(-CUBIC_LAST, f32::INFINITY),
-        slope: Reach::between(-CUBIC_LAST, f32::INFINITY),
+    const ARITHMETIC: Arithmetic = Arithmetic::F32Tables {
+        value: Reach::between(-GELU_TANH_TABLE_END, f32::INFINITY),
+        slope: Reach::between(-GELU_TANH_TABLE_END, f32::INFINITY),
     };
 
     #[inline(always)]
     fn value<T: Real>(x: T, _: [T; 0]) -> T {
-        if let Some(value) = x.tabled_value(Gating::CubicSigmoid) {
+        if let Some(value) = x.tabled_value(GateTable::CubicSigmoid) {
             return value;
         }
         let (z, z_lo) = cubic(x.saturated(FAR), 1.0);
@@ -51,7 +51,7 @@ impl Elementwise for GeluTanh {
 
     #[inline(always)]
     fn slope<T: Real>(x: T, _: [T; 0]) -> T {
-        if let Some(slope) = x.tabled_slope(Gating::CubicSigmoid) {
+        if let Some(slope) = x.tabled_slope(GateTable::CubicSigmoid) {
             return slope;
         }
         let t = x.saturated(FAR);

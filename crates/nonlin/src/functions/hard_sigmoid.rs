@@ -41,7 +41,8 @@ impl Elementwise for HardSigmoid {
         ..Claims::new((0.0, 1.0), (0.0, 0.0))
     };
 
-    const ROUTE: Route = Route::Paired { value: Reach::EVERYWHERE, slope: Reach::EVERYWHERE };
+    const ARITHMETIC: Arithmetic =
+        Arithmetic::F32Tables { value: Reach::EVERYWHERE, slope: Reach::EVERYWHERE };
 
     #[inline(always)]
     fn value<T: Real>(x: T, [alpha, beta]: [T; 2]) -> T {
@@ -68,5 +69,5 @@ fn inside<T: Real>(x: T, alpha: T, beta: T, there: T) -> T {
     let (lower, upper) = (x + beta / alpha, (x.lit(1.0) - beta) / alpha - x);
     let s = lower.min(upper).split(0.0);
     // NaN stays what it is by the maximum.
-    s.join_simply(there, s.lo.max(x.lit(0.0)))
+    s.join_nan_free(there, s.lo.max(x.lit(0.0)))
 }

@@ -40,7 +40,8 @@ impl Elementwise for HardSwish {
         bounds: Bounds::paired(0.51, 0.51),
         ..Claims::new((0.0, f64::INFINITY), (0.0, 1.0))
     };
-    const ROUTE: Route = Route::Paired { value: Reach::EVERYWHERE, slope: Reach::EVERYWHERE };
+    const ARITHMETIC: Arithmetic =
+        Arithmetic::F32Tables { value: Reach::EVERYWHERE, slope: Reach::EVERYWHERE };
 
     #[inline(always)]
     fn value<T: Real>(x: T, _: [T; 0]) -> T {
@@ -71,5 +72,5 @@ fn slope_times<T: Real>(x: T, factor: T) -> T {
     let third = x.constant(THIRD);
     let rest = x.constant_rest(THIRD) / third;
     let curve = third.scaled(t, t_lo + t * rest, x.lit(0.0));
-    top.join(factor, s.join_simply(factor * curve, x.lit(0.0)))
+    top.join(factor, s.join_nan_free(factor * curve, x.lit(0.0)))
 }

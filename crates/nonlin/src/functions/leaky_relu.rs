@@ -29,12 +29,12 @@ impl Elementwise for LeakyRelu {
         from_output: Some((0.01, 0.01)),
         ..Claims::new((f64::NEG_INFINITY, f64::INFINITY), (0.01, 1.0))
     };
-    const ROUTE: Route = Route::Single;
+    const ARITHMETIC: Arithmetic = Arithmetic::F32;
 
     #[inline(always)]
     fn value<T: Real>(x: T, [negative_slope]: [T; 1]) -> T {
         let s = x.split(0.0);
-        s.join_simply(s.hi, s.lo.times_slope(negative_slope))
+        s.join_nan_free(s.hi, s.lo.times_slope(negative_slope))
     }
 
     #[inline(always)]

@@ -27,9 +27,9 @@ impl Elementwise for LogSigmoid {
         from_output: Some((1.0, 1.0)),
         ..Claims::new((f64::NEG_INFINITY, 0.0), (1.0, 0.0))
     };
-    const ROUTE: Route = Route::Paired {
-        value: Reach::between(-NEAR_END, NEAR_END),
-        slope: Reach::between(-NEAR_END, NEAR_END),
+    const ARITHMETIC: Arithmetic = Arithmetic::F32Tables {
+        value: Reach::between(-SIGMOID_TABLE_END, SIGMOID_TABLE_END),
+        slope: Reach::between(-SIGMOID_TABLE_END, SIGMOID_TABLE_END),
     };
 
     #[inline(always)]

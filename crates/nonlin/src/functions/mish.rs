@@ -30,14 +30,14 @@ impl Elementwise for Mish {
         bounds: Bounds::paired(1.0, 2.0),
         ..Claims::new((0.0, f64::INFINITY), (0.0, 1.0))
     };
-    const ROUTE: Route = Route::Paired {
-        value: Reach::between(-MISH_NEAR, f32::INFINITY),
-        slope: Reach::between(-MISH_NEAR, f32::INFINITY),
+    const ARITHMETIC: Arithmetic = Arithmetic::F32Tables {
+        value: Reach::between(-MISH_TABLE_END, f32::INFINITY),
+        slope: Reach::between(-MISH_TABLE_END, f32::INFINITY),
     };
 
     #[inline(always)]
     fn value<T: Real>(x: T, _: [T; 0]) -> T {
-        if let Some(value) = x.tabled_value(Gating::TanhSoftplus) {
+        if let Some(value) = x.tabled_value(GateTable::TanhSoftplus) {
             return value;
         }
         x.gated(x.jet(Prim::TanhSoftplus))
@@ -45,7 +45,7 @@ impl Elementwise for Mish {
 
     #[inline(always)]
     fn slope<T: Real>(x: T, _: [T; 0]) -> T {
-        if let Some(slope) = x.tabled_slope(Gating::TanhSoftplus) {
+        if let Some(slope) = x.tabled_slope(GateTable::TanhSoftplus) {
             return slope;
         }
         x.gated_slope(x.jet(Prim::TanhSoftplus))

@@ -33,12 +33,12 @@ impl Elementwise for Prelu {
         ..Claims::new((f64::NEG_INFINITY, f64::INFINITY), (0.25, 1.0))
     };
     const PER_ELEMENT: bool = true;
-    const ROUTE: Route = Route::Single;
+    const ARITHMETIC: Arithmetic = Arithmetic::F32;
 
     #[inline(always)]
     fn value<T: Real>(x: T, [weight]: [T; 1]) -> T {
         let s = x.split(0.0);
-        s.join_simply(s.hi, s.lo.times_slope(weight))
+        s.join_nan_free(s.hi, s.lo.times_slope(weight))
     }
 
     #[inline(always)]

@@ -21,9 +21,9 @@ impl Gated for ReluGlu {
         ..Meta::new("relu_glu", "max(a, 0) / (1 + exp(-b))")
     };
     const GATE: Gate = Gate::Second;
-    const ROUTE: Route = Route::Paired {
-        value: Reach::between(-NEAR_END, NEAR_END),
-        slope: Reach::between(-NEAR_END, NEAR_END),
+    const ARITHMETIC: Arithmetic = Arithmetic::F32Tables {
+        value: Reach::between(-SIGMOID_TABLE_END, SIGMOID_TABLE_END),
+        slope: Reach::between(-SIGMOID_TABLE_END, SIGMOID_TABLE_END),
     };
 
     #[inline(always)]

@@ -34,17 +34,18 @@ impl Elementwise for Rrelu {
         ..Claims::new((f64::NEG_INFINITY, f64::INFINITY), (11.0 / 48.0, 1.0))
     };
     // The mean of the default parameters, rounded to f32, is an f32 number: the product rounds once.
-    const ROUTE: Route = Route::Paired { value: Reach::EVERYWHERE, slope: Reach::EVERYWHERE };
+    const ARITHMETIC: Arithmetic =
+        Arithmetic::F32Tables { value: Reach::EVERYWHERE, slope: Reach::EVERYWHERE };
 
     #[inline(always)]
     fn value<T: Real>(x: T, [lower, upper]: [T; 2]) -> T {
         let s = x.split(0.0);
-        s.join_simply(s.hi, s.lo.times_slope(mean(lower, upper).as_factor()))
+        s.join_nan_free(s.hi, s.lo.times_slope(mean(lower, upper).bias_for_double_rounding()))
     }
 
     #[inline(always)]
     fn slope<T: Real>(x: T, [lower, upper]: [T; 2]) -> T {
-        x.split(0.0).join(x.lit(1.0), mean(lower, upper).as_factor())
+        x.split(0.0).join(x.lit(1.0), mean(lower, upper).bias_for_double_rounding())
     }
 
     /// y is positive where x is, if no slope is negative.

@@ -41,9 +41,9 @@ impl Elementwise for Selu {
         from_output: Some((2.25, 2.5)),
         ..Claims::new((-1.758_099_340_847_376_9, f64::INFINITY), (0.0, 1.050_700_987_355_480_5))
     };
-    const ROUTE: Route = Route::Paired {
-        value: Reach::between(-EXPM1_END, f32::INFINITY),
-        slope: Reach::between(-APART, f32::INFINITY),
+    const ARITHMETIC: Arithmetic = Arithmetic::F32Tables {
+        value: Reach::between(-EXPM1_TABLE_END, f32::INFINITY),
+        slope: Reach::between(-EXP_SPLIT_FROM, f32::INFINITY),
     };
 
     #[inline(always)]
@@ -64,13 +64,13 @@ impl Elementwise for Selu {
     #[inline(always)]
     fn slope<T: Real>(x: T, _: [T; 0]) -> T {
         let s = x.split(0.0);
-        s.join_simply(x.constant(SELU_LAMBDA), s.lo.exp_times(x.constant(SELU_LAMBDA_ALPHA)))
+        s.join_nan_free(x.constant(SELU_LAMBDA), s.lo.exp_times(x.constant(SELU_LAMBDA_ALPHA)))
     }
 
     /// `lambda alpha e^x` is `y + lambda alpha`.
     #[inline(always)]
     fn slope_from_output<T: Real>(y: T, _: [T; 0]) -> T {
         let s = y.split(0.0);
-        s.join_simply(y.constant(SELU_LAMBDA), s.lo + y.constant(SELU_LAMBDA_ALPHA))
+        s.join_nan_free(y.constant(SELU_LAMBDA), s.lo + y.constant(SELU_LAMBDA_ALPHA))
     }
 }

@@ -30,9 +30,9 @@ impl Elementwise for Sigmoid {
         from_output: Some((0.75, 1.5)),
         ..Claims::new((0.0, 1.0), (0.0, 0.0))
     };
-    const ROUTE: Route = Route::Paired {
-        value: Reach::between(-NEAR_END, NEAR_END),
-        slope: Reach::between(-NEAR_END, NEAR_END),
+    const ARITHMETIC: Arithmetic = Arithmetic::F32Tables {
+        value: Reach::between(-SIGMOID_TABLE_END, SIGMOID_TABLE_END),
+        slope: Reach::between(-SIGMOID_TABLE_END, SIGMOID_TABLE_END),
     };
 
     #[inline(always)]

@@ -33,9 +33,9 @@ impl Elementwise for Silu {
         ..Claims::new((0.0, f64::INFINITY), (0.0, 1.0))
     };
     const CONSTANT_ONES: bool = true;
-    const ROUTE: Route = Route::Paired {
-        value: Reach::between(-NEAR_END, NEAR_END),
-        slope: Reach::between(-NEAR_END, NEAR_END),
+    const ARITHMETIC: Arithmetic = Arithmetic::F32Tables {
+        value: Reach::between(-SIGMOID_TABLE_END, SIGMOID_TABLE_END),
+        slope: Reach::between(-SIGMOID_TABLE_END, SIGMOID_TABLE_END),
     };
 
     /// `s u sigmoid(|beta| u)` with `u = s x` and `s` the sign of `beta`, so that the gate
@@ -43,7 +43,7 @@ impl Elementwise for Silu {
     #[inline(always)]
     fn value<T: Real>(x: T, [beta]: [T; 1]) -> T {
         // A type that has a table is asked at the default alone.
-        if let Some(value) = x.tabled_value(Gating::Sigmoid) {
+        if let Some(value) = x.tabled_value(GateTable::Sigmoid) {
             return value;
         }
         let s = beta.sign();
@@ -55,7 +55,7 @@ impl Elementwise for Silu {
     #[inline(always)]
     fn slope<T: Real>(x: T, [beta]: [T; 1]) -> T {
         let (z, z_lo) = x.argument((beta, x.lit(-0.0)));
-        if let Some(slope) = z.tabled_slope(Gating::Sigmoid) {
+        if let Some(slope) = z.tabled_slope(GateTable::Sigmoid) {
             return slope;
         }
         let j = z.jet_at(z_lo, Prim::Sigmoid);

@@ -19,26 +19,26 @@ impl Gated for Swiglu {
         ..Meta::new("swiglu", "a / (1 + exp(-a)) * b")
     };
     const GATE: Gate = Gate::First;
-    const ROUTE: Route = Route::Paired {
-        value: Reach::between(-NEAR_END, NEAR_END),
-        slope: Reach::between(-NEAR_END, NEAR_END),
+    const ARITHMETIC: Arithmetic = Arithmetic::F32Tables {
+        value: Reach::between(-SIGMOID_TABLE_END, SIGMOID_TABLE_END),
+        slope: Reach::between(-SIGMOID_TABLE_END, SIGMOID_TABLE_END),
     };
     const SLOPE_ZEROS: &'static [f64] = Silu::CLAIMS.slope_zeros;
 
     #[inline(always)]
     fn value<T: Real>(gate: T, value: T) -> T {
-        product(gate, value, Prim::Sigmoid, Gating::Sigmoid)
+        product(gate, value, Prim::Sigmoid, GateTable::Sigmoid)
     }
 
     #[inline(always)]
     fn backward<T: Real>(gate: T, value: T, grad: T) -> (T, T) {
-        gradients(gate, value, grad, Prim::Sigmoid, Gating::Sigmoid)
+        gradients(gate, value, grad, Prim::Sigmoid, GateTable::Sigmoid)
     }
 }
 
 /// `x` times its gate, times `value`.
 #[inline(always)]
-pub(super) fn product<T: Real>(x: T, value: T, prim: Prim, gate: Gating) -> T {
+pub(super) fn product<T: Real>(x: T, value: T, prim: Prim, gate: GateTable) -> T {
     if let Some(product) = x.tabled_product(value, gate) {
         return product;
     }
@@ -48,7 +48,7 @@ pub(super) fn product<T: Real>(x: T, value: T, prim: Prim, gate: Gating) -> T {
 
 /// `grad` times both derivatives of that.
 #[inline(always)]
-pub(super) fn gradients<T: Real>(x: T, value: T, grad: T, prim: Prim, gate: Gating) -> (T, T) {
+pub(super) fn gradients<T: Real>(x: T, value: T, grad: T, prim: Prim, gate: GateTable) -> (T, T) {
     let slope = x.tabled_slope_product(grad, value, gate);
     if let (Some(by_gate), Some(by_value)) = (slope, x.tabled_product(grad, gate)) {
         return (by_gate, by_value);

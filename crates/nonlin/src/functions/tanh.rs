@@ -29,9 +29,9 @@ impl Elementwise for Tanh {
         from_output: Some((1.75, 1.75)),
         ..Claims::new((-1.0, 1.0), (0.0, 0.0))
     };
-    const ROUTE: Route = Route::Paired {
-        value: Reach::between(-TANH_END, TANH_END),
-        slope: Reach::between(-TANH_NEAR, TANH_NEAR),
+    const ARITHMETIC: Arithmetic = Arithmetic::F32Tables {
+        value: Reach::between(-TANH_LIMIT_FROM, TANH_LIMIT_FROM),
+        slope: Reach::between(-TANH_TABLE_END, TANH_TABLE_END),
     };
 
     #[inline(always)]

@@ -1,4 +1,4 @@
-//! Kernels of elementwise functions for f32 and f64: the number type by [`Route`].
+//! Kernels of elementwise functions for f32 and f64: the number type by [`Arithmetic`].
 
 #![allow(unsafe_code)]
 
@@ -9,9 +9,9 @@ use super::near_far::{
 };
 use super::run::{WIDEST, run};
 use super::steps::{Backward, EachBackward, EachValue, FromOutput, Value};
-use crate::activation::{Elementwise, ParamList, Route};
+use crate::activation::{Arithmetic, Elementwise, ParamList};
 use crate::level::per_level;
-use crate::real::{Full, Late, Narrow, Paired, Single};
+use crate::real::{Deferred, F32Plain, F32Tabled, F64Lanes, F64ToF32};
 use crate::simd::{Lanes, Simd};
 
 /// The default parameters in every lane.
@@ -62,18 +62,18 @@ fn is_one<A: Elementwise>(call: P<'_>) -> bool {
 
 #[inline(always)]
 unsafe fn forward_f32<S: Simd, A: Elementwise>(x: *const f32, y: *mut f32, n: usize, p: P<'_>) {
-    match A::ROUTE {
-        Route::Paired { value: reach, .. } if S::Tabled32::FUSED && is_default::<A>(p) => {
+    match A::ARITHMETIC {
+        Arithmetic::F32Tables { value: reach, .. } if S::Tabled32::FUSED && is_default::<A>(p) => {
             let near = Value::<A, Near32<S::Tabled32>>(defaults::<A, _>());
             let far = Value::<A, Lifted32<S::Tabled32>>(defaults::<A, _>());
             let step =
                 NearOrFar::<_, _, Near32<_>, Lifted32<_>, S::Tabled32, true>::new(reach, near, far);
             // SAFETY: each array has `n` elements, and the processor has the instructions of `S`.
-            unsafe { run::<Paired<S::Tabled32>, 1, 1, WIDEST, _>([x], [y], n, step, p.past) }
+            unsafe { run::<F32Tabled<S::Tabled32>, 1, 1, WIDEST, _>([x], [y], n, step, p.past) }
         }
         // SAFETY: each array has `n` elements, and the processor has the instructions of `S`.
-        Route::Wide | Route::Paired { .. } => unsafe {
-            run::<Narrow<S::F64>, 1, 1, WIDEST, _>(
+        Arithmetic::F64 | Arithmetic::F32Tables { .. } => unsafe {
+            run::<F64ToF32<S::F64>, 1, 1, WIDEST, _>(
                 [x],
                 [y],
                 n,
@@ -82,8 +82,8 @@ unsafe fn forward_f32<S: Simd, A: Elementwise>(x: *const f32, y: *mut f32, n: us
             )
         },
         // SAFETY: each array has `n` elements, and the processor has the instructions of `S`.
-        Route::Single => unsafe {
-            run::<Single<S::F32>, 1, 1, WIDEST, _>(
+        Arithmetic::F32 => unsafe {
+            run::<F32Plain<S::F32>, 1, 1, WIDEST, _>(
                 [x],
                 [y],
                 n,
@@ -99,11 +99,11 @@ unsafe fn forward_f64<S: Simd, A: Elementwise>(x: *const f64, y: *mut f64, n: us
     if is_one::<A>(p) {
         let step = Value::<A, _>(defaults::<A, _>());
         // SAFETY: each array has `n` elements, and the processor has the instructions of `S`.
-        return unsafe { run::<Full<S::Block64>, 1, 1, WIDEST, _>([x], [y], n, step, p.past) };
+        return unsafe { run::<F64Lanes<S::Block64>, 1, 1, WIDEST, _>([x], [y], n, step, p.past) };
     }
     // SAFETY: each array has `n` elements, and the processor has the instructions of `S`.
     unsafe {
-        run::<Full<S::Block64>, 1, 1, WIDEST, _>(
+        run::<F64Lanes<S::Block64>, 1, 1, WIDEST, _>(
             [x],
             [y],
             n,
@@ -121,8 +121,8 @@ unsafe fn backward_f32<S: Simd, A: Elementwise>(
     n: usize,
     p: P<'_>,
 ) {
-    match A::ROUTE {
-        Route::Paired { slope: reach, .. } if S::Tabled32::FUSED && is_default::<A>(p) => {
+    match A::ARITHMETIC {
+        Arithmetic::F32Tables { slope: reach, .. } if S::Tabled32::FUSED && is_default::<A>(p) => {
             let near = Backward::<A, Near32<S::Tabled32>>(defaults::<A, _>());
             let lifted = Backward::<A, LiftedSlope32<S::Tabled32>>(defaults::<A, _>());
             let far = Backward::<A, FarSlope32<S::Tabled32>>(defaults::<A, _>());
@@ -132,11 +132,11 @@ unsafe fn backward_f32<S: Simd, A: Elementwise>(
             let step =
                 NearOrFar::<_, _, Near32<_>, Far32<_>, S::Tabled32, true>::new(reach, near, far);
             // SAFETY: each array has `n` elements, and the processor has the instructions of `S`.
-            unsafe { run::<Paired<S::Tabled32>, 2, 1, WIDEST, _>([x, g], [dx], n, step, p.past) }
+            unsafe { run::<F32Tabled<S::Tabled32>, 2, 1, WIDEST, _>([x, g], [dx], n, step, p.past) }
         }
         // SAFETY: each array has `n` elements, and the processor has the instructions of `S`.
-        Route::Wide | Route::Paired { .. } => unsafe {
-            run::<Narrow<S::F64>, 2, 1, WIDEST, _>(
+        Arithmetic::F64 | Arithmetic::F32Tables { .. } => unsafe {
+            run::<F64ToF32<S::F64>, 2, 1, WIDEST, _>(
                 [x, g],
                 [dx],
                 n,
@@ -145,8 +145,8 @@ unsafe fn backward_f32<S: Simd, A: Elementwise>(
             )
         },
         // SAFETY: each array has `n` elements, and the processor has the instructions of `S`.
-        Route::Single => unsafe {
-            run::<Single<S::F32>, 2, 1, WIDEST, _>(
+        Arithmetic::F32 => unsafe {
+            run::<F32Plain<S::F32>, 2, 1, WIDEST, _>(
                 [x, g],
                 [dx],
                 n,
@@ -169,12 +169,12 @@ unsafe fn backward_f64<S: Simd, A: Elementwise>(
         let step = Backward::<A, _>(defaults::<A, _>());
         // SAFETY: each array has `n` elements, and the processor has the instructions of `S`.
         return unsafe {
-            run::<Late<Full<S::Block64>>, 2, 1, WIDEST, _>([x, g], [dx], n, step, p.past)
+            run::<Deferred<F64Lanes<S::Block64>>, 2, 1, WIDEST, _>([x, g], [dx], n, step, p.past)
         };
     }
     // SAFETY: each array has `n` elements, and the processor has the instructions of `S`.
     unsafe {
-        run::<Late<Full<S::Block64>>, 2, 1, WIDEST, _>(
+        run::<Deferred<F64Lanes<S::Block64>>, 2, 1, WIDEST, _>(
             [x, g],
             [dx],
             n,
@@ -192,9 +192,9 @@ unsafe fn from_output_f32<S: Simd, A: Elementwise>(
     n: usize,
     p: P<'_>,
 ) {
-    let step = FromOutput::<A, Single<S::F32>>(spread::<A, _, true>(p));
+    let step = FromOutput::<A, F32Plain<S::F32>>(spread::<A, _, true>(p));
     // SAFETY: each array has `n` elements, and the processor has the instructions of `S`.
-    unsafe { run::<Single<S::F32>, 2, 1, WIDEST, _>([y, g], [dx], n, step, false) }
+    unsafe { run::<F32Plain<S::F32>, 2, 1, WIDEST, _>([y, g], [dx], n, step, false) }
 }
 
 #[inline(always)]
@@ -205,9 +205,9 @@ unsafe fn from_output_f64<S: Simd, A: Elementwise>(
     n: usize,
     p: P<'_>,
 ) {
-    let step = FromOutput::<A, Full<S::Block64>>(spread::<A, _, false>(p));
+    let step = FromOutput::<A, F64Lanes<S::Block64>>(spread::<A, _, false>(p));
     // SAFETY: each array has `n` elements, and the processor has the instructions of `S`.
-    unsafe { run::<Full<S::Block64>, 2, 1, WIDEST, _>([y, g], [dx], n, step, false) }
+    unsafe { run::<F64Lanes<S::Block64>, 2, 1, WIDEST, _>([y, g], [dx], n, step, false) }
 }
 
 #[inline(always)]
@@ -220,7 +220,7 @@ unsafe fn each_f32<S: Simd, A: Elementwise>(
 ) {
     // SAFETY: each array has `n` elements, and the processor has the instructions of `S`.
     unsafe {
-        run::<Narrow<S::F64>, 2, 1, WIDEST, _>(
+        run::<F64ToF32<S::F64>, 2, 1, WIDEST, _>(
             [x, w],
             [y],
             n,
@@ -240,7 +240,7 @@ unsafe fn each_f64<S: Simd, A: Elementwise>(
 ) {
     // SAFETY: each array has `n` elements, and the processor has the instructions of `S`.
     unsafe {
-        run::<Full<S::Block64>, 2, 1, WIDEST, _>(
+        run::<F64Lanes<S::Block64>, 2, 1, WIDEST, _>(
             [x, w],
             [y],
             n,
@@ -263,7 +263,7 @@ unsafe fn each_backward_f32<S: Simd, A: Elementwise>(
 ) {
     // SAFETY: each array has `n` elements, and the processor has the instructions of `S`.
     unsafe {
-        run::<Narrow<S::F64>, 3, 2, WIDEST, _>(
+        run::<F64ToF32<S::F64>, 3, 2, WIDEST, _>(
             [x, w, g],
             [dx, dw],
             n,
@@ -286,7 +286,7 @@ unsafe fn each_backward_f64<S: Simd, A: Elementwise>(
 ) {
     // SAFETY: each array has `n` elements, and the processor has the instructions of `S`.
     unsafe {
-        run::<Full<S::Block64>, 3, 2, WIDEST, _>(
+        run::<F64Lanes<S::Block64>, 3, 2, WIDEST, _>(
             [x, w, g],
             [dx, dw],
             n,

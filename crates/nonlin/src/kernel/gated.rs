@@ -1,13 +1,13 @@
-//! Kernels of gated functions for f32 and f64: the number type by [`Route`].
+//! Kernels of gated functions for f32 and f64: the number type by [`Arithmetic`].
 
 #![allow(unsafe_code)]
 
 use super::near_far::{ByGradientSize, Far32, Lifted32, Near32, NearOrFar};
 use super::run::{WIDEST, run};
 use super::steps::{GatedBackward, GatedValue};
-use crate::activation::{Gated, Route};
+use crate::activation::{Arithmetic, Gated};
 use crate::level::per_level;
-use crate::real::{Full, Narrow, Paired, Single};
+use crate::real::{F32Plain, F32Tabled, F64Lanes, F64ToF32};
 use crate::simd::{Lanes, Simd};
 use core::marker::PhantomData;
 
@@ -20,20 +20,20 @@ unsafe fn gated_f32<S: Simd, G: Gated>(
     past: bool,
 ) {
     let step = GatedValue::<G>(PhantomData);
-    match G::ROUTE {
-        Route::Paired { value: reach, .. } if S::Tabled32::FUSED => {
+    match G::ARITHMETIC {
+        Arithmetic::F32Tables { value: reach, .. } if S::Tabled32::FUSED => {
             let far = ByGradientSize::<_, _, Lifted32<_>, Far32<_>, S::Tabled32>::new(step, step);
             let within =
                 NearOrFar::<_, _, Near32<_>, Far32<_>, S::Tabled32, true>::new(reach, step, far);
             // SAFETY: each array has `n` elements, and the processor has the instructions of `S`.
-            unsafe { run::<Paired<S::Tabled32>, 2, 1, WIDEST, _>([a, b], [y], n, within, past) }
+            unsafe { run::<F32Tabled<S::Tabled32>, 2, 1, WIDEST, _>([a, b], [y], n, within, past) }
         }
         // SAFETY: each array has `n` elements, and the processor has the instructions of `S`.
-        Route::Single => unsafe {
-            run::<Single<S::F32>, 2, 1, WIDEST, _>([a, b], [y], n, step, past)
+        Arithmetic::F32 => unsafe {
+            run::<F32Plain<S::F32>, 2, 1, WIDEST, _>([a, b], [y], n, step, past)
         },
         // SAFETY: each array has `n` elements, and the processor has the instructions of `S`.
-        _ => unsafe { run::<Narrow<S::F64>, 2, 1, WIDEST, _>([a, b], [y], n, step, past) },
+        _ => unsafe { run::<F64ToF32<S::F64>, 2, 1, WIDEST, _>([a, b], [y], n, step, past) },
     }
 }
 
@@ -47,7 +47,13 @@ unsafe fn gated_f64<S: Simd, G: Gated>(
 ) {
     // SAFETY: each array has `n` elements, and the processor has the instructions of `S`.
     unsafe {
-        run::<Full<S::Block64>, 2, 1, WIDEST, _>([a, b], [y], n, GatedValue::<G>(PhantomData), past)
+        run::<F64Lanes<S::Block64>, 2, 1, WIDEST, _>(
+            [a, b],
+            [y],
+            n,
+            GatedValue::<G>(PhantomData),
+            past,
+        )
     }
 }
 
@@ -61,22 +67,30 @@ unsafe fn gated_backward_f32<S: Simd, G: Gated>(
     n: usize,
 ) {
     let step = GatedBackward::<G>(PhantomData);
-    match G::ROUTE {
-        Route::Paired { slope: reach, .. } if S::Tabled32::FUSED => {
+    match G::ARITHMETIC {
+        Arithmetic::F32Tables { slope: reach, .. } if S::Tabled32::FUSED => {
             let far = ByGradientSize::<_, _, Lifted32<_>, Far32<_>, S::Tabled32>::new(step, step);
             let within =
                 NearOrFar::<_, _, Near32<_>, Far32<_>, S::Tabled32, true>::new(reach, step, far);
             // SAFETY: each array has `n` elements, and the processor has the instructions of `S`.
             unsafe {
-                run::<Paired<S::Tabled32>, 3, 2, WIDEST, _>([a, b, g], [da, db], n, within, false)
+                run::<F32Tabled<S::Tabled32>, 3, 2, WIDEST, _>(
+                    [a, b, g],
+                    [da, db],
+                    n,
+                    within,
+                    false,
+                )
             }
         }
         // SAFETY: each array has `n` elements, and the processor has the instructions of `S`.
-        Route::Single => unsafe {
-            run::<Single<S::F32>, 3, 2, WIDEST, _>([a, b, g], [da, db], n, step, false)
+        Arithmetic::F32 => unsafe {
+            run::<F32Plain<S::F32>, 3, 2, WIDEST, _>([a, b, g], [da, db], n, step, false)
         },
         // SAFETY: each array has `n` elements, and the processor has the instructions of `S`.
-        _ => unsafe { run::<Narrow<S::F64>, 3, 2, WIDEST, _>([a, b, g], [da, db], n, step, false) },
+        _ => unsafe {
+            run::<F64ToF32<S::F64>, 3, 2, WIDEST, _>([a, b, g], [da, db], n, step, false)
+        },
     }
 }
 
@@ -91,7 +105,7 @@ unsafe fn gated_backward_f64<S: Simd, G: Gated>(
 ) {
     // SAFETY: each array has `n` elements, and the processor has the instructions of `S`.
     unsafe {
-        run::<Full<S::Block64>, 3, 2, WIDEST, _>(
+        run::<F64Lanes<S::Block64>, 3, 2, WIDEST, _>(
             [a, b, g],
             [da, db],
             n,

@@ -1,7 +1,7 @@
 //! Kernels of the half types, at levels with fused multiply-add.
 //!
 //! Their registers are those of f32, read from and written to arrays of a half type. Only what is
-//! fast in f32 registers is here: functions of [`Route::Single`], and those of [`Route::Paired`]
+//! fast in f32 registers is here: functions of [`Arithmetic::F32`], and those of [`Arithmetic::F32Tables`]
 //! at default parameters. Elsewhere the kernel for f32 does it, also for the lanes of a register
 //! that are beyond the tables.
 
@@ -14,10 +14,10 @@ use super::near_far::{Near32, NearOrFar};
 use super::run::{Aligned, Step, WIDEST, run};
 use super::steps::{Backward, FromOutput, GatedBackward, GatedValue, Value};
 use super::{Back, GatedBack, GatedMap, Map, P};
-use crate::activation::{Elementwise, Gated, Reach, Route};
+use crate::activation::{Arithmetic, Elementwise, Gated, Reach};
 use crate::halves::Half;
 use crate::level::per_level;
-use crate::real::{Paired, Single, Whole};
+use crate::real::{F32ForHalf, F32Plain, F32Tabled};
 use crate::simd::twice::Twice;
 use crate::simd::{Lanes, Lanes32, Simd};
 use core::marker::PhantomData;
@@ -42,20 +42,20 @@ impl<G: Gated, H: Half> GatedPair for (G, H) {
     type H = H;
 }
 
-const fn is_single(route: Route) -> bool {
-    matches!(route, Route::Single)
+const fn is_single(route: Arithmetic) -> bool {
+    matches!(route, Arithmetic::F32)
 }
 
-const fn value_reach(route: Route) -> Reach {
+const fn value_reach(route: Arithmetic) -> Reach {
     match route {
-        Route::Paired { value, .. } => value,
+        Arithmetic::F32Tables { value, .. } => value,
         _ => Reach::EVERYWHERE,
     }
 }
 
-const fn slope_reach(route: Route) -> Reach {
+const fn slope_reach(route: Arithmetic) -> Reach {
     match route {
-        Route::Paired { slope, .. } => slope,
+        Arithmetic::F32Tables { slope, .. } => slope,
         _ => Reach::EVERYWHERE,
     }
 }
@@ -66,7 +66,7 @@ const fn cancels<A: Elementwise, H: Half>() -> bool {
     H::DIGITS > 8 && !A::CLAIMS.slope_zeros.is_empty() && A::CLAIMS.kinks.is_empty()
 }
 
-/// One body of a kernel: in `Single` registers, or within reach in `Whole` ones, or in `Paired`
+/// One body of a kernel: in `F32Plain` registers, or within reach in `F32ForHalf` ones, or in `F32Tabled`
 /// ones if `$cancels`, and by the kernel of f32, `$beyond`, elsewhere.
 macro_rules! loops {
     ($S:ident, $H:ty, $route:expr, $reach:ident, $i:literal, $o:literal, $x:expr, $y:expr, $n:expr,
@@ -75,34 +75,38 @@ macro_rules! loops {
             unreachable!("the baseline has no kernels of half types")
         } else if const { is_single($route) } {
             // SAFETY: each array has `n` elements, and the processor has the instructions of `S`.
-            unsafe { run::<Single<Twice<$S::F32>>, $i, $o, WIDEST, $H>($x, $y, $n, $step, false) }
+            unsafe { run::<F32Plain<Twice<$S::F32>>, $i, $o, WIDEST, $H>($x, $y, $n, $step, false) }
         } else if const { $cancels } {
-            let step = NearOrFar::<_, _, Near32<_>, Single<_>, Twice<$S::F32>, true>::new(
+            let step = NearOrFar::<_, _, Near32<_>, F32Plain<_>, Twice<$S::F32>, true>::new(
                 const { $reach($route) },
                 $step,
                 $beyond,
             );
             // SAFETY: each array has `n` elements, and the processor has the instructions of `S`.
-            unsafe { run::<Paired<Twice<$S::F32>>, $i, $o, WIDEST, $H>($x, $y, $n, step, false) }
+            unsafe { run::<F32Tabled<Twice<$S::F32>>, $i, $o, WIDEST, $H>($x, $y, $n, step, false) }
         } else if const { <$H>::DIGITS <= 8 } {
-            let step = NearOrFar::<_, _, Whole<_, true>, Single<_>, Twice<$S::F32>, false>::new(
-                const { $reach($route) },
-                $step,
-                $beyond,
-            );
+            let step =
+                NearOrFar::<_, _, F32ForHalf<_, true>, F32Plain<_>, Twice<$S::F32>, false>::new(
+                    const { $reach($route) },
+                    $step,
+                    $beyond,
+                );
             // SAFETY: each array has `n` elements, and the processor has the instructions of `S`.
             unsafe {
-                run::<Whole<Twice<$S::F32>, true>, $i, $o, WIDEST, $H>($x, $y, $n, step, false)
+                run::<F32ForHalf<Twice<$S::F32>, true>, $i, $o, WIDEST, $H>($x, $y, $n, step, false)
             }
         } else {
-            let step = NearOrFar::<_, _, Whole<_, false>, Single<_>, Twice<$S::F32>, false>::new(
-                const { $reach($route) },
-                $step,
-                $beyond,
-            );
+            let step =
+                NearOrFar::<_, _, F32ForHalf<_, false>, F32Plain<_>, Twice<$S::F32>, false>::new(
+                    const { $reach($route) },
+                    $step,
+                    $beyond,
+                );
             // SAFETY: each array has `n` elements, and the processor has the instructions of `S`.
             unsafe {
-                run::<Whole<Twice<$S::F32>, false>, $i, $o, WIDEST, $H>($x, $y, $n, step, false)
+                run::<F32ForHalf<Twice<$S::F32>, false>, $i, $o, WIDEST, $H>(
+                    $x, $y, $n, step, false,
+                )
             }
         }
     };
@@ -111,7 +115,7 @@ macro_rules! loops {
 /// The parameters of a definition: the defaults where only they get here.
 #[inline(always)]
 fn params<A: Elementwise, R: Register>(p: P<'_>) -> A::Params<R> {
-    if const { is_single(A::ROUTE) } { spread::<A, R, true>(p) } else { defaults::<A, R>() }
+    if const { is_single(A::ARITHMETIC) } { spread::<A, R, true>(p) } else { defaults::<A, R>() }
 }
 
 #[inline(always)]
@@ -119,7 +123,7 @@ unsafe fn forward<S: Simd, B: Pair>(x: *const B::H, y: *mut B::H, n: usize, p: P
     loops!(
         S,
         B::H,
-        B::A::ROUTE,
+        B::A::ARITHMETIC,
         value_reach,
         1,
         1,
@@ -143,7 +147,7 @@ unsafe fn backward<S: Simd, B: Pair>(
     loops!(
         S,
         B::H,
-        B::A::ROUTE,
+        B::A::ARITHMETIC,
         slope_reach,
         2,
         1,
@@ -164,12 +168,12 @@ unsafe fn from_output<S: Simd, B: Pair>(
     n: usize,
     p: P<'_>,
 ) {
-    let step = FromOutput::<B::A, Single<Twice<S::F32>>>(spread::<B::A, _, true>(p));
+    let step = FromOutput::<B::A, F32Plain<Twice<S::F32>>>(spread::<B::A, _, true>(p));
     if const { !S::F32::FUSED } {
         unreachable!("the baseline has no kernels of half types");
     }
     // SAFETY: each array has `n` elements, and the processor has the instructions of `S`.
-    unsafe { run::<Single<Twice<S::F32>>, 2, 1, WIDEST, B::H>([y, g], [dx], n, step, false) }
+    unsafe { run::<F32Plain<Twice<S::F32>>, 2, 1, WIDEST, B::H>([y, g], [dx], n, step, false) }
 }
 
 #[inline(always)]
@@ -182,7 +186,7 @@ unsafe fn gated<S: Simd, B: GatedPair>(
 ) {
     let step = GatedValue::<B::G>(PhantomData);
     let beyond = GatedMapByF32(const { gated_map_32::<B::G>().0[S::INDEX] });
-    loops!(S, B::H, B::G::ROUTE, value_reach, 2, 1, [a, b], [y], n, step, beyond, false);
+    loops!(S, B::H, B::G::ARITHMETIC, value_reach, 2, 1, [a, b], [y], n, step, beyond, false);
 }
 
 #[inline(always)]
@@ -200,7 +204,7 @@ unsafe fn gated_backward<S: Simd, B: GatedPair>(
     loops!(
         S,
         B::H,
-        B::G::ROUTE,
+        B::G::ARITHMETIC,
         slope_reach,
         3,
         2,
@@ -222,9 +226,9 @@ per_level!(fn gated_back_half<B: GatedPair>(a: *const B::H, b: *const B::H, g: *
 /// A step that has a kernel of f32 compute its registers, by way of the stack.
 macro_rules! by_f32 {
     ($name:ty, $i:literal, $o:literal, |$s:ident, $x:ident, $y:ident, $n:ident| $call:expr) => {
-        impl<V: Lanes32> Step<Single<V>, $i, $o> for $name {
+        impl<V: Lanes32> Step<F32Plain<V>, $i, $o> for $name {
             #[inline(always)]
-            fn step(self, x: [Single<V>; $i]) -> [Single<V>; $o] {
+            fn step(self, x: [F32Plain<V>; $i]) -> [F32Plain<V>; $o] {
                 const { assert!(V::N <= WIDEST) };
                 let $s = self;
                 let mut from = Aligned([[0.0f32; WIDEST]; $i]);
@@ -240,11 +244,11 @@ macro_rules! by_f32 {
                 // SAFETY: every row of the buffers has `V::N` elements, and the kernel is compiled
                 // for the instructions of the level that is running.
                 unsafe { $call }
-                let mut y = [Single(V::splat(0.0)); $o];
+                let mut y = [F32Plain(V::splat(0.0)); $o];
                 let mut k = 0;
                 while k < $o {
                     // SAFETY: a row of the buffer holds a register, `V::N <= WIDEST`.
-                    y[k] = Single(unsafe { V::load(to.0[k].as_ptr()) });
+                    y[k] = F32Plain(unsafe { V::load(to.0[k].as_ptr()) });
                     k += 1;
                 }
                 y

@@ -4,10 +4,10 @@
 
 #[cfg(feature = "half")]
 use crate::halves::Half;
-use crate::math::paired::{LIFTED, NEAR};
+use crate::math::paired::{ANY_X, IN_TABLE};
 #[cfg(feature = "half")]
-use crate::real::Whole;
-use crate::real::{Full, Late, Narrow, Paired, Single};
+use crate::real::F32ForHalf;
+use crate::real::{Deferred, F32Plain, F32Tabled, F64Lanes, F64ToF32};
 #[cfg(feature = "half")]
 use crate::simd::twice::Twice;
 use crate::simd::{Lanes32, Lanes64};
@@ -42,19 +42,19 @@ pub(super) trait Register: Copy {
     fn set(v: f64) -> Self;
 }
 
-impl<V: Lanes64> Register for Narrow<V> {
+impl<V: Lanes64> Register for F64ToF32<V> {
     const N: usize = V::N;
     #[inline(always)]
     fn set(v: f64) -> Self {
-        Narrow(V::splat(v))
+        F64ToF32(V::splat(v))
     }
 }
 
-impl<V: Lanes64> Io<f32> for Narrow<V> {
+impl<V: Lanes64> Io<f32> for F64ToF32<V> {
     #[inline(always)]
     unsafe fn read(p: *const f32) -> Self {
         // SAFETY: `p` is valid for reading `N` elements.
-        Narrow(unsafe { V::load_f32(p) })
+        F64ToF32(unsafe { V::load_f32(p) })
     }
     #[inline(always)]
     unsafe fn write(self, p: *mut f32) {
@@ -63,19 +63,19 @@ impl<V: Lanes64> Io<f32> for Narrow<V> {
     }
 }
 
-impl<V: Lanes64> Register for Full<V> {
+impl<V: Lanes64> Register for F64Lanes<V> {
     const N: usize = V::N;
     #[inline(always)]
     fn set(v: f64) -> Self {
-        Full(V::splat(v))
+        F64Lanes(V::splat(v))
     }
 }
 
-impl<V: Lanes64> Io<f64> for Full<V> {
+impl<V: Lanes64> Io<f64> for F64Lanes<V> {
     #[inline(always)]
     unsafe fn read(p: *const f64) -> Self {
         // SAFETY: `p` is valid for reading `N` elements.
-        Full(unsafe { V::load(p) })
+        F64Lanes(unsafe { V::load(p) })
     }
     #[inline(always)]
     unsafe fn write(self, p: *mut f64) {
@@ -89,29 +89,29 @@ impl<V: Lanes64> Io<f64> for Full<V> {
     }
 }
 
-impl<V: Lanes64> Register for Late<Full<V>> {
+impl<V: Lanes64> Register for Deferred<F64Lanes<V>> {
     const N: usize = V::N;
     #[inline(always)]
     fn set(v: f64) -> Self {
-        Late::new(Full::set(v))
+        Deferred::new(F64Lanes::set(v))
     }
 }
 
-impl<V: Lanes64> Io<f64> for Late<Full<V>> {
+impl<V: Lanes64> Io<f64> for Deferred<F64Lanes<V>> {
     #[inline(always)]
     unsafe fn read(p: *const f64) -> Self {
         // SAFETY: `p` is valid for reading `N` elements.
-        Late::new(unsafe { Full::read(p) })
+        Deferred::new(unsafe { F64Lanes::read(p) })
     }
     #[inline(always)]
     unsafe fn write(self, p: *mut f64) {
         // SAFETY: `p` is valid for writing `N` elements.
-        unsafe { self.settled().write(p) }
+        unsafe { self.resolve().write(p) }
     }
     #[inline(always)]
     unsafe fn write_past(self, p: *mut f64) {
         // SAFETY: `p` is valid for writing `N` elements and aligned to the register.
-        unsafe { self.settled().write_past(p) }
+        unsafe { self.resolve().write_past(p) }
     }
 }
 
@@ -143,37 +143,37 @@ macro_rules! from_lanes32 {
         }
     };
 }
-from_lanes32!(Single);
-from_lanes32!(Paired);
-from_lanes32!(Paired, LIFTED);
-from_lanes32!(Paired, NEAR);
+from_lanes32!(F32Plain);
+from_lanes32!(F32Tabled);
+from_lanes32!(F32Tabled, ANY_X);
+from_lanes32!(F32Tabled, IN_TABLE);
 #[cfg(feature = "half")]
-from_lanes32!(Whole, false);
+from_lanes32!(F32ForHalf, false);
 #[cfg(feature = "half")]
-from_lanes32!(Whole, true);
+from_lanes32!(F32ForHalf, true);
 
-impl<V: Lanes32, const AT: u8> FromLanes<V> for Late<Paired<V, AT>>
+impl<V: Lanes32, const AT: u8> FromLanes<V> for Deferred<F32Tabled<V, AT>>
 where
-    Paired<V, AT>: Register,
+    F32Tabled<V, AT>: Register,
 {
     #[inline(always)]
     fn from_lanes(v: V) -> Self {
-        Late::new(Paired(v))
+        Deferred::new(F32Tabled(v))
     }
     #[inline(always)]
     fn lanes(self) -> V {
-        self.settled().0
+        self.resolve().0
     }
 }
 
-impl<V: Lanes32, const AT: u8> Register for Late<Paired<V, AT>>
+impl<V: Lanes32, const AT: u8> Register for Deferred<F32Tabled<V, AT>>
 where
-    Paired<V, AT>: Register,
+    F32Tabled<V, AT>: Register,
 {
     const N: usize = V::N;
     #[inline(always)]
     fn set(v: f64) -> Self {
-        Late::new(Paired::set(v))
+        Deferred::new(F32Tabled::set(v))
     }
 }
 
@@ -226,9 +226,9 @@ macro_rules! io32 {
         }
     };
 }
-io32!(Single);
-io32!(Paired);
+io32!(F32Plain);
+io32!(F32Tabled);
 #[cfg(feature = "half")]
-io32!(Whole, false);
+io32!(F32ForHalf, false);
 #[cfg(feature = "half")]
-io32!(Whole, true);
+io32!(F32ForHalf, true);

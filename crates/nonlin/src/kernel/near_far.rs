@@ -3,8 +3,8 @@
 use super::io::FromLanes;
 use super::run::Step;
 use crate::activation::Reach;
-use crate::math::paired::{FACTOR_END, LIFTED, NEAR};
-use crate::real::{Late, Paired};
+use crate::math::paired::{ANY_X, FACTOR_END, IN_TABLE};
+use crate::real::{Deferred, F32Tabled};
 use crate::simd::Lanes32;
 use core::marker::PhantomData;
 
@@ -159,10 +159,10 @@ where
     }
 }
 
-/// The numbers of [`Route::Paired`]: within reach, beyond, beyond with factors of any size, and the
+/// The numbers of [`Arithmetic::F32Tables`]: within reach, beyond, beyond with factors of any size, and the
 /// same with exponents that wait for the gradient.
-pub(super) type Near32<V> = Paired<V, NEAR>;
-pub(super) type Lifted32<V> = Paired<V, LIFTED>;
-pub(super) type Far32<V> = Paired<V>;
-pub(super) type LiftedSlope32<V> = Late<Paired<V, LIFTED>>;
-pub(super) type FarSlope32<V> = Late<Paired<V>>;
+pub(super) type Near32<V> = F32Tabled<V, IN_TABLE>;
+pub(super) type Lifted32<V> = F32Tabled<V, ANY_X>;
+pub(super) type Far32<V> = F32Tabled<V>;
+pub(super) type LiftedSlope32<V> = Deferred<F32Tabled<V, ANY_X>>;
+pub(super) type FarSlope32<V> = Deferred<F32Tabled<V>>;

@@ -15,7 +15,7 @@ use super::tables_f64::{
     EXP_SIXTEENTH, EXP_SIXTEENTH_FINE, LOG_RATIO, LOG_RATIO_LO, ROOTS, TAIL, TAIL_LO, TAIL_SLOPE,
 };
 use super::{ROUND, poly};
-use crate::real::{Full, Jet, Prim};
+use crate::real::{F64Lanes, Jet, Prim};
 use crate::simd::Lanes64;
 
 /// `e^(x + lo) = s (1 + p) 2^k` with `|p| < 0.022` and `s` a power of `2^(1/16)`, rounded.
@@ -240,7 +240,7 @@ fn times<V: Lanes64>(a: V, a_lo: V, b: V, c: V) -> (V, V) {
 
 /// The sigmoid and its derivatives; `APART` as in [`slope_jet`].
 #[inline(always)]
-fn sigmoid<V: Lanes64, const APART: bool>(x: V, lo: Option<V>) -> Jet<Full<V>> {
+fn sigmoid<V: Lanes64, const APART: bool>(x: V, lo: Option<V>) -> Jet<F64Lanes<V>> {
     let (one, zero) = (V::splat(1.0), V::splat(0.0));
     // w = e^-x, large or small: 1 / (1 + w) is good on both sides.
     let lo = match lo {
@@ -282,13 +282,20 @@ fn sigmoid<V: Lanes64, const APART: bool>(x: V, lo: Option<V>) -> Jet<Full<V>> {
 }
 
 #[inline(always)]
-fn full<V>(v: V, v_lo: V, d: V, d_lo: V, dd: V, k: V) -> Jet<Full<V>> {
-    Jet { v: Full(v), d: Full(d), dd: Full(dd), v_lo: Full(v_lo), d_lo: Full(d_lo), k: Full(k) }
+fn full<V>(v: V, v_lo: V, d: V, d_lo: V, dd: V, k: V) -> Jet<F64Lanes<V>> {
+    Jet {
+        v: F64Lanes(v),
+        d: F64Lanes(d),
+        dd: F64Lanes(dd),
+        v_lo: F64Lanes(v_lo),
+        d_lo: F64Lanes(d_lo),
+        k: F64Lanes(k),
+    }
 }
 
 /// Tanh and its derivatives; `APART` as in [`slope_jet`].
 #[inline(always)]
-fn tanh<V: Lanes64, const APART: bool>(x: V, lo: Option<V>) -> Jet<Full<V>> {
+fn tanh<V: Lanes64, const APART: bool>(x: V, lo: Option<V>) -> Jet<F64Lanes<V>> {
     let (one, two, nothing) = (V::splat(1.0), V::splat(2.0), V::splat(-0.0));
     // With m = e^-2|x| - 1: -m / (2 + m).
     let a = x.abs();
@@ -321,7 +328,7 @@ fn tanh<V: Lanes64, const APART: bool>(x: V, lo: Option<V>) -> Jet<Full<V>> {
 /// The primitive `p` at `x` for its first derivative: the power of two is the derivative's, also
 /// where the value has another, and is not right.
 #[inline(always)]
-pub(crate) fn slope_jet<V: Lanes64>(x: V, p: Prim) -> Jet<Full<V>> {
+pub(crate) fn slope_jet<V: Lanes64>(x: V, p: Prim) -> Jet<F64Lanes<V>> {
     match p {
         Prim::Sigmoid => sigmoid::<V, true>(x, None),
         Prim::Tanh => tanh::<V, true>(x, None),
@@ -331,7 +338,7 @@ pub(crate) fn slope_jet<V: Lanes64>(x: V, p: Prim) -> Jet<Full<V>> {
 
 /// The primitive `p` at `x + lo`. (Nothing here may call itself: see `narrow::jet`.)
 #[inline(always)]
-pub(crate) fn jet<V: Lanes64>(x: V, lo: Option<V>, p: Prim) -> Jet<Full<V>> {
+pub(crate) fn jet<V: Lanes64>(x: V, lo: Option<V>, p: Prim) -> Jet<F64Lanes<V>> {
     let one = V::splat(1.0);
     let zero = V::splat(0.0);
     let two = V::splat(2.0);
@@ -470,7 +477,7 @@ pub(crate) fn jet<V: Lanes64>(x: V, lo: Option<V>, p: Prim) -> Jet<Full<V>> {
 
 /// `ln(1 + e^(x + lo))` for `x <= 0`, as `w H(w)` with `w = e^x` and `H(w) = ln(1 + w) / w`.
 #[inline(always)]
-pub(crate) fn softplus_neg<V: Lanes64>(x: V, lo: Option<V>) -> Jet<Full<V>> {
+pub(crate) fn softplus_neg<V: Lanes64>(x: V, lo: Option<V>) -> Jet<F64Lanes<V>> {
     let e = Exp::new(x, lo);
     let w = e.rounded();
     let u = e.unless_small(w);

@@ -8,7 +8,7 @@ use super::coefficients::{
     CDF_NARROW_DEN, CDF_NARROW_NUM, EXP_NARROW, INV_SQRT_2PI, LN2, LOG_NARROW, LOG2_E,
 };
 use super::{ROUND, poly};
-use crate::real::{Jet, Narrow, Prim};
+use crate::real::{F64ToF32, Jet, Prim};
 use crate::simd::Lanes64;
 
 /// `e^x` below this is 2^-1010: nothing, for f32, but still a normal f64.
@@ -66,7 +66,7 @@ fn sigmoid<V: Lanes64>(x: V, w: V) -> (V, V, V) {
 /// The primitive `p` at `x`. (Nothing here may call itself: what is recursive is not inlined,
 /// and a register type outside its target function is a call per operation.)
 #[inline(always)]
-pub(crate) fn jet<V: Lanes64>(x: V, p: Prim) -> Jet<Narrow<V>> {
+pub(crate) fn jet<V: Lanes64>(x: V, p: Prim) -> Jet<F64ToF32<V>> {
     let one = V::splat(1.0);
     let zero = V::splat(0.0);
     let two = V::splat(2.0);
@@ -120,5 +120,5 @@ pub(crate) fn jet<V: Lanes64>(x: V, p: Prim) -> Jet<Narrow<V>> {
             (n * r, d, d * (one + half - four * ratio))
         }
     };
-    Jet::new(Narrow(v), Narrow(d), Narrow(dd))
+    Jet::new(F64ToF32(v), F64ToF32(d), F64ToF32(dd))
 }

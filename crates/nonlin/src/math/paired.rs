@@ -6,7 +6,7 @@
 //! Nearly all of a result comes from a [`table`](super::table) of a smooth, slowly varying function:
 //! the sigmoid above a half, `tanh(x) / x`, the normal tail over its density. Where the result itself
 //! varies over many powers of two it is multiplied by an exponential, which is a small table too.
-//! At `NEAR`, all lanes are known to lie within the tables (a definition says between which inputs:
+//! At `IN_TABLE`, all lanes are known to lie within the tables (a definition says between which inputs:
 //! [`Reach`](crate::activation::Reach)); else some may be far out. There, powers of `e^-|x|`
 //! stand for the tables, and where such a power may be no normal number, its exponent is kept apart
 //! to the end ([`Jet::k`]), or all is lifted by a power of two: processors take a hundred cycles over
@@ -18,16 +18,16 @@ use super::tables::{
     TANH_SOFTPLUS,
 };
 use crate::math::coefficients::{GELU_TANH_1, GELU_TANH_3, INV_SQRT_2PI, SELU_LAMBDA};
-use crate::real::{Gating, Jet, Paired, Prim, Real};
-use crate::simd::{LIFT, Lanes, Lanes32, Lanes64, SUNK};
+use crate::real::{F32Tabled, GateTable, Jet, Prim, Real};
+use crate::simd::{Lanes, Lanes32, Lanes64, TAIL_SCALE_LOG2, TAIL_UNSCALE};
 
 /// All lanes lie within the tables.
-pub(crate) const NEAR: u8 = 0;
+pub(crate) const IN_TABLE: u8 = 0;
 /// Some lanes may be far out, and what multiplies them is at most [`FACTOR_END`]: exponents that are
-/// kept apart are all [`LIFT`].
-pub(crate) const LIFTED: u8 = 1;
+/// kept apart are all [`TAIL_SCALE_LOG2`].
+pub(crate) const ANY_X: u8 = 1;
 /// Some lanes may be far out, and anything may multiply them.
-pub(crate) const FAR: u8 = 2;
+pub(crate) const ANY_X_ANY_FACTOR: u8 = 2;
 
 /// Up to two factors so large are ordinary: from `e^-LIFTED_END` they make nothing.
 pub(crate) const FACTOR_END: f32 = 4_194_304.0; // 2^22
@@ -36,35 +36,35 @@ pub(crate) const FACTOR_END: f32 = 4_194_304.0; // 2^22
 pub(super) const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23
 
 /// Up to here both tails of GELU times their argument are normal numbers, and their tables reach.
-pub(crate) const CDF_LAST: f32 = 12.4;
-pub(crate) const CUBIC_LAST: f32 = 9.5;
+pub(crate) const GELU_TABLE_END: f32 = 12.4;
+pub(crate) const GELU_TANH_TABLE_END: f32 = 9.5;
 
 /// From here on the gate of GELU by tanh is 1, but for its exponential.
 pub(super) const CUBIC_OPEN: f32 = 5.4;
 
 /// Up to here the tables of exponential tails reach; beyond, powers of the exponential do.
-pub(crate) const NEAR_END: f32 = 10.01;
+pub(crate) const SIGMOID_TABLE_END: f32 = 10.01;
 
 /// From minus this on `e^x - 1` is -1.
-pub(crate) const EXPM1_END: f32 = 17.4;
+pub(crate) const EXPM1_TABLE_END: f32 = 17.4;
 
 /// From here on tanh is 1.
-pub(crate) const TANH_END: f32 = 9.04;
+pub(crate) const TANH_LIMIT_FROM: f32 = 9.04;
 
 /// Up to here the table of the slope of tanh reaches.
-pub(crate) const TANH_NEAR: f32 = 10.01;
+pub(crate) const TANH_TABLE_END: f32 = 10.01;
 
 /// Up to here the table of the gate of Mish reaches on the left; on the right to where it is 1.
-pub(crate) const MISH_NEAR: f32 = 10.01;
+pub(crate) const MISH_TABLE_END: f32 = 10.01;
 
 /// From here on the gate of Mish is 1.
 pub(super) const MISH_OPEN: f32 = 9.12;
 /// From here on the slope of Mish is 1.
 pub(super) const MISH_SLOPE_OPEN: f32 = 10.8;
 
-/// From here on the exponent of a power of e is kept apart. What rounding `e^-APART` loses is still a
+/// From here on the exponent of a power of e is kept apart. What rounding `e^-EXP_SPLIT_FROM` loses is still a
 /// normal number.
-pub(crate) const APART: f32 = 60.0;
+pub(crate) const EXP_SPLIT_FROM: f32 = 60.0;
 
 /// What is multiplied by `e^-FARTHEST` is 0.
 const FARTHEST: f32 = 400.0;
@@ -73,16 +73,16 @@ const FARTHEST: f32 = 400.0;
 /// [`FACTOR_END`].
 #[inline(always)]
 fn last<V: Lanes32, const AT: u8>() -> V {
-    V::splat(if AT == LIFTED { LIFTED_END } else { FARTHEST })
+    V::splat(if AT == ANY_X { LIFTED_END } else { FARTHEST })
 }
 
-/// [`ROUND`] for powers times `2^LIFT`.
-const OVER: f32 = ROUND + 16.0 * LIFT as f32;
+/// [`ROUND`] for powers times `2^TAIL_SCALE_LOG2`.
+const OVER: f32 = ROUND + 16.0 * TAIL_SCALE_LOG2 as f32;
 
-/// What is nothing next to 1.
-const NOTHING: f32 = 1.0 / (1u64 << 33) as f32;
+/// Less than half a unit in the last place of 1: adding it changes nothing.
+const BELOW_ULP_OF_ONE: f32 = 1.0 / (1u64 << 33) as f32;
 
-/// `e^-LIFTED_END` times this and two factors is 0, and times `2^LIFT` a normal number, as is what
+/// `e^-LIFTED_END` times this and two factors is 0, and times `2^TAIL_SCALE_LOG2` a normal number, as is what
 /// rounding that loses.
 const LIFTED_END: f32 = 140.0;
 
@@ -120,27 +120,27 @@ fn exp_times<V: Lanes32>(p: V, e: V, over: V) -> ((V, V), V) {
     ((u.lookup_short(&POWER.0).add_shifted(u), rest_of_power(r)), r * r)
 }
 
-/// `(m, q)` with `e^-(p + e) = m (1 + q)`, for `-87 <= p <= APART`.
+/// `(m, q)` with `e^-(p + e) = m (1 + q)`, for `-87 <= p <= EXP_SPLIT_FROM`.
 #[inline(always)]
 fn exp<V: Lanes32>(p: V, e: V) -> (V, V) {
     exp_times(p, e, V::splat(ROUND)).0
 }
 
-/// What [`exp_times`] has for `i = LIFT`: `e^-(p + e) 2^LIFT`, for `0 <= p <= LIFTED_END`.
+/// What [`exp_times`] has for `i = TAIL_SCALE_LOG2`: `e^-(p + e) 2^TAIL_SCALE_LOG2`, for `0 <= p <= LIFTED_END`.
 #[inline(always)]
 fn exp_lifted<V: Lanes32>(p: V, e: V) -> ((V, V), V) {
     exp_times(p, e, V::splat(OVER))
 }
 
-/// `(m, q)` and `k` with `e^-(p + e) = m (1 + q) 2^k`, for `0 <= p <= last`. Up to `APART` `k` is 0;
-/// beyond, `LIFTED`, it is `-LIFT`, else `m` is near 2^-16, so that it can be multiplied by any number.
+/// `(m, q)` and `k` with `e^-(p + e) = m (1 + q) 2^k`, for `0 <= p <= last`. Up to `EXP_SPLIT_FROM` `k` is 0;
+/// beyond, `ANY_X`, it is `-TAIL_SCALE_LOG2`, else `m` is near 2^-16, so that it can be multiplied by any number.
 #[inline(always)]
 fn exp_apart<V: Lanes32, const AT: u8>(p: V, e: V) -> ((V, V), V) {
     let (zero, round) = (V::splat(0.0), V::splat(ROUND));
-    let apart = p.gt(V::splat(APART));
-    if AT == LIFTED {
+    let apart = p.gt(V::splat(EXP_SPLIT_FROM));
+    if AT == ANY_X {
         let (power, _) = exp_times(p, e, V::select(apart, V::splat(OVER), round));
-        return (power, V::select(apart, V::splat(-(LIFT as f32)), zero));
+        return (power, V::select(apart, V::splat(-(TAIL_SCALE_LOG2 as f32)), zero));
     }
     let u = p.mul_add(V::splat(-PER_LN2), round);
     let n = u - round;
@@ -151,12 +151,12 @@ fn exp_apart<V: Lanes32, const AT: u8>(p: V, e: V) -> ((V, V), V) {
     (power(k.mul_add(V::splat(-16.0), u), r), k)
 }
 
-/// `(m, q)` with `w - c w^2 = m (1 + q) / 2^LIFT` for `w = e^-t`, which is small next to 1.
+/// `(m, q)` with `w - c w^2 = m (1 + q) / 2^TAIL_SCALE_LOG2` for `w = e^-t`, which is small next to 1.
 #[inline(always)]
 fn lifted_tail<V: Lanes32>(t: V, c: f32) -> (V, V) {
     let ((m, q), square) = exp_lifted(t.min(V::splat(LIFTED_END)), V::splat(0.0));
-    // c times m / 2^LIFT, the first part of w: not so small that a product is subnormal.
-    let w = m.max(V::splat(NOTHING / SUNK)) * V::splat(c * SUNK);
+    // c times m / 2^TAIL_SCALE_LOG2, the first part of w: not so small that a product is subnormal.
+    let w = m.max(V::splat(BELOW_ULP_OF_ONE / TAIL_UNSCALE)) * V::splat(c * TAIL_UNSCALE);
     // q - w (1 + q)^2
     (m, q.mul_add(w.mul_add(V::splat(-2.0), V::splat(1.0)), (-w).mul_add(square, -w)))
 }
@@ -165,10 +165,14 @@ fn lifted_tail<V: Lanes32>(t: V, c: f32) -> (V, V) {
 #[inline(always)]
 fn exp_within<V: Lanes32, const AT: u8>(p: V) -> ((V, V), V) {
     let zero = V::splat(0.0);
-    if AT == NEAR { (exp(p, zero), zero) } else { exp_apart::<V, AT>(p.min(last::<V, AT>()), zero) }
+    if AT == IN_TABLE {
+        (exp(p, zero), zero)
+    } else {
+        exp_apart::<V, AT>(p.min(last::<V, AT>()), zero)
+    }
 }
 
-/// `(m, q)` with `e^-(t^2 / 2) = m (1 + q)`, for `|t| <= CDF_LAST`.
+/// `(m, q)` with `e^-(t^2 / 2) = m (1 + q)`, for `|t| <= GELU_TABLE_END`.
 #[inline(always)]
 fn gauss<V: Lanes32>(t: V) -> (V, V) {
     let half = t * V::splat(-0.5);
@@ -229,7 +233,7 @@ fn times<V: Lanes32>((m, q): (V, V), (b, b_lo): (V, V)) -> (V, V) {
 /// `e^x - 1` for `x <= 0`, rounded once.
 #[inline(always)]
 pub(crate) fn exp_m1<V: Lanes32, const AT: u8>(x: V) -> V {
-    let x = if AT == NEAR { x } else { x.max(V::splat(-EXPM1_END)) };
+    let x = if AT == IN_TABLE { x } else { x.max(V::splat(-EXPM1_TABLE_END)) };
     let (h, l) = EXPM1.at(-x);
     x.mul_add(h, x * l)
 }
@@ -241,7 +245,7 @@ pub(crate) fn selu<V: Lanes32, const AT: u8>(x: V) -> V {
     const NEAREST: f32 = SELU_LAMBDA.0 as f32;
     const LAMBDA: f32 = if NEAREST as f64 > SELU_LAMBDA.0 { NEAREST.next_down() } else { NEAREST };
     const REST: f32 = (SELU_LAMBDA.0 - LAMBDA as f64) as f32;
-    let c = if AT == NEAR { x } else { x.max(V::splat(-EXPM1_END)) };
+    let c = if AT == IN_TABLE { x } else { x.max(V::splat(-EXPM1_TABLE_END)) };
     let (base, rest) = SELU.at(-c);
     let right = x.mul_add(V::splat(LAMBDA), x * V::splat(REST));
     V::select(V::splat(0.0).gt(x), base + rest, right)
@@ -289,14 +293,14 @@ fn rest_of_power<V: Lanes32>(r: V) -> V {
 }
 
 #[inline(always)]
-fn jet<V: Lanes32, const AT: u8>(v: (V, V), d: (V, V), dd: V, k: V) -> Jet<Paired<V, AT>> {
+fn jet<V: Lanes32, const AT: u8>(v: (V, V), d: (V, V), dd: V, k: V) -> Jet<F32Tabled<V, AT>> {
     Jet {
-        v: Paired(v.0),
-        d: Paired(d.0),
-        dd: Paired(dd),
-        v_lo: Paired(v.1),
-        d_lo: Paired(d.1),
-        k: Paired(k),
+        v: F32Tabled(v.0),
+        d: F32Tabled(d.0),
+        dd: F32Tabled(dd),
+        v_lo: F32Tabled(v.1),
+        d_lo: F32Tabled(d.1),
+        k: F32Tabled(k),
     }
 }
 
@@ -312,8 +316,8 @@ pub(crate) fn settle<V: Lanes32, const AT: u8>((v, lo): (V, V), k: V) -> (V, V) 
 #[inline(always)]
 pub(crate) fn rescale<V: Lanes32, const AT: u8>(v: V, k: V) -> V {
     match AT {
-        NEAR => v,
-        LIFTED => V::select(k.abs().gt(V::splat(0.0)), v.abs().sink().copysign(v), v),
+        IN_TABLE => v,
+        ANY_X => V::select(k.abs().gt(V::splat(0.0)), v.abs().unscale_tail().copysign(v), v),
         _ => v.scale2(k),
     }
 }
@@ -341,15 +345,15 @@ fn far_power<V: Lanes32, const AT: u8>(t: V) -> Far<V> {
 #[inline(always)]
 pub(crate) fn sigmoid_value<V: Lanes32, const AT: u8>(x: V) -> V {
     let t = x.abs();
-    let far = t.gt(V::splat(NEAR_END));
-    let some = AT != NEAR && V::any(far);
+    let far = t.gt(V::splat(SIGMOID_TABLE_END));
+    let some = AT != IN_TABLE && V::any(far);
     let mut end = x;
     if some {
         core::hint::cold_path();
         let (m, q) = lifted_tail(t, 1.0);
         let tail = m.mul_add(q, m);
-        let right = tail.mul_add(V::splat(-SUNK), V::splat(1.0));
-        end = V::select(x.gt(V::splat(0.0)), right, tail.sink());
+        let right = tail.mul_add(V::splat(-TAIL_UNSCALE), V::splat(1.0));
+        end = V::select(x.gt(V::splat(0.0)), right, tail.unscale_tail());
         if V::all(far) {
             return end;
         }
@@ -363,13 +367,13 @@ pub(crate) fn sigmoid_value<V: Lanes32, const AT: u8>(x: V) -> V {
 /// `ln(1 + e^-t)` as a sum of two numbers, rounded to one far out.
 #[inline(always)]
 fn softplus_sum<V: Lanes32>(t: V) -> (V, V) {
-    let far = t.gt(V::splat(NEAR_END));
+    let far = t.gt(V::splat(SIGMOID_TABLE_END));
     let some = V::any(far);
     let mut end = (t, V::splat(-0.0));
     if some {
         core::hint::cold_path();
         let (m, q) = lifted_tail(t, 0.5);
-        end.0 = m.mul_add(q, m).sink();
+        end.0 = m.mul_add(q, m).unscale_tail();
         if V::all(far) {
             return end;
         }
@@ -380,11 +384,11 @@ fn softplus_sum<V: Lanes32>(t: V) -> (V, V) {
 
 /// The sigmoid: what it is above or below a half. With `SLOPE` for the sake of its derivative.
 #[inline(always)]
-fn sigmoid<V: Lanes32, const AT: u8, const SLOPE: bool>(x: V) -> Jet<Paired<V, AT>> {
+fn sigmoid<V: Lanes32, const AT: u8, const SLOPE: bool>(x: V) -> Jet<F32Tabled<V, AT>> {
     let (zero, half, one) = (V::splat(0.0), V::splat(0.5), V::splat(1.0));
     let t = x.abs();
-    let far = t.gt(V::splat(NEAR_END));
-    let some = AT != NEAR && V::any(far);
+    let far = t.gt(V::splat(SIGMOID_TABLE_END));
+    let some = AT != IN_TABLE && V::any(far);
     let (mut end, mut end_d, mut k) = ((x, x), (x, x), zero);
     if some {
         core::hint::cold_path();
@@ -428,15 +432,15 @@ fn curvature<V: Lanes32>(v: V, d: V) -> V {
 #[inline(always)]
 pub(crate) fn tanh<V: Lanes32, const AT: u8>(x: V) -> V {
     // x times tanh(x) / x, up to where it is 1. At 0 the rest is not negative: the sign stays.
-    let end = V::splat(TANH_END);
-    let c = if AT == NEAR { x } else { x.min(end).max(-end) };
+    let end = V::splat(TANH_LIMIT_FROM);
+    let c = if AT == IN_TABLE { x } else { x.min(end).max(-end) };
     let (base, rest) = TANH.at(c.abs());
     c.mul_add(base, c * rest)
 }
 
 /// The primitive `p` at `x` for the sake of its derivative: see [`Real::slope_jet`].
 #[inline(always)]
-pub(crate) fn slope_at<V: Lanes32, const AT: u8>(x: V, p: Prim) -> Jet<Paired<V, AT>> {
+pub(crate) fn slope_at<V: Lanes32, const AT: u8>(x: V, p: Prim) -> Jet<F32Tabled<V, AT>> {
     match p {
         Prim::Sigmoid => sigmoid::<V, AT, true>(x),
         Prim::Tanh => tanh_jet::<V, AT, true>(x),
@@ -446,12 +450,12 @@ pub(crate) fn slope_at<V: Lanes32, const AT: u8>(x: V, p: Prim) -> Jet<Paired<V,
 
 /// tanh. With `SLOPE` for the sake of its derivative.
 #[inline(always)]
-fn tanh_jet<V: Lanes32, const AT: u8, const SLOPE: bool>(x: V) -> Jet<Paired<V, AT>> {
+fn tanh_jet<V: Lanes32, const AT: u8, const SLOPE: bool>(x: V) -> Jet<F32Tabled<V, AT>> {
     let zero = V::splat(0.0);
     let v = tanh::<V, AT>(x);
     let t = x.abs();
-    let far = t.gt(V::splat(TANH_NEAR));
-    let some = AT != NEAR && V::any(far);
+    let far = t.gt(V::splat(TANH_TABLE_END));
+    let some = AT != IN_TABLE && V::any(far);
     let (mut end, mut k) = ((x, x), zero);
     if some {
         core::hint::cold_path();
@@ -476,13 +480,13 @@ fn tanh_jet<V: Lanes32, const AT: u8, const SLOPE: bool>(x: V) -> Jet<Paired<V, 
 
 /// tanh and its derivative.
 #[inline(always)]
-fn tanh_with<V: Lanes32, const AT: u8>(v: V, d: (V, V), k: V) -> Jet<Paired<V, AT>> {
+fn tanh_with<V: Lanes32, const AT: u8>(v: V, d: (V, V), k: V) -> Jet<F32Tabled<V, AT>> {
     jet((v, V::splat(-0.0)), d, V::splat(-2.0) * v * d.0, k)
 }
 
 /// The primitive `p` at `x`.
 #[inline(always)]
-pub(crate) fn at<V: Lanes32, const AT: u8>(x: V, p: Prim) -> Jet<Paired<V, AT>> {
+pub(crate) fn at<V: Lanes32, const AT: u8>(x: V, p: Prim) -> Jet<F32Tabled<V, AT>> {
     let zero = V::splat(0.0);
     // Nothing to add is -0, which leaves the sign of a zero.
     let nothing = V::splat(-0.0);
@@ -495,7 +499,7 @@ pub(crate) fn at<V: Lanes32, const AT: u8>(x: V, p: Prim) -> Jet<Paired<V, AT>> 
         }
         Prim::ExpM1 => {
             // For x <= 0 alone: x times (1 - e^x) / -x. Of tiny numbers the low part would be subnormal.
-            let c = if AT == NEAR { x } else { x.max(V::splat(-EXPM1_END)) };
+            let c = if AT == IN_TABLE { x } else { x.max(V::splat(-EXPM1_TABLE_END)) };
             let e = sum(exp(-c, zero));
             let (h, l) = EXPM1.at(-c);
             let (v, v_lo) = two_prod(c, h);
@@ -509,14 +513,14 @@ pub(crate) fn at<V: Lanes32, const AT: u8>(x: V, p: Prim) -> Jet<Paired<V, AT>> 
         Prim::Softplus => {
             // For x <= 0 alone.
             let t = -x;
-            if AT == LIFTED {
+            if AT == ANY_X {
                 // Nothing is multiplied that is not rounded.
                 let d = sigmoid_value::<V, AT>(x);
                 return jet(softplus_sum(t), (d, nothing), curvature(d, d), zero);
             }
             let j = sigmoid::<V, AT, false>(x);
-            let far = t.gt(V::splat(NEAR_END));
-            let some = AT != NEAR && V::any(far);
+            let far = t.gt(V::splat(SIGMOID_TABLE_END));
+            let some = AT != IN_TABLE && V::any(far);
             let mut end = (x, x);
             if some {
                 core::hint::cold_path();
@@ -524,7 +528,7 @@ pub(crate) fn at<V: Lanes32, const AT: u8>(x: V, p: Prim) -> Jet<Paired<V, AT>> 
                 let Far { w, square, .. } = far_power::<V, AT>(t);
                 end = (w.0, square.mul_add(V::splat(-0.5), w.1));
                 if V::all(far) {
-                    let (v, v_lo) = (Paired(end.0), Paired(end.1));
+                    let (v, v_lo) = (F32Tabled(end.0), F32Tabled(end.1));
                     return Jet { v, v_lo, d: j.v, d_lo: j.v_lo, dd: j.d, k: j.k };
                 }
             }
@@ -533,7 +537,7 @@ pub(crate) fn at<V: Lanes32, const AT: u8>(x: V, p: Prim) -> Jet<Paired<V, AT>> 
                 v = V::select(far, end.0, v);
                 v_lo = V::select(far, end.1, v_lo);
             }
-            Jet { v: Paired(v), v_lo: Paired(v_lo), d: j.v, d_lo: j.v_lo, dd: j.d, k: j.k }
+            Jet { v: F32Tabled(v), v_lo: F32Tabled(v_lo), d: j.v, d_lo: j.v_lo, dd: j.d, k: j.k }
         }
         // Whoever needs it has a table of the product: see `gated_value` and `gated_slope`.
         Prim::TanhSoftplus => {
@@ -541,15 +545,15 @@ pub(crate) fn at<V: Lanes32, const AT: u8>(x: V, p: Prim) -> Jet<Paired<V, AT>> 
             jet((none, zero), (none, zero), none, zero)
         }
         Prim::Cdf => {
-            // e^(-t^2/2) times the tail over it. Below -CDF_LAST nobody needs it.
-            let t = x.abs().min(V::splat(CDF_LAST));
+            // e^(-t^2/2) times the tail over it. Below -GELU_TABLE_END nobody needs it.
+            let t = x.abs().min(V::splat(GELU_TABLE_END));
             let e = gauss(t);
             let (v, v_lo) = open(x.gt(zero), times(e, MILLS.at(t)));
-            let shut = V::splat(-CDF_LAST).gt(x);
-            let v = if AT == NEAR { v } else { V::select(shut, V::splat(f32::NAN), v) };
+            let shut = V::splat(-GELU_TABLE_END).gt(x);
+            let v = if AT == IN_TABLE { v } else { V::select(shut, V::splat(f32::NAN), v) };
             // The density, and none beyond.
             let d = times(e, density());
-            let beyond = x.abs().gt(V::splat(CDF_LAST));
+            let beyond = x.abs().gt(V::splat(GELU_TABLE_END));
             let d = (V::select(beyond, zero, d.0), V::select(beyond, zero, d.1));
             jet((v, v_lo), d, -(x * d.0), zero)
         }
@@ -585,13 +589,13 @@ fn opened<V: Lanes32>(x: V, t: V, (tail, tail_lo): (V, V)) -> V {
 
 /// Where a gate is beyond its table, or open.
 #[inline(always)]
-fn beyond<V: Lanes32>(x: V, gate: Gating) -> V::Mask {
+fn beyond<V: Lanes32>(x: V, gate: GateTable) -> V::Mask {
     let (low, high) = match gate {
-        Gating::Sigmoid => return x.abs().gt(V::splat(NEAR_END)),
+        GateTable::Sigmoid => return x.abs().gt(V::splat(SIGMOID_TABLE_END)),
         // From the second on `x` times the gate is `x`, and its slope 1, to the bit.
-        Gating::TanhSoftplus => (MISH_NEAR, MISH_SLOPE_OPEN),
-        Gating::Cdf => (CDF_LAST, 7.0),
-        Gating::CubicSigmoid => (CUBIC_LAST, 7.0),
+        GateTable::TanhSoftplus => (MISH_TABLE_END, MISH_SLOPE_OPEN),
+        GateTable::Cdf => (GELU_TABLE_END, 7.0),
+        GateTable::CubicSigmoid => (GELU_TANH_TABLE_END, 7.0),
     };
     V::either(V::splat(-low).gt(x), x.gt(V::splat(high)))
 }
@@ -599,41 +603,41 @@ fn beyond<V: Lanes32>(x: V, gate: Gating) -> V::Mask {
 /// Whether no lane beyond its table has a result other than 0, whatever may multiply it, or a limit.
 /// Only gates that close at once ask: there are few numbers between.
 #[inline(always)]
-fn all_at_limits<V: Lanes32, const AT: u8>(x: V, gate: Gating) -> bool {
+fn all_at_limits<V: Lanes32, const AT: u8>(x: V, gate: GateTable) -> bool {
     let (low, shut) = match gate {
-        Gating::Sigmoid | Gating::TanhSoftplus => return false,
-        Gating::Cdf => (CDF_LAST, cdf_last::<V, AT>()),
-        Gating::CubicSigmoid => (CUBIC_LAST, cubic_last::<V, AT>()),
+        GateTable::Sigmoid | GateTable::TanhSoftplus => return false,
+        GateTable::Cdf => (GELU_TABLE_END, cdf_last::<V, AT>()),
+        GateTable::CubicSigmoid => (GELU_TANH_TABLE_END, cubic_last::<V, AT>()),
     };
     let between = V::select((-shut).gt(x), V::splat(0.0), x);
     !V::any(V::splat(-low).gt(between))
 }
 
-/// From here on GELU is 0, whatever may multiply it; `LIFTED`, two factors of [`FACTOR_END`].
+/// From here on GELU is 0, whatever may multiply it; `ANY_X`, two factors of [`FACTOR_END`].
 #[inline(always)]
 fn cdf_last<V: Lanes32, const AT: u8>() -> V {
-    V::splat(if AT == LIFTED { 16.7 } else { 24.0 })
+    V::splat(if AT == ANY_X { 16.7 } else { 24.0 })
 }
 
-/// From here on GELU by tanh is 0, whatever may multiply it; `LIFTED`, two factors of [`FACTOR_END`].
+/// From here on GELU by tanh is 0, whatever may multiply it; `ANY_X`, two factors of [`FACTOR_END`].
 #[inline(always)]
 fn cubic_last<V: Lanes32, const AT: u8>() -> V {
-    V::splat(if AT == LIFTED { 11.9 } else { 16.0 })
+    V::splat(if AT == ANY_X { 11.9 } else { 16.0 })
 }
 
 /// What closes a gate far out: `e^-t`, for GELU the density, for GELU by tanh `e^-z`.
 #[inline(always)]
-fn far_gate<V: Lanes32, const AT: u8>(t: V, gate: Gating) -> Far<V> {
+fn far_gate<V: Lanes32, const AT: u8>(t: V, gate: GateTable) -> Far<V> {
     let zero = V::splat(0.0);
     let (w, k) = match gate {
-        Gating::Sigmoid | Gating::TanhSoftplus => return far_power::<V, AT>(t),
-        Gating::Cdf => {
+        GateTable::Sigmoid | GateTable::TanhSoftplus => return far_power::<V, AT>(t),
+        GateTable::Cdf => {
             let t = t.min(cdf_last::<V, AT>());
             let (p, p_lo) = two_prod(t, t * V::splat(0.5));
             let (e, k) = exp_apart::<V, AT>(p, p_lo);
             (times(e, density()), k)
         }
-        Gating::CubicSigmoid => {
+        GateTable::CubicSigmoid => {
             let (z, z_lo) = cubic_exponent(t.min(cubic_last::<V, AT>()));
             let (e, k) = exp_apart::<V, AT>(z, z_lo);
             (sum(e), k)
@@ -643,7 +647,7 @@ fn far_gate<V: Lanes32, const AT: u8>(t: V, gate: Gating) -> Far<V> {
 }
 
 /// `1 - t R(t)`, where `R` is the tail of the normal distribution over its density, by its asymptotic
-/// series (Abramowitz and Stegun 26.2.12), for `t >= CDF_LAST`.
+/// series (Abramowitz and Stegun 26.2.12), for `t >= GELU_TABLE_END`.
 #[inline(always)]
 fn mills<V: Lanes32>(t: V) -> V {
     let s = V::splat(1.0) / (t * t);
@@ -655,43 +659,43 @@ fn mills<V: Lanes32>(t: V) -> V {
 
 /// `x` times a gate [`beyond`] its table, rounded.
 #[inline(always)]
-fn far_value<V: Lanes32>(x: V, gate: Gating) -> V {
-    if all_at_limits::<V, LIFTED>(x, gate) {
+fn far_value<V: Lanes32>(x: V, gate: GateTable) -> V {
+    if all_at_limits::<V, ANY_X>(x, gate) {
         return positive_part(x);
     }
     let t = x.abs();
     // The gate on the left; that of the normal distribution times t.
     let (m, q) = match gate {
-        Gating::Sigmoid => lifted_tail(t, 1.0),
-        Gating::TanhSoftplus => lifted_tail(t, 0.5),
-        Gating::Cdf => {
-            let t = t.min(cdf_last::<V, LIFTED>());
+        GateTable::Sigmoid => lifted_tail(t, 1.0),
+        GateTable::TanhSoftplus => lifted_tail(t, 0.5),
+        GateTable::Cdf => {
+            let t = t.min(cdf_last::<V, ANY_X>());
             let (p, p_lo) = two_prod(t, t * V::splat(0.5));
             let (w, w_lo) = times(exp_lifted(p, p_lo).0, density());
             (w, (-mills(t)).mul_add(w + w_lo, w_lo))
         }
-        Gating::CubicSigmoid => {
-            let (z, z_lo) = cubic_exponent(t.min(cubic_last::<V, LIFTED>()));
+        GateTable::CubicSigmoid => {
+            let (z, z_lo) = cubic_exponent(t.min(cubic_last::<V, ANY_X>()));
             exp_lifted(z, z_lo).0
         }
     };
     let tail = match gate {
-        Gating::Cdf => m + q,
+        GateTable::Cdf => m + q,
         _ => {
             let last = t.min(V::splat(LIFTED_END));
             last.mul_add(m, last * (m * q))
         }
     };
     let right = match gate {
-        Gating::Sigmoid => tail.mul_add(V::splat(-SUNK), x),
+        GateTable::Sigmoid => tail.mul_add(V::splat(-TAIL_UNSCALE), x),
         _ => x,
     };
-    V::select(x.gt(V::splat(0.0)), right, -tail.sink())
+    V::select(x.gt(V::splat(0.0)), right, -tail.unscale_tail())
 }
 
 /// `(v, k)`: `x` times a gate [`beyond`] its table is `v 2^k`.
 #[inline(always)]
-fn far_value_apart<V: Lanes32, const AT: u8>(x: V, gate: Gating) -> (V, V) {
+fn far_value_apart<V: Lanes32, const AT: u8>(x: V, gate: GateTable) -> (V, V) {
     let zero = V::splat(0.0);
     if all_at_limits::<V, AT>(x, gate) {
         return (positive_part(x), zero);
@@ -700,17 +704,17 @@ fn far_value_apart<V: Lanes32, const AT: u8>(x: V, gate: Gating) -> (V, V) {
     let Far { w, square, beside_one, k } = far_gate::<V, AT>(t, gate);
     let last = t.min(last::<V, AT>());
     let (left, left_lo) = match gate {
-        Gating::Sigmoid => (w.0, w.1 - square),
-        Gating::TanhSoftplus => (w.0, square.mul_add(V::splat(-0.5), w.1)),
-        Gating::Cdf => (w.0, (-mills(last)).mul_add(w.0 + w.1, w.1)),
-        Gating::CubicSigmoid => w,
+        GateTable::Sigmoid => (w.0, w.1 - square),
+        GateTable::TanhSoftplus => (w.0, square.mul_add(V::splat(-0.5), w.1)),
+        GateTable::Cdf => (w.0, (-mills(last)).mul_add(w.0 + w.1, w.1)),
+        GateTable::CubicSigmoid => w,
     };
     let left = match gate {
-        Gating::Cdf => -(left + left_lo),
+        GateTable::Cdf => -(left + left_lo),
         _ => (-last).mul_add(left, -(last * left_lo)),
     };
     let right = match gate {
-        Gating::Sigmoid => last.mul_add(square - beside_one, x),
+        GateTable::Sigmoid => last.mul_add(square - beside_one, x),
         _ => x,
     };
     let positive = x.gt(zero);
@@ -719,7 +723,7 @@ fn far_value_apart<V: Lanes32, const AT: u8>(x: V, gate: Gating) -> (V, V) {
 
 /// `(d, k)`: the slope of `x` times a gate [`beyond`] its table is `d 2^k`.
 #[inline(always)]
-fn far_slope<V: Lanes32, const AT: u8>(x: V, gate: Gating) -> (V, V) {
+fn far_slope<V: Lanes32, const AT: u8>(x: V, gate: GateTable) -> (V, V) {
     let (zero, one) = (V::splat(0.0), V::splat(1.0));
     let positive = x.gt(zero);
     if all_at_limits::<V, AT>(x, gate) {
@@ -732,13 +736,13 @@ fn far_slope<V: Lanes32, const AT: u8>(x: V, gate: Gating) -> (V, V) {
     let rest = square * ((last + last) - one);
     let left = match gate {
         // w (1 - t) - w^2 (1 - 2 t)
-        Gating::Sigmoid => w.0.mul_add(less, w.1.mul_add(less, rest)),
+        GateTable::Sigmoid => w.0.mul_add(less, w.1.mul_add(less, rest)),
         // w (1 - t) - w^2 (1/2 - t)
-        Gating::TanhSoftplus => {
+        GateTable::TanhSoftplus => {
             w.0.mul_add(less, w.1.mul_add(less, square * (last - V::splat(0.5))))
         }
         // -w t (1 - R / t), with t R = 1 - r and w the density
-        Gating::Cdf => {
+        GateTable::Cdf => {
             let last = last.min(cdf_last::<V, AT>());
             let factor = (one - mills(last)) / (last * last);
             let (p, p_lo) = two_prod(w.0, -last);
@@ -746,7 +750,7 @@ fn far_slope<V: Lanes32, const AT: u8>(x: V, gate: Gating) -> (V, V) {
             p + (-(p + p_lo)).mul_add(factor, p_lo)
         }
         // w (1 - t z'), where z is the exponent and t z' = 3 z - 2 c1 t
-        Gating::CubicSigmoid => {
+        GateTable::CubicSigmoid => {
             let last = last.min(cubic_last::<V, AT>());
             let (z, z_lo) = cubic_exponent(last);
             let less = last.mul_add(V::splat(2.0 * GELU_TANH_1.0 as f32), one);
@@ -756,7 +760,7 @@ fn far_slope<V: Lanes32, const AT: u8>(x: V, gate: Gating) -> (V, V) {
         }
     };
     let right = match gate {
-        Gating::Sigmoid => one - beside_one.mul_add(less, rest),
+        GateTable::Sigmoid => one - beside_one.mul_add(less, rest),
         _ => one,
     };
     (V::select(positive, right, left), V::select(positive, zero, k))
@@ -768,7 +772,7 @@ macro_rules! near_or_far {
     ($AT:ident, $x:ident, $gate:ident, $far:expr, $near:expr) => {{
         let zero = V::splat(0.0);
         let far = beyond($x, $gate);
-        let some = $AT != NEAR && V::any(far);
+        let some = $AT != IN_TABLE && V::any(far);
         let (mut end, mut k) = ($x, zero);
         if some {
             core::hint::cold_path();
@@ -785,7 +789,7 @@ macro_rules! near_or_far {
 
 /// `x` times a gate, over `2^k` if that `WAITS`, and `k`; rounded else.
 #[inline(always)]
-fn gated<V: Lanes32, const AT: u8, const WAITS: bool>(x: V, gate: Gating) -> (V, V) {
+fn gated<V: Lanes32, const AT: u8, const WAITS: bool>(x: V, gate: GateTable) -> (V, V) {
     near_or_far!(
         AT,
         x,
@@ -794,22 +798,22 @@ fn gated<V: Lanes32, const AT: u8, const WAITS: bool>(x: V, gate: Gating) -> (V,
         {
             let t = x.abs();
             match gate {
-                Gating::Sigmoid => {
+                GateTable::Sigmoid => {
                     let (base, rest) = SILU.at(t);
                     positive_part(x) - (base + rest)
                 }
-                Gating::TanhSoftplus => {
+                GateTable::TanhSoftplus => {
                     let (v, v_lo) = TANH_SOFTPLUS.exact(x.min(V::splat(MISH_OPEN)));
                     // The sum of two zeros may have lost the sign.
                     let low = x.min(V::splat(f32::MAX)) * v_lo;
                     x.mul_add(v, low).copysign(x)
                 }
-                Gating::Cdf => {
-                    let t = t.min(V::splat(CDF_LAST));
+                GateTable::Cdf => {
+                    let t = t.min(V::splat(GELU_TABLE_END));
                     opened(x, t, times(gauss(t), MILLS.at(t)))
                 }
-                Gating::CubicSigmoid => {
-                    let t = t.min(V::splat(CUBIC_LAST));
+                GateTable::CubicSigmoid => {
+                    let t = t.min(V::splat(GELU_TANH_TABLE_END));
                     opened(x, t, times(cubic(t), CUBIC_GATE.at(t.min(V::splat(CUBIC_OPEN)))))
                 }
             }
@@ -819,32 +823,32 @@ fn gated<V: Lanes32, const AT: u8, const WAITS: bool>(x: V, gate: Gating) -> (V,
 
 /// `x` times a gate, rounded.
 #[inline(always)]
-pub(crate) fn gated_value<V: Lanes32, const AT: u8>(x: V, gate: Gating) -> V {
+pub(crate) fn gated_value<V: Lanes32, const AT: u8>(x: V, gate: GateTable) -> V {
     gated::<V, AT, false>(x, gate).0
 }
 
 /// The slope of `x` times a gate, over `2^k`, and `k`.
 #[inline(always)]
-pub(crate) fn gated_slope<V: Lanes32, const AT: u8>(x: V, gate: Gating) -> (V, V) {
+pub(crate) fn gated_slope<V: Lanes32, const AT: u8>(x: V, gate: GateTable) -> (V, V) {
     near_or_far!(AT, x, gate, far_slope::<V, AT>(x, gate), {
         let t = x.abs();
         let positive = x.gt(V::splat(0.0));
         match gate {
-            Gating::Sigmoid => {
+            GateTable::Sigmoid => {
                 let tail = SILU_SLOPE.sum(t);
                 V::select(positive, V::splat(1.0) - tail, tail)
             }
-            Gating::TanhSoftplus => {
+            GateTable::TanhSoftplus => {
                 let (base, rest) = MISH_SLOPE.exact(x.min(V::splat(MISH_SLOPE_OPEN)));
                 base + rest
             }
-            Gating::Cdf => {
-                let t = t.min(V::splat(CDF_LAST));
+            GateTable::Cdf => {
+                let t = t.min(V::splat(GELU_TABLE_END));
                 let (v, lo) = reflected(positive, times(gauss(t), MILLS_SLOPE.at(t)));
                 v + lo
             }
-            Gating::CubicSigmoid => {
-                let t = t.min(V::splat(CUBIC_LAST));
+            GateTable::CubicSigmoid => {
+                let t = t.min(V::splat(GELU_TANH_TABLE_END));
                 let (v, lo) = reflected(positive, times(cubic(t), CUBIC_SLOPE.sharp(t)));
                 v + lo
             }
@@ -863,7 +867,7 @@ fn reflected<V: Lanes32>(positive: V::Mask, (tail, lo): (V, V)) -> (V, V) {
 #[inline(always)]
 pub(crate) fn unless_over<V: Lanes32, const AT: u8>(product: V, y: V, of: [V; 4]) -> V {
     let over = product.abs().gt(V::splat(f32::MAX));
-    if AT != LIFTED && V::any(over) {
+    if AT != ANY_X && V::any(over) {
         core::hint::cold_path();
         return V::select(over, in_f64(of), y);
     }
@@ -889,15 +893,15 @@ fn times_both<V: Lanes32, const AT: u8>((slope, k): (V, V), a: V, b: V) -> V {
 
 /// The slope of `x` times a gate, times `a` and `b`.
 #[inline(always)]
-pub(crate) fn slope_product<V: Lanes32, const AT: u8>(x: V, a: V, b: V, gate: Gating) -> V {
-    if gate != Gating::Cdf {
+pub(crate) fn slope_product<V: Lanes32, const AT: u8>(x: V, a: V, b: V, gate: GateTable) -> V {
+    if gate != GateTable::Cdf {
         return times_both::<V, AT>(gated_slope::<V, AT>(x, gate), a, b);
     }
     // From gate and density: where the slope passes through 0, half types see what a table rounds off.
-    let slope = Paired::<V, AT>(x).slope_sum(at::<V, AT>(x, Prim::Cdf)).0;
-    let near = times_both::<V, NEAR>((slope, V::splat(0.0)), a, b);
+    let slope = F32Tabled::<V, AT>(x).slope_sum(at::<V, AT>(x, Prim::Cdf)).0;
+    let near = times_both::<V, IN_TABLE>((slope, V::splat(0.0)), a, b);
     let far = beyond(x, gate);
-    if AT == NEAR || !V::any(far) {
+    if AT == IN_TABLE || !V::any(far) {
         return near;
     }
     core::hint::cold_path();
@@ -906,13 +910,13 @@ pub(crate) fn slope_product<V: Lanes32, const AT: u8>(x: V, a: V, b: V, gate: Ga
 
 /// `x` times a gate, times `factor`.
 #[inline(always)]
-pub(crate) fn gated_product<V: Lanes32, const AT: u8>(x: V, factor: V, gate: Gating) -> V {
+pub(crate) fn gated_product<V: Lanes32, const AT: u8>(x: V, factor: V, gate: GateTable) -> V {
     let (value, k) = gated::<V, AT, true>(x, gate);
     // A subnormal number that the gate makes smaller loses bits: there it comes last.
     let tiny = V::splat(1e-30).gt(x.abs());
     let at_zero = V::splat(match gate {
-        Gating::TanhSoftplus => 0.6,
-        Gating::Sigmoid | Gating::Cdf | Gating::CubicSigmoid => 0.5,
+        GateTable::TanhSoftplus => 0.6,
+        GateTable::Sigmoid | GateTable::Cdf | GateTable::CubicSigmoid => 0.5,
     });
     let product = V::select(tiny, factor * at_zero, value) * V::select(tiny, x, factor);
     rescale::<V, AT>(product, k)

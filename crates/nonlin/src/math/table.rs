@@ -7,20 +7,20 @@
 //! round off. A piece has a base, which may have few bits so that it can be multiplied or subtracted
 //! without rounding, and a polynomial for what is beyond the base, so that rounding it matters little.
 
-use crate::simd::{Four, Lanes32, Row};
+use crate::simd::{CoefficientQuad, Lanes32, PieceRow};
 
 /// Sixteen numbers.
 #[repr(C, align(64))]
-pub struct Short(pub [f32; 16]);
+pub struct Table16(pub [f32; 16]);
 
 /// `head` and `rest`, four by four; 0 where that does not come out even.
 const fn fours<const H: usize, const N: usize, const G: usize>(
-    head: [Row; H],
-    rest: [Row; N],
-) -> [Four; G] {
+    head: [PieceRow; H],
+    rest: [PieceRow; N],
+) -> [CoefficientQuad; G] {
     assert!(G == (H + N).div_ceil(4));
     let mut fours = [const {
-        Four {
+        CoefficientQuad {
             #[cfg(target_arch = "x86_64")]
             by_coefficient: [[0.0; 16]; 4],
             by_piece: [[0.0; 4]; 16],
@@ -46,7 +46,7 @@ const fn fours<const H: usize, const N: usize, const G: usize>(
 
 /// Four coefficients of all pieces, for tests of the look-up.
 #[must_use]
-pub fn four(rows: [Row; 4]) -> Four {
+pub fn four(rows: [PieceRow; 4]) -> CoefficientQuad {
     let [four] = fours(rows, []);
     four
 }
@@ -86,19 +86,19 @@ impl Pieces {
 /// from the middle of the piece. `N` coefficients, in `G` fours; those of low degree come first.
 pub struct Table<const N: usize, const G: usize> {
     step: f32,
-    fours: [Four; G],
+    fours: [CoefficientQuad; G],
 }
 
 /// A function in 16 pieces, with a centre in each at which the function is an f32 number: so the base is
 /// exact, and the polynomial begins with the distance from the centre.
 pub struct Centred<const N: usize, const G: usize> {
     pieces: Pieces,
-    fours: [Four; G],
+    fours: [CoefficientQuad; G],
 }
 
 /// A `Table` whose pieces grow with `t + 1`, four to an octave, from 0 to 15.
 pub struct Octaves<const N: usize, const G: usize> {
-    fours: [Four; G],
+    fours: [CoefficientQuad; G],
 }
 
 /// Adding this rounds a number to an integer, which then stands in the low bits of the sum.
@@ -135,7 +135,7 @@ fn polynomial_in<V: Lanes32>(
     [mut even, mut odd]: [V; 2],
     pick: V::Pick,
     r: V,
-    (fours, g): (&[Four], usize),
+    (fours, g): (&[CoefficientQuad], usize),
     (start, end): (usize, usize),
 ) -> [V; 2] {
     let c = V::four(pick, &fours[g]);
@@ -158,7 +158,13 @@ fn polynomial_in<V: Lanes32>(
 
 /// `c[0] + c[1] r + ...` with the coefficients from number `start` to number `end` that `pick` says.
 #[inline(always)]
-fn polynomial<V: Lanes32>(pick: V::Pick, r: V, fours: &[Four], start: usize, end: usize) -> V {
+fn polynomial<V: Lanes32>(
+    pick: V::Pick,
+    r: V,
+    fours: &[CoefficientQuad],
+    start: usize,
+    end: usize,
+) -> V {
     let long = end + 1 - start >= LONG;
     let step = if long { r * r } else { r };
     // A loop would have to be unrolled by the compiler, to which it looks long.
@@ -175,7 +181,7 @@ fn polynomial<V: Lanes32>(pick: V::Pick, r: V, fours: &[Four], start: usize, end
 
 impl<const N: usize, const G: usize> Table<N, G> {
     /// From a row for each number.
-    pub(crate) const fn new(step: f32, base: Row, rest: [Row; N]) -> Self {
+    pub(crate) const fn new(step: f32, base: PieceRow, rest: [PieceRow; N]) -> Self {
         Table { step, fours: fours([base], rest) }
     }
 
@@ -200,7 +206,12 @@ impl<const N: usize, const G: usize> Table<N, G> {
 
 impl<const N: usize, const G: usize> Centred<N, G> {
     /// From a row for each number.
-    pub(crate) const fn new(step: f32, centre: Row, base: Row, rest: [Row; N]) -> Self {
+    pub(crate) const fn new(
+        step: f32,
+        centre: PieceRow,
+        base: PieceRow,
+        rest: [PieceRow; N],
+    ) -> Self {
         Centred { pieces: Pieces::Equal(step), fours: fours([centre, base], rest) }
     }
 
@@ -239,7 +250,7 @@ impl<const N: usize, const G: usize> Centred<N, G> {
 
 impl<const N: usize, const G: usize> Octaves<N, G> {
     /// From a row for each number.
-    pub(crate) const fn new(centre: Row, base: Row, rest: [Row; N]) -> Self {
+    pub(crate) const fn new(centre: PieceRow, base: PieceRow, rest: [PieceRow; N]) -> Self {
         Octaves { fours: fours([centre, base], rest) }
     }
 
@@ -260,7 +271,7 @@ pub struct Shortened<const M: usize, const G: usize> {
     /// Whether the first number of a piece is a centre; else polynomials are in the distance from the
     /// middle.
     centred: bool,
-    fours: [Four; G],
+    fours: [CoefficientQuad; G],
 }
 
 #[cfg(feature = "half")]
@@ -302,7 +313,7 @@ impl<const M: usize, const G: usize> Shortened<M, G> {
 
 /// Number `j` of all pieces.
 #[cfg(feature = "half")]
-const fn row(fours: &[Four], j: usize) -> Row {
+const fn row(fours: &[CoefficientQuad], j: usize) -> PieceRow {
     let mut row = [0.0; 16];
     let mut k = 0;
     while k < 16 {
@@ -317,13 +328,13 @@ const fn row(fours: &[Four], j: usize) -> Row {
 /// the `n` coefficients of the rest follow it. `half` is half the width of four pieces each.
 #[cfg(feature = "half")]
 const fn shorten<const M: usize>(
-    fours: &[Four],
+    fours: &[CoefficientQuad],
     base: usize,
     n: usize,
     first: usize,
     half: &[f32; 4],
     (offset, factor): (f64, f64),
-) -> [Row; M] {
+) -> [PieceRow; M] {
     let mut out = [[0.0; 16]; M];
     let mut piece = 0;
     while piece < 16 {

@@ -5,16 +5,17 @@
 //! `paired`: the same tables between the same inputs, beyond which `paired` itself takes over.
 
 use super::paired::{
-    CDF_LAST, CUBIC_LAST, CUBIC_OPEN, MISH_OPEN, MISH_SLOPE_OPEN, ROUND, cubic, positive_part,
+    CUBIC_OPEN, GELU_TABLE_END, GELU_TANH_TABLE_END, MISH_OPEN, MISH_SLOPE_OPEN, ROUND, cubic,
+    positive_part,
 };
-use super::table::{Short, Shortened};
+use super::table::{Shortened, Table16};
 use super::tables::{
     CUBIC_GATE, CUBIC_SLOPE, EXP_REST, EXPM1, LN2_16_HI, LN2_16_LO, MILLS, MILLS_SLOPE, MISH_SLOPE,
     PER_LN2, POWER, POWER_REST, SIGMOID, SILU, SILU_SLOPE, SOFTPLUS, TANH, TANH_SLOPE,
     TANH_SOFTPLUS,
 };
 use crate::math::coefficients::INV_SQRT_2PI;
-use crate::real::{Gating, Jet, Prim, Whole};
+use crate::real::{F32ForHalf, GateTable, Jet, Prim};
 use crate::simd::Lanes32;
 
 /// `$table` where it is asked with `SHORT`, and where without.
@@ -48,8 +49,8 @@ shortened!(mills: octaves(MILLS), 6 in 2, short 5 in 2);
 const LN2_16: f32 = (LN2_16_HI as f64 + LN2_16_LO as f64) as f32;
 
 /// `2^(j/16)`: its representation less `j 2^19`.
-const ROOTS: Short = {
-    let mut roots = Short([0.0; 16]);
+const ROOTS: Table16 = {
+    let mut roots = Table16([0.0; 16]);
     let mut j = 0;
     while j < 16 {
         let steps = (j as u32) << 19;
@@ -79,7 +80,7 @@ fn exp<V: Lanes32>(p: V, e: V) -> V {
     power(u, k.mul_add(V::splat(-LN2_16), -p) - e)
 }
 
-/// `e^-(t^2 / 2)` for `|t| <= CDF_LAST`; `t^2` is exact, since `t` has at most 11 bits.
+/// `e^-(t^2 / 2)` for `|t| <= GELU_TABLE_END`; `t^2` is exact, since `t` has at most 11 bits.
 #[inline(always)]
 fn gauss<V: Lanes32>(t: V) -> V {
     let p = t * (t * V::splat(0.5));
@@ -95,13 +96,13 @@ pub(crate) fn exp_m1<V: Lanes32, const SHORT: bool>(x: V) -> V {
 }
 
 #[inline(always)]
-fn jet<V: Lanes32, const SHORT: bool>(v: V, d: V, dd: V) -> Jet<Whole<V, SHORT>> {
-    Jet::new(Whole(v), Whole(d), Whole(dd))
+fn jet<V: Lanes32, const SHORT: bool>(v: V, d: V, dd: V) -> Jet<F32ForHalf<V, SHORT>> {
+    Jet::new(F32ForHalf(v), F32ForHalf(d), F32ForHalf(dd))
 }
 
 /// The sigmoid: its tail, and 1 less that.
 #[inline(always)]
-fn sigmoid<V: Lanes32, const SHORT: bool>(x: V) -> Jet<Whole<V, SHORT>> {
+fn sigmoid<V: Lanes32, const SHORT: bool>(x: V) -> Jet<F32ForHalf<V, SHORT>> {
     let one = V::splat(1.0);
     let tail = sigmoid_tail::<V, SHORT>(x.abs());
     let v = reflected(x, tail);
@@ -111,7 +112,7 @@ fn sigmoid<V: Lanes32, const SHORT: bool>(x: V) -> Jet<Whole<V, SHORT>> {
 
 /// The primitive `p` at `x`.
 #[inline(always)]
-pub(crate) fn at<V: Lanes32, const SHORT: bool>(x: V, p: Prim) -> Jet<Whole<V, SHORT>> {
+pub(crate) fn at<V: Lanes32, const SHORT: bool>(x: V, p: Prim) -> Jet<F32ForHalf<V, SHORT>> {
     let zero = V::splat(0.0);
     match p {
         Prim::Exp => {
@@ -132,7 +133,7 @@ pub(crate) fn at<V: Lanes32, const SHORT: bool>(x: V, p: Prim) -> Jet<Whole<V, S
         Prim::Softplus => {
             // For x <= 0 alone.
             let j = sigmoid(x);
-            Jet { v: Whole(softplus::<V, SHORT>(-x)), d: j.v, dd: j.d, ..j }
+            Jet { v: F32ForHalf(softplus::<V, SHORT>(-x)), d: j.v, dd: j.d, ..j }
         }
         Prim::TanhSoftplus => {
             // On the right the table reaches to where it is 1. The derivatives are not needed: see
@@ -142,12 +143,12 @@ pub(crate) fn at<V: Lanes32, const SHORT: bool>(x: V, p: Prim) -> Jet<Whole<V, S
         }
         Prim::Cdf => {
             // e^(-t^2/2) times the tail over it.
-            let t = x.abs().min(V::splat(CDF_LAST));
+            let t = x.abs().min(V::splat(GELU_TABLE_END));
             let e = gauss(t);
             let q = e * mills::<V, SHORT>(t);
             let v = reflected(x, q);
             let d = e * V::splat(INV_SQRT_2PI.0 as f32);
-            let d = V::select(x.abs().gt(V::splat(CDF_LAST)), zero, d);
+            let d = V::select(x.abs().gt(V::splat(GELU_TABLE_END)), zero, d);
             jet(v, d, -(x * d))
         }
     }
@@ -155,16 +156,16 @@ pub(crate) fn at<V: Lanes32, const SHORT: bool>(x: V, p: Prim) -> Jet<Whole<V, S
 
 /// `x` times a gate, if it is not composed of a primitive.
 #[inline(always)]
-pub(crate) fn gated_value<V: Lanes32, const SHORT: bool>(x: V, gate: Gating) -> Option<V> {
+pub(crate) fn gated_value<V: Lanes32, const SHORT: bool>(x: V, gate: GateTable) -> Option<V> {
     match gate {
-        Gating::Sigmoid => Some(positive_part(x) - silu::<V, SHORT>(x.abs())),
-        Gating::CubicSigmoid => {
-            let t = x.abs().min(V::splat(CUBIC_LAST));
+        GateTable::Sigmoid => Some(positive_part(x) - silu::<V, SHORT>(x.abs())),
+        GateTable::CubicSigmoid => {
+            let t = x.abs().min(V::splat(GELU_TANH_TABLE_END));
             let (m, q) = cubic(t);
             let tail = m.mul_add(q, m) * cubic_gate::<V, SHORT>(t.min(V::splat(CUBIC_OPEN)));
             Some(x * reflected(x, tail))
         }
-        Gating::TanhSoftplus | Gating::Cdf => None,
+        GateTable::TanhSoftplus | GateTable::Cdf => None,
     }
 }
 
@@ -176,16 +177,16 @@ fn reflected<V: Lanes32>(x: V, tail: V) -> V {
 
 /// The slope of `x` times a gate.
 #[inline(always)]
-pub(crate) fn gated_slope<V: Lanes32, const SHORT: bool>(x: V, gate: Gating) -> V {
+pub(crate) fn gated_slope<V: Lanes32, const SHORT: bool>(x: V, gate: GateTable) -> V {
     match gate {
-        Gating::Sigmoid => reflected(x, silu_slope::<V, SHORT>(x.abs())),
-        Gating::TanhSoftplus => mish_slope::<V, SHORT>(x.min(V::splat(MISH_SLOPE_OPEN))),
-        Gating::Cdf => {
-            let t = x.abs().min(V::splat(CDF_LAST));
+        GateTable::Sigmoid => reflected(x, silu_slope::<V, SHORT>(x.abs())),
+        GateTable::TanhSoftplus => mish_slope::<V, SHORT>(x.min(V::splat(MISH_SLOPE_OPEN))),
+        GateTable::Cdf => {
+            let t = x.abs().min(V::splat(GELU_TABLE_END));
             reflected(x, gauss(t) * mills_slope::<V, SHORT>(t))
         }
-        Gating::CubicSigmoid => {
-            let t = x.abs().min(V::splat(CUBIC_LAST));
+        GateTable::CubicSigmoid => {
+            let t = x.abs().min(V::splat(GELU_TANH_TABLE_END));
             let (m, q) = cubic(t);
             reflected(x, m.mul_add(q, m) * cubic_slope::<V, SHORT>(t))
         }

@@ -13,17 +13,17 @@ const fn pow2(k: i64) -> f64 {
 /// f64 lanes whose result will be rounded to f32.
 #[derive(Clone, Copy)]
 #[repr(transparent)]
-pub struct Narrow<V>(pub V);
+pub struct F64ToF32<V>(pub V);
 
 /// f64 lanes whose result stays f64.
 #[derive(Clone, Copy)]
 #[repr(transparent)]
-pub struct Full<V>(pub V);
+pub struct F64Lanes<V>(pub V);
 
 /// f32 lanes: plain f32 arithmetic, for definitions that round once.
 #[derive(Clone, Copy)]
 #[repr(transparent)]
-pub struct Single<V>(pub V);
+pub struct F32Plain<V>(pub V);
 
 macro_rules! forward_operators {
     ($t:ident, $lanes:ident $(, $flag:ident: $kind:ty)?) => {
@@ -50,9 +50,9 @@ macro_rules! forward_operators {
     };
 }
 pub(super) use forward_operators;
-forward_operators!(Narrow, Lanes64);
-forward_operators!(Full, Lanes64);
-forward_operators!(Single, Lanes32);
+forward_operators!(F64ToF32, Lanes64);
+forward_operators!(F64Lanes, Lanes64);
+forward_operators!(F32Plain, Lanes32);
 
 /// What is the same for every register: comparison, selection, sign.
 macro_rules! shared_methods {
@@ -80,7 +80,7 @@ macro_rules! shared_methods {
             $t(V::select(self.0.is_nan(), self.0, y))
         }
         #[inline(always)]
-        fn pick_simply(self, c: f64, hi: Self, lo: Self) -> Self {
+        fn pick_nan_free(self, c: f64, hi: Self, lo: Self) -> Self {
             $t(V::select(self.0.gt(self.lit(c).0), hi.0, lo.0))
         }
     };
@@ -88,15 +88,15 @@ macro_rules! shared_methods {
 
 pub(super) use shared_methods;
 
-impl<V: Lanes64> Real for Narrow<V> {
-    shared_methods!(Narrow);
+impl<V: Lanes64> Real for F64ToF32<V> {
+    shared_methods!(F64ToF32);
     #[inline(always)]
     fn lit(self, c: f64) -> Self {
-        Narrow(V::splat(c))
+        F64ToF32(V::splat(c))
     }
     #[inline(always)]
     fn constant(self, c: (f64, f64)) -> Self {
-        Narrow(V::splat(c.0))
+        F64ToF32(V::splat(c.0))
     }
     #[inline(always)]
     fn jet_at(self, _lo: Self, p: Prim) -> Jet<Self> {
@@ -124,15 +124,15 @@ fn product_apart<V: Lanes64>(a: V, b: V, k: V) -> (V, V) {
     (p, k)
 }
 
-impl<V: Lanes64> Real for Full<V> {
-    shared_methods!(Full);
+impl<V: Lanes64> Real for F64Lanes<V> {
+    shared_methods!(F64Lanes);
     #[inline(always)]
     fn lit(self, c: f64) -> Self {
-        Full(V::splat(c))
+        F64Lanes(V::splat(c))
     }
     #[inline(always)]
     fn constant(self, c: (f64, f64)) -> Self {
-        Full(V::splat(c.0))
+        F64Lanes(V::splat(c.0))
     }
     #[inline(always)]
     fn jet_at(self, lo: Self, p: Prim) -> Jet<Self> {
@@ -148,17 +148,17 @@ impl<V: Lanes64> Real for Full<V> {
     }
     #[inline(always)]
     fn scale2(self, k: Self) -> Self {
-        Full(full::finish(self.0, k.0))
+        F64Lanes(full::finish(self.0, k.0))
     }
     #[inline(always)]
     fn two_prod(self, o: Self) -> (Self, Self) {
         let (p, e) = self.0.two_prod(o.0);
-        (Full(p), Full(e))
+        (F64Lanes(p), F64Lanes(e))
     }
     #[inline(always)]
     fn two_sum(self, o: Self) -> (Self, Self) {
         let (s, e) = self.0.two_sum(o.0);
-        (Full(s), Full(e))
+        (F64Lanes(s), F64Lanes(e))
     }
     #[inline(always)]
     fn constant_rest(self, c: (f64, f64)) -> Self {
@@ -166,7 +166,7 @@ impl<V: Lanes64> Real for Full<V> {
     }
     #[inline(always)]
     fn scaled(self, m: Self, m_lo: Self, k: Self) -> Self {
-        Full(full::times_pair(self.0, m.0, m_lo.0)).scale2(k)
+        F64Lanes(full::times_pair(self.0, m.0, m_lo.0)).scale2(k)
     }
     /// A gate is never negative; the sum of two zeros may have lost the sign.
     #[inline(always)]
@@ -186,7 +186,7 @@ impl<V: Lanes64> Real for Full<V> {
             );
             y = V::select(far, closing, y);
         }
-        Full(y.copysign(x))
+        F64Lanes(y.copysign(x))
     }
     // Below -1e6 the gate is closed, and a huge factor shall not open it.
     #[inline(always)]
@@ -195,27 +195,27 @@ impl<V: Lanes64> Real for Full<V> {
         let last = V::splat(1e-250).gt(self.0.abs());
         let x = V::select(last, factor.0, self.0.max(V::splat(-1e6)));
         let y = x.mul_add(gate.v.0, x.min(V::splat(f64::MAX)) * gate.v_lo.0).copysign(x);
-        Full(full::finish_times(y, gate.k.0, V::select(last, self.0, factor.0)))
+        F64Lanes(full::finish_times(y, gate.k.0, V::select(last, self.0, factor.0)))
     }
     #[inline(always)]
     fn weighted_product(self, o: Self, m: Self, m_lo: Self, k: Self) -> Self {
         let (product, k) = product_apart(self.0, o.0, k.0);
-        Full(product).weighted(m, m_lo, Full(k))
+        F64Lanes(product).weighted(m, m_lo, F64Lanes(k))
     }
     #[inline(always)]
     fn times_product_of(self, a: Self, b: Self, k: Self) -> Self {
         let (product, k) = product_apart(a.0, b.0, k.0);
-        self.scaled_product(Full(product), self.lit(1.0), self.lit(0.0), Full(k))
+        self.scaled_product(F64Lanes(product), self.lit(1.0), self.lit(0.0), F64Lanes(k))
     }
     #[inline(always)]
     fn scaled_product(self, value: Self, m: Self, m_lo: Self, k: Self) -> Self {
         let y = full::times_pair(self.0.max(V::splat(-1e6)), m.0, m_lo.0);
-        Full(full::finish_times(y, k.0, value.0))
+        F64Lanes(full::finish_times(y, k.0, value.0))
     }
     #[inline(always)]
     fn reciprocal(self) -> (Self, Self) {
         let q = V::splat(1.0) / self.0;
-        (Full(q), Full(V::residual(V::splat(1.0), q, self.0) * q))
+        (F64Lanes(q), F64Lanes(V::residual(V::splat(1.0), q, self.0) * q))
     }
     #[inline(always)]
     fn argument(self, (factor, rest): (Self, Self)) -> (Self, Self) {
@@ -231,7 +231,7 @@ impl<V: Lanes64> Real for Full<V> {
         let (p, e) = x.two_prod(factor);
         // Where a correction is NaN or large, the primitive has long reached its limit.
         let e = V::splat(-1.0).max(x.mul_add(rest, e)).min(V::splat(1.0));
-        (Full(p), Full(e))
+        (F64Lanes(p), F64Lanes(e))
     }
     #[inline(always)]
     fn exp_m1_of_width(self, width: Self) -> Self {
@@ -239,7 +239,7 @@ impl<V: Lanes64> Real for Full<V> {
         let j = z.jet_at(z_lo, Prim::ExpM1);
         let y = width.scaled(j.v, j.v_lo, j.k);
         // Where e^z - 1 is z, z may be subnormal and have lost digits that x has.
-        Full(V::select(V::splat(1e-20).gt(z.0.abs()), self.0, y.0))
+        F64Lanes(V::select(V::splat(1e-20).gt(z.0.abs()), self.0, y.0))
     }
     #[inline(always)]
     fn softplus_neg(self, lo: Self) -> Jet<Self> {
@@ -261,32 +261,32 @@ impl<V: Lanes64> Real for Full<V> {
     #[inline(always)]
     fn sign(self) -> Self {
         // -0 plus 0 is 0.
-        Full(V::splat(1.0).copysign(self.0 + V::splat(0.0)))
+        F64Lanes(V::splat(1.0).copysign(self.0 + V::splat(0.0)))
     }
     #[inline(always)]
     fn slope_sum(self, gate: Jet<Self>) -> Self {
         let w = self.max(self.lit(-1e6)).min(self.lit(1e6)).0;
         let (p, e) = w.two_prod(gate.d.0);
         let (s, rest) = gate.v.0.two_sum(p);
-        Full(s + (rest + (e + w.mul_add(gate.d_lo.0, gate.v_lo.0))))
+        F64Lanes(s + (rest + (e + w.mul_add(gate.d_lo.0, gate.v_lo.0))))
     }
 }
 
-impl<V: Lanes32> Real for Single<V> {
-    shared_methods!(Single);
+impl<V: Lanes32> Real for F32Plain<V> {
+    shared_methods!(F32Plain);
     #[inline(always)]
     fn lit(self, c: f64) -> Self {
-        Single(V::splat(c as f32))
+        F32Plain(V::splat(c as f32))
     }
     #[inline(always)]
     fn lowest(self) -> Self {
-        Single(V::splat(f32::MIN))
+        F32Plain(V::splat(f32::MIN))
     }
     #[inline(always)]
     fn jet_at(self, _lo: Self, p: Prim) -> Jet<Self> {
         let (a, b) = self.0.widen();
         let (a, b) = (narrow::jet(a, p), narrow::jet(b, p));
-        let join = |a: Narrow<V::Wide>, b: Narrow<V::Wide>| Single(V::narrow(a.0, b.0));
+        let join = |a: F64ToF32<V::Wide>, b: F64ToF32<V::Wide>| F32Plain(V::narrow(a.0, b.0));
         Jet::new(join(a.v, b.v), join(a.d, b.d), join(a.dd, b.dd))
     }
 }
@@ -315,11 +315,11 @@ impl Real for f64 {
     }
     #[inline(always)]
     fn pick_above(self, c: f64, hi: Self, lo: Self) -> Self {
-        Full(self).pick_above(c, Full(hi), Full(lo)).0
+        F64Lanes(self).pick_above(c, F64Lanes(hi), F64Lanes(lo)).0
     }
     #[inline(always)]
     fn pick_greater(self, o: Self, hi: Self, lo: Self) -> Self {
-        Full(self).pick_greater(Full(o), Full(hi), Full(lo)).0
+        F64Lanes(self).pick_greater(F64Lanes(o), F64Lanes(hi), F64Lanes(lo)).0
     }
     #[inline(always)]
     fn jet_at(self, lo: Self, p: Prim) -> Jet<Self> {
@@ -344,16 +344,16 @@ impl Real for f64 {
     }
     #[inline(always)]
     fn scaled(self, m: Self, m_lo: Self, k: Self) -> Self {
-        Full(self).scaled(Full(m), Full(m_lo), Full(k)).0
+        F64Lanes(self).scaled(F64Lanes(m), F64Lanes(m_lo), F64Lanes(k)).0
     }
     #[inline(always)]
     fn reciprocal(self) -> (Self, Self) {
-        let (q, rest) = Full(self).reciprocal();
+        let (q, rest) = F64Lanes(self).reciprocal();
         (q.0, rest.0)
     }
     #[inline(always)]
     fn argument(self, (factor, rest): (Self, Self)) -> (Self, Self) {
-        let (p, e) = Full(self).argument((Full(factor), Full(rest)));
+        let (p, e) = F64Lanes(self).argument((F64Lanes(factor), F64Lanes(rest)));
         (p.0, e.0)
     }
     #[inline(always)]
@@ -362,17 +362,26 @@ impl Real for f64 {
     }
     #[inline(always)]
     fn ramp(self, slope: Self, rest: Self, offset: Self) -> Self {
-        Full(self).ramp(Full(slope), Full(rest), Full(offset)).0
+        F64Lanes(self).ramp(F64Lanes(slope), F64Lanes(rest), F64Lanes(offset)).0
     }
     #[inline(always)]
     fn exp_m1_of_width(self, width: Self) -> Self {
-        Full(self).exp_m1_of_width(Full(width)).0
+        F64Lanes(self).exp_m1_of_width(F64Lanes(width)).0
     }
     #[inline(always)]
     fn gated(self, gate: Jet<Self>) -> Self {
         let Jet { v, d, dd, v_lo, d_lo, k } = gate;
-        let (v, v_lo) = (Full(v), Full(v_lo));
-        Full(self).gated(Jet { v, d: Full(d), dd: Full(dd), v_lo, d_lo: Full(d_lo), k: Full(k) }).0
+        let (v, v_lo) = (F64Lanes(v), F64Lanes(v_lo));
+        F64Lanes(self)
+            .gated(Jet {
+                v,
+                d: F64Lanes(d),
+                dd: F64Lanes(dd),
+                v_lo,
+                d_lo: F64Lanes(d_lo),
+                k: F64Lanes(k),
+            })
+            .0
     }
 }
 

@@ -23,7 +23,7 @@ impl<H: Half + Element> Cell for H {}
 /// else in order. So partial sums are of the same numbers at every level.
 #[inline(always)]
 fn register_of<H: Half>(pair: usize, second: usize, pairs: usize) -> usize {
-    if H::TURNS { second * pairs + pair } else { 2 * pair + second }
+    if H::INTERLEAVED { second * pairs + pair } else { 2 * pair + second }
 }
 
 /// The block at `p`.
@@ -80,7 +80,7 @@ unsafe fn load_first<S: Simd, H: Half>(p: *const H, n: usize, rest: f32) -> [S::
     }
     // SAFETY: the buffer has a block.
     let mut v = unsafe { load::<S, H>(all.as_ptr()) };
-    let order = const { element_order(H::TURNS) };
+    let order = const { element_order(H::INTERLEAVED) };
     let (n, rest) = (S::F32::splat(n as f32), S::F32::splat(rest));
     i = 0;
     while i * S::F32::N < PARTS {

@@ -1,7 +1,8 @@
 //! NEON, which every 64-bit Arm processor has: two f64 or four f32, fused multiply-add.
 
 use super::{
-    Four, LIFTED_NORMAL, Lanes, Lanes32, Lanes64, OF_LEAST, Partial, SUNK, Simd, operators,
+    CoefficientQuad, LIFTED_NORMAL, Lanes, Lanes32, Lanes64, OF_LEAST, Partial, Simd, TAIL_UNSCALE,
+    operators,
 };
 use core::arch::aarch64::*;
 use core::ops::Neg;
@@ -204,7 +205,7 @@ impl Lanes32 for F32x4 {
         }
     }
     #[inline(always)]
-    fn four([a, b, c, d]: [usize; 4], four: &Four) -> [Self; 4] {
+    fn four([a, b, c, d]: [usize; 4], four: &CoefficientQuad) -> [Self; 4] {
         let p = &four.by_piece;
         // SAFETY: every aarch64 processor has NEON; `pick` gives less than 16.
         unsafe {
@@ -242,15 +243,15 @@ impl Lanes32 for F32x4 {
     }
     /// The lesser of two representations, as on x86-64.
     #[inline(always)]
-    fn sink(self) -> Self {
-        let normal = self.max(Self::splat(LIFTED_NORMAL)) * Self::splat(SUNK);
+    fn unscale_tail(self) -> Self {
+        let normal = self.max(Self::splat(LIFTED_NORMAL)) * Self::splat(TAIL_UNSCALE);
         // SAFETY: every aarch64 processor has NEON.
-        let sunk = Self(unsafe {
+        let unscaled = Self(unsafe {
             let least = vcvtnq_u32_f32((self * Self::splat(OF_LEAST)).0);
             vreinterpretq_f32_u32(vminq_u32(vreinterpretq_u32_f32(normal.0), least))
         });
         // Of NaN an integer is made that is 0, and not, as there, large.
-        Self::select(self.is_nan(), self, sunk)
+        Self::select(self.is_nan(), self, unscaled)
     }
     #[inline(always)]
     fn narrow(lo: F64x2, hi: F64x2) -> Self {

@@ -1,6 +1,6 @@
 //! One lane at a time, with nothing but IEEE arithmetic: the form that runs anywhere.
 
-use super::Four;
+use super::CoefficientQuad;
 use super::{Lanes, Lanes32, Lanes64, Partial, Simd};
 
 /// An f64, or two f32, as a register.
@@ -224,7 +224,7 @@ impl Lanes32 for F32x2 {
         self.0.map(|v| (v.to_bits() & 15) as usize)
     }
     #[inline(always)]
-    fn four([i, j]: [usize; 2], four: &Four) -> [Self; 4] {
+    fn four([i, j]: [usize; 2], four: &CoefficientQuad) -> [Self; 4] {
         let (a, b) = (four.by_piece[i], four.by_piece[j]);
         [0, 1, 2, 3].map(|c| F32x2([a[c], b[c]]))
     }

@@ -4,7 +4,7 @@
 //! side by side in the code, and a processor that can look only so many instructions ahead always
 //! finds something to do while it waits for the longer primitives.
 
-use super::Four;
+use super::CoefficientQuad;
 use super::{Lanes, Lanes32, Lanes64, Partial};
 use core::ops::{Add, Div, Mul, Neg, Sub};
 
@@ -160,7 +160,7 @@ impl<V: Lanes32> Lanes32 for Twice<V> {
         (self.0.pick(), self.1.pick())
     }
     #[inline(always)]
-    fn four(pick: Self::Pick, four: &Four) -> [Self; 4] {
+    fn four(pick: Self::Pick, four: &CoefficientQuad) -> [Self; 4] {
         let [a, b, c, d] = V::four(pick.0, four);
         let [e, f, g, h] = V::four(pick.1, four);
         [Twice(a, e), Twice(b, f), Twice(c, g), Twice(d, h)]
@@ -178,8 +178,8 @@ impl<V: Lanes32> Lanes32 for Twice<V> {
         Twice(self.0.add_shifted(t.0), self.1.add_shifted(t.1))
     }
     #[inline(always)]
-    fn sink(self) -> Self {
-        Twice(self.0.sink(), self.1.sink())
+    fn unscale_tail(self) -> Self {
+        Twice(self.0.unscale_tail(), self.1.unscale_tail())
     }
 }
 

@@ -1,7 +1,8 @@
 //! SSE2 (every x86-64 processor), AVX2 with FMA, and AVX-512 (F, DQ, VL, BW).
 use super::twice::Twice;
 use super::{
-    Four, LIFTED_NORMAL, Lanes, Lanes32, Lanes64, OF_LEAST, Partial, SUNK, Simd, operators,
+    CoefficientQuad, LIFTED_NORMAL, Lanes, Lanes32, Lanes64, OF_LEAST, Partial, Simd, TAIL_UNSCALE,
+    operators,
 };
 use core::arch::x86_64::*;
 use core::ops::Neg;
@@ -415,7 +416,7 @@ macro_rules! register32 {
     ($t:ident, $wide:ident, widen: |$wv:ident| $widen:expr, narrow: |$nl:ident, $nh:ident| $narrow:expr,
      pick: $pick:ty, |$kv:ident| $picked:expr, four: |$fp:ident, $ft:ident| $four:expr, short: |$hv:ident, $ht:ident| $short:expr,
      octave: |$ov:ident| $octave:expr, shifted: |$sv:ident, $st:ident| $shifted:expr
-     $(, sink: |$uv:ident| $sunk:expr)?
+     $(, unscale_tail: |$uv:ident| $unscaled:expr)?
      $(, load_bf16: |$lb:ident| $load_bf16:expr, store_bf16: |$pb:ident, $eb:ident, $ob:ident| $store_bf16:expr,
      load_f16: |$lh:ident| $load_f16:expr, store_f16: |$ph:ident, $vh:ident| $store_f16:expr)?
      $(, copy: |$fc:ident, $tc:ident, $nc:ident| $copy_in:expr, $copy_out:expr)?) => {
@@ -438,7 +439,7 @@ macro_rules! register32 {
             }
             #[inline(always)]
             #[allow(unused_unsafe, reason = "SSE2 has no such instruction")]
-            fn four(pick: $pick, four: &Four) -> [Self; 4] {
+            fn four(pick: $pick, four: &CoefficientQuad) -> [Self; 4] {
                 let ($fp, $ft) = (pick, four);
                 // SAFETY: `level` enters this code only where its instructions exist; `pick` gives
                 // pieces of a table.
@@ -469,10 +470,10 @@ macro_rules! register32 {
                 /// The lesser of two representations: what is no subnormal number is less than its
                 /// multiple of the least one.
                 #[inline(always)]
-                fn sink(self) -> Self {
+                fn unscale_tail(self) -> Self {
                     let $uv = self;
                     // SAFETY: `level` enters this code only where its instructions exist.
-                    Self(unsafe { $sunk })
+                    Self(unsafe { $unscaled })
                 }
             )?
             #[inline(always)]
@@ -588,8 +589,8 @@ register32!(F32x8, F64x4,
     octave: |v| _mm256_castsi256_ps(_mm256_srli_epi32::<21>(_mm256_castps_si256(v))),
     shifted: |v, t| _mm256_castsi256_ps(_mm256_add_epi32(
         _mm256_castps_si256(v), _mm256_slli_epi32::<19>(_mm256_castps_si256(t)))),
-    sink: |v| {
-        let normal = v.max(Self::splat(LIFTED_NORMAL)) * Self::splat(SUNK);
+    unscale_tail: |v| {
+        let normal = v.max(Self::splat(LIFTED_NORMAL)) * Self::splat(TAIL_UNSCALE);
         let least = _mm256_cvtps_epi32((v * Self::splat(OF_LEAST)).0);
         _mm256_castsi256_ps(_mm256_min_epu32(_mm256_castps_si256(normal.0), least))
     },
@@ -629,8 +630,8 @@ register32!(F32x16, F64x8,
     octave: |v| _mm512_castsi512_ps(_mm512_srli_epi32::<21>(_mm512_castps_si512(v))),
     shifted: |v, t| _mm512_castsi512_ps(_mm512_add_epi32(
         _mm512_castps_si512(v), _mm512_slli_epi32::<19>(_mm512_castps_si512(t)))),
-    sink: |v| {
-        let normal = v.max(Self::splat(LIFTED_NORMAL)) * Self::splat(SUNK);
+    unscale_tail: |v| {
+        let normal = v.max(Self::splat(LIFTED_NORMAL)) * Self::splat(TAIL_UNSCALE);
         let least = _mm512_cvtps_epi32((v * Self::splat(OF_LEAST)).0);
         _mm512_castsi512_ps(_mm512_min_epu32(_mm512_castps_si512(normal.0), least))
     },

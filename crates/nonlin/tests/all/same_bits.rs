@@ -114,7 +114,7 @@ fn scalars_and_slices() {
 }
 
 /// Runs a call on element `i` alone.
-type Single<'f, T> = &'f dyn Fn(usize, &[T], &mut [T]);
+type F32Plain<'f, T> = &'f dyn Fn(usize, &[T], &mut [T]);
 
 fn lengths<T: Number>(r: &mut Report, f: &Function) {
     let source = uniform::<T>(-9.0, 9.0, 67, 3);
@@ -122,7 +122,7 @@ fn lengths<T: Number>(r: &mut Report, f: &Function) {
     for level in levels() {
         let exec = at(level);
         // One element at a time, in a register of its own.
-        let one = |run: Single<'_, T>| -> Vec<T> {
+        let one = |run: F32Plain<'_, T>| -> Vec<T> {
             source
                 .iter()
                 .enumerate()

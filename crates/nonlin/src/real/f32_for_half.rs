@@ -1,7 +1,7 @@
 //! f32 registers for results of half types.
 
-use super::{Gating, Jet, Prim, Real};
-use crate::math::paired::{NEAR, unless_over};
+use super::{GateTable, Jet, Prim, Real};
+use crate::math::paired::{IN_TABLE, unless_over};
 use crate::math::whole;
 use crate::simd::Lanes32;
 use core::ops::{Add, Div, Mul, Neg, Sub};
@@ -10,22 +10,22 @@ use core::ops::{Add, Div, Mul, Neg, Sub};
 /// carried along but where a primitive is steep. `SHORT` numbers have 8 bits, others 11.
 #[derive(Clone, Copy)]
 #[repr(transparent)]
-pub struct Whole<V, const SHORT: bool>(pub V);
+pub struct F32ForHalf<V, const SHORT: bool>(pub V);
 
-super::lanes::forward_operators!(Whole, Lanes32, SHORT: bool);
+super::lanes::forward_operators!(F32ForHalf, Lanes32, SHORT: bool);
 
 /// `y`, but where `product` has overflowed the product of all three factors; numbers of f16, which are
 /// not `SHORT`, are too small for that.
 #[inline(always)]
 fn over_or<V: Lanes32, const SHORT: bool>(product: V, y: V, [m, a, b]: [V; 3]) -> V {
-    if SHORT { unless_over::<V, NEAR>(product, y, [m, V::splat(0.0), a, b]) } else { y }
+    if SHORT { unless_over::<V, IN_TABLE>(product, y, [m, V::splat(0.0), a, b]) } else { y }
 }
 
-impl<V: Lanes32, const SHORT: bool> Real for Whole<V, SHORT> {
-    super::lanes::shared_methods!(Whole);
+impl<V: Lanes32, const SHORT: bool> Real for F32ForHalf<V, SHORT> {
+    super::lanes::shared_methods!(F32ForHalf);
     #[inline(always)]
     fn lit(self, c: f64) -> Self {
-        Whole(V::splat(c as f32))
+        F32ForHalf(V::splat(c as f32))
     }
     #[inline(always)]
     fn constant(self, c: (f64, f64)) -> Self {
@@ -33,9 +33,9 @@ impl<V: Lanes32, const SHORT: bool> Real for Whole<V, SHORT> {
     }
     #[inline(always)]
     fn lowest(self) -> Self {
-        Whole(V::splat(f32::MIN))
+        F32ForHalf(V::splat(f32::MIN))
     }
-    /// All numbers that get here are: see [`Route::Paired`](crate::activation::Route).
+    /// All numbers that get here are: see [`Arithmetic::F32Tables`](crate::activation::Arithmetic).
     #[inline(always)]
     fn finite(self) -> Self {
         self
@@ -45,53 +45,53 @@ impl<V: Lanes32, const SHORT: bool> Real for Whole<V, SHORT> {
         whole::at(self.0, p)
     }
     #[inline(always)]
-    fn tabled_value(self, gate: Gating) -> Option<Self> {
-        Some(Whole(whole::gated_value::<V, SHORT>(self.0, gate)?))
+    fn tabled_value(self, gate: GateTable) -> Option<Self> {
+        Some(F32ForHalf(whole::gated_value::<V, SHORT>(self.0, gate)?))
     }
     /// From the longer table: of so many products some lie next to the middle of two numbers.
     #[inline(always)]
-    fn tabled_product(self, factor: Self, gate: Gating) -> Option<Self> {
-        Some(Whole(whole::gated_value::<V, false>(self.0, gate)?) * factor)
+    fn tabled_product(self, factor: Self, gate: GateTable) -> Option<Self> {
+        Some(F32ForHalf(whole::gated_value::<V, false>(self.0, gate)?) * factor)
     }
     #[inline(always)]
-    fn tabled_slope_product(self, a: Self, b: Self, gate: Gating) -> Option<Self> {
+    fn tabled_slope_product(self, a: Self, b: Self, gate: GateTable) -> Option<Self> {
         let (slope, product) = (whole::gated_slope::<V, SHORT>(self.0, gate), a.0 * b.0);
-        Some(Whole(over_or::<V, SHORT>(product, slope * product, [slope, a.0, b.0])))
+        Some(F32ForHalf(over_or::<V, SHORT>(product, slope * product, [slope, a.0, b.0])))
     }
     #[inline(always)]
     fn times_product_of(self, a: Self, b: Self, k: Self) -> Self {
         let product = a * b;
         let y = self.scaled_product(product, self.lit(1.0), self.lit(0.0), k);
-        Whole(over_or::<V, SHORT>(product.0, y.0, [self.0, a.0, b.0]))
+        F32ForHalf(over_or::<V, SHORT>(product.0, y.0, [self.0, a.0, b.0]))
     }
     #[inline(always)]
     fn weighted_product(self, o: Self, m: Self, _m_lo: Self, _k: Self) -> Self {
         let product = self.0 * o.0;
-        Whole(over_or::<V, SHORT>(product, product * m.0, [m.0, self.0, o.0]))
+        F32ForHalf(over_or::<V, SHORT>(product, product * m.0, [m.0, self.0, o.0]))
     }
     #[inline(always)]
-    fn tabled_slope(self, gate: Gating) -> Option<Self> {
-        Some(Whole(whole::gated_slope::<V, SHORT>(self.0, gate)))
+    fn tabled_slope(self, gate: GateTable) -> Option<Self> {
+        Some(F32ForHalf(whole::gated_slope::<V, SHORT>(self.0, gate)))
     }
     /// A product that lies above the middle of two numbers by less than f32 can tell would fall upon
     /// it, and be rounded to the even one. One unit more keeps it above, and is too little to lift
     /// another product that far: of all numbers of a half type, none changes for the worse.
     #[inline(always)]
-    fn as_factor(self) -> Self {
+    fn bias_for_double_rounding(self) -> Self {
         self * self.lit(1.0 + f64::from(f32::EPSILON))
     }
     #[inline(always)]
-    fn pick_own(self, c: f64, lo: Self) -> Self {
-        Whole(V::select(V::splat(c as f32).gt(self.0), lo.0, self.0))
+    fn pick_identity_above(self, c: f64, lo: Self) -> Self {
+        F32ForHalf(V::select(V::splat(c as f32).gt(self.0), lo.0, self.0))
     }
     #[inline(always)]
     fn exp_m1(self) -> Self {
-        Whole(whole::exp_m1::<V, SHORT>(self.0))
+        F32ForHalf(whole::exp_m1::<V, SHORT>(self.0))
     }
     /// Written so that the compiler knows the result where it knows the number.
     #[inline(always)]
     fn sign(self) -> Self {
-        Whole(V::splat(1.0).copysign(self.0 + V::splat(0.0)))
+        F32ForHalf(V::splat(1.0).copysign(self.0 + V::splat(0.0)))
     }
     /// Nothing, which the compiler knows (here and below).
     #[inline(always)]
@@ -123,8 +123,8 @@ impl<V: Lanes32, const SHORT: bool> Real for Whole<V, SHORT> {
     #[inline(always)]
     fn scaled_product(self, value: Self, m: Self, m_lo: Self, k: Self) -> Self {
         let swap = value.0.abs().gt(self.0.abs());
-        let large = Whole(V::select(swap, value.0, self.0));
-        let small = Whole(V::select(swap, self.0, value.0));
+        let large = F32ForHalf(V::select(swap, value.0, self.0));
+        let small = F32ForHalf(V::select(swap, self.0, value.0));
         large.scaled(m, m_lo, k) * small
     }
     #[inline(always)]
@@ -134,11 +134,11 @@ impl<V: Lanes32, const SHORT: bool> Real for Whole<V, SHORT> {
     #[inline(always)]
     fn pick_at_least(self, c: f64, hi: Self, lo: Self) -> Self {
         let y = V::select(V::splat(c as f32).gt(self.0), lo.0, hi.0);
-        Whole(V::select(self.0.is_nan(), self.0, y))
+        F32ForHalf(V::select(self.0.is_nan(), self.0, y))
     }
     /// Where `self` is beyond 64, a gate is 1 and its slope nothing, however large `self` may be.
     #[inline(always)]
     fn slope_sum(self, gate: Jet<Self>) -> Self {
-        Whole(self.0.min(V::splat(64.0)).mul_add(gate.d.0, gate.v.0))
+        F32ForHalf(self.0.min(V::splat(64.0)).mul_add(gate.d.0, gate.v.0))
     }
 }

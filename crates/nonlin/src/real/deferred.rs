@@ -4,21 +4,21 @@
 //! before that product, it has lost its digits. So backward passes compute slopes with these
 //! numbers, which [`Real::scale2`] leaves as they are, and scale when a result is written.
 
-use super::{Full, Gating, Jet, Prim, Real};
+use super::{F64Lanes, GateTable, Jet, Prim, Real};
 use crate::math::full::{scale2, times_pair};
 use crate::simd::Lanes64;
 use core::ops::{Add, Div, Mul, Neg, Sub};
 
 /// `x 2^k`. Where nothing waits, which is a branch and not a selection, `k` is 0 and is not looked at.
 #[derive(Clone, Copy)]
-pub struct Late<T> {
+pub struct Deferred<T> {
     x: T,
     k: T,
-    waits: bool,
+    pending: bool,
 }
 
-/// A number that [`Late`] can keep apart from its power of two.
-pub trait Wait: Real {
+/// A number that [`Deferred`] can keep apart from its power of two.
+pub trait DeferScale: Real {
     /// Whether `self` is not 0 in some lane.
     fn any_far(self) -> bool;
     /// `far` where `k` is not 0, else `near`.
@@ -34,7 +34,7 @@ pub trait Wait: Real {
     fn times(self, m: Self, m_lo: Self) -> Self;
     /// [`Real::tabled_slope`] over `2^k`, and `k`.
     #[inline(always)]
-    fn tabled_slope_apart(self, _gate: Gating) -> Option<(Self, Self)> {
+    fn tabled_slope_apart(self, _gate: GateTable) -> Option<(Self, Self)> {
         None
     }
 }
@@ -43,39 +43,39 @@ pub trait Wait: Real {
 const FAR: f64 = 2.037_035_976_334_486e90; // 2^300
 const STEP: f64 = 700.0;
 
-impl<V: Lanes64> Wait for Full<V> {
+impl<V: Lanes64> DeferScale for F64Lanes<V> {
     #[inline(always)]
     fn any_far(self) -> bool {
         V::any(self.0.abs().gt(V::splat(0.0)))
     }
     #[inline(always)]
     fn where_far(k: Self, far: Self, near: Self) -> Self {
-        Full(V::select(k.0.abs().gt(V::splat(0.0)), far.0, near.0))
+        F64Lanes(V::select(k.0.abs().gt(V::splat(0.0)), far.0, near.0))
     }
     #[inline(always)]
     fn balanced(self) -> (Self, Self) {
         let size = self.0.abs();
         let step = V::select(size.gt(V::splat(FAR)), V::splat(STEP), V::splat(0.0));
         let k = V::select(V::splat(1.0 / FAR).gt(size), V::splat(-STEP), step);
-        (Full(scale2(self.0, -k)), Full(k))
+        (F64Lanes(scale2(self.0, -k)), F64Lanes(k))
     }
     #[inline(always)]
     fn times(self, m: Self, m_lo: Self) -> Self {
-        Full(times_pair(self.0, m.0, m_lo.0))
+        F64Lanes(times_pair(self.0, m.0, m_lo.0))
     }
 }
 
-impl<T: Wait> Late<T> {
+impl<T: DeferScale> Deferred<T> {
     /// A number for which nothing waits.
     #[inline(always)]
     pub fn new(x: T) -> Self {
-        Late { x, k: x.lit(0.0), waits: false }
+        Deferred { x, k: x.lit(0.0), pending: false }
     }
 
     /// The number, scaled.
     #[inline(always)]
-    pub fn settled(self) -> T {
-        if self.waits {
+    pub fn resolve(self) -> T {
+        if self.pending {
             core::hint::cold_path();
             if T::IN_RANGE {
                 return self.x.scale2(self.k);
@@ -90,160 +90,160 @@ impl<T: Wait> Late<T> {
     #[inline(always)]
     fn jet_of(j: Jet<T>) -> Jet<Self> {
         Jet {
-            v: Late::new(j.v),
-            d: Late::new(j.d),
-            dd: Late::new(j.dd),
-            v_lo: Late::new(j.v_lo),
-            d_lo: Late::new(j.d_lo),
-            k: Late::new(j.k),
+            v: Deferred::new(j.v),
+            d: Deferred::new(j.d),
+            dd: Deferred::new(j.dd),
+            v_lo: Deferred::new(j.v_lo),
+            d_lo: Deferred::new(j.d_lo),
+            k: Deferred::new(j.k),
         }
     }
 }
 
-impl<T: Wait> Add for Late<T> {
+impl<T: DeferScale> Add for Deferred<T> {
     type Output = Self;
     #[inline(always)]
     fn add(self, o: Self) -> Self {
-        Late::new(self.settled() + o.settled())
+        Deferred::new(self.resolve() + o.resolve())
     }
 }
-impl<T: Wait> Sub for Late<T> {
+impl<T: DeferScale> Sub for Deferred<T> {
     type Output = Self;
     #[inline(always)]
     fn sub(self, o: Self) -> Self {
-        Late::new(self.settled() - o.settled())
+        Deferred::new(self.resolve() - o.resolve())
     }
 }
-impl<T: Wait> Mul for Late<T> {
+impl<T: DeferScale> Mul for Deferred<T> {
     type Output = Self;
     #[inline(always)]
     fn mul(self, o: Self) -> Self {
-        if self.waits | o.waits {
+        if self.pending | o.pending {
             core::hint::cold_path();
             let k = self.k + o.k;
             if T::IN_RANGE {
-                return Late { x: self.x * o.x, k, waits: true };
+                return Deferred { x: self.x * o.x, k, pending: true };
             }
             let ((x, i), (y, j)) = (self.x.balanced(), o.x.balanced());
             // A lane in which nothing waits gets the product that it would have got outside.
             let x = T::where_far(k, x * y, self.x * o.x);
-            return Late { x, k: T::where_far(k, k + i + j, k), waits: true };
+            return Deferred { x, k: T::where_far(k, k + i + j, k), pending: true };
         }
-        Late::new(self.x * o.x)
+        Deferred::new(self.x * o.x)
     }
 }
-impl<T: Wait> Div for Late<T> {
+impl<T: DeferScale> Div for Deferred<T> {
     type Output = Self;
     #[inline(always)]
     fn div(self, o: Self) -> Self {
-        Late::new(self.settled() / o.settled())
+        Deferred::new(self.resolve() / o.resolve())
     }
 }
-impl<T: Wait> Neg for Late<T> {
+impl<T: DeferScale> Neg for Deferred<T> {
     type Output = Self;
     #[inline(always)]
     fn neg(self) -> Self {
-        Late { x: -self.x, ..self }
+        Deferred { x: -self.x, ..self }
     }
 }
 
-impl<T: Wait> Real for Late<T> {
+impl<T: DeferScale> Real for Deferred<T> {
     #[inline(always)]
     fn lit(self, c: f64) -> Self {
-        Late::new(self.x.lit(c))
+        Deferred::new(self.x.lit(c))
     }
     #[inline(always)]
     fn constant(self, c: (f64, f64)) -> Self {
-        Late::new(self.x.constant(c))
+        Deferred::new(self.x.constant(c))
     }
     #[inline(always)]
     fn constant_rest(self, c: (f64, f64)) -> Self {
-        Late::new(self.x.constant_rest(c))
+        Deferred::new(self.x.constant_rest(c))
     }
     #[inline(always)]
     fn abs(self) -> Self {
-        Late { x: self.x.abs(), ..self }
+        Deferred { x: self.x.abs(), ..self }
     }
     #[inline(always)]
     fn max(self, c: Self) -> Self {
-        Late::new(self.settled().max(c.settled()))
+        Deferred::new(self.resolve().max(c.resolve()))
     }
     #[inline(always)]
     fn min(self, c: Self) -> Self {
-        Late::new(self.settled().min(c.settled()))
+        Deferred::new(self.resolve().min(c.resolve()))
     }
     #[inline(always)]
     fn pick_above(self, c: f64, hi: Self, lo: Self) -> Self {
-        let at = self.settled();
-        let picked = Late::new(at.pick_above(c, hi.x, lo.x));
-        if hi.waits | lo.waits {
+        let at = self.resolve();
+        let picked = Deferred::new(at.pick_above(c, hi.x, lo.x));
+        if hi.pending | lo.pending {
             core::hint::cold_path();
-            return Late { k: at.pick_above(c, hi.k, lo.k), waits: true, ..picked };
+            return Deferred { k: at.pick_above(c, hi.k, lo.k), pending: true, ..picked };
         }
         picked
     }
     #[inline(always)]
     fn jet_at(self, lo: Self, p: Prim) -> Jet<Self> {
-        Late::jet_of(self.settled().jet_at(lo.settled(), p))
+        Deferred::jet_of(self.resolve().jet_at(lo.resolve(), p))
     }
     #[inline(always)]
     fn jet(self, p: Prim) -> Jet<Self> {
-        Late::jet_of(self.settled().jet(p))
+        Deferred::jet_of(self.resolve().jet(p))
     }
     #[inline(always)]
     fn slope_jet(self, p: Prim) -> Jet<Self> {
-        Late::jet_of(self.settled().slope_jet(p))
+        Deferred::jet_of(self.resolve().slope_jet(p))
     }
     #[inline(always)]
-    fn tabled_slope(self, gate: Gating) -> Option<Self> {
+    fn tabled_slope(self, gate: GateTable) -> Option<Self> {
         // Not `map`: a closure around registers is not inlined.
-        match self.settled().tabled_slope_apart(gate) {
-            Some((slope, k)) => Some(Late { x: slope, k, waits: k.any_far() }),
+        match self.resolve().tabled_slope_apart(gate) {
+            Some((slope, k)) => Some(Deferred { x: slope, k, pending: k.any_far() }),
             None => None,
         }
     }
     #[inline(always)]
     fn scale2(self, k: Self) -> Self {
         let far = k.x.any_far();
-        if self.waits {
+        if self.pending {
             core::hint::cold_path();
-            return Late { k: self.k + k.x, ..self };
+            return Deferred { k: self.k + k.x, ..self };
         }
-        Late { x: self.x, k: k.x, waits: far }
+        Deferred { x: self.x, k: k.x, pending: far }
     }
     #[inline(always)]
     fn two_prod(self, o: Self) -> (Self, Self) {
-        let (p, e) = self.settled().two_prod(o.settled());
-        (Late::new(p), Late::new(e))
+        let (p, e) = self.resolve().two_prod(o.resolve());
+        (Deferred::new(p), Deferred::new(e))
     }
     #[inline(always)]
     fn two_sum(self, o: Self) -> (Self, Self) {
-        let (s, e) = self.settled().two_sum(o.settled());
-        (Late::new(s), Late::new(e))
+        let (s, e) = self.resolve().two_sum(o.resolve());
+        (Deferred::new(s), Deferred::new(e))
     }
     #[inline(always)]
     fn reciprocal(self) -> (Self, Self) {
-        let (q, rest) = self.settled().reciprocal();
-        (Late::new(q), Late::new(rest))
+        let (q, rest) = self.resolve().reciprocal();
+        (Deferred::new(q), Deferred::new(rest))
     }
     #[inline(always)]
     fn argument(self, (factor, rest): (Self, Self)) -> (Self, Self) {
-        let (p, e) = self.settled().argument((factor.settled(), rest.settled()));
-        (Late::new(p), Late::new(e))
+        let (p, e) = self.resolve().argument((factor.resolve(), rest.resolve()));
+        (Deferred::new(p), Deferred::new(e))
     }
     #[inline(always)]
     fn sign(self) -> Self {
-        Late::new(self.x.sign())
+        Deferred::new(self.x.sign())
     }
     #[inline(always)]
     fn scaled(self, m: Self, m_lo: Self, k: Self) -> Self {
-        let (x, m, m_lo, k) = (self.settled(), m.settled(), m_lo.settled(), k.settled());
-        let late = Late { x: x.times(m, m_lo), k, waits: k.any_far() };
-        if late.waits && !T::IN_RANGE {
+        let (x, m, m_lo, k) = (self.resolve(), m.resolve(), m_lo.resolve(), k.resolve());
+        let late = Deferred { x: x.times(m, m_lo), k, pending: k.any_far() };
+        if late.pending && !T::IN_RANGE {
             core::hint::cold_path();
             let (y, more) = x.balanced();
             let x = T::where_far(k, y.times(m, m_lo), late.x);
-            return Late { x, k: T::where_far(k, k + more, k), waits: true };
+            return Deferred { x, k: T::where_far(k, k + more, k), pending: true };
         }
         late
     }
@@ -251,13 +251,13 @@ impl<T: Wait> Real for Late<T> {
     fn slope_sum(self, gate: Jet<Self>) -> Self {
         let Jet { v, d, dd, v_lo, d_lo, k } = gate;
         let gate = Jet {
-            v: v.settled(),
-            d: d.settled(),
-            dd: dd.settled(),
-            v_lo: v_lo.settled(),
-            d_lo: d_lo.settled(),
-            k: k.settled(),
+            v: v.resolve(),
+            d: d.resolve(),
+            dd: dd.resolve(),
+            v_lo: v_lo.resolve(),
+            d_lo: d_lo.resolve(),
+            k: k.resolve(),
         };
-        Late::new(self.settled().slope_sum(gate))
+        Deferred::new(self.resolve().slope_sum(gate))
     }
 }
