@@ -402,7 +402,7 @@ operations32! {
     octave, Bits: |a, b, c| true, a.octave(), f32::from_bits(a.to_bits() >> 21);
     add_shifted, Bits: |a, b, c| true, a.add_shifted(b),
         f32::from_bits(a.to_bits().wrapping_add(b.to_bits() << 19));
-    sink, Bits: |a, b, c| a.is_sign_positive() && !a.is_nan(), a.sink(),
+    unscale_tail, Bits: |a, b, c| a.is_sign_positive() && !a.is_nan(), a.unscale_tail(),
         (f64::from(a) * 2f64.powi(-100)) as f32;
     scale2, Value: |a, b, c| true, a.scale2(each(b, exponent)),
         (f64::from(a) * 2f64.powi(exponent(b) as i32)) as f32;
