@@ -27,6 +27,7 @@ pub mod bench;
 pub mod chosen;
 pub mod commands;
 pub mod curve;
+pub mod drawing;
 pub mod input;
 pub mod measure;
 pub mod npy;

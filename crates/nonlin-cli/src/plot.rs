@@ -1,28 +1,17 @@
-//! Figures of several curves as SVG, and as PNG drawn from that SVG.
-//!
-//! The PNG's letters come from a font inside the program (DejaVu Sans), so that it looks the
-//! same on a machine without fonts. The SVG names that font and leaves letters as text.
-
-use std::fmt::Write;
-use std::sync::Arc;
+//! Figures of several curves.
 
 use anyhow::{Context, Result, ensure};
-use resvg::tiny_skia::{Pixmap, Transform};
-use resvg::usvg::fontdb::{Database, Source};
-use resvg::usvg::{Options, Tree};
-use ttf_parser::Face;
 
+use crate::drawing::{Anchor, Drawing, Font, Pen, Rect, Rgb, Shape};
 use crate::ticks::{label, ticks};
 
 const WIDTH: f64 = 800.0;
 const HEIGHT: f64 = 500.0;
-/// Pixels of the PNG per unit of the figure.
-const SCALE: f32 = 2.0;
 /// Okabe and Ito's colours, told apart with every kind of colour vision; yellow, too faint on
 /// white, is left out. After the last, dashes begin.
-const COLORS: [&str; 7] =
-    ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000"];
-const DASHES: [&str; 4] = ["", "7 4", "2 3", "9 3 2 3"];
+const COLORS: [u32; 7] =
+    [0x00_72b2, 0xd5_5e00, 0x00_9e73, 0xcc_79a7, 0xe6_9f00, 0x56_b4e9, 0x00_0000];
+const DASHES: [&[f32]; 4] = [&[], &[7.0, 4.0], &[2.0, 3.0], &[9.0, 3.0, 2.0, 3.0]];
 /// Beyond this distance from the figure a point is as good as infinitely far.
 const FAR: f64 = 1e5;
 const SMALL: f64 = 12.0;
@@ -56,29 +45,6 @@ pub struct Figure {
     pub curves: Vec<Curve>,
 }
 
-/// A rectangle of the figure, y downwards.
-#[derive(Clone, Copy, Debug)]
-struct Rect {
-    left: f64,
-    top: f64,
-    width: f64,
-    height: f64,
-}
-
-impl Rect {
-    fn right(self) -> f64 {
-        self.left + self.width
-    }
-
-    fn bottom(self) -> f64 {
-        self.top + self.height
-    }
-
-    fn contains(self, (x, y): (f64, f64)) -> bool {
-        (self.left..=self.right()).contains(&x) && (self.top..=self.bottom()).contains(&y)
-    }
-}
-
 /// The axes: where they are and what they show.
 struct Axes {
     area: Rect,
@@ -105,6 +71,19 @@ impl Figure {
     ///
     /// A range is empty or not finite, or no point of any curve is finite.
     pub fn svg(&self) -> Result<String> {
+        self.drawing()?.svg()
+    }
+
+    /// The figure as a PNG file of 1600 by 1000 pixels.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Figure::svg`].
+    pub fn png(&self) -> Result<Vec<u8>> {
+        self.drawing()?.png()
+    }
+
+    fn drawing(&self) -> Result<Drawing> {
         let (x0, x1) = self.x_range;
         ensure!(
             x0 < x1 && (x1 - x0).is_finite(),
@@ -116,15 +95,15 @@ impl Figure {
         };
         ensure!(y0 < y1 && (y1 - y0).is_finite(), "values from {y0} to {y1} fit no axis");
 
-        let face = Face::parse(dejavu::sans::regular(), 0).context("the built-in font")?;
+        let font = Font::new()?;
         let y_ticks = ticks(y0, y1, 6);
-        let widest = y_ticks.values.iter().map(|&v| text_width(&face, &label(v, &y_ticks), SMALL));
+        let widest = y_ticks.values.iter().map(|&v| font.width(&label(v, &y_ticks), SMALL));
         let left = 44.0 + widest.fold(0.0, f64::max);
         let area =
             Rect { left, top: 48.0, width: WIDTH - left - 24.0, height: HEIGHT - 48.0 - 58.0 };
         let mut axes = Axes { area, x: (x0, x1), y: (y0, y1) };
 
-        let labels = self.curves.iter().map(|c| text_width(&face, &c.label, SMALL));
+        let labels = self.curves.iter().map(|c| font.width(&c.label, SMALL));
         let (line, lines) = (self.line(), self.curves.len() as f64);
         let widest = labels.fold(0.0, f64::max) * (line / LINE);
         let size = (widest + 50.0, line * lines + 8.0);
@@ -138,35 +117,12 @@ impl Figure {
             }
         }
 
-        let mut svg = format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{HEIGHT}\" \
-             viewBox=\"0 0 {WIDTH} {HEIGHT}\" font-family=\"DejaVu Sans, Verdana, Helvetica, \
-             Arial, sans-serif\" font-size=\"{SMALL}\">\n\
-             <rect width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"#ffffff\"/>\n"
-        );
-        self.draw(&mut svg, &axes)?;
+        let mut shapes = self.axes(&axes);
+        shapes.extend(self.lines(&axes));
         if let Some(place) = legend {
-            self.draw_legend(&mut svg, place)?;
+            shapes.extend(self.legend(place));
         }
-        svg.push_str("</svg>\n");
-        Ok(svg)
-    }
-
-    /// The figure as a PNG file of 1600 by 1000 pixels.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Figure::svg`].
-    pub fn png(&self) -> Result<Vec<u8>> {
-        let mut fonts = Database::new();
-        fonts.load_font_source(Source::Binary(Arc::new(dejavu::sans::regular())));
-        let options = Options { fontdb: Arc::new(fonts), ..Options::default() };
-        let tree = Tree::from_str(&self.svg()?, &options).context("the figure")?;
-        let size = tree.size();
-        let (width, height) = (size.width() * SCALE, size.height() * SCALE);
-        let mut pixmap = Pixmap::new(width as u32, height as u32).context("no memory")?;
-        resvg::render(&tree, Transform::from_scale(SCALE, SCALE), &mut pixmap.as_mut());
-        pixmap.encode_png().context("the PNG")
+        Ok(Drawing { width: WIDTH, height: HEIGHT, shapes })
     }
 
     /// The values that the curves take in the range of x, with a margin.
@@ -232,127 +188,93 @@ impl Figure {
         places.into_iter().map(at).find(|&place| !crossed(place))
     }
 
-    fn draw(&self, svg: &mut String, axes: &Axes) -> Result<()> {
+    /// Title, grid, ticks, frame and labels.
+    fn axes(&self, axes: &Axes) -> Vec<Shape> {
         let Rect { left, top, width, height } = axes.area;
         let (right, bottom) = (axes.area.right(), axes.area.bottom());
-        writeln!(
-            svg,
-            "<text x=\"{left:.1}\" y=\"30\" font-size=\"17\" fill=\"#222222\">{}</text>",
-            escape(&self.title)
-        )?;
-        let mut zeros = String::new();
+        let text = |at, anchor, size, color, text: &str| Shape::Text {
+            at,
+            anchor,
+            upwards: false,
+            size,
+            color: Rgb(color),
+            text: text.to_owned(),
+        };
+        let mut shapes = vec![text((left, 30.0), Anchor::Start, 17.0, 0x22_2222, &self.title)];
+        let mut zeros = Vec::new();
         for (along_x, (low, high), most) in [(true, axes.x, 10), (false, axes.y, 6)] {
             let marks = ticks(low, high, most);
             for &v in &marks.values {
-                let (at, text) = if along_x {
+                let (from, to, at, anchor) = if along_x {
                     let x = axes.x(v);
-                    (
-                        format!("x1=\"{x:.2}\" y1=\"{top:.2}\" x2=\"{x:.2}\" y2=\"{bottom:.2}\""),
-                        format!("x=\"{x:.2}\" y=\"{:.2}\" text-anchor=\"middle\"", bottom + 18.0),
-                    )
+                    ((x, top), (x, bottom), (x, bottom + 18.0), Anchor::Middle)
                 } else {
                     let y = axes.y(v);
-                    (
-                        format!("x1=\"{left:.2}\" y1=\"{y:.2}\" x2=\"{right:.2}\" y2=\"{y:.2}\""),
-                        format!("x=\"{:.2}\" y=\"{:.2}\" text-anchor=\"end\"", left - 8.0, y + 4.3),
-                    )
+                    ((left, y), (right, y), (left - 8.0, y + 4.3), Anchor::End)
                 };
                 if v == 0.0 {
-                    writeln!(zeros, "<line {at} stroke=\"#8c8c8c\"/>")?;
+                    zeros.push(Shape::Line(from, to, Pen::thin(0x8c_8c8c)));
                 } else {
-                    writeln!(svg, "<line {at} stroke=\"#e4e4e4\"/>")?;
+                    shapes.push(Shape::Line(from, to, Pen::thin(0xe4_e4e4)));
                 }
-                writeln!(svg, "<text {text} fill=\"#555555\">{}</text>", label(v, &marks))?;
+                shapes.push(text(at, anchor, SMALL, 0x55_5555, &label(v, &marks)));
             }
         }
-        svg.push_str(&zeros);
-        let frame =
-            format!("x=\"{left:.2}\" y=\"{top:.2}\" width=\"{width:.2}\" height=\"{height:.2}\"");
-        writeln!(svg, "<rect {frame} fill=\"none\" stroke=\"#c4c4c4\"/>")?;
-        writeln!(
-            svg,
-            "<text x=\"{:.2}\" y=\"{:.2}\" text-anchor=\"middle\" font-size=\"13\" \
-             fill=\"#333333\">{}</text>",
-            left + width / 2.0,
-            bottom + 42.0,
-            escape(&self.x_label)
-        )?;
-        writeln!(
-            svg,
-            "<text transform=\"translate(22 {:.2}) rotate(-90)\" text-anchor=\"middle\" \
-             font-size=\"13\" fill=\"#333333\">{}</text>",
-            top + height / 2.0,
-            escape(&self.y_label)
-        )?;
-        writeln!(svg, "<clipPath id=\"axes\"><rect {frame}/></clipPath>")?;
-        writeln!(
-            svg,
-            "<g clip-path=\"url(#axes)\" fill=\"none\" stroke-width=\"2.2\" \
-             stroke-linejoin=\"round\">"
-        )?;
-        for (i, curve) in self.curves.iter().enumerate() {
-            let (mut path, mut pen) = (String::new(), 'M');
-            for &(x, y) in &curve.points {
-                if x.is_finite() && y.is_finite() {
-                    write!(path, "{pen}{:.2} {:.2}", axes.x(x), axes.y(y))?;
-                    pen = 'L';
-                } else {
-                    pen = 'M';
-                }
-            }
-            writeln!(svg, "<path {} d=\"{path}\"/>", stroke(i))?;
-        }
-        svg.push_str("</g>\n");
-        Ok(())
+        shapes.append(&mut zeros);
+        shapes.push(Shape::Box { at: axes.area, outline: Pen::thin(0xc4_c4c4), filled: false });
+        let below = (left + width / 2.0, bottom + 42.0);
+        shapes.push(text(below, Anchor::Middle, 13.0, 0x33_3333, &self.x_label));
+        shapes.push(Shape::Text {
+            at: (22.0, top + height / 2.0),
+            anchor: Anchor::Middle,
+            upwards: true,
+            size: 13.0,
+            color: Rgb(0x33_3333),
+            text: self.y_label.clone(),
+        });
+        shapes
     }
 
-    fn draw_legend(&self, svg: &mut String, place: Rect) -> Result<()> {
-        let Rect { left, top, width, height } = place;
+    /// The curves.
+    fn lines<'a>(&'a self, axes: &'a Axes) -> impl Iterator<Item = Shape> + 'a {
+        self.curves.iter().enumerate().map(|(i, curve)| {
+            let finite = |p: &(f64, f64)| p.0.is_finite() && p.1.is_finite();
+            let pieces = curve.points.chunk_by(|a, b| finite(a) == finite(b));
+            let pieces = pieces.filter(|piece| finite(&piece[0]));
+            let place = |&(x, y): &(f64, f64)| (axes.x(x), axes.y(y));
+            Shape::Curve {
+                within: axes.area,
+                pieces: pieces.map(|piece| piece.iter().map(place).collect()).collect(),
+                pen: pen(i),
+            }
+        })
+    }
+
+    fn legend(&self, place: Rect) -> Vec<Shape> {
         let line = self.line();
         let size = SMALL * line / LINE;
-        writeln!(
-            svg,
-            "<rect x=\"{left:.2}\" y=\"{top:.2}\" width=\"{width:.2}\" height=\"{height:.2}\" \
-             rx=\"3\" fill=\"#ffffff\" stroke=\"#d8d8d8\"/>"
-        )?;
+        let mut shapes =
+            vec![Shape::Box { at: place, outline: Pen::thin(0xd8_d8d8), filled: true }];
         for (i, curve) in self.curves.iter().enumerate() {
-            let y = top + 4.0 + line * (i as f64 + 0.5);
-            writeln!(
-                svg,
-                "<line x1=\"{:.2}\" y1=\"{y:.2}\" x2=\"{:.2}\" y2=\"{y:.2}\" \
-                 stroke-width=\"2.2\" {}/>",
-                left + 9.0,
-                left + 33.0,
-                stroke(i)
-            )?;
-            writeln!(
-                svg,
-                "<text x=\"{:.2}\" y=\"{:.2}\" font-size=\"{size:.2}\" fill=\"#222222\">{}</text>",
-                left + 41.0,
-                y + size * 0.36,
-                escape(&curve.label)
-            )?;
+            let y = place.top + 4.0 + line * (i as f64 + 0.5);
+            shapes.push(Shape::Line((place.left + 9.0, y), (place.left + 33.0, y), pen(i)));
+            shapes.push(Shape::Text {
+                at: (place.left + 41.0, y + size * 0.36),
+                anchor: Anchor::Start,
+                upwards: false,
+                size,
+                color: Rgb(0x22_2222),
+                text: curve.label.clone(),
+            });
         }
-        Ok(())
+        shapes
     }
 }
 
-fn stroke(i: usize) -> String {
-    let color = COLORS[i % COLORS.len()];
-    match DASHES[i / COLORS.len() % DASHES.len()] {
-        "" => format!("stroke=\"{color}\""),
-        dash => format!("stroke=\"{color}\" stroke-dasharray=\"{dash}\""),
-    }
-}
-
-fn text_width(face: &Face, text: &str, size: f64) -> f64 {
-    let advance = |c| face.glyph_hor_advance(face.glyph_index(c)?);
-    let units: f64 = text.chars().map(|c| f64::from(advance(c).unwrap_or(0))).sum();
-    units / f64::from(face.units_per_em()) * size
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+/// What the curve at `i` is drawn with.
+fn pen(i: usize) -> Pen {
+    let dashes = DASHES[i / COLORS.len() % DASHES.len()];
+    Pen { color: Rgb(COLORS[i % COLORS.len()]), width: 2.2, dashes }
 }
 
 #[cfg(test)]
