@@ -67,10 +67,6 @@ const SAVED: [&str; 8] =
 const FEW: [&str; 7] = ["relu", "elu", "sigmoid", "tanh", "gelu", "softmax", "swiglu"];
 /// Those that are measured over all sizes, and strided.
 const SWEPT: [&str; 3] = ["relu", "sigmoid", "gelu"];
-/// Those that are measured on one and on two threads over the sizes of [`SHARED_SIZES`].
-const SHARED: [&str; 5] = ["relu", "sigmoid", "silu", "gelu", "mish"];
-/// From where a second thread costs more than it gives to where it counts fully.
-const SHARED_SIZES: [usize; 5] = [1 << 14, 1 << 16, 1 << 17, 1 << 18, 1 << 20];
 
 /// Elements of the shortest call, which shows what a call costs.
 pub const SHORT: usize = 16;
@@ -217,13 +213,6 @@ fn plan(extent: &Extent) -> Vec<(Cell, Vec<&'static str>)> {
     group("f32", &[extent.large], 2, &["forward", "backward"], &fast);
     for function in SWEPT {
         add("strided", function, "f32", CACHED, 1, &["memcpy", "nonlin", "torch", "numpy"]);
-    }
-    for function in SHARED {
-        for n in SHARED_SIZES {
-            for threads in [1, 2] {
-                add("forward", function, "f32", n, threads, &["memcpy", "nonlin", "torch"]);
-            }
-        }
     }
     let mut n = 1 << 8;
     while n <= extent.longest {
@@ -635,7 +624,6 @@ mod tests {
             assert!(has("from_output", "tanh", "f32", SHORT, 1));
             assert!(has("forward", "gelu", "f32", extent.longest, 1));
             assert!(has("backward", "sigmoid", "f32", extent.large, 2));
-            assert!(has("forward", "mish", "f32", 1 << 17, 2));
         }
     }
 

@@ -80,6 +80,7 @@ mod simd;
 mod stream;
 #[cfg(feature = "alloc")]
 mod training;
+mod tuned;
 
 pub use activation::{
     Arithmetic, Bounds, Claims, Constraint, Elementwise, Gate, Gated, Kink, Meta, Param, ParamList,
@@ -139,11 +140,13 @@ mod prelude {
     pub(crate) use crate::activation::{
         Arithmetic, Bounds, Claims, Constraint, Elementwise, Gate, Gated, Kink, Meta, Param, Reach,
     };
-    pub(crate) use crate::math::paired::{
-        EXP_SPLIT_FROM, EXPM1_TABLE_END, GELU_TABLE_END, GELU_TANH_TABLE_END, MISH_TABLE_END,
-        SIGMOID_TABLE_END, TANH_LIMIT_FROM, TANH_TABLE_END,
-    };
+    pub(crate) use crate::math::exp_m1::EXPM1_TABLE_END;
+    pub(crate) use crate::math::normal_cdf::CDF_TABLE_END;
+    pub(crate) use crate::math::range::EXP_SPLIT_FROM;
+    pub(crate) use crate::math::sigmoid::SIGMOID_TABLE_END;
+    pub(crate) use crate::math::tanh::{TANH_LIMIT_FROM, TANH_TABLE_END};
     pub(crate) use crate::real::{GateTable, Jet, Prim, Real};
+    pub(crate) use crate::tuned::{GELU_TANH_TABLE_END, MISH_TABLE_END};
     #[cfg(feature = "alloc")]
     pub(crate) use crate::{real::Dd, rows::RowWise};
 }

@@ -56,95 +56,16 @@ pub(crate) use f32_tabled::F32Tabled;
 pub use interval::Interval;
 pub(crate) use lanes::{F32Plain, F64Lanes, F64ToF32};
 
-/// A transcendental function that every number type knows, with its derivatives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Prim {
-    /// `e^x`.
-    Exp,
-    /// `e^x - 1`.
-    ExpM1,
-    /// `1 / (1 + e^-x)`.
-    Sigmoid,
-    /// Hyperbolic tangent.
-    Tanh,
-    /// `ln(1 + e^x)`.
-    Softplus,
-    /// The standard normal distribution function, `(1 + erf(x / sqrt 2)) / 2`.
-    Cdf,
-    /// `tanh(ln(1 + e^x))`, the gate of Mish.
-    TanhSoftplus,
-}
-
-impl Prim {
-    /// Every primitive.
-    pub const ALL: &'static [Prim] = &[
-        Prim::Exp,
-        Prim::ExpM1,
-        Prim::Sigmoid,
-        Prim::Tanh,
-        Prim::Softplus,
-        Prim::Cdf,
-        Prim::TanhSoftplus,
-    ];
-
-    /// Its name in formulas.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Prim::Exp => "exp",
-            Prim::ExpM1 => "expm1",
-            Prim::Sigmoid => "sigmoid",
-            Prim::Tanh => "tanh",
-            Prim::Softplus => "softplus",
-            Prim::Cdf => "normal_cdf",
-            Prim::TanhSoftplus => "tanh_softplus",
-        }
-    }
-}
-
-/// The gate of a function `x * gate(x)` for which a number type may have tables of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum GateTable {
-    /// SiLU's.
-    Sigmoid,
-    /// Mish's.
-    TanhSoftplus,
-    /// GELU's.
-    Cdf,
-    /// That of GELU by tanh: the sigmoid of `2 sqrt(2/pi) (x + 0.044715 x^3)`.
-    CubicSigmoid,
-}
-
-/// A primitive's value and its first two derivatives, `2^k` times what the fields say.
-///
-/// The power of two is applied last ([`Real::scale2`]), so that `x * sigmoid(x)` keeps all
-/// its digits where `sigmoid(x)` alone is subnormal. `v_lo` and `d_lo` are what rounding
-/// `v` and `d` lost, as far as the number type knows it.
-#[derive(Clone, Copy, Debug)]
-pub struct Jet<T> {
-    /// Value.
-    pub v: T,
-    /// First derivative.
-    pub d: T,
-    /// Second derivative.
-    pub dd: T,
-    /// The part of the value that `v` has no room for.
-    pub v_lo: T,
-    /// The part of the derivative that `d` has no room for.
-    pub d_lo: T,
-    /// Exponent of the common factor.
-    pub k: T,
-}
+pub use crate::math::{Jet, Prim};
+pub use crate::tuned::GateTable;
 
 impl<T: Real> Jet<T> {
     /// A jet without low parts and with factor 1.
     #[inline(always)]
     pub fn new(v: T, d: T, dd: T) -> Self {
-        // Nothing to add is -0, which leaves the sign of a zero (and the compiler nothing to do).
-        let nothing = v.lit(-0.0);
-        Jet { v, d, dd, v_lo: nothing, d_lo: nothing, k: v.lit(0.0) }
+        // Adding -0 leaves the sign of a zero, and the compiler nothing to do.
+        let no_low_part = v.lit(-0.0);
+        Jet { v, d, dd, v_lo: no_low_part, d_lo: no_low_part, k: v.lit(0.0) }
     }
 
     /// The value.

@@ -37,7 +37,7 @@ pub trait Lanes:
     + Neg<Output = Self>
 {
     /// The number in one lane.
-    type Elem: Copy;
+    type Elem: Copy + From<f32>;
     /// One truth value per lane.
     type Mask: Copy;
     /// Lanes in the register.
@@ -401,6 +401,8 @@ pub trait Simd: 'static {
 /// Adding this to a number of at most 2^51 rounds it to an integer, which then stands in
 /// the low bits of the sum.
 pub(crate) const ROUND: f64 = 6_755_399_441_055_744.0; // 1.5 * 2^52
+/// Adding this rounds a number of f32 to an integer, which then stands in the low bits of the sum.
+pub(crate) const ROUND_F32: f32 = 12_582_912.0; // 1.5 * 2^23
 
 /// One coefficient of all pieces.
 pub type PieceRow = [f32; 16];

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::figure::{self, Bar, Curve, Panel, bytes, short};
 use super::record::Row;
-use super::{CACHED, LIBRARIES, SHARED, SHARED_SIZES, SHORT, SWEPT, elements, tolerance, traffic};
+use super::{CACHED, LIBRARIES, SHORT, SWEPT, elements, tolerance, traffic};
 
 const DOCUMENT: &str = "docs/performance.md";
 /// Errors up to this one, relative to the exact result, are those of an accurate library.
@@ -220,7 +220,6 @@ impl Data<'_> {
         self.out_of_cache(&mut out)?;
         self.types(&mut out)?;
         self.sizes(&mut out)?;
-        self.threads(&mut out)?;
         self.calls(&mut out)?;
         self.strided(&mut out)?;
         self.errors(&mut out)?;
@@ -375,47 +374,6 @@ impl Data<'_> {
             bytes(4.0 * longest as f64),
             marks.join(", ")
         )?;
-        Ok(())
-    }
-
-    /// How much a second thread gives, size by size. Sizes that the record lacks are left out.
-    fn threads(&self, out: &mut String) -> Result<()> {
-        let view = |n, threads| View { n, threads, ..self.forward() };
-        let sizes: Vec<usize> = SHARED_SIZES
-            .into_iter()
-            .filter(|&n| self.row(view(n, 2), SHARED[0], "nonlin").is_some())
-            .collect();
-        if sizes.is_empty() {
-            return Ok(());
-        }
-        let titles: Vec<String> = sizes.iter().map(|n| format!("{n}")).collect();
-        writeln!(
-            out,
-            "\n## Two threads, size by size\n\n\
-             Forward, f32, calls included: how much faster two threads are than one, nonlin's and\n\
-             PyTorch's, and how much faster nonlin on two threads is than PyTorch on two.\n\n\
-             | function | | {} |\n|---|---|{}",
-            titles.join(" | "),
-            "--:|".repeat(sizes.len())
-        )?;
-        for function in SHARED {
-            let median =
-                |n, threads, who| self.row(view(n, threads), function, who).map(|r| r.median);
-            for (name, of, by) in [
-                ("nonlin, 2 : 1", (1, "nonlin"), (2, "nonlin")),
-                ("PyTorch, 2 : 1", (1, "torch"), (2, "torch")),
-                ("nonlin : PyTorch, both 2", (2, "torch"), (2, "nonlin")),
-            ] {
-                write!(out, "| `{function}` | {name} |")?;
-                for &n in &sizes {
-                    match (median(n, of.0, of.1), median(n, by.0, by.1)) {
-                        (Some(of), Some(by)) => write!(out, " {:.2} |", of / by)?,
-                        _ => write!(out, " – |")?,
-                    }
-                }
-                out.push('\n');
-            }
-        }
         Ok(())
     }
 
@@ -750,11 +708,6 @@ mod tests {
             rows.push(row("forward", function, 1 << 20, "torch", 0.5));
             rows.push(Row { threads: 2, ..row("forward", function, 1 << 20, "nonlin", 0.5) });
         }
-        for (threads, who, median) in
-            [(1, "nonlin", 1.0), (2, "nonlin", 0.8), (1, "torch", 3.0), (2, "torch", 2.0)]
-        {
-            rows.push(Row { threads, ..row("forward", "relu", 1 << 16, who, median) });
-        }
         rows.push(row("yardstick", "memcpy", CACHED, "memcpy", 0.125));
         rows.push(row("yardstick", "memcpy", CACHED, "torch", 0.25));
         rows
@@ -780,10 +733,6 @@ mod tests {
             "| forward, out of the caches | 2 | 0 | 2 |",
             "| `gelu` | – | 2.00 |",
             "| `relu` | 1024 |",
-            "| function | | 65536 | 1048576 |",
-            "| `relu` | nonlin, 2 : 1 | 1.25 | 2.00 |",
-            "| `relu` | PyTorch, 2 : 1 | 1.50 | – |",
-            "| `relu` | nonlin : PyTorch, both 2 | 2.50 | – |",
             "| tract-linalg | forward | `gelu_tanh` | f32 | 16384 | 3.0e-1 |",
             "Date: 2030-01-02. Processor: Abacus 9 (beads), 2 cores, caches L1 48 KiB.",
             "L1 at 24 KiB",

@@ -21,8 +21,8 @@ impl Gated for Geglu {
     };
     const GATE: Gate = Gate::First;
     const ARITHMETIC: Arithmetic = Arithmetic::F32Tables {
-        value: Reach::between(-GELU_TABLE_END, f32::INFINITY),
-        slope: Reach::between(-GELU_TABLE_END, f32::INFINITY),
+        value: Reach::between(-CDF_TABLE_END, f32::INFINITY),
+        slope: Reach::between(-CDF_TABLE_END, f32::INFINITY),
     };
     const SLOPE_ZEROS: &'static [f64] = Gelu::CLAIMS.slope_zeros;
 

@@ -32,8 +32,8 @@ impl Elementwise for Gelu {
         ..Claims::new((0.0, f64::INFINITY), (0.0, 1.0))
     };
     const ARITHMETIC: Arithmetic = Arithmetic::F32Tables {
-        value: Reach::between(-GELU_TABLE_END, f32::INFINITY),
-        slope: Reach::between(-GELU_TABLE_END, f32::INFINITY),
+        value: Reach::between(-CDF_TABLE_END, f32::INFINITY),
+        slope: Reach::between(-CDF_TABLE_END, f32::INFINITY),
     };
 
     #[inline(always)]

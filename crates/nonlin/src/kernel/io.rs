@@ -4,7 +4,7 @@
 
 #[cfg(feature = "half")]
 use crate::halves::Half;
-use crate::math::paired::{ANY_X, IN_TABLE};
+use crate::math::range::{ANY_X, IN_TABLE};
 #[cfg(feature = "half")]
 use crate::real::F32ForHalf;
 use crate::real::{Deferred, F32Plain, F32Tabled, F64Lanes, F64ToF32};
@@ -152,9 +152,9 @@ from_lanes32!(F32ForHalf, false);
 #[cfg(feature = "half")]
 from_lanes32!(F32ForHalf, true);
 
-impl<V: Lanes32, const AT: u8> FromLanes<V> for Deferred<F32Tabled<V, AT>>
+impl<V: Lanes32, const RANGE: u8> FromLanes<V> for Deferred<F32Tabled<V, RANGE>>
 where
-    F32Tabled<V, AT>: Register,
+    F32Tabled<V, RANGE>: Register,
 {
     #[inline(always)]
     fn from_lanes(v: V) -> Self {
@@ -166,9 +166,9 @@ where
     }
 }
 
-impl<V: Lanes32, const AT: u8> Register for Deferred<F32Tabled<V, AT>>
+impl<V: Lanes32, const RANGE: u8> Register for Deferred<F32Tabled<V, RANGE>>
 where
-    F32Tabled<V, AT>: Register,
+    F32Tabled<V, RANGE>: Register,
 {
     const N: usize = V::N;
     #[inline(always)]

@@ -3,7 +3,7 @@
 use super::io::FromLanes;
 use super::run::Step;
 use crate::activation::Reach;
-use crate::math::paired::{ANY_X, FACTOR_END, IN_TABLE};
+use crate::math::range::{ANY_X, FACTOR_END, IN_TABLE};
 use crate::real::{Deferred, F32Tabled};
 use crate::simd::Lanes32;
 use core::marker::PhantomData;

@@ -7,7 +7,7 @@
 //! round off. A piece has a base, which may have few bits so that it can be multiplied or subtracted
 //! without rounding, and a polynomial for what is beyond the base, so that rounding it matters little.
 
-use crate::simd::{CoefficientQuad, Lanes32, PieceRow};
+use crate::simd::{CoefficientQuad, Lanes32, PieceRow, ROUND_F32};
 
 /// Sixteen numbers.
 #[repr(C, align(64))]
@@ -101,20 +101,17 @@ pub struct Octaves<const N: usize, const G: usize> {
     fours: [CoefficientQuad; G],
 }
 
-/// Adding this rounds a number to an integer, which then stands in the low bits of the sum.
-const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23
-
 /// `t / step` rounded to an integer, in the low bits.
 #[inline(always)]
 fn piece<V: Lanes32>(t: V, step: f32) -> V {
-    t.mul_add(V::splat(1.0 / step), V::splat(ROUND))
+    t.mul_add(V::splat(1.0 / step), V::splat(ROUND_F32))
 }
 
 /// The piece of a number, and the distance from its middle, which is exact.
 #[inline(always)]
 fn middle<V: Lanes32>(t: V, step: f32) -> (V::Pick, V) {
     let u = piece(t, step);
-    let k = u - V::splat(ROUND);
+    let k = u - V::splat(ROUND_F32);
     (u.pick(), k.mul_add(V::splat(-step), t))
 }
 
@@ -406,3 +403,20 @@ const fn lower(c: &mut [f64; 16], n: usize, h: f64) {
         scale *= h;
     }
 }
+
+/// A function of `$table`, for results of half types: for bf16 of `$n` coefficients, for f16 of `$m`. So many
+/// that no number of 8 bits, or of 11, is rounded to another by more than 0.001 units.
+#[cfg(feature = "half")]
+macro_rules! shortened {
+    ($at:ident: $of:ident($table:ident), f16 $m:literal in $g:literal, bf16 $n:literal in $h:literal) => {
+        #[inline(always)]
+        fn $at<V: Lanes32, const BF16: bool>(t: V) -> V {
+            use crate::math::table::Shortened;
+            const FOR_F16: Shortened<$m, $g> = Shortened::$of(&$table);
+            const FOR_BF16: Shortened<$n, $h> = Shortened::$of(&$table);
+            if BF16 { FOR_BF16.at(t) } else { FOR_F16.at(t) }
+        }
+    };
+}
+#[cfg(feature = "half")]
+pub(crate) use shortened;

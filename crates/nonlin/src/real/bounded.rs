@@ -5,7 +5,7 @@
 //! bound says so, and the caller computes with [`Extended`](super::Extended) numbers instead.
 
 use super::{Dd, Jet, Prim, Real};
-use crate::math::full;
+use crate::math;
 use crate::simd::Lanes64;
 use core::ops::{Add, Div, Mul, Neg, Sub};
 
@@ -141,8 +141,8 @@ impl Real for Bounded {
     }
     fn jet_at(self, lo: Self, p: Prim) -> Jet<Self> {
         let (x, off) = (self.v, self.e + lo.e);
-        let j = full::jet(x, Some(lo.v), p);
-        let (v, d, dd) = (j.v.0 + j.v_lo.0, j.d.0 + j.d_lo.0, j.dd.0);
+        let j = math::f64_lanes(x, Some(lo.v), p);
+        let (v, d, dd) = (j.v + j.v_lo, j.d + j.d_lo, j.dd);
         let decided = x.abs() < if p == Prim::Cdf { NEAR_CDF } else { NEAR } && off < 1e-3;
         // Roundings of d and of dd, and of dd in terms of d where it is a difference; and what the
         // third derivative is at most in terms of the first.

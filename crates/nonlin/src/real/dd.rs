@@ -5,10 +5,9 @@
 //! kernels, so that a mistake in a kernel cannot hide here.
 
 use super::{Jet, Prim, Real};
-use crate::math::ROUND;
 use crate::math::coefficients::INV_SQRT_2PI;
-use crate::math::full::scale2;
-use crate::simd::Lanes64;
+use crate::math::scale::scale2;
+use crate::simd::{Lanes64, ROUND};
 use core::ops::{Add, Div, Mul, Neg, Sub};
 
 /// The unevaluated sum `hi + lo`, with `|lo|` at most half a unit of `hi`.

@@ -5,7 +5,8 @@
 //! numbers, which [`Real::scale2`] leaves as they are, and scale when a result is written.
 
 use super::{F64Lanes, GateTable, Jet, Prim, Real};
-use crate::math::full::{scale2, times_pair};
+use crate::math::compensated::times_pair;
+use crate::math::scale::scale2;
 use crate::simd::Lanes64;
 use core::ops::{Add, Div, Mul, Neg, Sub};
 

@@ -9,7 +9,7 @@
 
 use super::{Dd, Jet, Prim, Real};
 use crate::math::coefficients::INV_SQRT_2PI;
-use crate::math::full::scale2;
+use crate::math::scale::scale2;
 use core::ops::{Add, Div, Mul, Neg, Sub};
 
 /// `m 2^k`, with `|m|` from 1 to 2; or 0, or NaN, with `k = 0`.

@@ -1,27 +1,28 @@
 //! f32 registers for results of half types.
 
 use super::{GateTable, Jet, Prim, Real};
-use crate::math::paired::{IN_TABLE, unless_over};
-use crate::math::whole;
+use crate::math::range::{IN_TABLE, unless_over};
+use crate::math::{self, exp_m1};
 use crate::simd::Lanes32;
+use crate::tuned;
 use core::ops::{Add, Div, Mul, Neg, Sub};
 
 /// f32 lanes of numbers of a half type; what rounding loses does not show in one, so nothing is
-/// carried along but where a primitive is steep. `SHORT` numbers have 8 bits, others 11.
+/// carried along but where a primitive is steep. Numbers of bf16 (`BF16`) have 8 bits, those of f16 11.
 #[derive(Clone, Copy)]
 #[repr(transparent)]
-pub struct F32ForHalf<V, const SHORT: bool>(pub V);
+pub struct F32ForHalf<V, const BF16: bool>(pub V);
 
-super::lanes::forward_operators!(F32ForHalf, Lanes32, SHORT: bool);
+super::lanes::forward_operators!(F32ForHalf, Lanes32, BF16: bool);
 
-/// `y`, but where `product` has overflowed the product of all three factors; numbers of f16, which are
-/// not `SHORT`, are too small for that.
+/// `y`, but where `product` has overflowed the product of all three factors; numbers of f16 are too
+/// small for that.
 #[inline(always)]
-fn over_or<V: Lanes32, const SHORT: bool>(product: V, y: V, [m, a, b]: [V; 3]) -> V {
-    if SHORT { unless_over::<V, IN_TABLE>(product, y, [m, V::splat(0.0), a, b]) } else { y }
+fn over_or<V: Lanes32, const BF16: bool>(product: V, y: V, [m, a, b]: [V; 3]) -> V {
+    if BF16 { unless_over::<V, IN_TABLE>(product, y, [m, V::splat(0.0), a, b]) } else { y }
 }
 
-impl<V: Lanes32, const SHORT: bool> Real for F32ForHalf<V, SHORT> {
+impl<V: Lanes32, const BF16: bool> Real for F32ForHalf<V, BF16> {
     super::lanes::shared_methods!(F32ForHalf);
     #[inline(always)]
     fn lit(self, c: f64) -> Self {
@@ -42,36 +43,36 @@ impl<V: Lanes32, const SHORT: bool> Real for F32ForHalf<V, SHORT> {
     }
     #[inline(always)]
     fn jet_at(self, _lo: Self, p: Prim) -> Jet<Self> {
-        whole::at(self.0, p)
+        math::f32_for_half::<V, BF16>(self.0, p).map(F32ForHalf)
     }
     #[inline(always)]
     fn tabled_value(self, gate: GateTable) -> Option<Self> {
-        Some(F32ForHalf(whole::gated_value::<V, SHORT>(self.0, gate)?))
+        Some(F32ForHalf(tuned::value_for_half::<V, BF16>(self.0, gate)?))
     }
     /// From the longer table: of so many products some lie next to the middle of two numbers.
     #[inline(always)]
     fn tabled_product(self, factor: Self, gate: GateTable) -> Option<Self> {
-        Some(F32ForHalf(whole::gated_value::<V, false>(self.0, gate)?) * factor)
+        Some(F32ForHalf(tuned::value_for_half::<V, false>(self.0, gate)?) * factor)
     }
     #[inline(always)]
     fn tabled_slope_product(self, a: Self, b: Self, gate: GateTable) -> Option<Self> {
-        let (slope, product) = (whole::gated_slope::<V, SHORT>(self.0, gate), a.0 * b.0);
-        Some(F32ForHalf(over_or::<V, SHORT>(product, slope * product, [slope, a.0, b.0])))
+        let (slope, product) = (tuned::slope_for_half::<V, BF16>(self.0, gate), a.0 * b.0);
+        Some(F32ForHalf(over_or::<V, BF16>(product, slope * product, [slope, a.0, b.0])))
     }
     #[inline(always)]
     fn times_product_of(self, a: Self, b: Self, k: Self) -> Self {
         let product = a * b;
         let y = self.scaled_product(product, self.lit(1.0), self.lit(0.0), k);
-        F32ForHalf(over_or::<V, SHORT>(product.0, y.0, [self.0, a.0, b.0]))
+        F32ForHalf(over_or::<V, BF16>(product.0, y.0, [self.0, a.0, b.0]))
     }
     #[inline(always)]
     fn weighted_product(self, o: Self, m: Self, _m_lo: Self, _k: Self) -> Self {
         let product = self.0 * o.0;
-        F32ForHalf(over_or::<V, SHORT>(product, product * m.0, [m.0, self.0, o.0]))
+        F32ForHalf(over_or::<V, BF16>(product, product * m.0, [m.0, self.0, o.0]))
     }
     #[inline(always)]
     fn tabled_slope(self, gate: GateTable) -> Option<Self> {
-        Some(F32ForHalf(whole::gated_slope::<V, SHORT>(self.0, gate)))
+        Some(F32ForHalf(tuned::slope_for_half::<V, BF16>(self.0, gate)))
     }
     /// A product that lies above the middle of two numbers by less than f32 can tell would fall upon
     /// it, and be rounded to the even one. One unit more keeps it above, and is too little to lift
@@ -86,7 +87,7 @@ impl<V: Lanes32, const SHORT: bool> Real for F32ForHalf<V, SHORT> {
     }
     #[inline(always)]
     fn exp_m1(self) -> Self {
-        F32ForHalf(whole::exp_m1::<V, SHORT>(self.0))
+        F32ForHalf(exp_m1::f32_for_half_value::<V, BF16>(self.0))
     }
     /// Written so that the compiler knows the result where it knows the number.
     #[inline(always)]

@@ -2,21 +2,24 @@
 
 use super::deferred::DeferScale;
 use super::{GateTable, Jet, Prim, Real};
-use crate::math::paired::{self, ANY_X_ANY_FACTOR};
+use crate::math::compensated::{two_prod, two_sum};
+use crate::math::range::{self, ANY_X_ANY_FACTOR};
+use crate::math::{self, exp_m1, sigmoid, tanh};
 use crate::simd::Lanes32;
+use crate::tuned;
 use core::ops::{Add, Div, Mul, Neg, Sub};
 
 /// f32 lanes; primitives carry low parts, and one rounding at the end is all that shows.
 ///
-/// `AT` says how far out lanes may be: `IN_TABLE`, `ANY_X` or `ANY_X_ANY_FACTOR` of `math/paired.rs`; see `Reach` in
+/// `RANGE` says how far out lanes may be: `IN_TABLE`, `ANY_X` or `ANY_X_ANY_FACTOR` of `math/range.rs`; see `Reach` in
 /// `activation.rs`.
 #[derive(Clone, Copy)]
 #[repr(transparent)]
-pub struct F32Tabled<V, const AT: u8 = ANY_X_ANY_FACTOR>(pub V);
+pub struct F32Tabled<V, const RANGE: u8 = ANY_X_ANY_FACTOR>(pub V);
 
-super::lanes::forward_operators!(F32Tabled, Lanes32, AT: u8);
+super::lanes::forward_operators!(F32Tabled, Lanes32, RANGE: u8);
 
-impl<V: Lanes32, const AT: u8> Real for F32Tabled<V, AT> {
+impl<V: Lanes32, const RANGE: u8> Real for F32Tabled<V, RANGE> {
     super::lanes::shared_methods!(F32Tabled);
     #[inline(always)]
     fn lit(self, c: f64) -> Self {
@@ -41,63 +44,63 @@ impl<V: Lanes32, const AT: u8> Real for F32Tabled<V, AT> {
     }
     #[inline(always)]
     fn slope_jet(self, p: Prim) -> Jet<Self> {
-        paired::slope_at(self.0, p)
+        math::f32_tabled_slope::<V, RANGE>(self.0, p).map(F32Tabled)
     }
     #[inline(always)]
     fn scale2(self, k: Self) -> Self {
-        F32Tabled(paired::rescale::<V, AT>(self.0, k.0))
+        F32Tabled(range::rescale::<V, RANGE>(self.0, k.0))
     }
     #[inline(always)]
     fn plus_quotient(self, j: Jet<Self>, divisor: Self) -> Self {
         let (mut v, mut v_lo) = (j.v.0, j.v_lo.0);
-        if AT == ANY_X_ANY_FACTOR {
-            (v, v_lo) = paired::settle::<V, AT>((v, v_lo), j.k.0);
+        if RANGE == ANY_X_ANY_FACTOR {
+            (v, v_lo) = range::scale_sum::<V, RANGE>((v, v_lo), j.k.0);
         }
         let width = V::splat(1.0) / divisor.0;
         let (v, v_lo) = (v * width, v_lo * width);
         // Above 1e9 there is nothing beside it, and it may be infinite.
-        let (_, rest) = paired::two_sum(self.0.min(V::splat(1e9)), v);
+        let (_, rest) = two_sum(self.0.min(V::splat(1e9)), v);
         F32Tabled((self.0 + v) + (rest + v_lo))
     }
     /// Without the correction: at default parameters an argument is a number of this type.
     #[inline(always)]
     fn jet_at(self, _lo: Self, p: Prim) -> Jet<Self> {
-        paired::at(self.0, p)
+        math::f32_tabled::<V, RANGE>(self.0, p).map(F32Tabled)
     }
     #[inline(always)]
     fn tabled_value(self, gate: GateTable) -> Option<Self> {
-        Some(F32Tabled(paired::gated_value::<V, AT>(self.0, gate)))
+        Some(F32Tabled(tuned::gated_value::<V, RANGE>(self.0, gate)))
     }
     #[inline(always)]
     fn tabled_product(self, factor: Self, gate: GateTable) -> Option<Self> {
-        Some(F32Tabled(paired::gated_product::<V, AT>(self.0, factor.0, gate)))
+        Some(F32Tabled(tuned::gated_product::<V, RANGE>(self.0, factor.0, gate)))
     }
     #[inline(always)]
     fn tabled_slope_product(self, a: Self, b: Self, gate: GateTable) -> Option<Self> {
-        Some(F32Tabled(paired::slope_product::<V, AT>(self.0, a.0, b.0, gate)))
+        Some(F32Tabled(tuned::slope_product::<V, RANGE>(self.0, a.0, b.0, gate)))
     }
     #[inline(always)]
     fn weighted_product(self, o: Self, m: Self, m_lo: Self, k: Self) -> Self {
         let product = self * o;
         let y = product.weighted(m, m_lo, k);
-        F32Tabled(paired::unless_over::<V, AT>(product.0, y.0, [m.0 + m_lo.0, k.0, self.0, o.0]))
+        F32Tabled(range::unless_over::<V, RANGE>(product.0, y.0, [m.0 + m_lo.0, k.0, self.0, o.0]))
     }
     #[inline(always)]
     fn tabled_slope(self, gate: GateTable) -> Option<Self> {
-        let (slope, k) = paired::gated_slope::<V, AT>(self.0, gate);
+        let (slope, k) = tuned::gated_slope::<V, RANGE>(self.0, gate);
         Some(F32Tabled(slope).scale2(F32Tabled(k)))
     }
     #[inline(always)]
     fn tabled_selu(self) -> Option<Self> {
-        Some(F32Tabled(paired::selu::<V, AT>(self.0)))
+        Some(F32Tabled(tuned::selu::<V, RANGE>(self.0)))
     }
     #[inline(always)]
     fn sigmoid(self) -> Self {
-        F32Tabled(paired::sigmoid_value::<V, AT>(self.0))
+        F32Tabled(sigmoid::f32_tabled_value::<V, RANGE>(self.0))
     }
     #[inline(always)]
     fn tanh(self) -> Self {
-        F32Tabled(paired::tanh::<V, AT>(self.0))
+        F32Tabled(tanh::f32_tabled_value::<V, RANGE>(self.0))
     }
     /// From the distance to the lower corner, which is exact nearby. The corners of the default
     /// parameters are numbers: what is beyond them becomes one, and nothing is left to cut off.
@@ -114,7 +117,7 @@ impl<V: Lanes32, const AT: u8> Real for F32Tabled<V, AT> {
         let nearest = c.0 as f32;
         let cut = if f64::from(nearest) > c.0 { nearest.next_down() } else { nearest };
         let (factor, rest) = (V::splat(cut), self.lit(c.0 - f64::from(cut) + c.1).0);
-        let (p, e) = paired::two_prod(self.0, factor);
+        let (p, e) = two_prod(self.0, factor);
         (F32Tabled(p), F32Tabled(lo.0.mul_add(factor, self.0.mul_add(rest, e))))
     }
     /// An infinity and -0 multiply a positive low part, so neither turns into NaN or 0.
@@ -133,7 +136,7 @@ impl<V: Lanes32, const AT: u8> Real for F32Tabled<V, AT> {
     }
     #[inline(always)]
     fn exp_m1(self) -> Self {
-        F32Tabled(paired::exp_m1::<V, AT>(self.0))
+        F32Tabled(exp_m1::f32_tabled_value::<V, RANGE>(self.0))
     }
     /// Written so that the compiler knows the result where it knows the number.
     #[inline(always)]
@@ -142,7 +145,7 @@ impl<V: Lanes32, const AT: u8> Real for F32Tabled<V, AT> {
     }
     #[inline(always)]
     fn two_prod(self, o: Self) -> (Self, Self) {
-        let (p, e) = paired::two_prod(self.0, o.0);
+        let (p, e) = two_prod(self.0, o.0);
         (F32Tabled(p), F32Tabled(e))
     }
     /// Parameters are the defaults here, and their products exact.
@@ -152,7 +155,7 @@ impl<V: Lanes32, const AT: u8> Real for F32Tabled<V, AT> {
     }
     #[inline(always)]
     fn two_sum(self, o: Self) -> (Self, Self) {
-        let (s, e) = paired::two_sum(self.0, o.0);
+        let (s, e) = two_sum(self.0, o.0);
         (F32Tabled(s), F32Tabled(e))
     }
     #[inline(always)]
@@ -177,21 +180,14 @@ impl<V: Lanes32, const AT: u8> Real for F32Tabled<V, AT> {
         let y = V::select(V::splat(c as f32).gt(self.0), lo.0, hi.0);
         F32Tabled(V::select(self.0.is_nan(), self.0, y))
     }
-    /// Where `self` is beyond 64, a gate is 1 and its slope nothing, however large `self` may be.
     #[inline(always)]
     fn slope_sum(self, gate: Jet<Self>) -> Self {
-        let w = self.0.min(V::splat(64.0));
-        // The small parts go into the gate, and what that rounds off is added at last: where the
-        // product takes most of the gate away, nothing is lost.
-        let small = w.mul_add(gate.d_lo.0, gate.v_lo.0);
-        let rest = gate.v.0 + small;
-        let lost = small - (rest - gate.v.0);
-        F32Tabled(w.mul_add(gate.d.0, rest) + lost)
+        F32Tabled(gate.map(|n| n.0).slope_sum(self.0))
     }
 }
 
 /// The exponents that wait are of slopes far out, where what is multiplied is near 2^-16.
-impl<V: Lanes32, const AT: u8> DeferScale for F32Tabled<V, AT> {
+impl<V: Lanes32, const RANGE: u8> DeferScale for F32Tabled<V, RANGE> {
     const IN_RANGE: bool = true;
     #[inline(always)]
     fn any_far(self) -> bool {
@@ -207,7 +203,7 @@ impl<V: Lanes32, const AT: u8> DeferScale for F32Tabled<V, AT> {
     }
     #[inline(always)]
     fn tabled_slope_apart(self, gate: GateTable) -> Option<(Self, Self)> {
-        let (slope, k) = paired::gated_slope::<V, AT>(self.0, gate);
+        let (slope, k) = tuned::gated_slope::<V, RANGE>(self.0, gate);
         Some((F32Tabled(slope), F32Tabled(k)))
     }
 }

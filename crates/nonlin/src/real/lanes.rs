@@ -1,7 +1,9 @@
 //! Registers as numbers: how the same definition becomes the f32 and the f64 kernels.
 
 use super::{Jet, Prim, Real};
-use crate::math::{full, narrow};
+use crate::math::compensated::times_pair;
+use crate::math::scale::{finish, finish_times, scale2};
+use crate::math::{self, softplus};
 use crate::simd::{Lanes, Lanes32, Lanes64};
 use core::ops::{Add, Div, Mul, Neg, Sub};
 
@@ -100,7 +102,7 @@ impl<V: Lanes64> Real for F64ToF32<V> {
     }
     #[inline(always)]
     fn jet_at(self, _lo: Self, p: Prim) -> Jet<Self> {
-        narrow::jet(self.0, p)
+        math::f64_to_f32(self.0, p).map(F64ToF32)
     }
     /// Below every f32, and times 2^-1010 still nothing in f32.
     #[inline(always)]
@@ -136,19 +138,19 @@ impl<V: Lanes64> Real for F64Lanes<V> {
     }
     #[inline(always)]
     fn jet_at(self, lo: Self, p: Prim) -> Jet<Self> {
-        full::jet(self.0, Some(lo.0), p)
+        math::f64_lanes(self.0, Some(lo.0), p).map(F64Lanes)
     }
     #[inline(always)]
     fn jet(self, p: Prim) -> Jet<Self> {
-        full::jet(self.0, None, p)
+        math::f64_lanes(self.0, None, p).map(F64Lanes)
     }
     #[inline(always)]
     fn slope_jet(self, p: Prim) -> Jet<Self> {
-        full::slope_jet(self.0, p)
+        math::f64_lanes_slope(self.0, p).map(F64Lanes)
     }
     #[inline(always)]
     fn scale2(self, k: Self) -> Self {
-        F64Lanes(full::finish(self.0, k.0))
+        F64Lanes(finish(self.0, k.0))
     }
     #[inline(always)]
     fn two_prod(self, o: Self) -> (Self, Self) {
@@ -166,7 +168,7 @@ impl<V: Lanes64> Real for F64Lanes<V> {
     }
     #[inline(always)]
     fn scaled(self, m: Self, m_lo: Self, k: Self) -> Self {
-        F64Lanes(full::times_pair(self.0, m.0, m_lo.0)).scale2(k)
+        F64Lanes(times_pair(self.0, m.0, m_lo.0)).scale2(k)
     }
     /// A gate is never negative; the sum of two zeros may have lost the sign.
     #[inline(always)]
@@ -180,7 +182,7 @@ impl<V: Lanes64> Real for F64Lanes<V> {
             // There -inf meets a gate that is closed, and the largest numbers may overflow before the
             // power of two.
             let less = finite * V::splat(pow2(-200));
-            let closing = full::scale2(
+            let closing = scale2(
                 less.mul_add(gate.v.0, less * gate.v_lo.0),
                 V::select(far, k + V::splat(200.0), k),
             );
@@ -195,7 +197,7 @@ impl<V: Lanes64> Real for F64Lanes<V> {
         let last = V::splat(1e-250).gt(self.0.abs());
         let x = V::select(last, factor.0, self.0.max(V::splat(-1e6)));
         let y = x.mul_add(gate.v.0, x.min(V::splat(f64::MAX)) * gate.v_lo.0).copysign(x);
-        F64Lanes(full::finish_times(y, gate.k.0, V::select(last, self.0, factor.0)))
+        F64Lanes(finish_times(y, gate.k.0, V::select(last, self.0, factor.0)))
     }
     #[inline(always)]
     fn weighted_product(self, o: Self, m: Self, m_lo: Self, k: Self) -> Self {
@@ -209,8 +211,8 @@ impl<V: Lanes64> Real for F64Lanes<V> {
     }
     #[inline(always)]
     fn scaled_product(self, value: Self, m: Self, m_lo: Self, k: Self) -> Self {
-        let y = full::times_pair(self.0.max(V::splat(-1e6)), m.0, m_lo.0);
-        F64Lanes(full::finish_times(y, k.0, value.0))
+        let y = times_pair(self.0.max(V::splat(-1e6)), m.0, m_lo.0);
+        F64Lanes(finish_times(y, k.0, value.0))
     }
     #[inline(always)]
     fn reciprocal(self) -> (Self, Self) {
@@ -243,7 +245,7 @@ impl<V: Lanes64> Real for F64Lanes<V> {
     }
     #[inline(always)]
     fn softplus_neg(self, lo: Self) -> Jet<Self> {
-        full::softplus_neg(self.0, Some(lo.0))
+        softplus::f64_lanes_negative(self.0, Some(lo.0)).map(F64Lanes)
     }
     #[inline(always)]
     fn ramp(self, slope: Self, rest: Self, offset: Self) -> Self {
@@ -285,8 +287,8 @@ impl<V: Lanes32> Real for F32Plain<V> {
     #[inline(always)]
     fn jet_at(self, _lo: Self, p: Prim) -> Jet<Self> {
         let (a, b) = self.0.widen();
-        let (a, b) = (narrow::jet(a, p), narrow::jet(b, p));
-        let join = |a: F64ToF32<V::Wide>, b: F64ToF32<V::Wide>| F32Plain(V::narrow(a.0, b.0));
+        let (a, b) = (math::f64_to_f32(a, p), math::f64_to_f32(b, p));
+        let join = |a, b| F32Plain(V::narrow(a, b));
         Jet::new(join(a.v, b.v), join(a.d, b.d), join(a.dd, b.dd))
     }
 }
@@ -323,12 +325,11 @@ impl Real for f64 {
     }
     #[inline(always)]
     fn jet_at(self, lo: Self, p: Prim) -> Jet<Self> {
-        let j = full::jet(self, Some(lo), p);
-        Jet { v: j.v.0, d: j.d.0, dd: j.dd.0, v_lo: j.v_lo.0, d_lo: j.d_lo.0, k: j.k.0 }
+        math::f64_lanes(self, Some(lo), p)
     }
     #[inline(always)]
     fn scale2(self, k: Self) -> Self {
-        full::scale2(self, k)
+        scale2(self, k)
     }
     #[inline(always)]
     fn two_prod(self, o: Self) -> (Self, Self) {
@@ -419,7 +420,7 @@ impl Real for f32 {
     }
     #[inline(always)]
     fn jet_at(self, _lo: Self, p: Prim) -> Jet<Self> {
-        let j = narrow::jet(f64::from(self), p);
-        Jet::new(j.v.0 as f32, j.d.0 as f32, j.dd.0 as f32)
+        let j = math::f64_to_f32(f64::from(self), p);
+        Jet::new(j.v as f32, j.d as f32, j.dd as f32)
     }
 }

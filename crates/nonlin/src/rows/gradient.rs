@@ -5,7 +5,8 @@
 use super::lanes::{PARTS, SUMS, V, halve, parts};
 use super::terms::{DEPTH, TERM_SCALE_LOG2, largest};
 use super::wide::{Cell, reduce};
-use crate::math::{full, paired};
+use crate::math::compensated::two_prod;
+use crate::math::power::{f32_tabled, f64_lanes};
 use crate::simd::{Lanes, Lanes32, Lanes64, Partial, Simd};
 
 /// `sum g y`, or of `g` alone, of a row of f32 in f64, where products are exact.
@@ -61,9 +62,9 @@ pub(super) fn gradient<V: Lanes32, const LOG: bool>(y: V, g: V, hi: f32, lo: f32
     let (hi, lo) = (V::splat(hi), V::splat(lo));
     if LOG {
         // e^y is a product whose first factor times `hi` is known exactly as two numbers.
-        let over = V::splat(paired::over(-TERM_SCALE_LOG2 as f32));
-        let (m, q) = paired::power_over(y.max(V::splat(-DEPTH)), over);
-        let (p, p_lo) = paired::two_prod(m, hi);
+        let over = V::splat(f32_tabled::over(-TERM_SCALE_LOG2 as f32));
+        let (m, q) = f32_tabled::power_over(y.max(V::splat(-DEPTH)), over);
+        let (p, p_lo) = two_prod(m, hi);
         let p_lo = (m * q).mul_add(hi, m.mul_add(lo, p_lo));
         let drop = V::splat(-f32::from_bits(((127 - TERM_SCALE_LOG2) as u32) << 23));
         p_lo.mul_add(drop, p.mul_add(drop, g))
@@ -223,7 +224,8 @@ pub(super) unsafe fn row_back<S: Simd, T: Cell>(
         // SAFETY: a register of elements is left of the row, or the buffers have one.
         let (y, g): (S::F64, S::F64) = unsafe { (T::load(from_y), T::load(from_g)) };
         let g = g * S::F64::splat(down);
-        let d = if log { g - full::exp_neg(y, zero) * hi } else { (y * before) * ((g - hi) - lo) };
+        let d =
+            if log { g - f64_lanes::exp_neg(y, zero) * hi } else { (y * before) * ((g - hi) - lo) };
         if end {
             let mut last = [T::default(); SUMS];
             // SAFETY: the buffer has `SUMS` elements, of which `n - i` are part of the row.

@@ -20,7 +20,7 @@ pub(super) fn ln_count<S: Simd>(count: f64, rest: f64) -> f64 {
     first(ln_1p(S::F64::splat(u))) + k as f64 * core::f64::consts::LN_2
 }
 
-/// `ln(1 + u)` as `narrow::ln_1p` has it, for one number: one division instead of steps to it, and
+/// `ln(1 + u)` as `math/ln_1p.rs` has it for results of f32, for one number: one division instead of steps to it, and
 /// Estrin's scheme instead of Horner's rule, since a short row has nothing to do meanwhile.
 #[inline(always)]
 pub(super) fn ln_1p<V: Lanes64>(u: V) -> V {

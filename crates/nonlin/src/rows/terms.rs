@@ -7,7 +7,8 @@
 #![allow(unsafe_code)]
 
 use super::lanes::{PARTS, first, halve, highest};
-use crate::math::{narrow, paired};
+use crate::math::compensated::two_sum;
+use crate::math::power::{f32_tabled, f64_to_f32};
 use crate::simd::{Lanes, Lanes32, Simd};
 
 /// How far below the largest a logit is followed: no result shows what lies deeper, even if all other
@@ -44,7 +45,7 @@ pub(super) struct RowScale {
     pub(super) far: bool,
     /// Logits (with `far`, differences) below this count as this.
     least: f32,
-    /// [`paired::over`] of the power of two.
+    /// [`f32_tabled::over`] of the power of two.
     over: f32,
     /// `e^max` over the power of two is `e^-ln`, apart from `TERM_SCALE_LOG2`.
     ln: f64,
@@ -57,10 +58,10 @@ impl RowScale {
             // The nearest integer, which is what is left of a sum with a number whose last bit is 1.
             let i = (max * core::f32::consts::LOG2_E + 12_582_912.0) - 12_582_912.0;
             let ln = f64::from(i) * core::f64::consts::LN_2 - f64::from(max);
-            let over = paired::over(i - TERM_SCALE_LOG2 as f32);
+            let over = f32_tabled::over(i - TERM_SCALE_LOG2 as f32);
             RowScale { max, far: false, least: max - DEPTH, over, ln }
         } else {
-            let over = paired::over(-TERM_SCALE_LOG2 as f32);
+            let over = f32_tabled::over(-TERM_SCALE_LOG2 as f32);
             RowScale { max, far: true, least: -DEPTH, over, ln: 0.0 }
         }
     }
@@ -71,7 +72,7 @@ impl RowScale {
     #[inline(always)]
     pub(super) fn share<S: Simd>(&self) -> f64 {
         let drop = f64::from_bits(((1023 - TERM_SCALE_LOG2) as u64) << 52);
-        first(narrow::exp_neg(S::F64::splat(self.ln))) * drop
+        first(f64_to_f32::exp_neg(S::F64::splat(self.ln))) * drop
     }
 }
 
@@ -80,7 +81,7 @@ impl RowScale {
 pub(super) fn terms<V: Lanes32, const FAR: bool, const LENGTHY: bool>(x: V, m: &RowScale) -> V {
     let x = if FAR { x - V::splat(m.max) } else { x };
     let (x, over) = (x.max(V::splat(m.least)), V::splat(m.over));
-    if LENGTHY { paired::exp_over_short(x, over) } else { paired::exp_over(x, over) }
+    if LENGTHY { f32_tabled::exp_over_short(x, over) } else { f32_tabled::exp_over(x, over) }
 }
 
 /// Partial sums, each with what rounding it has lost; `LOG`: of the terms below the largest, and how
@@ -122,7 +123,7 @@ impl<V: Lanes32, const LOG: bool> Sums<V, LOG> {
     pub(super) fn add(&mut self, k: usize, e: V) {
         let (s, r) = if LOG {
             // Beside the largest term the others may be as small as can be.
-            paired::two_sum(self.sum[k], e)
+            two_sum(self.sum[k], e)
         } else {
             let s = self.sum[k] + e;
             (s, e - (s - self.sum[k]))

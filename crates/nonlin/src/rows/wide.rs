@@ -5,7 +5,10 @@
 use super::job::RowJob;
 use super::lanes::{SUMS, fill};
 use crate::element::Element;
-use crate::math::{full, narrow};
+use crate::math::compensated::times_pair;
+use crate::math::ln_1p;
+use crate::math::power::{f64_lanes, f64_to_f32};
+use crate::math::scale::scale2;
 use crate::simd::{Lanes, Lanes64, Simd};
 
 /// A value and what rounding has lost of it.
@@ -31,14 +34,14 @@ fn ln_total(count: f64, rest: Pair) -> Pair {
     let total = add(rest, count);
     let (s, lo) = Lanes64::quick_two_sum(total.0, total.1);
     if s < 2.0 {
-        return full::ln_1p(rest.0, rest.1);
+        return ln_1p::f64_lanes(rest.0, rest.1);
     }
     // s = 2^k (1 + u)
     let k = ((s.to_bits() >> 52) as i64 - 1023) as f64;
-    let shrink = |v: f64| full::scale2(v, -k);
+    let shrink = |v: f64| scale2(v, -k);
     let (u, u_lo) = Lanes64::two_sum(shrink(s), -1.0);
-    let (g, g_lo) = full::ln_1p(u, u_lo + shrink(lo));
-    full::plus_ln2(k, g, g_lo)
+    let (g, g_lo) = ln_1p::f64_lanes(u, u_lo + shrink(lo));
+    ln_1p::plus_ln2(k, g, g_lo)
 }
 
 /// How a row's elements are read and how exactly `e^x` is needed.
@@ -192,7 +195,7 @@ fn term<T: Cell, V: Lanes64>(scaling: &Scaling, z: V, lo: V, max: V, max_lo: V) 
     let post = V::splat(scaling.post);
     if !T::FULL {
         let d = (z - max) * post;
-        return (narrow::exp_neg(d), d, V::splat(0.0));
+        return (f64_to_f32::exp_neg(d), d, V::splat(0.0));
     }
     let (s, e) = z.two_sum(-max);
     let (s, e) = (s * post, (e + (lo - max_lo)) * post);
@@ -207,7 +210,7 @@ fn term<T: Cell, V: Lanes64>(scaling: &Scaling, z: V, lo: V, max: V, max_lo: V) 
     };
     let near = s.gt(V::splat(-1e6));
     let e = V::select(near, e, V::splat(0.0));
-    (full::exp_neg(s, e), s, e)
+    (f64_lanes::exp_neg(s, e), s, e)
 }
 
 /// Writes the lanes of `v` to the elements from `i` on, but none from `end` on.
@@ -411,7 +414,7 @@ pub(super) unsafe fn row<S: Simd, T: Cell>(
             };
             // SAFETY: the register lies within the row or within the buffer.
             unsafe {
-                let r = full::times_pair(T::load(from), inverse, inverse_lo);
+                let r = times_pair(T::load(from), inverse, inverse_lo);
                 put::<T, S::F64>(r, y, i, visible);
             }
             i += lanes;
