@@ -22,7 +22,7 @@ pub fn write() -> Result<()> {
 /// Compares with the record; returns a word about it.
 ///
 /// # Errors
-/// They differ.
+/// The interface differs from the record.
 pub fn check() -> Result<String> {
     let record = std::fs::read_to_string(root().join(RECORD)).context(RECORD)?;
     let now = list()?;

@@ -12,7 +12,7 @@ const LEFT: f64 = 40.0;
 const RIGHT: f64 = 470.0;
 const TOP: f64 = 26.0;
 const BOTTOM: f64 = 226.0;
-/// Of the function and of its slope.
+/// The colours of the function and of its slope.
 const COLORS: [&str; 2] = ["#3b82f6", "#e8710a"];
 
 /// A point, absent where the curve is interrupted.

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use crate::index::{Definition, Kind};
 use crate::{index, pages, readme, system};
 
-/// The picture of README.md; the same command stands there.
+/// The arguments of the command that draws the picture of README.md, where they stand too.
 const GALLERY: &str = "plot relu gelu silu mish elu tanh -o docs/gallery.svg";
 
 /// What to do with a text that should stand in a file.

@@ -58,7 +58,7 @@ fn instrumented(verb: &str) -> Result<Command> {
 /// how many.
 ///
 /// # Errors
-/// They do not compile, fail, or a name is that of none.
+/// The tests do not compile, fail, or a name is that of none.
 pub fn sanitize(names: &[&str]) -> Result<usize> {
     let program = build_binary(instrumented("test")?.args(["--test", "all", "--no-run"]))?;
     let list = |names: &[&str]| -> Result<usize> {
@@ -79,7 +79,7 @@ pub fn sanitize(names: &[&str]) -> Result<usize> {
 /// in `fuzz/corpus`; what they find and what they learn lies in `.cache/fuzz`.
 ///
 /// # Errors
-/// They do not compile, or one has found something.
+/// The targets do not compile, or one has found something.
 pub fn fuzz(names: &[&str], seconds: u64) -> Result<String> {
     // With the versions of the workspace, so that its build serves.
     std::fs::copy(root().join("Cargo.lock"), root().join("fuzz/Cargo.lock"))

@@ -15,6 +15,7 @@ mod peers;
 mod python;
 mod readme;
 mod scaffold;
+mod stage;
 mod stages;
 mod system;
 mod test;

@@ -60,12 +60,12 @@ const ELEMENTWISE: [&str; 16] = [
     "log_sigmoid",
 ];
 const OTHERS: [&str; 4] = ["softmax", "glu", "swiglu", "geglu"];
-/// Those whose gradient can be had from the output.
+/// The functions whose gradient can be had from the output.
 const SAVED: [&str; 8] =
     ["relu", "leaky_relu", "elu", "selu", "celu", "sigmoid", "tanh", "softmax"];
-/// Those of a quick run.
+/// The functions of a quick run.
 const FEW: [&str; 7] = ["relu", "elu", "sigmoid", "tanh", "gelu", "softmax", "swiglu"];
-/// Those that are measured over all sizes, and strided.
+/// The functions that are measured over all sizes, and strided.
 const SWEPT: [&str; 3] = ["relu", "sigmoid", "gelu"];
 
 /// Elements of the shortest call, which shows what a call costs.
@@ -87,7 +87,7 @@ struct Extent {
     /// Elements of the longest array.
     longest: usize,
     rounds: usize,
-    /// Of cells that stay in no cache.
+    /// Rounds of cells that stay in no cache.
     few_rounds: usize,
     /// Nanoseconds of a slice.
     slice: f64,
@@ -473,7 +473,7 @@ fn failure(who: &str, cell: &Cell) -> Value {
 enum Checked {
     /// The worst error, relative to the exact result, and to that or 1.
     Right(f64, f64),
-    /// It is not timed.
+    /// The result is wrong: it is not timed.
     Wrong,
     /// There is no reference.
     Unknown,

@@ -5,8 +5,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
+use crate::stage::Outcome;
 use crate::system::{cache, cargo, command, find, output, run};
-use crate::test::Outcome;
 
 const MANIFEST: &str = "python/Cargo.toml";
 const REQUIREMENTS: &str = "python/requirements-test.txt";

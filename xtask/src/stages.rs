@@ -15,23 +15,12 @@ use crate::instrumented;
 use crate::one_file;
 use crate::peers;
 use crate::python;
+use crate::stage::{Outcome, Stage};
 use crate::system::{
     TARGETS, build_binary, cache, cargo, command, features, find, metadata, nonlin, output,
     program, root, run, target_dir, workspace,
 };
-use crate::test::Outcome;
 use crate::torch;
-
-/// A part of the tests that can run alone.
-#[derive(Debug)]
-pub struct Stage {
-    /// Its name on the command line.
-    pub name: &'static str,
-    /// What it shows.
-    pub about: &'static str,
-    /// Runs it.
-    pub run: fn() -> Result<Outcome>,
-}
 
 /// Those that run only when they are named, and why. They are printed as left out.
 pub const BY_NAME: &[(&str, &str)] = &[
@@ -283,8 +272,8 @@ fn bare_metal() -> Result<Outcome> {
     passed(MICROCONTROLLER)
 }
 
-/// Apart from the workspace, because of what they depend on; both in one directory, because they
-/// depend on the same.
+/// The programs stand apart from the workspace, because of the libraries they depend on; both compile into
+/// one directory, because these libraries are much alike.
 fn bench() -> Result<Outcome> {
     for manifest in ["bench/speed/rivals/Cargo.toml", "bench/accuracy/candle/Cargo.toml"] {
         let mut check = cargo(["check", "--release", "--locked", "--manifest-path", manifest]);

@@ -17,7 +17,7 @@ pub fn root() -> PathBuf {
 /// A directory for what the tests install and unpack; git ignores it.
 ///
 /// # Errors
-/// It cannot be made.
+/// The directory cannot be made.
 pub fn cache(name: &str) -> Result<PathBuf> {
     let dir = root().join(".cache").join(name);
     std::fs::create_dir_all(&dir).with_context(|| dir.display().to_string())?;
@@ -80,7 +80,7 @@ pub fn python_with_peers() -> Result<PathBuf> {
 /// Runs a command that writes to the terminal.
 ///
 /// # Errors
-/// It cannot be started, or fails.
+/// The command cannot be started, or fails.
 pub fn run(command: &mut Command) -> Result<()> {
     println!("$ {}", line(command));
     let status = command.status().with_context(|| line(command))?;
@@ -93,7 +93,7 @@ pub fn run(command: &mut Command) -> Result<()> {
 /// Runs a command and returns what it writes to standard output.
 ///
 /// # Errors
-/// It cannot be started, or fails.
+/// The command cannot be started, or fails.
 pub fn output(command: &mut Command) -> Result<String> {
     let output = command.stdin(Stdio::null()).output().with_context(|| line(command))?;
     if !output.status.success() {
@@ -106,7 +106,7 @@ pub fn output(command: &mut Command) -> Result<String> {
 /// Builds a binary of the workspace and returns where it is.
 ///
 /// # Errors
-/// It does not compile.
+/// What `cargo` builds does not compile.
 pub fn build_binary(cargo: &mut Command) -> Result<PathBuf> {
     println!("$ {}", line(cargo));
     cargo.args(["--quiet", "--message-format=json-render-diagnostics"]);
@@ -138,7 +138,7 @@ pub fn workspace(verb: &str) -> Result<Command> {
 /// The `nonlin` command, freshly built.
 ///
 /// # Errors
-/// It does not compile.
+/// What `cargo` builds does not compile.
 pub fn nonlin() -> Result<PathBuf> {
     program("nonlin")
 }
@@ -146,7 +146,7 @@ pub fn nonlin() -> Result<PathBuf> {
 /// A program of the workspace, freshly built.
 ///
 /// # Errors
-/// It does not compile.
+/// What `cargo` builds does not compile.
 pub fn program(name: &str) -> Result<PathBuf> {
     build_binary(workspace("build")?.args(["--bin", name]))
 }

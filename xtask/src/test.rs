@@ -7,22 +7,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::stages::{BY_NAME, LEVELS, STAGES, Stage, TELLING};
+use crate::stage::{Outcome, Stage};
+use crate::stages::{BY_NAME, LEVELS, STAGES, TELLING};
 use crate::system;
-
-/// How a stage that did not fail ended.
-#[derive(Debug)]
-pub enum Outcome {
-    /// All is well.
-    Passed {
-        /// A word about it.
-        note: String,
-        /// What this machine could not do of it, and why.
-        left_out: Vec<(String, String)>,
-    },
-    /// This machine lacks something.
-    Skipped(String),
-}
 
 /// What must not be skipped: names of stages and of levels, `stages` for all of the former, `all`
 /// for everything.

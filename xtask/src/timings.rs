@@ -16,7 +16,7 @@ use crate::test;
 
 const DOCUMENT: &str = "docs/build-times.md";
 
-/// One of the results.
+/// A measurement, and the most that is accepted of it.
 struct Measured {
     what: &'static str,
     value: f64,
@@ -149,14 +149,37 @@ fn user(dir: &Path) -> Result<User> {
     let (seconds, program) = build(GELU)?;
     let beyond = stripped(&program)? - empty;
     let own = own(dir, &user)? - own_without;
-    let symbols = output(command("nm").arg("--demangle=rust").arg(&program))?;
+    let symbols = output(command("nm").args(["--demangle=rust", "--print-size"]).arg(&program))?;
     let all = index::definitions()?;
+    let names = all.iter().map(|d| (d.name.as_str(), d.type_name.as_str()));
+    Ok(User { seconds, own, beyond, definitions: linked(&symbols, names) })
+}
+
+/// The greatest number of bytes of a function that only jumps to another.
+const STUB: u64 = 64;
+
+/// The definitions, each by name and type, that a kernel in `symbols` was compiled for; `symbols` are lines
+/// of `nm --print-size`: address, size, kind and name.
+fn linked<'a>(symbols: &str, all: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<String> {
+    let kernels: Vec<&str> = symbols
+        .lines()
+        .filter_map(|line| {
+            let (_, rest) = line.split_once(' ')?;
+            let (size, name) = rest.split_once(' ')?;
+            let size = u64::from_str_radix(size, 16).ok()?;
+            (size > STUB && name.contains("kernel")).then_some(name)
+        })
+        .collect();
     // A kernel's name has the definition's type among its arguments.
-    let linked = all.iter().filter(|d| {
-        let module = format!("nonlin::functions::{}::{}", d.name, d.type_name);
-        symbols.lines().any(|l| l.contains("kernel") && l.contains(&module))
+    let linked = all.filter(|(name, type_name)| {
+        let of = format!("nonlin::functions::{name}::{type_name}");
+        kernels.iter().any(|k| {
+            k.match_indices(&of).any(|(at, _)| {
+                !k[at + of.len()..].starts_with(|c: char| c.is_alphanumeric() || c == '_')
+            })
+        })
     });
-    Ok(User { seconds, own, beyond, definitions: linked.map(|d| d.name.clone()).collect() })
+    linked.map(|(name, _)| name.to_owned()).collect()
 }
 
 /// Bytes of machine code in the object file of the user's program.
@@ -191,4 +214,22 @@ fn document(all: &[Measured], definitions: &[String]) -> Result<String> {
     );
     text.push_str(&test::table());
     Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kernels_by_definition() {
+        let all = [("gelu", "Gelu"), ("gelu_tanh", "GeluTanh"), ("relu", "Relu"), ("silu", "Silu")];
+        let symbols = "\
+0000000000001000 0000000000001a40 t nonlin::kernel::run::<nonlin::functions::gelu::Gelu>
+0000000000003000 000000000000001a t nonlin::kernel::run::<nonlin::functions::relu::Relu>
+0000000000004000 0000000000000041 t nonlin::kernel::run::<nonlin::functions::silu::Silu>
+0000000000005000 0000000000001a40 t nonlin::elementwise::run::<nonlin::functions::gelu_tanh::GeluTanh>
+                 U nonlin::kernel::run::<nonlin::functions::gelu_tanh::GeluTanh>
+";
+        assert_eq!(linked(symbols, all.into_iter()), ["gelu", "silu"]);
+    }
 }

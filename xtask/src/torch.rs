@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
+use crate::stage::Outcome;
 use crate::system::{cache, command, find, root, run};
-use crate::test::Outcome;
 
 const REQUIREMENTS: &str = "python/requirements-torch.txt";
 

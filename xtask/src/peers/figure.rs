@@ -17,7 +17,7 @@ const OURS: (&str, &str) = ("#0072b2", "#8fc6e6");
 pub struct Bar {
     /// Whose it is.
     pub label: String,
-    /// Of nonlin.
+    /// Whether it is a measurement of nonlin.
     pub ours: bool,
     /// The solid part.
     pub work: f64,
@@ -136,7 +136,7 @@ pub fn bars(title: &str, subtitle: &str, panels: &[Panel]) -> String {
 pub struct Curve {
     /// In the legend.
     pub label: String,
-    /// Both positive.
+    /// Points of the curve, both coordinates positive.
     pub points: Vec<(f64, f64)>,
     /// Something to compare with.
     pub yardstick: bool,

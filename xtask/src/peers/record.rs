@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 
-/// Its first line.
+/// The first line of the record.
 pub const HEADER: &str = "what,function,dtype,n,threads,who,rounds,median_ns,min_ns,copies,\
                           worst_relative,worst_error";
 

@@ -41,7 +41,7 @@ pub struct Rival {
     child: Child,
     to: ChildStdin,
     from: Lines<BufReader<ChildStdout>>,
-    /// Of the libraries within.
+    /// The versions of the libraries in the process.
     pub versions: Value,
 }
 
@@ -49,7 +49,7 @@ impl Rival {
     /// Starts it and waits until it is ready.
     ///
     /// # Errors
-    /// It cannot be started, or a library is missing.
+    /// The process cannot be started, or a library is missing.
     pub fn start(command: &mut Command) -> Result<Self> {
         let name = line(command);
         let mut child = command
@@ -133,7 +133,7 @@ impl Drop for Rival {
 /// A file of bare f64 numbers.
 ///
 /// # Errors
-/// It cannot be read.
+/// `file` cannot be read.
 pub fn numbers(file: &Path) -> Result<Vec<f64>> {
     let bytes = std::fs::read(file).with_context(|| file.display().to_string())?;
     let (words, _) = bytes.as_chunks::<8>();
