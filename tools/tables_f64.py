@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Derive the tables and polynomials of the f64 kernels (math/full.rs).
+"""Derive the tables and polynomials of the f64 kernels (class `f64_lanes` of math/).
 
     python3 tools/tables_f64.py            # rewrite crates/nonlin/src/math/tables_f64.rs
     python3 tools/tables_f64.py --check    # derive again and compare, exit 1 on a difference

@@ -54,7 +54,7 @@ pub enum Inputs {
     Normal,
     /// From -8 to 8.
     Uniform,
-    /// Of both signs, exponents from -14 to 14.
+    /// Numbers of both signs, exponents from -14 to 14.
     Wide,
     /// From 20 to 60 and from -60 to -20, where most functions are flat or straight.
     Saturated,
@@ -90,7 +90,7 @@ impl Inputs {
         })
     }
 
-    /// Its name.
+    /// The name on the command line.
     #[must_use]
     pub fn name(self) -> &'static str {
         Self::ALL.iter().find(|(_, known)| *known == self).map_or("", |f| f.0)

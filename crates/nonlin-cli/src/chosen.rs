@@ -9,11 +9,11 @@ use crate::input::Cell;
 /// A function with its parameters.
 #[derive(Clone, Debug)]
 pub enum Chosen {
-    /// Of one number.
+    /// A function of one number.
     Elementwise(Function),
-    /// Of a gate and a value.
+    /// A function of a gate and a value.
     Gated(GatedFunction),
-    /// Of a row of numbers.
+    /// A function of a row of numbers.
     Rows(Rows),
 }
 
@@ -110,7 +110,7 @@ impl Chosen {
         }
     }
 
-    /// Its name with the parameters that are not at their defaults: `elu(alpha=0.5)`.
+    /// The name of the function with the parameters that are not at their defaults: `elu(alpha=0.5)`.
     #[must_use]
     pub fn label(&self) -> String {
         let params = self.params();

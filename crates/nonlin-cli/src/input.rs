@@ -106,7 +106,7 @@ impl Input {
         }
     }
 
-    /// Its path, for messages.
+    /// The path of the file, for messages.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
@@ -369,7 +369,7 @@ pub trait Bits: bytemuck::Pod + Default {
 
 /// A number that is computed with.
 pub trait Cell: Bits + Element {
-    /// Its type in files.
+    /// The type of such a number in files.
     const DTYPE: DType;
 }
 

@@ -34,7 +34,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// One line, whatever is in it.
+/// Prints `message` in one line, whatever is in it, and gives the exit status.
 fn fail(message: &str, status: u8) -> ExitCode {
     let line: String = message.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     let _ = writeln!(io::stderr(), "nonlin: {line}");

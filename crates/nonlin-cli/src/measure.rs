@@ -12,9 +12,9 @@ use crate::verify;
 /// The worst error of f and of f′ in a sample, in units of the last place.
 #[derive(Clone, Copy, Debug)]
 pub struct Errors {
-    /// Of f.
+    /// The error of f.
     pub value: f64,
-    /// Of f′, or of both partial derivatives; near an interior zero of f′ as the contract says.
+    /// The error of f′, or of both partial derivatives; near an interior zero of f′ as the contract says.
     pub slope: f64,
     /// How many inputs were tried.
     pub inputs: u64,

@@ -45,7 +45,7 @@ pub struct Npz {
 pub struct Entry {
     /// What its header says, with the offset in its own file; or why it is not computed on.
     pub array: std::result::Result<Array, String>,
-    /// Its number in the archive.
+    /// The number of the entry in the archive.
     pub index: usize,
     /// Where and how its bytes are.
     pub member: Member,
@@ -75,7 +75,7 @@ impl Npz {
 /// The archive itself, to copy entries from.
 ///
 /// # Errors
-/// It is none.
+/// `file` is no such archive.
 pub fn archive(file: &[u8]) -> Result<ZipArchive<Cursor<&[u8]>>> {
     ZipArchive::new(Cursor::new(file)).context("malformed .npz archive")
 }
@@ -126,7 +126,7 @@ pub fn parse(file: &[u8], raw: Option<DType>) -> Result<Npz> {
 }
 
 impl Member {
-    /// Its bytes in the archive `file`.
+    /// The bytes of the entry in the archive `file`.
     #[must_use]
     pub fn bytes<'a>(&self, file: &'a [u8]) -> &'a [u8] {
         &file[self.place.clone()]

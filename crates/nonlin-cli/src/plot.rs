@@ -22,7 +22,7 @@ const MOST_INSIDE: usize = 8;
 /// A line of the figure. A point that is not finite interrupts it.
 #[derive(Clone, Debug)]
 pub struct Curve {
-    /// Its line in the legend.
+    /// What the legend calls the curve.
     pub label: String,
     /// From left to right.
     pub points: Vec<(f64, f64)>,

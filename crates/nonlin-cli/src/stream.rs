@@ -51,7 +51,7 @@ pub enum Way {
 pub enum Packing {
     /// Each into an output of its own (also a single result into the only output).
     Apart,
-    /// Both into one output, as the operands are.
+    /// Both results into one output, as the operands are in one input.
     Together,
 }
 
@@ -59,7 +59,7 @@ pub enum Packing {
 pub struct Sink<'a> {
     /// The file.
     pub output: &'a mut Output,
-    /// Its byte of the first element.
+    /// At which byte of the file the first element lies.
     pub base: u64,
 }
 

@@ -230,7 +230,7 @@ fn entry(info: Info, place: Range<usize>) -> Result<Entry> {
 /// A tensor in a header that is written.
 #[derive(Clone, Copy, Debug)]
 pub struct Item<'a> {
-    /// Its name.
+    /// The name of the tensor.
     pub name: &'a str,
     /// The format's name of its type.
     pub dtype: &'a str,
@@ -244,7 +244,7 @@ impl<'a> Item<'a> {
     /// An array of that type.
     ///
     /// # Errors
-    /// It does not fit into an address space.
+    /// The tensor does not fit into an address space.
     pub fn new(name: &'a str, dtype: DType, shape: &'a [usize]) -> Result<Self> {
         let bytes = shape::bytes(shape, dtype.size())?;
         let dtype = NAMES.iter().find(|(_, d)| *d == dtype).map_or("", |(n, _)| *n);

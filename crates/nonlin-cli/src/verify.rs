@@ -644,7 +644,7 @@ mod tests {
     }
 
     /// A block where the reference is interpolated, one with a corner, one with infinities and
-    /// NaN: the same as number by number, against double-doubles.
+    /// NaN: a block has the errors that its numbers have one by one, against double-doubles.
     #[test]
     fn blocks_are_measured_as_samples_are() {
         for (name, start) in

@@ -173,7 +173,7 @@ fn closed_pipes_end_quietly() {
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
 }
 
-/// The same everywhere: numbers from a seed.
+/// Numbers that follow from a seed alone.
 struct Random(u64);
 
 impl Random {

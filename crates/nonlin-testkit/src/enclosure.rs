@@ -363,7 +363,7 @@ impl Number for Enclosure {
 pub struct Unresolved {
     /// The formula.
     pub formula: String,
-    /// Its inputs.
+    /// The inputs of the formula.
     pub inputs: Vec<f64>,
     /// What is known.
     pub bounds: (f64, f64),

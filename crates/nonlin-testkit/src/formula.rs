@@ -18,8 +18,7 @@
 //! tanh_softplus(z) = tanh(softplus(z))
 //! ```
 //!
-//! The same are meant by `ln(1 + exp(z))` and, written out, by `a / (1 + exp(z))`, which is
-//! kept as `a * sigmoid(-z)`: even MPFR has no room for `exp(1e300)` as an intermediate result.
+//! `ln(1 + exp(z))` is read as `softplus(z)`, and `a / (1 + exp(z))` as `a * sigmoid(-z)`: even MPFR has no room for `exp(1e300)` as an intermediate result.
 //!
 //! A formula is evaluated with any [`Number`]: [`f64`] here, guaranteed multiple-precision
 //! bounds in `enclosure` (feature `mpfr`). [`Formula::derivative`] differentiates the text's

@@ -358,7 +358,7 @@ mod tests {
         assert_eq!(ulp_error(f64::INFINITY, &float(f64::INFINITY)), 0.0);
         assert_eq!(ulp_error(f64::NAN, &float(f64::NAN)), 0.0);
         assert_eq!(ulp_error(1.0f64, &float(f64::NAN)), f64::INFINITY);
-        // All three kinds of exact value say the same.
+        // The error is one number, whichever of the three kinds the exact value is.
         for bits in (0..u32::MAX).step_by(10_000_019) {
             let got = f32::from_bits(bits);
             if got.is_finite() {

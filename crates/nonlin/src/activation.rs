@@ -288,7 +288,7 @@ pub struct Reach {
 impl Reach {
     /// All inputs.
     pub const EVERYWHERE: Reach = Reach::between(f32::NEG_INFINITY, f32::INFINITY);
-    /// These inputs.
+    /// The inputs from `low` to `high`.
     #[must_use]
     pub const fn between(low: f32, high: f32) -> Reach {
         Reach { low, high }

@@ -22,11 +22,11 @@ impl Function {
     /// not overlap.
     #[inline]
     unsafe fn map<T: Element>(&self, exec: &Exec, x: *const T, y: *mut T, n: usize) {
-        let past = exec.streams::<T>(n, self.entry.cheap) && !core::ptr::eq(x, y);
-        let call = Call { past, ..Call::new(self.values()) };
+        let non_temporal = exec.streams::<T>(n, self.entry.cheap) && !core::ptr::eq(x, y);
+        let call = Call { non_temporal, ..Call::new(self.values()) };
         let (x, y) = (Shared(x.cast_mut()), Shared(y));
         let level = exec.current_level();
-        exec.lines(y.0, n, past, self.entry.cost::<T>(), |i, m| {
+        exec.lines(y.0, n, non_temporal, self.entry.cost::<T>(), |i, m| {
             // SAFETY: a block lies within the `n` elements of both arrays, and `Exec` has no level
             // that is not available.
             unsafe { self.entry.map(level, &call, x.at(i).cast_const(), y.at(i), m) }
@@ -51,12 +51,12 @@ impl Function {
         n: usize,
     ) {
         let apart = !core::ptr::eq(x, dx) && g.is_none_or(|g| !core::ptr::eq(g, dx));
-        let past = exec.streams::<T>(n, self.entry.cheap) && apart;
-        let call = Call { past, ..Call::new(self.values()) };
+        let non_temporal = exec.streams::<T>(n, self.entry.cheap) && apart;
+        let call = Call { non_temporal, ..Call::new(self.values()) };
         let (x, dx) = (Shared(x.cast_mut()), Shared(dx));
         let g = g.map(|g| Shared(g.cast_mut()));
         let level = exec.current_level();
-        exec.lines(dx.0, n, past, self.entry.cost::<T>(), |i, m| {
+        exec.lines(dx.0, n, non_temporal, self.entry.cost::<T>(), |i, m| {
             // SAFETY: a block lies within the `n` elements of all arrays, and `Exec` has no level
             // that is not available.
             unsafe {

@@ -167,7 +167,7 @@ pub enum Error {
     /// Two arrays whose shapes must be equal.
     #[cfg(feature = "alloc")]
     ShapesDiffer {
-        /// One array.
+        /// The argument whose shape is wrong.
         name: &'static str,
         /// Its shape.
         got: Vec<usize>,
@@ -343,7 +343,9 @@ impl fmt::Display for Error {
             }
             #[cfg(feature = "alloc")]
             Error::AxisOdd { axis, shape } => {
-                let n = crate::shape::axis(*axis, shape).map_or(0, |a| shape[a]);
+                // The axis is one of the shape's; a negative one counts from the end.
+                let index = axis.rem_euclid(shape.len().max(1) as isize) as usize;
+                let n = shape.get(index).copied().unwrap_or_default();
                 write!(
                     f,
                     "axis {axis} of shape {shape:?} holds two operands, but its length {n} is odd"

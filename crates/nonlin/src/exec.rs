@@ -228,17 +228,18 @@ impl Exec {
         }
     }
 
-    /// [`blocks`](Self::blocks), which if `past` begin at a line of the cache where `y` does not.
+    /// [`blocks`](Self::blocks), which if `non_temporal` begin at a line of the cache where `y` does not.
     #[inline]
     pub(crate) fn lines<T>(
         &self,
         y: *mut T,
         n: usize,
-        past: bool,
+        non_temporal: bool,
         cost: Cost,
         f: impl Fn(usize, usize) + Sync,
     ) {
-        let lead = if past { (y.align_offset(LINE) % (LINE / size_of::<T>())).min(n) } else { 0 };
+        let lead =
+            if non_temporal { (y.align_offset(LINE) % (LINE / size_of::<T>())).min(n) } else { 0 };
         if lead > 0 {
             let _mode = DefaultMode::enter();
             f(0, lead);

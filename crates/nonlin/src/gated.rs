@@ -46,12 +46,12 @@ impl GatedEntry {
         inputs: [*const T; 2],
         y: *mut T,
         n: usize,
-        past: bool,
+        non_temporal: bool,
     ) {
         let map = T::pick(&self.kernels).map;
         match map.filter(|_| !T::HALF || level.fused()) {
             // SAFETY: the arrays have `n` elements, and the level is available.
-            Some(map) => unsafe { map.get(level)(inputs[0], inputs[1], y, n, past) },
+            Some(map) => unsafe { map.get(level)(inputs[0], inputs[1], y, n, non_temporal) },
             // SAFETY: the arrays have `n` elements, the level is available; f32 has the kernel.
             None => unsafe {
                 T::through_f32(level, inputs, [y], n, &|x, [y], m| {
@@ -173,12 +173,12 @@ impl GatedFunction {
         same_length("b", b.len(), "a", a.len());
         same_length("y", y.len(), "a", a.len());
         let to = Shared(y.as_mut_ptr());
-        let past = exec.streams::<T>(a.len(), self.entry.cheap);
-        exec.lines(to.0, a.len(), past, self.cost::<T>(), |i, m| {
+        let non_temporal = exec.streams::<T>(a.len(), self.entry.cheap);
+        exec.lines(to.0, a.len(), non_temporal, self.cost::<T>(), |i, m| {
             let x = self.ordered(a[i..i + m].as_ptr(), b[i..i + m].as_ptr());
             // SAFETY: the block lies within all three slices, `y` is borrowed mutably, and `Exec`
             // has no level that is not available.
-            unsafe { self.entry.map(exec.current_level(), x, to.at(i), m, past) }
+            unsafe { self.entry.map(exec.current_level(), x, to.at(i), m, non_temporal) }
         });
     }
 

@@ -68,7 +68,7 @@ impl Half for f16 {
         let pair = 2 * <S::F32 as Lanes>::N;
         let mut i = 0;
         while i + pair <= n {
-            // SAFETY: as in `widen`.
+            // SAFETY: the registers lie within both arrays. Those of f16 lie in order at every level.
             unsafe {
                 let v = [S::F32::load(from.add(i)), S::F32::load(from.add(i + pair / 2))];
                 S::F32::store_f16(v, to.add(i));

@@ -26,7 +26,7 @@ pub struct Call<'a> {
     /// The parameters, as they were given.
     pub(crate) params: &'a [f64],
     /// Whether outputs go past the caches.
-    pub(crate) past: bool,
+    pub(crate) non_temporal: bool,
 }
 
 type P<'a> = &'a Call<'a>;
@@ -35,7 +35,7 @@ impl<'a> Call<'a> {
     /// With ordinary stores.
     #[inline]
     pub(crate) const fn new(params: &'a [f64]) -> Self {
-        Call { params, past: false }
+        Call { params, non_temporal: false }
     }
 
     /// Whether the parameters, rounded to f32, are the default ones of `known`.
@@ -52,7 +52,7 @@ impl<'a> Call<'a> {
     }
 }
 
-/// One input, one output.
+/// A kernel with one input and one output.
 pub(crate) type Map<T> = unsafe fn(*const T, *mut T, usize, P<'_>);
 /// Input and gradient, one output.
 pub(crate) type Back<T> = unsafe fn(*const T, *const T, *mut T, usize, P<'_>);

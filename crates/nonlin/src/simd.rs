@@ -57,12 +57,12 @@ pub trait Lanes:
     /// # Safety
     /// `p` must be valid for writing `N` numbers; any alignment will do.
     unsafe fn store(self, p: *mut Self::Elem);
-    /// Writes `N` numbers past the caches, if the level can.
+    /// Writes `N` numbers by non-temporal stores, past the caches, if the level can.
     ///
     /// # Safety
     /// `p` must be valid for writing `N` numbers and aligned to the register.
     #[inline(always)]
-    unsafe fn store_past(self, p: *mut Self::Elem) {
+    unsafe fn store_non_temporal(self, p: *mut Self::Elem) {
         // SAFETY: `p` is valid for writing `N` numbers.
         unsafe { self.store(p) }
     }

@@ -2,7 +2,7 @@
 //!
 //! An ordinary store first reads the line that it overwrites. A streaming store does not, which
 //! saves a third of the traffic of a function that reads one array and writes another. Kernels use
-//! them (`Lanes::store_past`) where the output is aligned to lines of the cache; here is what comes
+//! them (`Lanes::store_non_temporal`) where the output is aligned to lines of the cache; here is what comes
 //! after them.
 
 #![allow(unsafe_code)]

@@ -31,7 +31,7 @@ pub enum GateTable {
     CubicSigmoid,
 }
 
-/// `$function` of the gate that `$gate` names.
+/// `$result`, in which `$gate_type` is the type of the gate that `$gate` names.
 macro_rules! of_gate {
     ($gate:expr, $gate_type:ident => $result:expr) => {
         match $gate {

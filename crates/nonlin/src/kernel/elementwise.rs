@@ -69,7 +69,9 @@ unsafe fn forward_f32<S: Simd, A: Elementwise>(x: *const f32, y: *mut f32, n: us
             let step =
                 NearOrFar::<_, _, Near32<_>, Lifted32<_>, S::Tabled32, true>::new(reach, near, far);
             // SAFETY: each array has `n` elements, and the processor has the instructions of `S`.
-            unsafe { run::<F32Tabled<S::Tabled32>, 1, 1, WIDEST, _>([x], [y], n, step, p.past) }
+            unsafe {
+                run::<F32Tabled<S::Tabled32>, 1, 1, WIDEST, _>([x], [y], n, step, p.non_temporal)
+            }
         }
         // SAFETY: each array has `n` elements, and the processor has the instructions of `S`.
         Arithmetic::F64 | Arithmetic::F32Tables { .. } => unsafe {
@@ -78,7 +80,7 @@ unsafe fn forward_f32<S: Simd, A: Elementwise>(x: *const f32, y: *mut f32, n: us
                 [y],
                 n,
                 Value::<A, _>(spread::<A, _, true>(p)),
-                p.past,
+                p.non_temporal,
             )
         },
         // SAFETY: each array has `n` elements, and the processor has the instructions of `S`.
@@ -88,7 +90,7 @@ unsafe fn forward_f32<S: Simd, A: Elementwise>(x: *const f32, y: *mut f32, n: us
                 [y],
                 n,
                 Value::<A, _>(spread::<A, _, true>(p)),
-                p.past,
+                p.non_temporal,
             )
         },
     }
@@ -99,7 +101,9 @@ unsafe fn forward_f64<S: Simd, A: Elementwise>(x: *const f64, y: *mut f64, n: us
     if is_one::<A>(p) {
         let step = Value::<A, _>(defaults::<A, _>());
         // SAFETY: each array has `n` elements, and the processor has the instructions of `S`.
-        return unsafe { run::<F64Lanes<S::Block64>, 1, 1, WIDEST, _>([x], [y], n, step, p.past) };
+        return unsafe {
+            run::<F64Lanes<S::Block64>, 1, 1, WIDEST, _>([x], [y], n, step, p.non_temporal)
+        };
     }
     // SAFETY: each array has `n` elements, and the processor has the instructions of `S`.
     unsafe {
@@ -108,7 +112,7 @@ unsafe fn forward_f64<S: Simd, A: Elementwise>(x: *const f64, y: *mut f64, n: us
             [y],
             n,
             Value::<A, _>(spread::<A, _, false>(p)),
-            p.past,
+            p.non_temporal,
         )
     }
 }
@@ -132,7 +136,15 @@ unsafe fn backward_f32<S: Simd, A: Elementwise>(
             let step =
                 NearOrFar::<_, _, Near32<_>, Far32<_>, S::Tabled32, true>::new(reach, near, far);
             // SAFETY: each array has `n` elements, and the processor has the instructions of `S`.
-            unsafe { run::<F32Tabled<S::Tabled32>, 2, 1, WIDEST, _>([x, g], [dx], n, step, p.past) }
+            unsafe {
+                run::<F32Tabled<S::Tabled32>, 2, 1, WIDEST, _>(
+                    [x, g],
+                    [dx],
+                    n,
+                    step,
+                    p.non_temporal,
+                )
+            }
         }
         // SAFETY: each array has `n` elements, and the processor has the instructions of `S`.
         Arithmetic::F64 | Arithmetic::F32Tables { .. } => unsafe {
@@ -141,7 +153,7 @@ unsafe fn backward_f32<S: Simd, A: Elementwise>(
                 [dx],
                 n,
                 Backward::<A, _>(spread::<A, _, true>(p)),
-                p.past,
+                p.non_temporal,
             )
         },
         // SAFETY: each array has `n` elements, and the processor has the instructions of `S`.
@@ -151,7 +163,7 @@ unsafe fn backward_f32<S: Simd, A: Elementwise>(
                 [dx],
                 n,
                 Backward::<A, _>(spread::<A, _, true>(p)),
-                p.past,
+                p.non_temporal,
             )
         },
     }
@@ -169,7 +181,13 @@ unsafe fn backward_f64<S: Simd, A: Elementwise>(
         let step = Backward::<A, _>(defaults::<A, _>());
         // SAFETY: each array has `n` elements, and the processor has the instructions of `S`.
         return unsafe {
-            run::<Deferred<F64Lanes<S::Block64>>, 2, 1, WIDEST, _>([x, g], [dx], n, step, p.past)
+            run::<Deferred<F64Lanes<S::Block64>>, 2, 1, WIDEST, _>(
+                [x, g],
+                [dx],
+                n,
+                step,
+                p.non_temporal,
+            )
         };
     }
     // SAFETY: each array has `n` elements, and the processor has the instructions of `S`.
@@ -179,7 +197,7 @@ unsafe fn backward_f64<S: Simd, A: Elementwise>(
             [dx],
             n,
             Backward::<A, _>(spread::<A, _, false>(p)),
-            p.past,
+            p.non_temporal,
         )
     }
 }

@@ -17,7 +17,7 @@ unsafe fn gated_f32<S: Simd, G: Gated>(
     b: *const f32,
     y: *mut f32,
     n: usize,
-    past: bool,
+    non_temporal: bool,
 ) {
     let step = GatedValue::<G>(PhantomData);
     match G::ARITHMETIC {
@@ -26,14 +26,18 @@ unsafe fn gated_f32<S: Simd, G: Gated>(
             let within =
                 NearOrFar::<_, _, Near32<_>, Far32<_>, S::Tabled32, true>::new(reach, step, far);
             // SAFETY: each array has `n` elements, and the processor has the instructions of `S`.
-            unsafe { run::<F32Tabled<S::Tabled32>, 2, 1, WIDEST, _>([a, b], [y], n, within, past) }
+            unsafe {
+                run::<F32Tabled<S::Tabled32>, 2, 1, WIDEST, _>([a, b], [y], n, within, non_temporal)
+            }
         }
         // SAFETY: each array has `n` elements, and the processor has the instructions of `S`.
         Arithmetic::F32 => unsafe {
-            run::<F32Plain<S::F32>, 2, 1, WIDEST, _>([a, b], [y], n, step, past)
+            run::<F32Plain<S::F32>, 2, 1, WIDEST, _>([a, b], [y], n, step, non_temporal)
         },
         // SAFETY: each array has `n` elements, and the processor has the instructions of `S`.
-        _ => unsafe { run::<F64ToF32<S::F64>, 2, 1, WIDEST, _>([a, b], [y], n, step, past) },
+        _ => unsafe {
+            run::<F64ToF32<S::F64>, 2, 1, WIDEST, _>([a, b], [y], n, step, non_temporal)
+        },
     }
 }
 
@@ -43,7 +47,7 @@ unsafe fn gated_f64<S: Simd, G: Gated>(
     b: *const f64,
     y: *mut f64,
     n: usize,
-    past: bool,
+    non_temporal: bool,
 ) {
     // SAFETY: each array has `n` elements, and the processor has the instructions of `S`.
     unsafe {
@@ -52,7 +56,7 @@ unsafe fn gated_f64<S: Simd, G: Gated>(
             [y],
             n,
             GatedValue::<G>(PhantomData),
-            past,
+            non_temporal,
         )
     }
 }
@@ -115,7 +119,7 @@ unsafe fn gated_backward_f64<S: Simd, G: Gated>(
     }
 }
 
-per_level!(fn gated_map_32<G: Gated>(a: *const f32, b: *const f32, y: *mut f32, n: usize, past: bool) = gated_f32);
-per_level!(fn gated_map_64<G: Gated>(a: *const f64, b: *const f64, y: *mut f64, n: usize, past: bool) = gated_f64);
+per_level!(fn gated_map_32<G: Gated>(a: *const f32, b: *const f32, y: *mut f32, n: usize, non_temporal: bool) = gated_f32);
+per_level!(fn gated_map_64<G: Gated>(a: *const f64, b: *const f64, y: *mut f64, n: usize, non_temporal: bool) = gated_f64);
 per_level!(fn gated_back_32<G: Gated>(a: *const f32, b: *const f32, g: *const f32, da: *mut f32, db: *mut f32, n: usize) = gated_backward_f32);
 per_level!(fn gated_back_64<G: Gated>(a: *const f64, b: *const f64, g: *const f64, da: *mut f64, db: *mut f64, n: usize) = gated_backward_f64);

@@ -182,7 +182,7 @@ unsafe fn gated<S: Simd, B: GatedPair>(
     b: *const B::H,
     y: *mut B::H,
     n: usize,
-    _past: bool,
+    _non_temporal: bool,
 ) {
     let step = GatedValue::<B::G>(PhantomData);
     let beyond = GatedMapByF32(const { gated_map_32::<B::G>().0[S::INDEX] });
@@ -220,7 +220,7 @@ unsafe fn gated_backward<S: Simd, B: GatedPair>(
 per_level!(fn map_half<B: Pair>(x: *const B::H, y: *mut B::H, n: usize, p: P<'_>) = forward);
 per_level!(fn back_half<B: Pair>(x: *const B::H, g: *const B::H, dx: *mut B::H, n: usize, p: P<'_>) = backward);
 per_level!(fn from_output_half<B: Pair>(y: *const B::H, g: *const B::H, dx: *mut B::H, n: usize, p: P<'_>) = from_output);
-per_level!(fn gated_map_half<B: GatedPair>(a: *const B::H, b: *const B::H, y: *mut B::H, n: usize, past: bool) = gated);
+per_level!(fn gated_map_half<B: GatedPair>(a: *const B::H, b: *const B::H, y: *mut B::H, n: usize, non_temporal: bool) = gated);
 per_level!(fn gated_back_half<B: GatedPair>(a: *const B::H, b: *const B::H, g: *const B::H, da: *mut B::H, db: *mut B::H, n: usize) = gated_backward);
 
 /// A step that has a kernel of f32 compute its registers, by way of the stack.

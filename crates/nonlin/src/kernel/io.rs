@@ -18,7 +18,7 @@ pub(super) trait Io<T>: Register {
     unsafe fn write(self, p: *mut T);
     /// Writes past the caches, if the level can; `p` is aligned to the register.
     #[inline(always)]
-    unsafe fn write_past(self, p: *mut T) {
+    unsafe fn write_non_temporal(self, p: *mut T) {
         // SAFETY: `p` is valid for writing `N` elements and aligned to the register.
         unsafe { self.write(p) }
     }
@@ -83,9 +83,9 @@ impl<V: Lanes64> Io<f64> for F64Lanes<V> {
         unsafe { self.0.store(p) }
     }
     #[inline(always)]
-    unsafe fn write_past(self, p: *mut f64) {
+    unsafe fn write_non_temporal(self, p: *mut f64) {
         // SAFETY: `p` is valid for writing `N` elements and aligned to the register.
-        unsafe { self.0.store_past(p) }
+        unsafe { self.0.store_non_temporal(p) }
     }
 }
 
@@ -109,9 +109,9 @@ impl<V: Lanes64> Io<f64> for Deferred<F64Lanes<V>> {
         unsafe { self.resolve().write(p) }
     }
     #[inline(always)]
-    unsafe fn write_past(self, p: *mut f64) {
+    unsafe fn write_non_temporal(self, p: *mut f64) {
         // SAFETY: `p` is valid for writing `N` elements and aligned to the register.
-        unsafe { self.resolve().write_past(p) }
+        unsafe { self.resolve().write_non_temporal(p) }
     }
 }
 
@@ -191,9 +191,9 @@ macro_rules! io32 {
                 unsafe { self.0.store(p) }
             }
             #[inline(always)]
-            unsafe fn write_past(self, p: *mut f32) {
+            unsafe fn write_non_temporal(self, p: *mut f32) {
                 // SAFETY: `p` is valid for writing `N` elements and aligned to the register.
-                unsafe { self.0.store_past(p) }
+                unsafe { self.0.store_non_temporal(p) }
             }
         }
 

@@ -159,10 +159,13 @@ where
     }
 }
 
-/// The numbers of [`Arithmetic::F32Tables`]: within reach, beyond, beyond with factors of any size, and the
-/// same with exponents that wait for the gradient.
+/// Numbers of [`Arithmetic::F32Tables`](crate::activation::Arithmetic) within reach.
 pub(super) type Near32<V> = F32Tabled<V, IN_TABLE>;
+/// Numbers of [`Arithmetic::F32Tables`](crate::activation::Arithmetic) beyond reach, factors being ordinary.
 pub(super) type Lifted32<V> = F32Tabled<V, ANY_X>;
+/// Numbers of [`Arithmetic::F32Tables`](crate::activation::Arithmetic) beyond reach.
 pub(super) type Far32<V> = F32Tabled<V>;
+/// Slopes beyond reach, an ordinary gradient being multiplied before the power of two.
 pub(super) type LiftedSlope32<V> = Deferred<F32Tabled<V, ANY_X>>;
+/// Slopes beyond reach, the gradient being multiplied before the power of two.
 pub(super) type FarSlope32<V> = Deferred<F32Tabled<V>>;

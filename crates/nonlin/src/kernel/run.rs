@@ -53,10 +53,10 @@ pub(super) unsafe fn run<
     mut outputs: [*mut T; O],
     n: usize,
     f: impl Step<R, I, O>,
-    past: bool,
+    non_temporal: bool,
 ) {
     const { assert!(R::N <= ROOM) };
-    let mut past = past && outputs.iter().all(|p| p.addr().is_multiple_of(64));
+    let mut non_temporal = non_temporal && outputs.iter().all(|p| p.addr().is_multiple_of(64));
     let whole = n - n % R::N;
     let mut source = Aligned([[T::default(); ROOM]; I]);
     let mut target = Aligned([[T::default(); ROOM]; O]);
@@ -71,20 +71,20 @@ pub(super) unsafe fn run<
             let y = f.step(unsafe { read::<R, I, T>(&inputs, i) });
             let mut k = 0;
             while k < O {
-                // SAFETY: `i + R::N <= end`, of the caller's arrays or of the buffers. Where `past`
+                // SAFETY: `i + R::N <= end`, of the caller's arrays or of the buffers. Where `non_temporal`
                 // is set, outputs begin at multiples of 64 bytes, so that each register, of 16, 32 or
                 // 64 bytes, lies at a multiple of its own size.
                 unsafe {
                     let to = outputs[k].add(i);
-                    if past { y[k].write_past(to) } else { y[k].write(to) }
+                    if non_temporal { y[k].write_non_temporal(to) } else { y[k].write(to) }
                 }
                 k += 1;
             }
             i += R::N;
         }
-        if past {
+        if non_temporal {
             crate::stream::fence();
-            past = false;
+            non_temporal = false;
         }
         if !rest {
             break;

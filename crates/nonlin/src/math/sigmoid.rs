@@ -107,7 +107,7 @@ pub(crate) fn f32_tabled<V: Lanes32, const RANGE: u8, const KEEP_SCALE: bool>(x:
             return jet(end, end_d, k);
         }
     }
-    let (base, rest) = SIGMOID.sharp(t);
+    let (base, rest) = SIGMOID.at_linear_last(t);
     let sign = one.copysign(x);
     let mut v = (sign.mul_add(base, half), sign * rest);
     // (1/2 - s) (1/2 + s)
@@ -150,7 +150,7 @@ pub(crate) fn f32_tabled_value<V: Lanes32, const RANGE: u8>(x: V) -> V {
             return end;
         }
     }
-    let (base, rest) = SIGMOID.sharp(t);
+    let (base, rest) = SIGMOID.at_linear_last(t);
     let sign = V::splat(1.0).copysign(x);
     let v = sign.mul_add(rest, sign.mul_add(base, V::splat(0.5)));
     if some { V::select(far, end, v) } else { v }

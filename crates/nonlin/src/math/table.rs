@@ -193,7 +193,7 @@ impl<const N: usize, const G: usize> Table<N, G> {
     /// Base and rest at `t`, with the rest of the polynomial rounded before the linear term is added, where it is
     /// small: a multiplication more.
     #[inline(always)]
-    pub(crate) fn sharp<V: Lanes32>(&self, t: V) -> (V, V) {
+    pub(crate) fn at_linear_last<V: Lanes32>(&self, t: V) -> (V, V) {
         let (pick, r) = middle(t, self.step);
         let [base, c0, c1, _] = V::four(pick, &self.fours[0]);
         let curve = polynomial(pick, r, &self.fours, 3, N);
@@ -222,9 +222,10 @@ impl<const N: usize, const G: usize> Centred<N, G> {
         (base, r.mul_add(c, r * r * polynomial(pick, r, &self.fours, 3, N + 1)))
     }
 
-    /// Their sum, which is not rounded at last but before the smallest part is added: for slopes.
+    /// The function at `t`, in one number: not rounded at last but before the smallest part is added, for
+    /// slopes.
     #[inline(always)]
-    pub(crate) fn sum<V: Lanes32>(&self, t: V) -> V {
+    pub(crate) fn value<V: Lanes32>(&self, t: V) -> V {
         let pick = self.pieces.pick(t);
         let [centre, base, c, _] = V::four(pick, &self.fours[0]);
         let r = t - centre;
@@ -234,7 +235,7 @@ impl<const N: usize, const G: usize> Centred<N, G> {
 
     /// Two numbers whose sum is the function at `t`, the linear term in the first: for wide pieces.
     #[inline(always)]
-    pub(crate) fn exact<V: Lanes32>(&self, t: V) -> (V, V) {
+    pub(crate) fn at_exact_linear<V: Lanes32>(&self, t: V) -> (V, V) {
         let pick = self.pieces.pick(t);
         let [centre, base, c, _] = V::four(pick, &self.fours[0]);
         let r = t - centre;

@@ -94,7 +94,7 @@ impl<V: Lanes32, const BF16: bool> Real for F32ForHalf<V, BF16> {
     fn sign(self) -> Self {
         F32ForHalf(V::splat(1.0).copysign(self.0 + V::splat(0.0)))
     }
-    /// Nothing, which the compiler knows (here and below).
+    /// Half types have no use for the rest of a constant; the compiler knows that it is nothing.
     #[inline(always)]
     fn constant_rest(self, _c: (f64, f64)) -> Self {
         self.lit(-0.0)

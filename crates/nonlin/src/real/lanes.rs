@@ -56,7 +56,7 @@ forward_operators!(F64ToF32, Lanes64);
 forward_operators!(F64Lanes, Lanes64);
 forward_operators!(F32Plain, Lanes32);
 
-/// What is the same for every register: comparison, selection, sign.
+/// The methods of `Real` that every register type has in common: comparison, selection, sign.
 macro_rules! shared_methods {
     ($t:ident) => {
         #[inline(always)]

@@ -17,7 +17,7 @@ use crate::simd::{Lanes, Lanes32, Lanes64, Partial, Simd};
 pub(super) unsafe fn dot<S: Simd, const LOG: bool>(y: *const f32, g: *const f32, n: usize) -> f64 {
     let mut sums = [S::F64::splat(0.0); PARTS];
     let whole = n - n % PARTS;
-    // A macro and not a closure, for the same reason as `kernel::Step`.
+    // A macro and not a closure, which may not be inlined and would lose the instructions of its level.
     macro_rules! sum {
         ($k:expr, $y:expr, $g:expr) => {
             sums[$k] = if LOG { sums[$k] + $g } else { $y.mul_add($g, sums[$k]) };

@@ -123,7 +123,7 @@ unsafe fn store_first<S: Simd, H: Half>(v: &[S::F32; PARTS], p: *mut H, n: usize
 
 /// Runs `$body` for every block of a row of `$n` elements, `$v` being the registers read from `$x`
 /// (several rows: `$v`, `$w`), and `$k` elements of the block being in the row. A macro and not a
-/// closure, for the same reason as `kernel::Step`.
+/// closure, which may not be inlined and would lose the instructions of its level.
 macro_rules! blocks {
     ($S:ident, $H:ident, $n:expr, [$($v:ident = $x:expr, $rest:expr);+], |$i:ident, $k:ident| $body:block) => {{
         let whole = $n - $n % PARTS;

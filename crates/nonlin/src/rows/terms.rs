@@ -188,7 +188,7 @@ pub(super) unsafe fn sum_terms<
 ) -> (f64, f64) {
     let mut sums = Sums::<V, LOG>::new(m);
     let whole = n - n % PARTS;
-    // A macro and not a closure, for the same reason as `kernel::Step`.
+    // A macro and not a closure, which may not be inlined and would lose the instructions of its level.
     macro_rules! at {
         ($i:expr, $k:ident) => {{
             // SAFETY: the register lies within the row.

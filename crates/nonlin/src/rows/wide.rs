@@ -258,7 +258,7 @@ pub(super) unsafe fn row<S: Simd, T: Cell>(
     }
 
     // Runs the body with the logits of `lanes` elements at `i + j`, -inf beyond the end. A macro
-    // and not a closure, for the same reason as `kernel::Step`.
+    // and not a closure, which may not be inlined and would lose the instructions of its level.
     macro_rules! each {
         (|$i:ident, $j:ident, $z:ident, $lo:ident| $body:block) => {{
             let mut xs = [T::from_f64(f64::NEG_INFINITY); SUMS];

@@ -56,12 +56,12 @@ impl<V: Lanes> Lanes for Twice<V> {
         }
     }
     #[inline(always)]
-    unsafe fn store_past(self, p: *mut V::Elem) {
+    unsafe fn store_non_temporal(self, p: *mut V::Elem) {
         // SAFETY: `p` is valid for writing `2 V::N` elements and aligned to `V`, and so is its
         // second half.
         unsafe {
-            self.0.store_past(p);
-            self.1.store_past(p.add(V::N));
+            self.0.store_non_temporal(p);
+            self.1.store_non_temporal(p.add(V::N));
         }
     }
     #[inline(always)]

@@ -152,7 +152,7 @@ macro_rules! register {
                 unsafe { $store(p, self.0) }
             }
             #[inline(always)]
-            unsafe fn store_past(self, p: *mut $elem) {
+            unsafe fn store_non_temporal(self, p: *mut $elem) {
                 // SAFETY: `level` enters this code only where its instructions exist; `p` is valid
                 // for writing `N` numbers and aligned to the register.
                 unsafe { $stream(p, self.0) }

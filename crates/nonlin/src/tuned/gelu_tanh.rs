@@ -109,7 +109,7 @@ impl F32Gate for Gate {
     #[inline(always)]
     fn slope<V: Lanes32>(x: V, t: V) -> V {
         let t = t.min(V::splat(GELU_TANH_TABLE_END));
-        reflected_sum(x, expand_times(cubic(t), CUBIC_SLOPE.sharp(t)))
+        reflected_sum(x, expand_times(cubic(t), CUBIC_SLOPE.at_linear_last(t)))
     }
 
     #[inline(always)]

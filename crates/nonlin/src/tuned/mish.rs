@@ -29,7 +29,7 @@ impl F32Gate for Gate {
 
     #[inline(always)]
     fn value<V: Lanes32>(x: V, _t: V) -> V {
-        let (v, v_lo) = TANH_SOFTPLUS.exact(x.min(V::splat(TANH_SOFTPLUS_OPEN)));
+        let (v, v_lo) = TANH_SOFTPLUS.at_exact_linear(x.min(V::splat(TANH_SOFTPLUS_OPEN)));
         // The sum of two zeros may have lost the sign.
         let low = x.min(V::splat(f32::MAX)) * v_lo;
         x.mul_add(v, low).copysign(x)
@@ -52,7 +52,7 @@ impl F32Gate for Gate {
 
     #[inline(always)]
     fn slope<V: Lanes32>(x: V, _t: V) -> V {
-        let (base, rest) = MISH_SLOPE.exact(x.min(V::splat(MISH_SLOPE_OPEN)));
+        let (base, rest) = MISH_SLOPE.at_exact_linear(x.min(V::splat(MISH_SLOPE_OPEN)));
         base + rest
     }
 

@@ -49,7 +49,7 @@ impl F32Gate for Gate {
 
     #[inline(always)]
     fn slope<V: Lanes32>(x: V, t: V) -> V {
-        let tail = SILU_SLOPE.sum(t);
+        let tail = SILU_SLOPE.value(t);
         V::select(x.gt(V::splat(0.0)), V::splat(1.0) - tail, tail)
     }
 

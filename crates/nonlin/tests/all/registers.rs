@@ -223,11 +223,11 @@ where
     let mut aligned = vec![V::Elem::default(); V::N + 64];
     let at = aligned.as_ptr().align_offset(256);
     // SAFETY: the pointer is aligned to 256 bytes, a register or more, and `N` numbers lie behind it.
-    unsafe { register::<V>(&from, 0).store_past(aligned.as_mut_ptr().add(at)) }
+    unsafe { register::<V>(&from, 0).store_non_temporal(aligned.as_mut_ptr().add(at)) }
     for (i, got) in aligned.iter().enumerate() {
         let inside = (at..at + V::N).contains(&i);
         let want = if inside { from[i - at] } else { V::Elem::default() };
-        assert!(equal(By::Bits, *got, want), "{set}: store_past wrote {got:?} at {i}");
+        assert!(equal(By::Bits, *got, want), "{set}: store_non_temporal wrote {got:?} at {i}");
     }
 }
 

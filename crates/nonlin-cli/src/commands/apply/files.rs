@@ -71,8 +71,9 @@ impl Task<'_> {
 /// What becomes of an array.
 enum Work<'a> {
     Compute(Box<Task<'a>>),
-    /// It is passed on as it is: a tensor with its name, or the number of an archive's entry.
+    /// A tensor, with its name, that is passed on as it is.
     CopyTensor(&'a str, &'a Opaque),
+    /// The entry of an archive, by its number, that is passed on as it is.
     CopyEntry(usize),
 }
 
@@ -112,7 +113,7 @@ impl Format {
 
 /// An output in the making.
 enum Target {
-    /// One array behind the other; the next begins at this byte.
+    /// Arrays one behind the other; the next begins at this byte.
     Elements(Output, u64),
     Archive(Box<npz::Writer>),
 }

@@ -122,7 +122,7 @@ pub struct Rows {
 pub struct Job<'a> {
     call: &'a Call,
     rows: Option<&'a Rows>,
-    /// One for each channel, or for all.
+    /// The slopes of PReLU: one for each channel, or one for all.
     weight: Option<&'a Operand<'a>>,
     /// The gradient by the weights of all blocks so far.
     by_weight: Mutex<Vec<f64>>,
