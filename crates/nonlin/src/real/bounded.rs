@@ -5,7 +5,6 @@
 //! bound says so, and the caller computes with [`Extended`](super::Extended) numbers instead.
 
 use super::{Dd, Jet, Prim, Real};
-use crate::math;
 use crate::simd::Lanes64;
 use core::ops::{Add, Div, Mul, Neg, Sub};
 
@@ -141,7 +140,7 @@ impl Real for Bounded {
     }
     fn jet_at(self, lo: Self, p: Prim) -> Jet<Self> {
         let (x, off) = (self.v, self.e + lo.e);
-        let j = math::f64_lanes(x, Some(lo.v), p);
+        let j = x.jet_at(lo.v, p);
         let (v, d, dd) = (j.v + j.v_lo, j.d + j.d_lo, j.dd);
         let decided = x.abs() < if p == Prim::Cdf { NEAR_CDF } else { NEAR } && off < 1e-3;
         // Roundings of d and of dd, and of dd in terms of d where it is a difference; and what the

@@ -156,6 +156,7 @@ fn two_sum(a: f64, b: f64) -> (f64, f64) {
 
 impl Add for Dd {
     type Output = Self;
+    #[inline(never)] // a call for each operation: the code of a reference shall be small
     fn add(self, o: Self) -> Self {
         let (s, e) = two_sum(self.hi, o.hi);
         let (t, f) = two_sum(self.lo, o.lo);
@@ -171,6 +172,7 @@ impl Sub for Dd {
 }
 impl Mul for Dd {
     type Output = Self;
+    #[inline(never)]
     fn mul(self, o: Self) -> Self {
         let (p, e) = Lanes64::two_prod(self.hi, o.hi);
         // The halves of a number beyond 2^996 overflow; a product of 0 has the right sign already.
@@ -182,6 +184,7 @@ impl Mul for Dd {
 }
 impl Div for Dd {
     type Output = Self;
+    #[inline(never)]
     fn div(self, o: Self) -> Self {
         let q = self.hi / o.hi;
         if q == 0.0 || !q.is_finite() || o.hi.is_infinite() {

@@ -90,14 +90,7 @@ impl<T: DeferScale> Deferred<T> {
 
     #[inline(always)]
     fn jet_of(j: Jet<T>) -> Jet<Self> {
-        Jet {
-            v: Deferred::new(j.v),
-            d: Deferred::new(j.d),
-            dd: Deferred::new(j.dd),
-            v_lo: Deferred::new(j.v_lo),
-            d_lo: Deferred::new(j.d_lo),
-            k: Deferred::new(j.k),
-        }
+        j.map(Deferred::new)
     }
 }
 

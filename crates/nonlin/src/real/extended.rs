@@ -46,6 +46,7 @@ impl Extended {
     }
 
     /// `m 2^k` for any `m` but subnormal ones.
+    #[inline(never)]
     fn normal(m: Dd, k: i64) -> Self {
         if m.hi == 0.0 || m.hi.is_nan() {
             return Extended { m: Dd::new(m.hi), k: 0 };
@@ -152,6 +153,7 @@ impl From<Dd> for Extended {
 
 impl Add for Extended {
     type Output = Self;
+    #[inline(never)] // a call for each operation: the code of a reference shall be small
     fn add(self, o: Self) -> Self {
         if self.is_nan() || o.is_nan() || (self.is_zero() && o.is_zero()) {
             return Extended { m: Dd::new(self.m.hi + o.m.hi), k: 0 };
@@ -179,12 +181,14 @@ impl Sub for Extended {
 }
 impl Mul for Extended {
     type Output = Self;
+    #[inline(never)]
     fn mul(self, o: Self) -> Self {
         Self::normal(self.m * o.m, self.k + o.k)
     }
 }
 impl Div for Extended {
     type Output = Self;
+    #[inline(never)]
     fn div(self, o: Self) -> Self {
         Self::normal(self.m / o.m, self.k - o.k)
     }

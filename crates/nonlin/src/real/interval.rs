@@ -37,6 +37,16 @@ fn up(mut v: f64, units: u32) -> f64 {
     v
 }
 
+/// The primitive `p` at `x`.
+fn value(x: f64, p: Prim) -> f64 {
+    x.jet(p).value()
+}
+
+/// The slope of the primitive `p` at `x`.
+fn slope(x: f64, p: Prim) -> f64 {
+    x.jet(p).slope()
+}
+
 /// The hull of some products or quotients, where 0 times infinity is 0.
 fn hull(ends: [f64; 4]) -> Interval {
     let (mut lo, mut hi) = (f64::INFINITY, f64::NEG_INFINITY);
@@ -94,18 +104,19 @@ impl Interval {
         if self.is_empty() || o.is_empty() { Self::EMPTY } else { f() }
     }
 
-    /// The image under a function that rises (or falls) on the whole interval.
-    fn monotone(self, f: impl Fn(f64) -> f64) -> Self {
-        let (a, b) = (f(self.lo), f(self.hi));
+    /// The image under the value or the slope `f` of a primitive, which rises (or falls) on the whole
+    /// interval.
+    fn monotone(self, f: fn(f64, Prim) -> f64, p: Prim) -> Self {
+        let (a, b) = (f(self.lo, p), f(self.hi, p));
         Interval { lo: down(a.min(b), SLACK), hi: up(a.max(b), SLACK) }
     }
 
-    /// The image under a positive hump that rises up to `peak` and falls after it.
-    fn hump(self, peak: f64, f: impl Fn(f64) -> f64) -> Self {
-        let ends = self.monotone(&f);
+    /// The image under the slope of a primitive, a positive hump that rises up to `peak` and falls after it.
+    fn hump(self, peak: f64, p: Prim) -> Self {
+        let ends = self.monotone(slope, p);
         // `peak` is rounded; this near to the true one the value changes by less than the slack.
         let top = if self.lo <= peak + 1e-8 && self.hi >= peak - 1e-8 {
-            up(f(peak), SLACK)
+            up(slope(peak, p), SLACK)
         } else {
             ends.hi
         };
@@ -195,26 +206,25 @@ impl Real for Interval {
         if x.is_empty() {
             return Jet::new(x, x, x);
         }
-        let v = x.monotone(|t| t.jet(p).value());
-        let slope = |t: f64| t.jet(p).slope();
+        let v = x.monotone(value, p);
         // The second derivatives of the humps are bounded by these numbers.
         let within = |b: f64| Interval { lo: -b, hi: b };
         let (v, d, dd) = match p {
             Prim::Exp => (v.clamp(0.0, f64::INFINITY), v, v),
             Prim::ExpM1 => {
-                let e = x.monotone(slope).clamp(0.0, f64::INFINITY);
+                let e = x.monotone(slope, p).clamp(0.0, f64::INFINITY);
                 (v.clamp(-1.0, f64::INFINITY), e, e)
             }
             Prim::Softplus => (
                 v.clamp(0.0, f64::INFINITY),
-                x.monotone(slope).clamp(0.0, 1.0),
-                x.hump(0.0, |t| t.jet(Prim::Sigmoid).slope()),
+                x.monotone(slope, p).clamp(0.0, 1.0),
+                x.hump(0.0, Prim::Sigmoid),
             ),
-            Prim::Sigmoid => (v.clamp(0.0, 1.0), x.hump(0.0, slope), within(0.0963)),
-            Prim::Tanh => (v.clamp(-1.0, 1.0), x.hump(0.0, slope), within(0.7699)),
-            Prim::Cdf => (v.clamp(0.0, 1.0), x.hump(0.0, slope), within(0.2420)),
+            Prim::Sigmoid => (v.clamp(0.0, 1.0), x.hump(0.0, p), within(0.0963)),
+            Prim::Tanh => (v.clamp(-1.0, 1.0), x.hump(0.0, p), within(0.7699)),
+            Prim::Cdf => (v.clamp(0.0, 1.0), x.hump(0.0, p), within(0.2420)),
             Prim::TanhSoftplus => {
-                (v.clamp(0.0, 1.0), x.hump(TANH_SOFTPLUS_STEEPEST, slope), within(0.1850))
+                (v.clamp(0.0, 1.0), x.hump(TANH_SOFTPLUS_STEEPEST, p), within(0.1850))
             }
         };
         Jet::new(v, d, dd)

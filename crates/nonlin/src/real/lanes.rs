@@ -293,6 +293,13 @@ impl<V: Lanes32> Real for F32Plain<V> {
     }
 }
 
+/// The primitive `p` at `x + lo`. Compiled once: intervals and bounded numbers ask it too, and for all
+/// primitives.
+#[inline(never)]
+fn scalar(x: f64, lo: f64, p: Prim) -> Jet<f64> {
+    math::f64_lanes(x, Some(lo), p)
+}
+
 /// A plain f64 is one full lane.
 impl Real for f64 {
     #[inline(always)]
@@ -325,7 +332,7 @@ impl Real for f64 {
     }
     #[inline(always)]
     fn jet_at(self, lo: Self, p: Prim) -> Jet<Self> {
-        math::f64_lanes(self, Some(lo), p)
+        scalar(self, lo, p)
     }
     #[inline(always)]
     fn scale2(self, k: Self) -> Self {
@@ -371,18 +378,7 @@ impl Real for f64 {
     }
     #[inline(always)]
     fn gated(self, gate: Jet<Self>) -> Self {
-        let Jet { v, d, dd, v_lo, d_lo, k } = gate;
-        let (v, v_lo) = (F64Lanes(v), F64Lanes(v_lo));
-        F64Lanes(self)
-            .gated(Jet {
-                v,
-                d: F64Lanes(d),
-                dd: F64Lanes(dd),
-                v_lo,
-                d_lo: F64Lanes(d_lo),
-                k: F64Lanes(k),
-            })
-            .0
+        F64Lanes(self).gated(gate.map(F64Lanes)).0
     }
 }
 
