@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use crate::index::{Definition, Kind};
 use crate::{index, pages, readme, system};
 
 /// The arguments of the command that draws the picture of README.md, where they stand too.
@@ -37,7 +36,7 @@ pub fn write() -> Result<()> {
 pub fn list() -> Result<()> {
     let definitions = index::definitions()?;
     update(Mode::Write, &index::path(), &index::render(&definitions), &mut Vec::new())?;
-    for path in with_pages(&definitions).map(pages::path).filter(|p| !p.exists()) {
+    for path in definitions.iter().map(pages::path).filter(|p| !p.exists()) {
         update(Mode::Write, &path, "", &mut Vec::new())?;
     }
     for line in index::unfinished(&definitions) {
@@ -72,7 +71,7 @@ fn generate(mode: Mode) -> Result<Vec<String>> {
     }
     let nonlin = system::nonlin()?;
 
-    for d in with_pages(&definitions) {
+    for d in &definitions {
         update(mode, &pages::path(d), &pages::page(d, &nonlin)?, &mut stale)?;
     }
 
@@ -94,11 +93,6 @@ fn generate(mode: Mode) -> Result<Vec<String>> {
     let text = std::fs::read_to_string(&drawn).context("gallery.svg")?;
     update(mode, &gallery, &text, &mut stale)?;
     Ok(stale)
-}
-
-/// The definitions that have a page of their own: those of row-wise functions say all of it themselves.
-fn with_pages(all: &[Definition]) -> impl Iterator<Item = &Definition> {
-    all.iter().filter(|d| d.kind != Kind::RowWise)
 }
 
 fn update(mode: Mode, path: &Path, text: &str, stale: &mut Vec<String>) -> Result<()> {

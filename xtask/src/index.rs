@@ -132,11 +132,9 @@ pub fn render(all: &[Definition]) -> String {
     text.push('\n');
     for d in all {
         text.push_str(d.kind.condition());
-        if d.kind != Kind::RowWise {
-            // Read by rustdoc alone: a build needs no page.
-            let page = format!("functions/docs/{}.md", d.name);
-            let _ = writeln!(text, "#[cfg_attr(any(doc, doctest), doc = include_str!({page:?}))]");
-        }
+        // Read by rustdoc alone: a build needs no page.
+        let page = format!("functions/docs/{}.md", d.name);
+        let _ = writeln!(text, "#[cfg_attr(any(doc, doctest), doc = include_str!({page:?}))]");
         let _ = writeln!(text, "pub use {}::{};", d.name, d.type_name);
     }
     text.push_str("\nuse crate::function::Function;\nuse crate::gated::GatedFunction;\n");

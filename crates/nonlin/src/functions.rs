@@ -55,6 +55,7 @@ pub use leaky_relu::LeakyRelu;
 #[cfg_attr(any(doc, doctest), doc = include_str!("functions/docs/log_sigmoid.md"))]
 pub use log_sigmoid::LogSigmoid;
 #[cfg(feature = "alloc")]
+#[cfg_attr(any(doc, doctest), doc = include_str!("functions/docs/log_softmax.md"))]
 pub use log_softmax::LogSoftmax;
 #[cfg_attr(any(doc, doctest), doc = include_str!("functions/docs/mish.md"))]
 pub use mish::Mish;
@@ -75,6 +76,7 @@ pub use sigmoid::Sigmoid;
 #[cfg_attr(any(doc, doctest), doc = include_str!("functions/docs/silu.md"))]
 pub use silu::Silu;
 #[cfg(feature = "alloc")]
+#[cfg_attr(any(doc, doctest), doc = include_str!("functions/docs/softmax.md"))]
 pub use softmax::Softmax;
 #[cfg_attr(any(doc, doctest), doc = include_str!("functions/docs/softplus.md"))]
 pub use softplus::Softplus;

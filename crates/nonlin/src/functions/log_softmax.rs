@@ -1,16 +1,11 @@
 //! Log-softmax: the logarithm of softmax, exact where that has become 0.
+//!
+//! Along any axes of an array in C order, with a scale and a mask: [`RowFunction`](crate::RowFunction) has
+//! the calls. A row that holds NaN or +inf is NaN; -inf is an element without a share.
 
 use crate::prelude::*;
 
-/// `x - ln sum e^x` along some axes. See [`RowFunction`](crate::RowFunction).
-///
-/// ```
-/// use nonlin::LogSoftmax;
-/// let mut y = [0.0f64; 2];
-/// LogSoftmax.forward(&[0.0, -1000.0], &[2], -1, &mut y)?;
-/// assert_eq!(y, [0.0, -1000.0]);
-/// # Ok::<(), nonlin::Error>(())
-/// ```
+/// `x - ln sum e^x` along some axes.
 #[derive(Clone, Copy, Debug)]
 pub struct LogSoftmax;
 

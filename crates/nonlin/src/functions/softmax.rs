@@ -1,16 +1,11 @@
 //! Softmax: shares that sum to 1.
+//!
+//! Along any axes of an array in C order, with a scale and a mask: [`RowFunction`](crate::RowFunction) has
+//! the calls. A row that holds NaN or +inf is NaN; -inf is an element without a share.
 
 use crate::prelude::*;
 
-/// `e^x / sum e^x` along some axes. See [`RowFunction`](crate::RowFunction).
-///
-/// ```
-/// use nonlin::Softmax;
-/// let mut y = [0.0f32; 4];
-/// Softmax.forward(&[0.0, 0.0, 1.0, 1.0], &[2, 2], -1, &mut y)?;
-/// assert_eq!(y, [0.5; 4]);
-/// # Ok::<(), nonlin::Error>(())
-/// ```
+/// `e^x / sum e^x` along some axes.
 #[derive(Clone, Copy, Debug)]
 pub struct Softmax;
 
