@@ -190,7 +190,7 @@ impl Bounds {
     pub const ROUNDED_ONCE: Bounds = Bounds { f32: (0.51, 0.51), f64: (2.0, 4.0) };
     /// f32 computed by [`Arithmetic::F32Tables`], with these errors of value and slope.
     #[must_use]
-    pub const fn paired(value: f64, slope: f64) -> Bounds {
+    pub const fn f32_tables(value: f64, slope: f64) -> Bounds {
         Bounds { f32: (value, slope), f64: (2.0, 4.0) }
     }
     /// No error at all.

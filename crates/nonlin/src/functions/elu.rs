@@ -28,7 +28,7 @@ impl Elementwise for Elu {
         lipschitz: 1.0,
         monotone: true,
         zeros: &[0.0],
-        bounds: Bounds::paired(0.9, 0.8),
+        bounds: Bounds::f32_tables(0.9, 0.8),
         from_output: Some((1.0, 1.0)),
         ..Claims::new((-1.0, f64::INFINITY), (0.0, 1.0))
     };

@@ -28,7 +28,7 @@ impl Elementwise for Gelu {
         minimum: Some((-0.751_791_524_693_564_5, -0.169_971_207_479_903_66)),
         zeros: &[0.0],
         slope_zeros: &[-0.751_791_524_693_564_5],
-        bounds: Bounds::paired(1.0, 1.5),
+        bounds: Bounds::f32_tables(1.0, 1.5),
         ..Claims::new((0.0, f64::INFINITY), (0.0, 1.0))
     };
     const ARITHMETIC: Arithmetic = Arithmetic::F32Tables {

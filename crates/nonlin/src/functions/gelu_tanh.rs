@@ -32,7 +32,7 @@ impl Elementwise for GeluTanh {
         minimum: Some((-0.752_461_422_071_016_3, -0.170_040_750_571_254_05)),
         zeros: &[0.0],
         slope_zeros: &[-0.752_461_422_071_016_3],
-        bounds: Bounds::paired(0.95, 1.75),
+        bounds: Bounds::f32_tables(0.95, 1.75),
         ..Claims::new((0.0, f64::INFINITY), (0.0, 1.0))
     };
     const ARITHMETIC: Arithmetic = Arithmetic::F32Tables {

@@ -23,7 +23,7 @@ impl Elementwise for LogSigmoid {
         range: (f64::NEG_INFINITY, 0.0),
         lipschitz: 1.0,
         monotone: true,
-        bounds: Bounds::paired(0.9, 0.9),
+        bounds: Bounds::f32_tables(0.9, 0.9),
         from_output: Some((1.0, 1.0)),
         ..Claims::new((f64::NEG_INFINITY, 0.0), (1.0, 0.0))
     };

@@ -27,7 +27,7 @@ impl Elementwise for Mish {
         minimum: Some((-1.192_431_214_515_495_2, -0.308_843_413_017_250_4)),
         zeros: &[0.0],
         slope_zeros: &[-1.192_431_214_515_495_2],
-        bounds: Bounds::paired(1.0, 2.0),
+        bounds: Bounds::f32_tables(1.0, 2.0),
         ..Claims::new((0.0, f64::INFINITY), (0.0, 1.0))
     };
     const ARITHMETIC: Arithmetic = Arithmetic::F32Tables {

@@ -37,7 +37,7 @@ impl Elementwise for Selu {
             right: 1.050_700_987_355_480_5,
             chosen: 1.758_099_340_847_376_9,
         }],
-        bounds: Bounds::paired(1.0, 0.9),
+        bounds: Bounds::f32_tables(1.0, 0.9),
         from_output: Some((2.25, 2.5)),
         ..Claims::new((-1.758_099_340_847_376_9, f64::INFINITY), (0.0, 1.050_700_987_355_480_5))
     };

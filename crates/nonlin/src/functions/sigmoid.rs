@@ -26,7 +26,7 @@ impl Elementwise for Sigmoid {
         range: (0.0, 1.0),
         lipschitz: 0.25,
         monotone: true,
-        bounds: Bounds::paired(0.9, 1.25),
+        bounds: Bounds::f32_tables(0.9, 1.25),
         from_output: Some((0.75, 1.5)),
         ..Claims::new((0.0, 1.0), (0.0, 0.0))
     };

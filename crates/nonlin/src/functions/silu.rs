@@ -29,7 +29,7 @@ impl Elementwise for Silu {
         minimum: Some((-1.278_464_542_761_073_7, -0.278_464_542_761_073_8)),
         zeros: &[0.0],
         slope_zeros: &[-1.278_464_542_761_073_7],
-        bounds: Bounds::paired(1.0, 1.2),
+        bounds: Bounds::f32_tables(1.0, 1.2),
         ..Claims::new((0.0, f64::INFINITY), (0.0, 1.0))
     };
     const CONSTANT_ONES: bool = true;

@@ -29,7 +29,7 @@ impl Elementwise for Softplus {
         range: (0.0, f64::INFINITY),
         lipschitz: 1.0,
         monotone: true,
-        bounds: Bounds::paired(0.9, 0.9),
+        bounds: Bounds::f32_tables(0.9, 0.9),
         from_output: Some((1.0, 1.0)),
         ..Claims::new((0.0, f64::INFINITY), (0.0, 1.0))
     };

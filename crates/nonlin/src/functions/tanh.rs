@@ -25,7 +25,7 @@ impl Elementwise for Tanh {
         monotone: true,
         odd: true,
         zeros: &[0.0],
-        bounds: Bounds::paired(1.0, 1.5),
+        bounds: Bounds::f32_tables(1.0, 1.5),
         from_output: Some((1.75, 1.75)),
         ..Claims::new((-1.0, 1.0), (0.0, 0.0))
     };

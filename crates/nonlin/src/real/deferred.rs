@@ -40,8 +40,8 @@ pub trait DeferScale: Real {
     }
 }
 
-/// Factors are brought between `1 / FAR` and `FAR`, by steps of 2^`STEP`.
-const FAR: f64 = 2.037_035_976_334_486e90; // 2^300
+/// Factors are brought between `1 / FACTOR_LIMIT` and `FACTOR_LIMIT`, by steps of 2^`STEP`.
+const FACTOR_LIMIT: f64 = 2.037_035_976_334_486e90; // 2^300
 const STEP: f64 = 700.0;
 
 impl<V: Lanes64> DeferScale for F64Lanes<V> {
@@ -56,8 +56,8 @@ impl<V: Lanes64> DeferScale for F64Lanes<V> {
     #[inline(always)]
     fn balanced(self) -> (Self, Self) {
         let size = self.0.abs();
-        let step = V::select(size.gt(V::splat(FAR)), V::splat(STEP), V::splat(0.0));
-        let k = V::select(V::splat(1.0 / FAR).gt(size), V::splat(-STEP), step);
+        let step = V::select(size.gt(V::splat(FACTOR_LIMIT)), V::splat(STEP), V::splat(0.0));
+        let k = V::select(V::splat(1.0 / FACTOR_LIMIT).gt(size), V::splat(-STEP), step);
         (F64Lanes(scale2(self.0, -k)), F64Lanes(k))
     }
     #[inline(always)]

@@ -319,7 +319,7 @@ per_level!(fn rows_at<H: Cell>(job: &RowJob, x: *const H, y: *mut H, n: usize, c
 per_level!(fn back_at<H: Cell>(log: bool, y: *const H, g: *const H, dx: *mut H, n: usize, done: &mut bool) = row_back);
 
 /// Rows of halves up to this length, which are whole blocks, need no memory.
-const SHORT: usize = 2048;
+const ON_STACK: usize = 2048;
 
 /// Rows of halves: those without mask and scale by kernels of their own, others by way of f32.
 ///
@@ -337,11 +337,11 @@ pub(super) unsafe fn rows_half<T: Element + Half>(
     n: usize,
     rows: usize,
 ) {
-    let mut short = [const { MaybeUninit::<f32>::uninit() }; 2 * SHORT];
+    let mut short = [const { MaybeUninit::<f32>::uninit() }; 2 * ON_STACK];
     // Two rows of whole blocks.
     let room = 2 * n.next_multiple_of(PARTS);
-    let mut long: Vec<f32> = Vec::with_capacity(if n > SHORT { room } else { 0 });
-    let v = if n > SHORT { long.as_mut_ptr() } else { short.as_mut_ptr().cast() };
+    let mut long: Vec<f32> = Vec::with_capacity(if n > ON_STACK { room } else { 0 });
+    let v = if n > ON_STACK { long.as_mut_ptr() } else { short.as_mut_ptr().cast() };
     if level.fused() && job.scale == 1.0 && keep.is_null() && add.is_null() {
         let kernel = const { rows_at::<T>() };
         // SAFETY: what this function is promised is what the kernel asks for; `v` has the room.
@@ -354,7 +354,7 @@ pub(super) unsafe fn rows_half<T: Element + Half>(
         unsafe { to_f32(level, add, extra.as_mut_ptr(), n) }
     }
     let add = if add.is_null() { core::ptr::null() } else { extra.as_ptr() };
-    let at_a_time = (SHORT / n.max(1)).max(1);
+    let at_a_time = (ON_STACK / n.max(1)).max(1);
     let mut r = 0;
     while r < rows {
         let count = at_a_time.min(rows - r);
@@ -390,9 +390,9 @@ pub(super) unsafe fn row_back_half<T: Element + Half>(
             return;
         }
     }
-    let mut short = [const { MaybeUninit::<f32>::uninit() }; 2 * SHORT];
-    let mut long: Vec<f32> = Vec::with_capacity(if n > SHORT { 2 * n } else { 0 });
-    let v: *mut f32 = if n > SHORT { long.as_mut_ptr() } else { short.as_mut_ptr().cast() };
+    let mut short = [const { MaybeUninit::<f32>::uninit() }; 2 * ON_STACK];
+    let mut long: Vec<f32> = Vec::with_capacity(if n > ON_STACK { 2 * n } else { 0 });
+    let v: *mut f32 = if n > ON_STACK { long.as_mut_ptr() } else { short.as_mut_ptr().cast() };
     // SAFETY: the pointers have `n` elements, the buffers `2 n`, which are written before they
     // are read.
     unsafe {

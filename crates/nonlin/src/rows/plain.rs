@@ -76,20 +76,20 @@ pub(super) unsafe fn reduce_row<S: Simd>(
         return RowResult::Fill(unsafe { job.without_maximum(x, n, max) });
     }
     let m = RowScale::of(max);
-    let lengthy = n >= LONG;
+    let long_row = n >= LONG;
     macro_rules! sum {
-        ($far:literal, $lengthy:literal) => {
+        ($subtract_max:literal, $long_row:literal) => {
             // SAFETY: both pointers have `n` elements.
             unsafe {
                 if job.log {
-                    sum_terms::<V<S>, S, $far, $lengthy, true>(x, y, n, &m)
+                    sum_terms::<V<S>, S, $subtract_max, $long_row, true>(x, y, n, &m)
                 } else {
-                    sum_terms::<V<S>, S, $far, $lengthy, false>(x, y, n, &m)
+                    sum_terms::<V<S>, S, $subtract_max, $long_row, false>(x, y, n, &m)
                 }
             }
         };
     }
-    let (sum, count) = match (m.far, lengthy) {
+    let (sum, count) = match (m.subtract_max, long_row) {
         (false, false) => sum!(false, false),
         (false, true) => sum!(false, true),
         (true, false) => sum!(true, false),
@@ -101,7 +101,7 @@ pub(super) unsafe fn reduce_row<S: Simd>(
         RowResult::Minus(f64::from(max), ln_count::<S>(count, sum * m.share::<S>()))
     } else {
         let max = S::F32::splat(max);
-        let end = match (m.far, lengthy) {
+        let end = match (m.subtract_max, long_row) {
             (false, false) => terms::<_, false, false>(max, &m),
             (false, true) => terms::<_, false, true>(max, &m),
             (true, false) => terms::<_, true, false>(max, &m),

@@ -43,7 +43,7 @@ pub(super) unsafe fn short_rows<S: Simd>(
         let m = RowScale::of(max);
         // SAFETY: row `r` has `n >= visible` elements behind `y`.
         unsafe {
-            match (job.log, m.far) {
+            match (job.log, m.subtract_max) {
                 (false, false) => short_row::<S, false, false>(v, y, visible, &m),
                 (false, true) => short_row::<S, false, true>(v, y, visible, &m),
                 (true, false) => short_row::<S, true, false>(v, y, visible, &m),
@@ -59,7 +59,7 @@ pub(super) unsafe fn short_rows<S: Simd>(
 /// # Safety
 /// `y` has `n <= PARTS` elements.
 #[inline(always)]
-pub(super) unsafe fn short_row<S: Simd, const LOG: bool, const FAR: bool>(
+pub(super) unsafe fn short_row<S: Simd, const LOG: bool, const SUBTRACT_MAX: bool>(
     v: [S::F32; PARTS],
     y: *mut f32,
     n: usize,
@@ -70,7 +70,7 @@ pub(super) unsafe fn short_row<S: Simd, const LOG: bool, const FAR: bool>(
     let mut e = nothing;
     let mut k = 0;
     while k * S::F32::N < PARTS {
-        e[k] = terms::<_, FAR, false>(v[k], m);
+        e[k] = terms::<_, SUBTRACT_MAX, false>(v[k], m);
         sums.sum[k] = sums.count_maxima(k, v[k], e[k]);
         k += 1;
     }
@@ -82,7 +82,7 @@ pub(super) unsafe fn short_row<S: Simd, const LOG: bool, const FAR: bool>(
         parts(1.0 / sum)
     };
     let (high, low) = (S::F32::splat(high), S::F32::splat(low));
-    let end = terms::<_, FAR, false>(S::F32::splat(m.max), m);
+    let end = terms::<_, SUBTRACT_MAX, false>(S::F32::splat(m.max), m);
     k = 0;
     // Not for a register that is not in the row: its terms would become subnormal, which takes long.
     while k * S::F32::N < n {

@@ -9,7 +9,7 @@
 use super::lanes::{PARTS, first, halve, highest};
 use crate::math::compensated::two_sum;
 use crate::math::power::{f32_tabled, f64_to_f32};
-use crate::simd::{Lanes, Lanes32, Simd};
+use crate::simd::{Lanes, Lanes32, ROUND_F32, Simd};
 
 /// How far below the largest a logit is followed: no result shows what lies deeper, even if all other
 /// terms of a long row do.
@@ -37,13 +37,13 @@ pub(super) const STRETCH: usize = 1024;
 /// loses of a sum is found by two operations.
 pub(super) const BIAS: f32 = f32::from_bits(((127 + TERM_SCALE_LOG2 + 2) as u32) << 23);
 
-/// What terms are reduce_row by: they are `e^x` over a power of two.
+/// What terms are measured by: they are `e^x` over a power of two.
 #[derive(Clone, Copy)]
 pub(super) struct RowScale {
     pub(super) max: f32,
-    /// Subtracted first, if `far`: the largest logit.
-    pub(super) far: bool,
-    /// Logits (with `far`, differences) below this count as this.
+    /// Subtracted first, if `subtract_max`: the largest logit.
+    pub(super) subtract_max: bool,
+    /// Logits (with `subtract_max`, differences) below this count as this.
     least: f32,
     /// [`f32_tabled::over`] of the power of two.
     over: f32,
@@ -56,13 +56,13 @@ impl RowScale {
     pub(super) fn of(max: f32) -> Self {
         if max.abs() <= SMALL {
             // The nearest integer, which is what is left of a sum with a number whose last bit is 1.
-            let i = (max * core::f32::consts::LOG2_E + 12_582_912.0) - 12_582_912.0;
+            let i = (max * core::f32::consts::LOG2_E + ROUND_F32) - ROUND_F32;
             let ln = f64::from(i) * core::f64::consts::LN_2 - f64::from(max);
             let over = f32_tabled::over(i - TERM_SCALE_LOG2 as f32);
-            RowScale { max, far: false, least: max - DEPTH, over, ln }
+            RowScale { max, subtract_max: false, least: max - DEPTH, over, ln }
         } else {
             let over = f32_tabled::over(-TERM_SCALE_LOG2 as f32);
-            RowScale { max, far: true, least: -DEPTH, over, ln: 0.0 }
+            RowScale { max, subtract_max: true, least: -DEPTH, over, ln: 0.0 }
         }
     }
 }
@@ -76,12 +76,15 @@ impl RowScale {
     }
 }
 
-/// The terms of a register of logits; `LENGTHY`: of a row from `LONG` on.
+/// The terms of a register of logits; `LONG_ROW`: of a row from `LONG` on.
 #[inline(always)]
-pub(super) fn terms<V: Lanes32, const FAR: bool, const LENGTHY: bool>(x: V, m: &RowScale) -> V {
-    let x = if FAR { x - V::splat(m.max) } else { x };
+pub(super) fn terms<V: Lanes32, const SUBTRACT_MAX: bool, const LONG_ROW: bool>(
+    x: V,
+    m: &RowScale,
+) -> V {
+    let x = if SUBTRACT_MAX { x - V::splat(m.max) } else { x };
     let (x, over) = (x.max(V::splat(m.least)), V::splat(m.over));
-    if LENGTHY { f32_tabled::exp_over_short(x, over) } else { f32_tabled::exp_over(x, over) }
+    if LONG_ROW { f32_tabled::exp_over_short(x, over) } else { f32_tabled::exp_over(x, over) }
 }
 
 /// Partial sums, each with what rounding it has lost; `LOG`: of the terms below the largest, and how
@@ -177,8 +180,8 @@ pub(super) fn fold<V: Lanes32, S: Simd>(a: &[V; PARTS], bias: f32, b: &[V; PARTS
 pub(super) unsafe fn sum_terms<
     V: Lanes32,
     S: Simd,
-    const FAR: bool,
-    const LENGTHY: bool,
+    const SUBTRACT_MAX: bool,
+    const LONG_ROW: bool,
     const LOG: bool,
 >(
     x: *const f32,
@@ -193,7 +196,7 @@ pub(super) unsafe fn sum_terms<
         ($i:expr, $k:ident) => {{
             // SAFETY: the register lies within the row.
             let v = unsafe { V::load(x.wrapping_add($i + $k * V::N)) };
-            let e = terms::<V, FAR, LENGTHY>(v, m);
+            let e = terms::<V, SUBTRACT_MAX, LONG_ROW>(v, m);
             if !LOG {
                 // SAFETY: the register lies within the row, which `y` has as well.
                 unsafe { e.store(y.wrapping_add($i + $k * V::N)) }
@@ -231,7 +234,7 @@ pub(super) unsafe fn sum_terms<
             }
         };
     }
-    if LENGTHY {
+    if LONG_ROW {
         stretches!(n - n % (4 * PARTS), 4, |j, k| {
             let (a, b) = (at!(j, k), at!(j + PARTS, k));
             let (c, d) = (at!(j + 2 * PARTS, k), at!(j + 3 * PARTS, k));
@@ -260,7 +263,7 @@ pub(super) unsafe fn sum_terms<
             let left = n.saturating_sub(i).min(V::N);
             // SAFETY: `left` elements of the row are left.
             let v = unsafe { V::load_first(x.wrapping_add(i), left, f32::NEG_INFINITY) };
-            let e = terms::<V, FAR, LENGTHY>(v, m);
+            let e = terms::<V, SUBTRACT_MAX, LONG_ROW>(v, m);
             if !LOG {
                 // SAFETY: `left` elements of the row are left.
                 unsafe { e.store_first(y.wrapping_add(i), left) }
