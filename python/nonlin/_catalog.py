@@ -150,6 +150,8 @@ def get(name: str, /, **params: Any) -> Any:
     ...
     ValueError: unknown function `sillu`; did you mean `silu`?
     """
+    if not isinstance(name, str):
+        raise TypeError(f"{name!r} is no name of a function; it must be a str")
     name, kind = _nonlin.lookup(name)
     if kind == "rowwise":
         function = _rows.named(name)

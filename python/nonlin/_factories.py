@@ -16,5 +16,5 @@ def factory(name):
 
     make.__name__ = make.__qualname__ = camel(name)
     make.__module__ = "nonlin"
-    make.__doc__ = f"`nonlin.{name}` with other parameters; the same function if none are given."
+    make.__doc__ = f"`nonlin.{name}` with other parameters; `nonlin.{name}` itself if none are given."
     return make

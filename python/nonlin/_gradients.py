@@ -1,4 +1,4 @@
-"""Derivatives and gradients as functions of the same kind: ufuncs, or objects with parameters."""
+"""Derivatives and gradients: ufuncs, or objects with parameters."""
 
 from typing import Any
 
@@ -10,12 +10,12 @@ def _function(f: Any) -> Any:
 
 
 def derivative(f: Any, order: int = 1) -> Any:
-    """The derivative of an elementwise function, as a function of the same kind.
+    """The derivative of an elementwise function, again a ufunc or an object with parameters.
 
     Parameters
     ----------
     f : numpy.ufunc or Function of nonlin, or str
-        The function, or its name.
+        The function, or its name; of a derivative the derivative is the second one.
     order : {1, 2}
         Which derivative.
 

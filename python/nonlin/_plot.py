@@ -44,6 +44,8 @@ def plot(
     """
     if not functions:
         raise TypeError("plot() needs at least one function")
+    if ax is not None and not hasattr(ax, "plot"):
+        raise TypeError(f"ax is {ax!r}; it must be matplotlib's axes")
     low, high = range
     if not (np.isfinite(low) and np.isfinite(high) and low < high):
         raise ValueError(f"range is {range}; it must be two finite numbers, the lesser first")

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from nonlin import _nonlin
+from nonlin import _labelled, _nonlin
 
 
 @lru_cache(maxsize=64)
@@ -13,14 +13,36 @@ def _gufunc(name, operation, scale, zero_empty, masked):
     return _nonlin.row_ufunc(name, operation, scale, zero_empty, masked)
 
 
+def _axes(axis, rank):
+    return np.lib.array_utils.normalize_axis_tuple(axis, rank, "axis")
+
+
 def _together(array, axes):
     """`array` with these axes as one, the last; and how to undo that."""
     rank = np.ndim(array)
-    axes = np.lib.array_utils.normalize_axis_tuple(axes, rank, "axis")
+    axes = _axes(axes, rank)
     ends = range(rank - len(axes), rank)
     moved = np.moveaxis(array, axes, ends)
     flat = np.reshape(moved, (*moved.shape[: rank - len(axes)], -1))
     return flat, lambda y: np.moveaxis(np.reshape(y, moved.shape), ends, axes)
+
+
+def _whole_rows(operands, axes):
+    """dask's arrays with each row in one chunk."""
+    x, *others = operands
+    x = x.rechunk(dict.fromkeys(axes, -1))
+    alike = lambda o: np.broadcast_to(o, x.shape).rechunk(x.chunks) if hasattr(o, "rechunk") else o
+    return (x, *map(alike, others))
+
+
+class _AsBound:
+    """Stands for the value that a function was bound to."""
+
+    def __repr__(self):
+        return "<as bound>"
+
+
+_AS_BOUND: Any = _AsBound()
 
 
 class RowFunction:
@@ -59,7 +81,7 @@ class RowFunction:
         return _gufunc(self._name, "forward", self._scale, self._empty == "zero", False)
 
     def bind(self, **params: Any) -> "RowFunction":
-        """The same function with other values: ``nonlin.softmax.bind(axis=0)``."""
+        """This function with other values: ``nonlin.softmax.bind(axis=0)``."""
         for word in params:
             if word not in self.params:
                 known = ", ".join(self.params)
@@ -71,15 +93,15 @@ class RowFunction:
         x: Any,
         /,
         *,
-        axis: Any = None,
-        scale: Any = None,
+        axis: Any = _AS_BOUND,
+        scale: Any = _AS_BOUND,
         where: Any = None,
-        empty: Any = None,
+        empty: Any = _AS_BOUND,
         **kwargs: Any,
     ) -> Any:
-        axis = self._axis if axis is None else axis
-        gufunc = self._made("forward", scale, empty, where is not None)
-        operands = (x,) if where is None else (x, where)
+        masked = where is not None and where is not True
+        gufunc = self._made("forward", scale, empty, masked)
+        operands = (x, where) if masked else (x,)
         return self._along(gufunc, operands, axis, kwargs)
 
     def backward(
@@ -88,10 +110,10 @@ class RowFunction:
         g: Any,
         /,
         *,
-        axis: Any = None,
-        scale: Any = None,
+        axis: Any = _AS_BOUND,
+        scale: Any = _AS_BOUND,
         where: Any = None,
-        empty: Any = None,
+        empty: Any = _AS_BOUND,
         **kwargs: Any,
     ) -> Any:
         """The gradient by `x`, given the gradient `g` by the output."""
@@ -100,23 +122,31 @@ class RowFunction:
         return self.backward_from_output(y, g, axis=axis, scale=scale, **kwargs)
 
     def backward_from_output(
-        self, y: Any, g: Any, /, *, axis: Any = None, scale: Any = None, **kwargs: Any
+        self, y: Any, g: Any, /, *, axis: Any = _AS_BOUND, scale: Any = _AS_BOUND, **kwargs: Any
     ) -> Any:
         """The gradient by the input from the output `y`, which alone need be saved."""
-        axis = self._axis if axis is None else axis
-        return self._along(self._made(_FROM_OUTPUT, scale, None, False), (y, g), axis, kwargs)
+        return self._along(self._made(_FROM_OUTPUT, scale, _AS_BOUND, False), (y, g), axis, kwargs)
 
     def _made(self, operation, scale, empty, masked):
-        scale = self._scale if scale is None else _number(self._name, scale)
-        empty = self._empty if empty is None else _word(self._name, empty)
+        scale = self._scale if scale is _AS_BOUND else _number(self._name, scale)
+        empty = self._empty if empty is _AS_BOUND else _word(self._name, empty)
         return _gufunc(self._name, operation, scale, empty == "zero", masked)
 
     def _along(self, gufunc, operands, axis, kwargs):
+        axis = self._axis if axis is _AS_BOUND else axis
         for word in ("axes", "keepdims"):
             if word in kwargs:
                 raise TypeError(f"{self._name}() takes axis, not {word}: the shape stays")
-        if np.ndim(operands[0]) == 0:
+        if any(map(_labelled.is_labelled, operands)):
+            along = lambda *arrays, axis: self._along(gufunc, arrays, axis, kwargs)
+            return _labelled.along(self._name, along, operands, axis, "out" in kwargs)
+        rank = np.ndim(operands[0])
+        if rank == 0:
             raise ValueError(f"{self._name}() needs an array with an axis, not a scalar")
+        if axis is None:
+            axis = tuple(range(rank))
+        if hasattr(operands[0], "rechunk"):
+            operands = _whole_rows(operands, _axes(axis, rank))
         if not isinstance(axis, tuple):
             return gufunc(*operands, axis=axis, **kwargs)
         if len(axis) == 1:
@@ -154,12 +184,16 @@ _FROM_OUTPUT = "backward_from_output"
 
 def _number(name, scale):
     try:
-        value = float(scale)
+        value = float(scale) if not isinstance(scale, (str, bytes)) else None
     except TypeError:
+        value = None
+    except OverflowError:
+        # Out of bounds, like infinity, of which the library tells.
+        value = np.inf if scale > 0 else -np.inf
+    if value is None:
         kind = type(scale).__name__
-        raise TypeError(f"`scale` of `{name}` must be a number, not {kind}") from None
-    if not np.isfinite(value):
-        raise ValueError(f"`scale` of `{name}` is {value}; it must be a finite number")
+        raise TypeError(f"`scale` of `{name}` must be a number, not {kind}")
+    _gufunc(name, "forward", value, False, False)
     return value
 
 
@@ -182,8 +216,9 @@ Parameters
 ----------
 x : array_like
     Of float16, float32, float64 or bfloat16; integers as of `numpy.sin`.
-axis : int or tuple of int, default -1
-    The axis of the sum; several are taken as one.
+axis : int, tuple of int or None, default -1
+    The axis of the sum; several are taken as one, None is all of them. Of an xarray object also
+    names of dimensions.
 scale : float, default 1.0
     Factor of x.
 where : array_like of bool, optional

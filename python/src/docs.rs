@@ -1,6 +1,7 @@
 //! Docstrings in NumPy's style, and facts as Python values, from the definitions.
 
 use nonlin::{Claims, Meta, Param};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyFloat};
 
@@ -93,13 +94,7 @@ fn summary(name: &str, op: Op) -> (String, &'static str, String) {
 }
 
 fn parameter(p: &Param, value: String) -> String {
-    let mut text = sentence(p.doc);
-    match (p.low > -f64::from(f32::MAX), p.high < f64::from(f32::MAX)) {
-        (false, false) => {}
-        (true, false) => text += &format!(" At least {:?}.", p.low),
-        (false, true) => text += &format!(" At most {:?}.", p.high),
-        (true, true) => text += &format!(" Between {:?} and {:?}.", p.low, p.high),
-    }
+    let text = format!("{} {}", sentence(p.doc), sentence(&p.allowed().to_string()));
     format!("{} : float or array_like, default {value}\n{}", p.name, wrapped(&text, "    "))
 }
 
@@ -298,14 +293,14 @@ pub fn facts<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyDict>> {
         all.set_item("kind", "gated")?;
         *f.meta()
     } else {
-        let known = kernels::rowwise().find(|(n, _)| *n == name);
-        let (name, aliases) = known.ok_or_else(|| match kernels::get(name) {
-            Err(error) => crate::error(error),
-            Ok(f) => pyo3::exceptions::PyValueError::new_err(format!("look up `{}`", f.name())),
-        })?;
+        let f = kernels::rowwise().find(|f| f.name() == name);
+        let f =
+            f.ok_or_else(|| PyValueError::new_err(format!("`{name}` is no function's name")))?;
+        for (p, value) in f.params() {
+            params.set_item(p.name, (value, p.low, p.high, p.doc, p.exact))?;
+        }
         all.set_item("kind", "rowwise")?;
-        params.set_item("scale", (1.0, f64::MIN, f64::MAX, "factor of x", false))?;
-        Meta { aliases, ..Meta::new(name, kernels::row_formula(name)) }
+        *f.meta()
     };
     all.set_item("name", meta.name)?;
     all.set_item("aliases", meta.aliases.to_vec())?;

@@ -33,18 +33,33 @@ pub struct PyFunction {
     names: Vec<Py<PyString>>,
     ufunc: Py<PyAny>,
     /// Ufuncs of other values, the one used last at the end.
-    kept: Mutex<Vec<(Key, Py<PyAny>)>>,
-    /// The same function's gradient.
+    kept: Mutex<Vec<Kept>>,
+    /// The gradient of this function.
     backward: PyOnceLock<Py<PyAny>>,
 }
 
-/// What sets a ufunc apart from others of the same function.
-#[derive(PartialEq)]
-struct Key {
+/// What sets the ufuncs of a function apart from one another.
+#[derive(Clone, Copy, PartialEq)]
+struct Key<'a> {
     form: usize,
     /// Bits of the values; of a parameter that is an operand, those of the value it replaces.
+    values: &'a [u64],
+    /// Which parameters are operands.
+    arrays: &'a [usize],
+}
+
+/// A ufunc with its key.
+struct Kept {
+    form: usize,
     values: Vec<u64>,
     arrays: Vec<usize>,
+    ufunc: Py<PyAny>,
+}
+
+impl Kept {
+    fn key(&self) -> Key<'_> {
+        Key { form: self.form, values: &self.values, arrays: &self.arrays }
+    }
 }
 
 impl PyFunction {
@@ -67,27 +82,30 @@ impl PyFunction {
     }
 
     /// The ufunc of other values.
-    fn other(&self, py: Python<'_>, key: Key) -> PyResult<Py<PyAny>> {
+    fn other(&self, py: Python<'_>, key: Key<'_>) -> PyResult<Py<PyAny>> {
         let poisoned = || PyRuntimeError::new_err("a thread failed while it held this function");
         {
             let mut kept = self.kept.lock().map_err(|_| poisoned())?;
-            if let Some(i) = kept.iter().rposition(|(k, _)| *k == key) {
+            if let Some(i) = kept.iter().rposition(|k| k.key() == key) {
                 let last = kept.len() - 1;
                 if i != last {
                     let entry = kept.remove(i);
                     kept.push(entry);
                 }
-                return Ok(kept[last].1.clone_ref(py));
+                return Ok(kept[last].ufunc.clone_ref(py));
             }
         }
         let f = self.forms.get(key.form).map_or(&self.f, |(_, f)| f);
         let values: Vec<f64> = key.values.iter().map(|&v| f64::from_bits(v)).collect();
         let f = kernels::with_values(f, &values).map_err(crate::error)?;
         let doc = docs::bound(&f, self.op);
-        let made = ufunc::elementwise(py, &f, self.op, &key.arrays, &doc)?;
+        let ufunc = ufunc::elementwise(py, &f, self.op, key.arrays, &doc)?;
+        let made = ufunc.clone_ref(py);
+        let Key { form, values, arrays } = key;
+        let new = Kept { form, values: values.to_vec(), arrays: arrays.to_vec(), ufunc };
         let mut kept = self.kept.lock().map_err(|_| poisoned())?;
         let oldest = if kept.len() == KEPT { Some(kept.remove(0)) } else { None };
-        kept.push((key, made.clone_ref(py)));
+        kept.push(new);
         drop(kept);
         // Its end runs NumPy's code, which must not find the lock taken.
         drop(oldest);
@@ -110,27 +128,45 @@ impl PyFunction {
         )))
     }
 
-    /// An error for a keyword that is neither a ufunc's nor a parameter's.
-    fn check_words(&self, rest: &Bound<'_, PyDict>) -> PyResult<()> {
-        for (word, _) in rest {
+    /// The keywords that are the ufunc's; an error if one is neither its nor a parameter's.
+    fn rest<'py>(
+        &self,
+        py: Python<'py>,
+        kwargs: &Bound<'py, PyDict>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let rest = kwargs.copy()?;
+        let form = (!self.forms.is_empty()).then(|| approximate(py));
+        for name in self.names.iter().chain(form) {
+            if rest.contains(name)? {
+                rest.del_item(name)?;
+            }
+        }
+        for (word, _) in &rest {
             let word = word.cast_into::<PyString>()?;
             let word = word.to_cow()?;
             if !UFUNC_WORDS.contains(&&*word) {
-                let mut text = kernels::unknown_parameter(&self.f, &word).to_string();
-                if !self.forms.is_empty() {
-                    text = format!(
-                        "`{}` has no parameter `{word}`; it has approximate",
-                        self.f.name()
-                    );
-                }
-                return Err(PyTypeError::new_err(text));
+                return Err(self.unknown(&word));
             }
         }
-        Ok(())
+        Ok(rest)
+    }
+
+    /// The error that names the parameters that there are.
+    fn unknown(&self, word: &str) -> PyErr {
+        if self.forms.is_empty() {
+            return crate::error(kernels::unknown_parameter(&self.f, word));
+        }
+        let known: Vec<&str> =
+            self.f.params().map(|(p, _)| p.name).chain(["approximate"]).collect();
+        PyTypeError::new_err(format!(
+            "`{}` has no parameter `{word}`; it has {}",
+            self.f.name(),
+            known.join(", ")
+        ))
     }
 
     /// The function with values by name, from a call such as `nonlin.Elu(alpha=0.5)`.
-    fn rebound(&self, params: Option<&Bound<'_, PyDict>>) -> PyResult<Function> {
+    fn rebound(&self, py: Python<'_>, params: Option<&Bound<'_, PyDict>>) -> PyResult<Function> {
         let mut f = self.f.clone();
         if let Some(params) = params {
             if let Some(form) = params.get_item("approximate")?.filter(|_| !self.forms.is_empty()) {
@@ -143,11 +179,10 @@ impl PyFunction {
                     continue;
                 }
                 let at = self.f.params().position(|(p, _)| p.name == word);
-                let at = at.ok_or_else(|| {
-                    let error = kernels::unknown_parameter(&self.f, &word);
-                    PyTypeError::new_err(error.to_string())
-                })?;
-                values[at] = match scalar(&value)? {
+                let at = at.ok_or_else(|| self.unknown(&word))?;
+                let number = scalar(&value);
+                let word = &self.names[at];
+                values[at] = match number.map_err(|e| self.not_a_number(py, word, &value, e))? {
                     Some(value) => value,
                     None => {
                         return Err(PyTypeError::new_err(format!(
@@ -176,7 +211,9 @@ fn scalar(value: &Bound<'_, PyAny>) -> PyResult<Option<f64>> {
         return Ok(Some(float.value()));
     }
     if value.is_instance_of::<PyInt>() {
-        return value.extract().map(Some);
+        // Beyond f64 it is out of bounds, like infinity, of which the library tells.
+        let beyond = || value.lt(0).map(|low| if low { f64::NEG_INFINITY } else { f64::INFINITY });
+        return value.extract().or_else(|_| beyond()).map(Some);
     }
     if value.is_instance_of::<PyList>() || value.is_instance_of::<PyTuple>() {
         return Ok(None);
@@ -217,51 +254,45 @@ impl PyFunction {
             )));
         }
         let Some(kwargs) = kwargs else { return self.ufunc.bind(py).call1(args) };
-        let mut own: Vec<&Py<PyString>> = vec![];
-        let mut form = 0;
+        let (mut form, mut own) = (0, 0);
         if !self.forms.is_empty()
             && let Some(given) = kwargs.get_item(approximate(py))?
         {
             form = self.form(&given)?;
-            own.push(approximate(py));
+            own += 1;
         }
-        let mut key = Key { form, values: Vec::with_capacity(self.names.len()), arrays: vec![] };
-        let mut arrays = vec![];
-        let mut changed = form != 0;
-        for ((name, (_, value)), i) in self.names.iter().zip(self.f.params()).zip(0..) {
-            let mut value = value;
-            if let Some(given) = kwargs.get_item(name)? {
-                own.push(name);
-                match scalar(&given).map_err(|error| self.not_a_number(py, name, &given, error))? {
-                    Some(number) => value = number,
-                    None => {
-                        key.arrays.push(i);
-                        arrays.push(given);
-                    }
+        // Without an allocation where there are few parameters: a call takes less than a microsecond.
+        let (mut few, mut many) = ([0; 4], vec![]);
+        let values = few.get_mut(..self.names.len()).unwrap_or_else(|| {
+            many.resize(self.names.len(), 0);
+            &mut many
+        });
+        let (mut arrays, mut operands) = (vec![], vec![]);
+        for (i, (name, (_, value))) in self.names.iter().zip(self.f.params()).enumerate() {
+            values[i] = value.to_bits();
+            let Some(given) = kwargs.get_item(name)? else { continue };
+            own += 1;
+            match scalar(&given).map_err(|error| self.not_a_number(py, name, &given, error))? {
+                Some(number) => values[i] = number.to_bits(),
+                None => {
+                    arrays.push(i);
+                    operands.push(given);
                 }
-                changed = true;
             }
-            key.values.push(value.to_bits());
         }
-        let rest = if own.len() == kwargs.len() {
-            None
+        let other;
+        let ufunc = if own == 0 {
+            self.ufunc.bind(py)
         } else {
-            let rest = kwargs.copy()?;
-            for name in own {
-                rest.del_item(name)?;
-            }
-            self.check_words(&rest)?;
-            Some(rest)
+            other = self.other(py, Key { form, values, arrays: &arrays })?;
+            other.bind(py)
         };
-        if !changed {
-            return self.ufunc.bind(py).call(args, rest.as_ref());
+        let rest = if own == kwargs.len() { None } else { Some(self.rest(py, kwargs)?) };
+        if operands.is_empty() {
+            return ufunc.call(args, rest.as_ref());
         }
-        if arrays.is_empty() {
-            return self.other(py, key)?.bind(py).call(args, rest.as_ref());
-        }
-        let all = args.iter().chain(arrays);
-        let all = PyTuple::new(py, all.collect::<Vec<_>>())?;
-        self.other(py, key)?.bind(py).call(&all, rest.as_ref())
+        let all: Vec<_> = args.iter().chain(operands).collect();
+        ufunc.call(PyTuple::new(py, all)?, rest.as_ref())
     }
 
     fn __getattr__<'py>(&self, name: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyAny>> {
@@ -304,8 +335,9 @@ impl PyFunction {
         if self.names.is_empty() {
             return Ok(self.ufunc(py));
         }
-        let values = self.f.params().map(|(_, v)| v.to_bits()).collect();
-        self.other(py, Key { form: 0, values, arrays: (0..self.names.len()).collect() })
+        let values: Vec<u64> = self.f.params().map(|(_, v)| v.to_bits()).collect();
+        let arrays: Vec<usize> = (0..self.names.len()).collect();
+        self.other(py, Key { form: 0, values: &values, arrays: &arrays })
     }
 
     /// The values of the parameters, by name.
@@ -344,14 +376,14 @@ impl PyFunction {
         py.import("inspect")?.call_method1("signature", (lambda,))
     }
 
-    /// The same function with other values: `nonlin.elu.bind(alpha=0.5)`.
+    /// This function with other values: `nonlin.elu.bind(alpha=0.5)`.
     #[pyo3(signature = (**params))]
     fn bind<'py>(
         &self,
         py: Python<'py>,
         params: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let f = self.rebound(params)?;
+        let f = self.rebound(py, params)?;
         if kernels::is_default(&f) {
             return object(py, f.name(), self.op);
         }
@@ -367,7 +399,7 @@ impl PyFunction {
         g: &Bound<'py, PyAny>,
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        self.must_be_forward("backward")?;
+        of(self.f.name(), self.op, Op::Backward)?;
         self.backward_function(py)?.call((x, g), kwargs)
     }
 
@@ -380,7 +412,7 @@ impl PyFunction {
         g: &Bound<'py, PyAny>,
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        self.must_be_forward("backward_from_output")?;
+        of(self.f.name(), self.op, Op::FromOutput)?;
         let made = Py::new(py, PyFunction::new(py, self.f.clone(), Op::FromOutput)?)?;
         made.bind(py).as_any().call((y, g), kwargs)
     }
@@ -440,17 +472,6 @@ impl PyFunction {
             Ok::<_, PyErr>(Py::new(py, made)?.into_any())
         })?;
         Ok(made.bind(py).clone())
-    }
-
-    fn must_be_forward(&self, wanted: &str) -> PyResult<()> {
-        if self.op == Op::Forward {
-            return Ok(());
-        }
-        Err(PyTypeError::new_err(format!(
-            "{wanted} is of the function `{}`, not of its {}",
-            self.f.name(),
-            self.op.name().replace('_', " ")
-        )))
     }
 
     /// The error for a parameter that is neither a number nor an array.
@@ -521,7 +542,7 @@ pub fn fill(m: &Bound<'_, PyModule>) -> PyResult<()> {
     }
     names.set_item("elementwise", elementwise)?;
     names.set_item("gated", gated)?;
-    names.set_item("rowwise", kernels::rowwise().map(|(n, _)| n).collect::<Vec<_>>())?;
+    names.set_item("rowwise", kernels::rowwise().map(|f| f.name()).collect::<Vec<_>>())?;
     m.add("NAMES", names)?;
     m.add("FUNCTIONS", functions)
 }
@@ -529,18 +550,26 @@ pub fn fill(m: &Bound<'_, PyModule>) -> PyResult<()> {
 /// The catalogue's name for `name`, and its kind: elementwise, gated, rowwise.
 #[pyfunction]
 pub fn lookup(name: &str) -> PyResult<(&'static str, &'static str)> {
-    if let Ok(f) = kernels::get(name) {
-        return Ok((f.name(), "elementwise"));
-    }
-    if let Ok(f) = kernels::get_gated(name) {
-        return Ok((f.name(), "gated"));
-    }
-    match kernels::rowwise().find(|(n, _)| kernels::same_rowwise(name, n)) {
-        Some((n, _)) => Ok((n, "rowwise")),
-        None => Err(match kernels::get(name) {
-            Err(error) => crate::error(error),
-            Ok(_) => PyValueError::new_err(format!("unknown function `{name}`")),
-        }),
+    let error = match kernels::get(name) {
+        Ok(f) => return Ok((f.name(), "elementwise")),
+        Err(error) => error,
+    };
+    let gated = kernels::get_gated(name).map(|f| (f.name(), "gated"));
+    gated
+        .or_else(|_| kernels::get_rowwise(name).map(|f| (f.name(), "rowwise")))
+        .map_err(|_| crate::error(error))
+}
+
+/// What the operation `op` of the operation `of` of a function is of the function itself.
+fn of(name: &str, of: Op, op: Op) -> PyResult<Op> {
+    match (of, op) {
+        (Op::Forward, op) => Ok(op),
+        (Op::Derivative, Op::Derivative) => Ok(Op::Second),
+        _ => Err(PyTypeError::new_err(format!(
+            "{} is of the function `{name}`, not of its {}",
+            op.name().replace('_', " "),
+            of.name().replace('_', " ")
+        ))),
     }
 }
 
@@ -551,10 +580,7 @@ pub fn related<'py>(f: &Bound<'py, PyAny>, op: &str) -> PyResult<Bound<'py, PyAn
     let op = Op::called(op).ok_or_else(|| PyValueError::new_err(format!("no operation `{op}`")))?;
     if let Ok(f) = f.cast::<PyFunction>() {
         let f = f.get();
-        if f.op == op {
-            return Ok(Bound::new(py, PyFunction::new(py, f.f.clone(), op)?)?.into_any());
-        }
-        f.must_be_forward(op.name())?;
+        let op = of(f.f.name(), f.op, op)?;
         if op == Op::Backward {
             return f.backward_function(py);
         }
@@ -566,14 +592,7 @@ pub fn related<'py>(f: &Bound<'py, PyAny>, op: &str) -> PyResult<Bound<'py, PyAn
     let Some(spec) = ufunc::spec(f)? else {
         return Err(PyTypeError::new_err(format!("{} is no function of nonlin", f.repr()?)));
     };
-    if spec.op != Op::Forward {
-        return Err(PyTypeError::new_err(format!(
-            "{} is of the function `{}`, not of its {}",
-            op.name(),
-            spec.name,
-            spec.op.name().replace('_', " ")
-        )));
-    }
+    let op = of(spec.name, spec.op, op)?;
     if !spec.values.is_empty() || !spec.operands.is_empty() {
         let known = kernels::get(spec.name).map_err(crate::error)?;
         let f = kernels::with_values(&known, &spec.values).map_err(crate::error)?;
@@ -609,13 +628,12 @@ pub fn rebuild<'py>(
     operands: Option<Vec<usize>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let op = Op::called(op).ok_or_else(|| PyValueError::new_err(format!("no operation `{op}`")))?;
-    if kernels::rowwise().any(|(n, _)| n == name) {
+    if kernels::get_rowwise(name).is_ok() {
         let [scale, zero_empty] = values[..] else {
             return Err(PyValueError::new_err(format!("`{name}` has two values")));
         };
         let masked = operands.is_some_and(|o| !o.is_empty());
-        let doc = kernels::row_formula(name);
-        let made = ufunc::rowwise(py, name, op, (scale, zero_empty != 0.0), masked, doc)?;
+        let made = ufunc::rowwise(py, name, op, (scale, zero_empty != 0.0), masked)?;
         return Ok(made.into_bound(py));
     }
     if values.is_empty() {
@@ -651,6 +669,5 @@ pub fn row_ufunc(
     masked: bool,
 ) -> PyResult<Py<PyAny>> {
     let op = Op::called(op).ok_or_else(|| PyValueError::new_err(format!("no operation `{op}`")))?;
-    let doc = kernels::row_formula(name);
-    ufunc::rowwise(py, name, op, (scale, zero_empty), masked, doc)
+    ufunc::rowwise(py, name, op, (scale, zero_empty), masked)
 }

@@ -217,7 +217,7 @@ pub fn forms(f: &Function) -> Vec<(&'static str, Function)> {
     }
 }
 
-/// The same function with these values of its parameters, in their order.
+/// `f` with these values of its parameters, in their order.
 pub fn with_values(f: &Function, values: &[f64]) -> Result<Function, Error> {
     f.with_values(values)
 }
@@ -249,15 +249,20 @@ pub fn has_from_output(f: &Function) -> Result<(), Error> {
 #[derive(Clone, Debug)]
 pub struct Rows(nonlin::RowFunction);
 
-/// A row-wise function by name.
-pub fn rows(name: &str, scale: f64, zero_empty: bool) -> Result<Rows, Error> {
+/// A row-wise function with these options.
+pub fn rows(f: &nonlin::RowFunction, scale: f64, zero_empty: bool) -> Result<Rows, Error> {
     let empty = if zero_empty { nonlin::EmptyRow::Zero } else { nonlin::EmptyRow::Nan };
-    Ok(Rows(nonlin::rowwise(name)?.with("scale", scale)?.empty_rows(empty)))
+    Ok(Rows(f.with("scale", scale)?.empty_rows(empty)))
 }
 
-/// Names of the row-wise functions with their aliases.
-pub fn rowwise() -> impl Iterator<Item = (&'static str, &'static [&'static str])> {
-    nonlin::rowwise_functions().iter().map(|f| (f.name(), f.meta().aliases))
+/// The row-wise functions of the catalogue.
+pub fn rowwise() -> impl Iterator<Item = &'static nonlin::RowFunction> {
+    nonlin::rowwise_functions().iter().copied()
+}
+
+/// The row-wise function of that name or alias.
+pub fn get_rowwise(name: &str) -> Result<nonlin::RowFunction, Error> {
+    nonlin::rowwise(name)
 }
 
 impl Rows {
@@ -280,21 +285,5 @@ impl Rows {
     pub fn backward<T: Element>(&self, exec: &Exec, y: &[T], g: &[T], n: usize, dx: &mut [T]) {
         let done = self.0.backward_with(exec, y, g, &[y.len() / n, n], -1, nonlin::Mask::new(), dx);
         done.expect("rows fit their shape");
-    }
-}
-
-/// A formula of a row-wise function.
-pub fn row_formula(name: &str) -> &'static str {
-    match name {
-        "log_softmax" => "scale * x - log(sum(exp(scale * x)))",
-        _ => "exp(scale * x) / sum(exp(scale * x))",
-    }
-}
-
-/// Whether `name` means the row-wise function `known`.
-pub fn same_rowwise(name: &str, known: &str) -> bool {
-    match (nonlin::rowwise(name), nonlin::rowwise(known)) {
-        (Ok(a), Ok(b)) => a == b,
-        _ => false,
     }
 }

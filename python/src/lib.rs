@@ -1,7 +1,6 @@
 //! The compiled part of the Python package `nonlin`: private, its face is `nonlin/__init__.py`.
 
 mod docs;
-mod flags;
 mod function;
 mod kernels;
 mod threads;

@@ -1,13 +1,14 @@
 //! How many threads a call runs on: one unless told otherwise, as in NumPy.
 
+use std::fmt::Display;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use pyo3::types::PyInt;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use crate::flags::Guard;
 use crate::kernels::Exec;
 
 /// Elements from which on a call is divided among threads.
@@ -34,15 +35,25 @@ pub fn get_num_threads() -> usize {
 
 /// Sets the number of threads that a call may run on; results do not depend on it.
 #[pyfunction]
-pub fn set_num_threads(n: i64) -> PyResult<()> {
+pub fn set_num_threads(n: &Bound<'_, PyAny>) -> PyResult<()> {
+    match n.extract::<i64>() {
+        Ok(count) => set(count),
+        // Beyond i64, and so beyond the bounds.
+        Err(_) if n.is_instance_of::<PyInt>() => Err(out_of_bounds(n)),
+        Err(error) => Err(error),
+    }
+}
+
+fn set(n: i64) -> PyResult<()> {
     match usize::try_from(n) {
         Ok(count @ 1..=MOST) => THREADS.store(count, Ordering::Relaxed),
-        _ => {
-            let text = format!("the number of threads is {n}; it must be between 1 and {MOST}");
-            return Err(PyValueError::new_err(text));
-        }
+        _ => return Err(out_of_bounds(n)),
     }
     Ok(())
+}
+
+fn out_of_bounds(n: impl Display) -> PyErr {
+    PyValueError::new_err(format!("the number of threads is {n}; it must be between 1 and {MOST}"))
 }
 
 /// The number that the environment asks for.
@@ -55,7 +66,7 @@ pub fn from_environment() -> PyResult<()> {
             "{VARIABLE} is `{text}`; it must be a whole number between 1 and {MOST}"
         ))
     })?;
-    set_num_threads(n).map_err(|e| PyValueError::new_err(format!("{VARIABLE}: {e}")))
+    set(n).map_err(|e| PyValueError::new_err(format!("{VARIABLE}: {e}")))
 }
 
 /// The pool of this process. None while another thread makes one, and after a fork if one was
@@ -68,8 +79,6 @@ fn pool(count: usize) -> Option<Arc<ThreadPool>> {
     {
         return Some(there.clone());
     }
-    // Threads start in the floating-point environment of the thread that makes them.
-    let _ordinary = Guard::new();
     let made =
         ThreadPoolBuilder::new().num_threads(count).thread_name(|i| format!("nonlin-{i}")).build();
     let made = Arc::new(made.ok()?);

@@ -19,7 +19,6 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyCapsule;
 
-use crate::flags::Guard;
 use crate::kernels::{self, Element, Exec, Function, GatedFunction, Kernel, Op, Rows};
 use crate::threads;
 
@@ -77,7 +76,7 @@ struct Block {
     doc: CString,
 }
 
-// SAFETY: the pointers lead to `data` of the same block, which is `Send` and is only read.
+// SAFETY: the pointers lead to `data` of this block, which is `Send` and is only read.
 unsafe impl Send for Block {}
 // SAFETY: nothing in a block changes once a ufunc has it.
 unsafe impl Sync for Block {}
@@ -274,11 +273,10 @@ pub fn rowwise(
     op: Op,
     (scale, zero_empty): (f64, bool),
     masked: bool,
-    doc: &str,
 ) -> PyResult<Py<PyAny>> {
-    let known = kernels::rowwise().find(|(n, _)| *n == name);
-    let name = known.ok_or_else(|| PyValueError::new_err(format!("unknown function `{name}`")))?.0;
-    let rows = kernels::rows(name, scale, zero_empty).map_err(crate::error)?;
+    let known = kernels::get_rowwise(name).map_err(crate::error)?;
+    let (name, doc) = (known.name(), known.meta().formula);
+    let rows = kernels::rows(&known, scale, zero_empty).map_err(crate::error)?;
     let (values, operands) = (vec![scale, f64::from(zero_empty)], vec![0; masked.into()]);
     let spec = Spec { name, op, values, operands };
     let parts = |loops, kinds, signature| Parts {
@@ -319,11 +317,12 @@ pub fn _panicking(py: Python<'_>) -> PyResult<Py<PyAny>> {
     make(py, (), Parts { spec, loops, kinds, outputs: 1, signature: None, doc: "" })
 }
 
-/// Runs a loop: with ordinary floating-point flags, and with what goes wrong as a Python error.
+/// Runs a loop, with what goes wrong as a Python error.
+///
+/// NumPy reads the floating-point flags after a loop and warns of what they say. Every entry of the
+/// library leaves them as they were, and what is done here besides copies numbers and compares them.
 fn guarded(work: impl FnOnce() -> Result<(), kernels::Error>) {
-    let flags = Guard::new();
     let done = catch_unwind(AssertUnwindSafe(work));
-    drop(flags);
     let (panicked, text) = match done {
         Ok(Ok(())) => return,
         Ok(Err(error)) => (false, error.to_string()),
@@ -871,7 +870,7 @@ unsafe fn tables<const N: usize>(
 }
 
 impl Table<u8> {
-    /// The same memory as elements of another type.
+    /// This memory as elements of another type.
     fn of<T>(self) -> Table<T> {
         let Operand { start, stride } = self.rows;
         Table { rows: Operand { start: start.cast(), stride }, within: self.within }

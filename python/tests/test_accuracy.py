@@ -9,15 +9,15 @@ from oracle import Exact, ulps
 
 
 def samples(dtype):
-    """Numbers of every exponent and both signs."""
+    """Numbers of all exponents (of every other one in float64) and both signs, more around 0."""
     about = np.finfo(dtype)
     whole = np.dtype(f"u{np.dtype(dtype).itemsize}")
     digits = about.nmant
     rng = np.random.default_rng(8)
-    each = 6 if dtype == np.float32 else 1
-    exponents = np.repeat(np.arange(0, 2 ** about.nexp - 1, dtype=np.uint64), each)
+    step, each = (1, 6) if dtype == np.float32 else (2, 1)
+    exponents = np.repeat(np.arange(0, 2**about.nexp - 1, step, dtype=np.uint64), each)
     found = exponents << np.uint64(digits) | rng.integers(0, 2**digits, len(exponents), np.uint64)
-    middle = rng.uniform(-12, 12, 1500).astype(dtype)
+    middle = rng.uniform(-12, 12, 1500 if dtype == np.float32 else 400).astype(dtype)
     x = found.astype(whole).view(dtype)
     return np.concatenate([x, -x, middle])
 
@@ -73,7 +73,9 @@ def test_all_halves(name, half, operation):
     near = np.zeros(len(y), bool)
     for zero in nonlin.info(name).slope_zeros if operation == "derivative" else ():
         near |= np.abs(x[~nan].astype(float) - zero) <= 0.5
-    fine = (error <= 0.501) | over | (y == wanted) | near & (np.abs(y - wanted) <= 0.501 * unit + 2.0**-24)
+    with np.errstate(invalid="ignore"):
+        close = np.abs(y - wanted) <= 0.501 * unit + 2.0**-24
+    fine = (error <= 0.501) | over | (y == wanted) | near & close
     assert fine.all(), (x[~nan][~fine][:3], y[~fine][:3], wanted[~fine][:3])
 
 

@@ -5,11 +5,14 @@ import gc
 import pickle
 import resource
 
+import hypothesis.extra.numpy as hnp
+import hypothesis.strategies as st
 import numpy as np
 import pytest
+from hypothesis import given, settings
 
 import nonlin
-from helpers import DTYPES, ELEMENTWISE, GATED, ROWWISE, dtype_of, same, special
+from helpers import DTYPES, ELEMENTWISE, GATED, ROWWISE, dtype_of, same
 
 WITH_PARAMETERS = [n for n in ELEMENTWISE if nonlin.info(n).parameters]
 
@@ -77,6 +80,12 @@ def test_ways_to_say_a_number():
     assert nonlin.elu(np.ones(2, "f"), alpha=np.ones(2)).dtype == np.float64
 
 
+def test_derivatives_of_derivatives():
+    x = np.linspace(-3, 3, 11)
+    for f in (nonlin.tanh, nonlin.elu, nonlin.Elu(alpha=0.5), nonlin.Elu(alpha=0.5).ufunc):
+        same(nonlin.derivative(nonlin.derivative(f))(x), nonlin.derivative(f, order=2)(x))
+
+
 def test_forms():
     x = np.linspace(-3, 3, 11)
     same(nonlin.gelu(x, approximate="tanh"), nonlin.gelu_tanh(x))
@@ -125,8 +134,22 @@ def test_errors():
         nonlin.derivative(np.sin)
     with pytest.raises(TypeError, match="not of its derivative"):
         nonlin.vjp(nonlin.derivative("relu"), 1.0, 1.0)
+    with pytest.raises(TypeError, match="derivative is of the function `elu`, not of its second"):
+        nonlin.derivative(nonlin.derivative("elu", order=2))
+    with pytest.raises(ValueError, match="`alpha` of `elu` is inf; it must be at most 3.4028235e38"):
+        nonlin.elu(1.0, alpha=10**400)
+    with pytest.raises(TypeError, match="`alpha` of `elu` must be a number or an array of numbers, not str"):
+        nonlin.Elu(alpha="0.5")
+    with pytest.raises(TypeError, match="`gelu` has no parameter `alpha`; it has approximate"):
+        nonlin.gelu(1.0, alpha=1)
+    with pytest.raises(TypeError, match="3 is no name of a function"):
+        nonlin.get(3)
     with pytest.raises(TypeError, match="an array; a bound function takes numbers"):
         nonlin.Elu(alpha=[1.0, 2.0])
+
+
+class Strange(Exception):
+    """Raised by objects that were given."""
 
 
 class Floats:
@@ -141,41 +164,101 @@ class Floats:
 
 class Arrays:
     def __array__(self, *_, **__):
-        raise RuntimeError("no array today")
+        raise Strange
+
+
+class Attributes:
+    def __getattr__(self, name):
+        raise Strange(name)
+
+
+class Unequal:
+    __hash__ = None
+
+    def __eq__(self, other):
+        raise Strange
 
 
 ODD = [
     None, "text", b"bytes", object(), [], {}, (), [[1], [1, 2]], float("nan"), float("inf"),
-    10**400, -(10**400), 1j, Floats(ValueError("no")), Floats("text"), Floats(2.0), Arrays(), type,
+    10**400, -(10**400), 1j, Floats(Strange()), Floats("text"), Floats(2.0), Arrays(), type,
+    Attributes(), Unequal(), "\0", "\ud800", True, -1, 2**63, np.sin, nonlin, Ellipsis,
     np.array(["a"]), np.array([object()]), np.array([], "f"), np.datetime64("2020"), np.ma.masked,
-    lambda: 1, ..., slice(None), memoryview(b"abc"), np.ones((0, 2)), range(3),
+    np.zeros(3, "f,i"), np.float64("nan"), np.longdouble(1), np.array(1j), np.ones((1,) * 40),
+    lambda: 1, slice(None), memoryview(b"abc"), np.ones((0, 2)), range(3), nonlin.elu, nonlin.softmax,
 ]
 
+CALLS = [
+    lambda odd: nonlin.relu(odd), lambda odd: nonlin.elu(odd),
+    lambda odd: nonlin.elu(1.0, alpha=odd), lambda odd: nonlin.elu(np.ones(3), alpha=odd),
+    lambda odd: nonlin.elu(1.0, out=odd), lambda odd: nonlin.elu(1.0, where=odd),
+    lambda odd: nonlin.elu(1.0, dtype=odd), lambda odd: nonlin.elu(1.0, casting=odd),
+    lambda odd: nonlin.elu(1.0, order=odd), lambda odd: nonlin.elu(1.0, signature=odd),
+    lambda odd: nonlin.gelu(1.0, approximate=odd), lambda odd: nonlin.Elu(alpha=odd),
+    lambda odd: nonlin.get(odd), lambda odd: nonlin.get("elu", alpha=odd),
+    lambda odd: nonlin.info(odd), lambda odd: nonlin.derivative(odd),
+    lambda odd: nonlin.derivative("elu", order=odd), lambda odd: nonlin.vjp(odd, 1.0, 1.0),
+    lambda odd: nonlin.vjp("elu", 1.0, odd), lambda odd: nonlin.swiglu(odd, 1.0),
+    lambda odd: nonlin.softmax(odd), lambda odd: nonlin.softmax(np.ones(3), axis=odd),
+    lambda odd: nonlin.softmax(np.ones(3), scale=odd), lambda odd: nonlin.softmax(np.ones(3), where=odd),
+    lambda odd: nonlin.softmax(np.ones(3), empty=odd), lambda odd: nonlin.Softmax(axis=odd),
+    lambda odd: nonlin.softmax(np.ones(3), out=odd), lambda odd: nonlin.RowFunction(odd),
+    lambda odd: nonlin.elu.parametric(np.ones(3), odd), lambda odd: nonlin.elu.backward(odd, odd),
+    lambda odd: nonlin.plot(odd), lambda odd: nonlin.plot("relu", ax=odd),
+    lambda odd: nonlin._nonlin.rebuild(odd, odd, odd, odd),
+    lambda odd: nonlin._nonlin.rebuild("elu", "forward", odd, [7]),
+    lambda odd: nonlin._nonlin.rebuild("elu", "forward", [1.0], odd),
+    lambda odd: nonlin._nonlin.recipe(odd), lambda odd: nonlin._nonlin.facts(odd),
+    lambda odd: nonlin._nonlin.row_ufunc(odd, odd, odd, odd, odd), lambda odd: nonlin.set_num_threads(odd),
+    lambda odd: nonlin.rrelu(np.ones(2), lower=odd, upper=odd), lambda odd: nonlin.elu == odd,
+    lambda odd: nonlin.softmax == odd, lambda odd: nonlin.backward_from_output(odd, odd, odd),
+    lambda odd: nonlin.elu(1.0, **{"x": odd}), lambda odd: nonlin.elu(odd, odd, odd),
+    lambda odd: nonlin.elu.at(odd, odd), lambda odd: nonlin.swiglu.reduce(odd),
+]  # fmt: skip
 
+
+@pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("odd", ODD, ids=lambda o: type(o).__name__)
 def test_odd_objects(odd):
-    """Whatever is given, an exception of Python comes back or a result."""
-    calls = [
-        lambda: nonlin.relu(odd), lambda: nonlin.elu(odd), lambda: nonlin.elu(1.0, alpha=odd),
-        lambda: nonlin.elu(np.ones(3), alpha=odd), lambda: nonlin.elu(1.0, out=odd),
-        lambda: nonlin.elu(1.0, where=odd), lambda: nonlin.gelu(1.0, approximate=odd),
-        lambda: nonlin.Elu(alpha=odd), lambda: nonlin.get(odd), lambda: nonlin.get("elu", alpha=odd),
-        lambda: nonlin.info(odd), lambda: nonlin.derivative(odd), lambda: nonlin.vjp(odd, 1.0, 1.0),
-        lambda: nonlin.derivative("elu", order=odd), lambda: nonlin.swiglu(odd, 1.0),
-        lambda: nonlin.softmax(odd), lambda: nonlin.softmax(np.ones(3), axis=odd),
-        lambda: nonlin.softmax(np.ones(3), scale=odd), lambda: nonlin.softmax(np.ones(3), where=odd),
-        lambda: nonlin.softmax(np.ones(3), empty=odd), lambda: nonlin.set_num_threads(odd),
-        lambda: nonlin.elu.parametric(np.ones(3), odd), lambda: nonlin.elu.backward(odd, odd),
-        lambda: nonlin.plot(odd), lambda: nonlin._nonlin.rebuild(odd, odd, odd, odd),
-        lambda: nonlin._nonlin.rebuild("elu", "forward", [1.0], [7]),
-        lambda: nonlin.rrelu(np.ones(2), lower=odd, upper=odd), lambda: nonlin.elu == odd,
-        lambda: nonlin.backward_from_output(odd, odd, odd), lambda: nonlin.elu(1.0, **{"x": odd}),
-    ]
-    for call in calls:
+    """Whatever is given, a result comes back or an error about a type or a value."""
+    for i, call in enumerate(CALLS):
         try:
-            call()
-        except Exception:
-            pass
+            call(odd)
+        except (TypeError, ValueError, Strange, OverflowError, IndexError) as error:
+            # NumPy says by the last two what is too large for its own arguments, and what no index.
+            assert str(error) or isinstance(error, Strange), i
+
+
+@pytest.mark.filterwarnings("ignore")
+@settings(max_examples=300, deadline=None)
+@given(data=st.data())
+def test_odd_calls(data):
+    """Any function, any keywords with any objects, together."""
+    # hypothesis prints what it draws, which one of the objects does not survive.
+    objects = [o for o in ODD if not isinstance(o, Attributes)]
+    odd = st.sampled_from(objects) | st.floats() | st.integers() | st.text(max_size=5) | hnp.arrays(
+        hnp.scalar_dtypes() | st.just(np.dtype(object)), hnp.array_shapes(min_dims=0, max_side=3)
+    )
+    word = st.sampled_from([
+        "alpha", "beta", "negative_slope", "lower", "upper", "approximate", "out", "where", "casting",
+        "order", "dtype", "subok", "signature", "axis", "scale", "empty", "keepdims", "axes", "x",
+    ])  # fmt: skip
+    name = data.draw(st.sampled_from(ELEMENTWISE + GATED + ROWWISE))
+    f = getattr(nonlin, name)
+    how = data.draw(st.sampled_from(["call", "bind", "vjp", "derivative"]))
+    args = data.draw(st.lists(odd, max_size=4))
+    kwargs = data.draw(st.dictionaries(word, odd, max_size=3))
+    try:
+        if how == "call":
+            f(*args, **kwargs)
+        elif how == "bind":
+            nonlin.get(name, **kwargs)(*args)
+        elif how == "vjp":
+            nonlin.vjp(f, *args, **kwargs)
+        else:
+            nonlin.derivative(f)(*args, **kwargs)
+    except (TypeError, ValueError, Strange, OverflowError, IndexError):
+        pass
 
 
 def test_no_panic_crosses():

@@ -37,6 +37,8 @@ def test_axes_and_layouts(name, dtype):
     same(f(x, axis=(1, 2)), flat)
     same(f(x, axis=(-1, -2)), f(x.transpose(0, 2, 1), axis=(1, 2)).transpose(0, 2, 1))
     same(f(x, axis=(0, 1, 2)), f(x.reshape(-1)).reshape(x.shape))
+    same(f(x, axis=None), f(x, axis=(0, 1, 2)))
+    same(f(x, where=True), f(x))
     same(f(x, axis=(1, 2), out=np.empty_like(x)), flat)
 
 
@@ -97,8 +99,12 @@ def test_errors():
         nonlin.softmax(1.0)
     with pytest.raises(TypeError, match="`softmax` has no parameter `dim`"):
         nonlin.Softmax(dim=1)
-    with pytest.raises(ValueError, match="`scale` of `softmax` is nan"):
+    with pytest.raises(ValueError, match="`scale` of `softmax` is NaN; it must be between"):
         nonlin.softmax(x, scale=np.nan)
+    with pytest.raises(ValueError, match="`scale` of `softmax` is inf; it must be at most"):
+        nonlin.Softmax(scale=10**400)
+    with pytest.raises(TypeError, match="`scale` of `softmax` must be a number, not str"):
+        nonlin.softmax(x, scale="1")
     with pytest.raises(TypeError, match="is not elementwise"):
         nonlin.derivative("softmax")
 

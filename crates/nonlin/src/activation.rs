@@ -1,5 +1,7 @@
 //! What a definition says: its function, its parameters, its claims.
 
+use core::fmt;
+
 use crate::real::{Dual, Real};
 
 /// The parameters of one evaluation, as numbers of the type of `x`: an array `[T; N]`.
@@ -99,6 +101,24 @@ impl Param {
         doc: &'static str,
     ) -> Self {
         Param { exact: true, rest, ..Param::new(name, default, doc) }
+    }
+
+    /// Which values are allowed, in words.
+    ///
+    /// ```
+    /// let (alpha, _) = nonlin::Celu.params().next().unwrap();
+    /// assert_eq!(alpha.allowed().to_string(), "at least 0.000001");
+    /// ```
+    #[must_use]
+    pub fn allowed(&self) -> impl fmt::Display + use<> {
+        let Param { low, high, integer, .. } = *self;
+        let kind = if integer { "whole number" } else { "finite number" };
+        fmt::from_fn(move |f| match (low == -Param::LIMIT, high == Param::LIMIT) {
+            (true, true) => write!(f, "any {kind}"),
+            (true, false) => write!(f, "at most {high}"),
+            (false, true) => write!(f, "at least {low}"),
+            (false, false) => write!(f, "from {low} to {high}"),
+        })
     }
 
     /// The value `v` of this parameter as arithmetic in f32 sees it: rounded to f32, but for a

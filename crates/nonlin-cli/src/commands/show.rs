@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use anyhow::Result;
-use nonlin::{Claims, Exec, Level, Param};
+use nonlin::{Claims, Exec, Level};
 use serde_json::{Value, json};
 
 use super::{list::facts, print, verify::GATED};
@@ -56,15 +56,12 @@ fn text(f: &Chosen, p: &Properties, measured: &Measured, columns: usize) -> Resu
         lines.line("computed as", &f.traced())?;
     }
     for (p, value) in f.params() {
-        let bounds = match (p.low == -Param::LIMIT, p.high == Param::LIMIT) {
-            (true, true) => "any finite number".to_owned(),
-            (true, false) => format!("at most {}", number_text(p.high)),
-            (false, true) => format!("at least {}", number_text(p.low)),
-            (false, false) => format!("{} to {}", number_text(p.low), number_text(p.high)),
-        };
         let (value, default) = (number_text(value), number_text(p.default));
         let default = if value == default { String::new() } else { format!(", default {default}") };
-        lines.line("parameter", &format!("{} = {value} ({bounds}{default}): {}", p.name, p.doc))?;
+        lines.line(
+            "parameter",
+            &format!("{} = {value} ({}{default}): {}", p.name, p.allowed(), p.doc),
+        )?;
     }
     lines.line("also called", &meta.aliases.join(", "))?;
     lines.line("source", meta.source)?;
