@@ -14,6 +14,8 @@ import math
 import sys
 from pathlib import Path
 
+import document_numpy
+
 HERE = Path(__file__).parent
 DOCS = HERE.parent.parent / "docs"
 #: Above which a time is listed as a miss, relative to PyTorch's.
@@ -179,8 +181,9 @@ def main() -> None:
     times = load()
     machine = json.loads((HERE / "machine.json").read_text())
     files = {
-        DOCS / "python-performance.md": text(times, machine),
+        DOCS / "python-performance.md": text(times, machine) + "\n" + document_numpy.text(),
         DOCS / "python-performance.svg": figure(times),
+        DOCS / document_numpy.FIGURE: document_numpy.figure(),
     }
     for path, content in files.items():
         if "--check" in sys.argv[1:]:

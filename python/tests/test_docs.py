@@ -101,6 +101,12 @@ def test_readme():
         assert str(eval(call, scope)) == result
 
 
+def test_accuracy_document_is_not_stale():
+    """docs/python-accuracy.md is what the record gives."""
+    script = ROOT / "bench/python/accuracy.py"
+    subprocess.run([sys.executable, "-B", script, "--check"], check=True)
+
+
 def test_catalog():
     about = nonlin.catalog()
     assert [a.name for a in about] == sum(NAMES.values(), [])
