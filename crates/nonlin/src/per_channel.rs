@@ -179,15 +179,21 @@ impl<T: Element> PerChannel<'_, T> {
         same_length("grad", grad.len(), "x", x.len());
         same_length("dx", dx.len(), "x", x.len());
         same_length("dweight", dweight.len(), "weight", self.weight.len());
-        let mut dw = vec![T::default(); x.len()];
-        let (to, tow) = (Shared(dx.as_mut_ptr()), Shared(dw.as_mut_ptr()));
+        // Where each element has a weight of its own, there is nothing to sum.
+        let single = self.weight.len() == x.len();
+        let mut dw = if single { Vec::new() } else { vec![T::default(); x.len()] };
+        let tow = Shared(if single { dweight.as_mut_ptr() } else { dw.as_mut_ptr() });
+        let to = Shared(dx.as_mut_ptr());
         let level = exec.current_level();
         per_row(exec, x.len(), &self.layout, self.weight, |i, m, w| {
             let inputs = [x[i..i + m].as_ptr(), w[..m].as_ptr(), grad[i..i + m].as_ptr()];
-            // SAFETY: the block lies within all arrays, `w` has `m` weights, and `Exec` has no
-            // level that is not available.
+            // SAFETY: the block lies within all arrays, of which `dw` or `dweight` has the length of
+            // `x`; `w` has `m` weights, and `Exec` has no level that is not available.
             unsafe { self.kernels.back(level, inputs, [to.at(i), tow.at(i)], m) }
         });
+        if single {
+            return;
+        }
         let _mode = DefaultMode::enter();
         let mut sums = vec![0.0; self.layout.channels];
         for (r, run) in dw.chunks(self.layout.inner.max(1)).enumerate() {
@@ -211,7 +217,9 @@ fn per_row<T: Element>(
     f: impl Fn(usize, usize, &[T]) + Sync,
 ) {
     let of = |i: usize| weight[i / c.inner % c.channels];
-    if c.inner >= RUN {
+    if weight.len() == len {
+        exec.blocks(len, Cost::TABLES, |i, m| f(i, m, &weight[i..i + m]));
+    } else if c.inner >= RUN {
         exec.blocks(len, Cost::TABLES, |i, m| {
             let mut at = i;
             while at < i + m {
