@@ -1,248 +1,32 @@
 #!/usr/bin/env python3
-"""Times PyTorch's operators with its own kernels and with nonlin's, and calls from Python.
+"""Takes all measurements of the Python package and writes docs/python-performance.md from them.
 
-    python bench/python/measure.py [--functions gelu,silu] [--threads 1,2] [--quick]
+    python bench/python/measure.py [--quick]
 
-Rivals take turns, `ROUNDS` times, and the median of their times counts. Before anything is timed, its
-results are compared with float64. Rows go to bench/python/record.csv: those of functions measured
-now replace what was there. `document.py` writes docs/python-performance.md from them.
+Runs each measure_*.py beside this file and document.py, which can also be run alone. With --quick
+it takes about a minute, and records nothing.
 """
 
 from __future__ import annotations
 
-import argparse
-import csv
-import json
-import os
-import platform
-import statistics
+import subprocess
 import sys
-import time
+import tempfile
 from pathlib import Path
 
-import torch
-import torch.nn.functional as F
-
-import nonlin.torch
-
 HERE = Path(__file__).parent
-RECORD = HERE / "record.csv"
-MACHINE = HERE / "machine.json"
-FIELDS = ["function", "pass", "dtype", "inputs", "size", "threads", "rival", "us"]
-ROUNDS = 7
-
-FUNCTIONS = {
-    "relu": F.relu,
-    "leaky_relu": F.leaky_relu,
-    "elu": F.elu,
-    "celu": F.celu,
-    "selu": F.selu,
-    "sigmoid": torch.sigmoid,
-    "tanh": torch.tanh,
-    "softplus": F.softplus,
-    "log_sigmoid": F.logsigmoid,
-    "silu": F.silu,
-    "mish": F.mish,
-    "gelu": F.gelu,
-    "gelu_tanh": lambda x: F.gelu(x, approximate="tanh"),
-    "hard_swish": F.hardswish,
-    "hard_sigmoid": F.hardsigmoid,
-    "glu": F.glu,
-    "softmax": lambda x: F.softmax(x, -1),
-    "log_softmax": lambda x: F.log_softmax(x, -1),
-}
-#: Rows of glu and of softmax have at most so many elements.
-WIDTH = 1024
-INPUTS = {
-    "normal1": lambda n: torch.randn(n),
-    "normal3": lambda n: torch.randn(n) * 3,
-    "uniform30": lambda n: torch.rand(n) * 60 - 30,
-}
-DTYPES = {"f32": torch.float32, "f64": torch.float64, "bf16": torch.bfloat16}
-
-
-def cases(quick: bool):
-    """Type, inputs and size of what is measured."""
-    for size in [2, 16, 1024, 16384, 1 << 20] + ([] if quick else [1 << 25]):
-        yield "f32", "normal1", size
-    for inputs in ("normal3", "uniform30"):
-        yield "f32", inputs, 16384
-    for dtype in ("f64", "bf16"):
-        for size in (16, 16384, 1 << 20):
-            yield dtype, "normal1", size
-
-
-def per_call(call, budget: float) -> float:
-    """Microseconds of a call."""
-    count = 1
-    while True:
-        start = time.perf_counter()
-        for _ in range(count):
-            call()
-        took = time.perf_counter() - start
-        if took >= budget or count >= 20_000:
-            return took / count * 1e6
-        count = max(count + 1, min(count * 10, int(count * budget / max(took, 1e-9)) + 1))
-
-
-def in_turns(rivals: dict, budget: float = 1.5e-3) -> dict[str, float]:
-    """The median of each rival, measured in turns. A rival is (before, call)."""
-    times: dict[str, list[float]] = {name: [] for name in rivals}
-    for _ in range(ROUNDS):
-        for name, (before, call) in rivals.items():
-            before()
-            call()
-            times[name].append(per_call(call, budget))
-    return {name: statistics.median(t) for name, t in times.items()}
-
-
-def shaped(x: torch.Tensor) -> torch.Tensor:
-    width = min(WIDTH, x.numel())
-    return x.view(-1, width)
-
-
-def check(name: str, function, x: torch.Tensor, g: torch.Tensor) -> None:
-    """nonlin's results are those of PyTorch in float64, to the last few bits of the type."""
-    exact = x.detach().double().requires_grad_()
-    wanted = function(exact)
-    slope = torch.autograd.grad(wanted, exact, g.double())[0]
-    with nonlin.torch.enable():
-        y = function(x)
-        got = torch.autograd.grad(y, x, g)[0]
-    # PyTorch's own slope of hardsigmoid takes 1/6 as a number of f32, in f64 too.
-    near = max(8 * torch.finfo(x.dtype).eps, 1e-7)
-    for a, b in ((y, wanted), (got, slope)):
-        torch.testing.assert_close(a.double(), b, rtol=near, atol=near, msg=name)
-
-
-def measure(name: str, threads: int, quick: bool):
-    function = FUNCTIONS[name]
-    enable, disable = nonlin.torch.enable, nonlin.torch.disable
-    torch.set_num_threads(threads)
-    for dtype, inputs, size in cases(quick):
-        if threads > 1 and size < 1 << 20:
-            continue
-        torch.manual_seed(0)
-        x = INPUTS[inputs](size).to(DTYPES[dtype])
-        x = shaped(x) if name in ("glu", "softmax", "log_softmax") else x
-        leaf = x.clone().requires_grad_()
-        with torch.no_grad():
-            g = torch.randn_like(function(x))
-        if size <= 16384:
-            check(name, function, leaf, g)
-        y = function(leaf)
-
-        def backward(y=y, leaf=leaf, g=g):
-            torch.autograd.grad(y, leaf, g, retain_graph=True)
-
-        for direction, call in (("forward", lambda x=x: function(x)), ("backward", backward)):
-            times = in_turns({"PyTorch": (disable, call), "nonlin": (enable, call)})
-            for rival, us in times.items():
-                yield [name, direction, dtype, inputs, size, threads, rival, f"{us:.4g}"]
-        disable()
-
-
-def calls():
-    """Calls of 16 elements from Python, where the call is what takes time."""
-    torch.set_num_threads(1)
-    x = torch.randn(16)
-    a, b = torch.randn(2, 16)
-    leaf, other = (t.clone().requires_grad_() for t in (a, b))
-    g = torch.ones(16)
-
-    def train(call, *leaves):
-        torch.autograd.grad(call(*leaves), leaves, g)
-
-    enable, disable = nonlin.torch.enable, nonlin.torch.disable
-    nothing = lambda: None  # noqa: E731
-    groups = {
-        "silu": {
-            "F.silu, PyTorch": (disable, lambda: F.silu(x)),
-            "F.silu, enabled": (enable, lambda: F.silu(x)),
-            "nonlin.torch.silu": (disable, lambda: nonlin.torch.silu(x)),
-            "torch.ops.nonlin.silu": (disable, lambda: torch.ops.nonlin.silu(x)),
-        },
-        "elu": {
-            "F.elu, PyTorch": (disable, lambda: F.elu(x)),
-            "F.elu, enabled": (enable, lambda: F.elu(x)),
-            "nonlin.torch.elu": (disable, lambda: nonlin.torch.elu(x)),
-        },
-        "swiglu": {
-            "F.silu(a) * b, PyTorch": (disable, lambda: F.silu(a) * b),
-            "nonlin.torch.swiglu": (nothing, lambda: nonlin.torch.swiglu(a, b)),
-        },
-        "silu, forward and backward": {
-            "F.silu, PyTorch": (disable, lambda: train(F.silu, leaf)),
-            "F.silu, enabled": (enable, lambda: train(F.silu, leaf)),
-            "nonlin.torch.silu": (disable, lambda: train(nonlin.torch.silu, leaf)),
-        },
-        "swiglu, forward and backward": {
-            "F.silu(a) * b, PyTorch": (disable, lambda: train(lambda a, b: F.silu(a) * b, leaf, other)),
-            "nonlin.torch.swiglu": (nothing, lambda: train(nonlin.torch.swiglu, leaf, other)),
-        },
-    }
-    for group, rivals in groups.items():
-        for rival, us in in_turns(rivals, 4e-3).items():
-            yield [group, "call", "f32", "normal1", 16, 1, rival, f"{us:.4g}"]
-    disable()
-
-
-def processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return platform.processor()
-
-
-#: The C library keeps the memory of results, as it does in a program that has run for a while; else
-#: whether a call pays for new pages depends on what happens to lie behind its result.
-KEEP = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "100000000000"}
-
-
-def write(record: Path, rows: list[list[str]]) -> None:
-    order = ["calls", *FUNCTIONS]
-    rows.sort(key=lambda r: (r[1] != "call", order.index(r[0]) if r[0] in order else -1))
-    with record.open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(FIELDS)
-        writer.writerows(rows)
 
 
 def main() -> None:
-    if not KEEP.items() <= os.environ.items():
-        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | KEEP)
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--functions", default=",".join(["calls", *FUNCTIONS]))
-    parser.add_argument("--threads", default="1,2")
-    parser.add_argument("--quick", action="store_true", help="nothing above 2^20 elements")
-    parser.add_argument("--record", type=Path, default=RECORD)
-    given = parser.parse_args()
-    machine = {
-        "cpu": processor(),
-        "torch": torch.__version__,
-        "capability": torch.backends.cpu.get_cpu_capability(),
-        "python": platform.python_version(),
-        "date": time.strftime("%Y-%m-%d"),
-    }
-    if given.record == RECORD:
-        MACHINE.write_text(json.dumps(machine, indent=2) + "\n")
-    rows = []
-    if given.record.exists():
-        with given.record.open(newline="") as file:
-            rows = list(csv.reader(file))[1:]
-    for name in given.functions.split(","):
-        new = []
-        if name == "calls":
-            rows = [r for r in rows if r[1] != "call"]
-            new = list(calls())
-        else:
-            rows = [r for r in rows if r[0] != name or r[1] == "call"]
-            for threads in map(int, given.threads.split(",")):
-                new += measure(name, threads, given.quick)
-        rows += [[str(v) for v in row] for row in new]
-        print(name, len(new), flush=True)
-        # Written at once: a run that is cut short keeps what it has.
-        write(given.record, rows)
+    quick = sys.argv[1:] == ["--quick"]
+    if sys.argv[1:] and not quick:
+        sys.exit(__doc__)
+    with tempfile.TemporaryDirectory() as directory:
+        for part in sorted(HERE.glob("measure_*.py")):
+            words = ["--quick", "--record", f"{directory}/{part.stem}.csv"] if quick else []
+            subprocess.run([sys.executable, part, *words], check=True)
+    if not quick:
+        subprocess.run([sys.executable, HERE / "document.py"], check=True)
 
 
 if __name__ == "__main__":
