@@ -37,12 +37,7 @@ pub fn numpy() -> Result<Outcome> {
     };
     let python = environment("python-numpy", base)?;
     run(pip(&python).args(["install", "-r", REQUIREMENTS]))?;
-    let wheels = cache("python-wheels")?;
-    std::fs::remove_dir_all(&wheels).context("python-wheels")?;
-    run(pip(&python).args(["wheel", "--no-deps", "-w"]).arg(&wheels).arg("./python"))?;
-    let wheel =
-        std::fs::read_dir(&wheels).context("python-wheels")?.next().context("no wheel")??;
-    let wheel = wheel.path();
+    let wheel = wheel(&python)?;
     test(&python, &wheel, &["python/tests".into()])?;
     let border: Vec<PathBuf> = BORDER.iter().map(|t| Path::new("python/tests").join(t)).collect();
     for (version, base) in there.iter().filter(|(v, _)| v != main) {
@@ -63,6 +58,16 @@ pub fn numpy() -> Result<Outcome> {
         note += &format!("; SKIPPED {}: {}", missing.len(), names(&missing));
     }
     Ok(Outcome::Passed { note, left_out: Vec::new() })
+}
+
+/// The package, built by the one command by which users build it.
+pub fn wheel(python: &Path) -> Result<PathBuf> {
+    let wheels = cache("python-wheels")?;
+    std::fs::remove_dir_all(&wheels).context("python-wheels")?;
+    run(pip(python).args(["wheel", "--no-deps", "-w"]).arg(&wheels).arg("./python"))?;
+    let wheel =
+        std::fs::read_dir(&wheels).context("python-wheels")?.next().context("no wheel")??;
+    Ok(wheel.path())
 }
 
 /// Python 3 of that version, on the path or where pyenv keeps it, if it runs.
@@ -89,7 +94,8 @@ fn environment(name: &str, base: &Path) -> Result<PathBuf> {
     Ok(python)
 }
 
-fn pip(python: &Path) -> Command {
+/// The installer of that Python.
+pub fn pip(python: &Path) -> Command {
     let mut pip = command(python);
     pip.args(["-m", "pip", "--quiet", "--disable-pip-version-check"]);
     pip
