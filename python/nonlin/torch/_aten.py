@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 
 from .. import _nonlin
+from ._slower import SLOWER
 
 __all__ = ["Operator", "Report", "disable", "enable", "is_enabled", "report"]
 
@@ -55,8 +56,6 @@ _LEFT = {
     "relu.out": "calls relu",
     "celu": "calls elu",
     "selu": "calls elu",
-    "_prelu_kernel": "one product, rounded once: nothing to be more exact at",
-    "_prelu_kernel_backward": "products, rounded once: nothing to be more exact at",
     "log_sigmoid_forward.output": "log-sigmoid with out=: PyTorch's kernel resizes a buffer",
     "hardtanh": "nonlin has no such function",
     "hardshrink": "nonlin has no such function",
@@ -209,10 +208,11 @@ def report() -> Report:
         for namespace, name, _, scalar in _nonlin.torch_operators():
             if namespace != "aten":
                 continue
-            packet = name.partition(".")[0].removesuffix("_")
-            note = _HANDED_ON.get(packet, "")
-            if scalar:
-                note = "; ".join(filter(None, ["called through Python", note]))
+            packet = name.partition(".")[0]
+            packet = packet if packet.startswith("_") else packet.removesuffix("_")
+            through = "called through Python" if scalar else ""
+            notes = [through, _HANDED_ON.get(packet, ""), SLOWER.get(packet, "")]
+            note = "; ".join(filter(None, notes))
             if placed is None:
                 rows.append(Operator(f"aten::{name}", "PyTorch", "not enabled"))
             elif name in placed.skipped:

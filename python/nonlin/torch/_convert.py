@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import ast
+import copy
 import inspect
 import textwrap
 from dataclasses import dataclass, field
-from typing import Any, Callable, Mapping
+from typing import Any, Mapping
 
 from torch import nn
 
 from ._functional import FUNCTIONS, UNITS
-from ._modules import Activation, of_callable, of_module
+from ._modules import (
+    OWN,
+    Activation,
+    callable_of_pytorch,
+    of_callable,
+    of_module,
+    own_name,
+    to_pytorch,
+)
 
 #: Calls in the source of a `forward` that apply an activation to a tensor.
 _CALLS = frozenset(
@@ -56,10 +65,12 @@ def convert(
         Any model.
     mapping : dict, optional
         What becomes what. Keys are names of functions (``"gelu"``) or classes of modules
-        (``torch.nn.SiLU``), values are names, modules, or classes of modules.
-    to : {"nonlin"}, optional
-        Every activation that nonlin has becomes nonlin's own operator, with its parameters. Models
-        under `torch.compile` then give the bits that they give without.
+        (``torch.nn.SiLU``), values are names, modules (each place gets a copy), or classes of
+        modules.
+    to : {"nonlin", "torch"}, optional
+        With ``"nonlin"`` every activation that nonlin has becomes nonlin's own operator, with its
+        parameters; models under `torch.compile` then give the bits that they give without. With
+        ``"torch"`` nonlin's become PyTorch's, where PyTorch has them.
 
     Returns
     -------
@@ -75,14 +86,16 @@ def convert(
     1: gelu -> gelu_tanh
     """
     if (mapping is None) == (to is None):
-        raise TypeError("convert takes a mapping, or to='nonlin'")
-    if to not in (None, "nonlin"):
-        raise ValueError(f"to={to!r}: the only target is 'nonlin'")
+        raise TypeError("convert takes a mapping, or to='nonlin', or to='torch'")
+    if to not in (None, "nonlin", "torch"):
+        raise ValueError(f"to={to!r}: targets are 'nonlin' and 'torch'")
+    done = Conversion()
     if mapping is not None:
         for key, value in mapping.items():
             _check(key, value)
-    done = Conversion()
-    _modules(model, mapping, done)
+        _walk(model, _ByMapping(mapping), done)
+    else:
+        _walk(model, _ToNonlin() if to == "nonlin" else _ToPyTorch(), done)
     return done
 
 
@@ -101,100 +114,163 @@ def _make(value: Any) -> nn.Module:
     if isinstance(value, type) and issubclass(value, nn.Module):
         return value()
     if isinstance(value, nn.Module):
-        return value
+        return copy.deepcopy(value)
     raise TypeError(f"{value!r}: a value is the name of a function, a module, or its class")
 
 
-def _modules(model: nn.Module, mapping: Mapping[Any, Any] | None, done: Conversion) -> None:
-    seen: set[int] = set()
+#: What replaces a module or a function, with words for old and new.
+_Change = tuple[Any, str, str]
+
+
+class _ToNonlin:
+    """PyTorch's activations become nonlin's."""
+
+    def module(self, module: nn.Module) -> _Change | None:
+        """What replaces a module; `None` if it stays."""
+        new = of_module(module)
+        return new and (new, f"torch {type(module).__name__}", f"nonlin {_name(new)}")
+
+    def function(self, function: Any) -> _Change | None:
+        """What replaces a function that a module holds; `None` if it stays."""
+        name = of_callable(function)
+        if name is None or own_name(function):
+            return None
+        return FUNCTIONS[name], f"torch {name}", f"nonlin {name}"
+
+    def reason(self, value: Any) -> str | None:
+        """Why an activation stays; `None` if this is none."""
+        kind = type(value)
+        known = kind.__module__ in ("torch.nn.modules.activation", "transformers.activations")
+        if not known or kind is nn.MultiheadAttention:
+            return None
+        return f"nonlin has no {kind.__name__} of these arguments"
+
+
+class _ToPyTorch:
+    """nonlin's activations become PyTorch's."""
+
+    def module(self, module: nn.Module) -> _Change | None:
+        """What replaces a module; `None` if it stays."""
+        new = to_pytorch(module)
+        return new and (new, f"nonlin {_name(module)}", f"torch {type(new).__name__}")
+
+    def function(self, function: Any) -> _Change | None:
+        """What replaces a function that a module holds; `None` if it stays."""
+        name = own_name(function)
+        new = callable_of_pytorch(name) if name else None
+        return new and (new, f"nonlin {name}", f"torch {name}")
+
+    def reason(self, value: Any) -> str | None:
+        """Why an activation stays; `None` if this is none."""
+        if isinstance(value, OWN):
+            return f"PyTorch has no {_name(value)} of these arguments"
+        name = own_name(value) if callable(value) else None
+        return f"PyTorch has no {name}" if name else None
+
+
+class _ByMapping:
+    """What a mapping says."""
+
+    def __init__(self, mapping: Mapping[Any, Any]) -> None:
+        self.mapping = mapping
+
+    def module(self, module: nn.Module) -> _Change | None:
+        """What replaces a module; `None` if it stays."""
+        known = module if isinstance(module, OWN) else of_module(module)
+        name = _name(module if known is None else known)
+        for key, value in self.mapping.items():
+            if key == type(module) or (known is not None and key == name):
+                new = _make(value)
+                if isinstance(new, Activation) and new.name in FUNCTIONS:
+                    new.inplace |= bool(getattr(module, "inplace", False))
+                return new, name, _name(new)
+        return None
+
+    def function(self, function: Any) -> _Change | None:
+        """What replaces a function that a module holds; `None` if it stays."""
+        name = of_callable(function)
+        if name not in self.mapping:
+            return None
+        new: Any = _make(self.mapping[name])
+        text = _name(new)
+        if isinstance(new, Activation) and new.name in FUNCTIONS and not any(new.params):
+            new = FUNCTIONS[new.name]
+        return new, str(name), text
+
+    def reason(self, value: Any) -> str | None:
+        """Why an activation stays: never told, since a mapping names what is to change."""
+        return None
+
+
+def _name(module: nn.Module) -> str:
+    return module.name if isinstance(module, OWN) else type(module).__name__
+
+
+def _walk(model: nn.Module, rule: _ToNonlin | _ToPyTorch | _ByMapping, done: Conversion) -> None:
+    whole = "(the model itself)"
+    if rule.module(model):
+        done.left.append((whole, "nothing holds it: replace it yourself"))
+    # A module that stands in several places is replaced by one.
+    changes: dict[int, _Change | None] = {}
     sources: dict[type, list[str]] = {}
     for path, module in list(model.named_modules(remove_duplicate=False)):
-        if isinstance(module, Activation) or of_module(module) is not None:
-            if path == "" and _target(module, mapping) is not None:
-                done.left.append(("(the model itself)", "nothing holds it: replace it yourself"))
+        if id(module) in changes:
+            # What is replaced, or has been looked at, is not looked into.
             continue
+        changes[id(module)] = None
         for name, child in list(module._modules.items()):
             if child is None:
                 continue
             where = f"{path}.{name}" if path else name
-            target = _target(child, mapping)
-            if target is None:
-                if _unknown(child) and mapping is None:
-                    text = f"nonlin has no {type(child).__name__} of these arguments"
-                    done.left.append((where, text))
+            change = changes.get(id(child)) or rule.module(child)
+            if change is None:
+                if reason := rule.reason(child):
+                    changes[id(child)] = None
+                    done.left.append((where, reason))
                 continue
-            new, old_text, new_text = target
-            if hasattr(child, "inplace") and isinstance(new, Activation) and mapping is not None:
-                new.inplace = bool(child.inplace) and new.name in FUNCTIONS
-            new.train(child.training)
+            changes[id(child)] = change
+            new, old_text, new_text = change
+            _take_over(new, child)
             module._modules[name] = new
             done.changed.append((where, old_text, new_text))
-        if id(module) in seen:
-            continue
-        seen.add(id(module))
-        _attributes(path, module, mapping, done)
+        _attributes(path, module, rule, done)
         for call in sources.setdefault(type(module), _functional_calls(type(module))):
-            done.left.append((path or "(the model itself)", f"forward calls {call}"))
+            done.left.append((path or whole, f"forward calls {call}"))
 
 
-def _target(
-    module: nn.Module, mapping: Mapping[Any, Any] | None
-) -> tuple[nn.Module, str, str] | None:
-    """What replaces a module, with words for both; `None` if it stays."""
-    known = module if isinstance(module, Activation) else of_module(module)
-    name = known.name if known is not None else type(module).__name__
-    if mapping is None:
-        if known is None or isinstance(module, Activation):
-            return None
-        return known, f"torch {type(module).__name__}", f"nonlin {name}"
-    for key, value in mapping.items():
-        if key == type(module) or (known is not None and key == known.name):
-            new = _make(value)
-            return new, name, new.name if isinstance(new, Activation) else type(new).__name__
-    return None
-
-
-def _unknown(module: nn.Module) -> bool:
-    """Whether this is an activation of PyTorch or Transformers that nonlin cannot replace."""
-    kind = type(module)
-    return (
-        kind.__module__ in ("torch.nn.modules.activation", "transformers.activations")
-        and kind is not nn.MultiheadAttention
-        and not isinstance(module, Activation)
-    )
+def _take_over(new: nn.Module, old: nn.Module) -> None:
+    """Mode and hooks of a module that is replaced."""
+    new.train(old.training)
+    for name, value in vars(old).items():
+        if "_hooks" in name and value:
+            setattr(new, name, value)
 
 
 def _attributes(
-    path: str, module: nn.Module, mapping: Mapping[Any, Any] | None, done: Conversion
+    path: str, module: nn.Module, rule: _ToNonlin | _ToPyTorch | _ByMapping, done: Conversion
 ) -> None:
     """Functions that a module holds, such as `torch.nn.TransformerEncoderLayer.activation`."""
     for attribute, value in list(vars(module).items()):
         if attribute.startswith("_") or not callable(value) or isinstance(value, type):
             continue
-        name = of_callable(value)
-        if name is None:
+        where = f"{path}.{attribute}" if path else attribute
+        change = rule.function(value)
+        if change is None:
+            if reason := rule.reason(value):
+                done.left.append((where, reason))
             continue
-        own: Callable[..., Any]
-        if mapping is None:
-            own, text = FUNCTIONS[name], f"nonlin {name}"
-            if own is value:
-                continue
-        elif name in mapping:
-            new = _make(mapping[name])
-            if isinstance(new, Activation) and new.name in FUNCTIONS and not any(new.params):
-                own, text = FUNCTIONS[new.name], new.name
-            else:
-                own, text = new, getattr(new, "name", type(new).__name__)
-        else:
-            continue
-        if isinstance(own, nn.Module):
+        new, old_text, new_text = change
+        if isinstance(new, nn.Module):
             delattr(module, attribute)
-        setattr(module, attribute, own)
+        setattr(module, attribute, new)
         if hasattr(module, "activation_relu_or_gelu") and attribute == "activation":
             # PyTorch's fused path knows relu and gelu by this number and would not call ours.
-            module.activation_relu_or_gelu = 0
-        where = f"{path}.{attribute}" if path else attribute
-        done.changed.append((where, f"torch {name}" if mapping is None else name, text))
+            module.activation_relu_or_gelu = _FUSED.get(new, 0)
+        done.changed.append((where, old_text, new_text))
+
+
+#: The numbers by which PyTorch's fused path knows functions.
+_FUSED = {nn.functional.relu: 1, nn.functional.gelu: 2}
 
 
 def _functional_calls(kind: type) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ._functional import FUNCTIONS, PARAMETERS, UNITS, interleaved, put, values
+from ._functional import FUNCTIONS, PARAMETERS, UNITS, interleaved, prelu, put, rrelu, values
 from ._ops import gated, unary
 
 #: Names of modules where the name of the function does not make them.
@@ -20,11 +20,9 @@ _NAMES = {
     "gelu_tanh": "GELUTanh",
     "glu": "GLU",
     "leaky_relu": "LeakyReLU",
-    "prelu": "FixedPReLU",
     "reglu": "ReGLU",
     "relu": "ReLU",
     "relu_glu": "ReLUGLU",
-    "rrelu": "FixedRReLU",
     "selu": "SELU",
     "silu": "SiLU",
     "swiglu": "SwiGLU",
@@ -75,7 +73,7 @@ class Activation(nn.Module):
         if name in UNITS:
             if inplace or params:
                 raise TypeError(f"{name} is a gated unit: it takes layout and dim")
-            self._layout = interleaved(name, "halves" if layout is None else layout)
+            self.interleaved = interleaved(name, "halves" if layout is None else layout)
             self._f: Any = gated(name)
             self._values: tuple[float, ...] = ()
         elif name in FUNCTIONS:
@@ -100,7 +98,7 @@ class Activation(nn.Module):
         if self.name in UNITS:
             if other is not None:
                 return self._f.forward(input, other)
-            return self._f.packed(input, self.dim, self._layout)
+            return self._f.packed(input, self.dim, self.interleaved)
         if self.inplace:
             return put(input, self._f.forward, *self._values)
         return self._f.forward(input, *self._values)
@@ -112,7 +110,7 @@ class Activation(nn.Module):
             f"{k}={v:g}" for k, v in self.params.items() if v != PARAMETERS[self.name][k]
         ]
         if self.name in UNITS:
-            parts += ["layout='interleaved'"] if self._layout else []
+            parts += ["layout='interleaved'"] if self.interleaved else []
             parts += [f"dim={self.dim}"] if self.dim != -1 else []
         parts += ["inplace=True"] if self.inplace else []
         return ", ".join(parts)
@@ -133,86 +131,186 @@ def _class(name: str) -> type[Activation]:
     return type(module_name(name), (Activation,), body)
 
 
-MODULES: dict[str, type[Activation]] = {
-    module_name(name): _class(name) for name in (*FUNCTIONS, *UNITS)
+class PReLU(nn.PReLU):
+    """`prelu` with slopes that are learned: arguments and state are those of `torch.nn.PReLU`.
+
+    Examples
+    --------
+    >>> import torch, nonlin.torch
+    >>> nonlin.torch.PReLU(2)(torch.tensor([[-1.0, 4.0]]))
+    tensor([[-0.2500,  4.0000]], grad_fn=<WeightedBackward>)
+    """
+
+    name = "prelu"
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Apply the function."""
+        return prelu(input, self.weight)
+
+
+class RReLU(nn.RReLU):
+    """`rrelu`, with random slopes in training: arguments are those of `torch.nn.RReLU`.
+
+    Examples
+    --------
+    >>> import torch, nonlin.torch
+    >>> nonlin.torch.RReLU(0.25, 0.75).eval()(torch.tensor([-1.0, 4.0]))
+    tensor([-0.5000,  4.0000])
+    """
+
+    name = "rrelu"
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Apply the function."""
+        return rrelu(input, self.lower, self.upper, self.training, inplace=self.inplace)
+
+
+#: Those that learn, or differ in training.
+_MORE: dict[str, type[nn.Module]] = {"prelu": PReLU, "rrelu": RReLU}
+for _module in _MORE.values():
+    _module.__module__ = "nonlin.torch"
+
+#: The classes that all modules of nonlin's are of.
+OWN = (Activation, PReLU, RReLU)
+
+MODULES: dict[str, type[nn.Module]] = {
+    (_MORE[name].__name__ if name in _MORE else module_name(name)): _MORE.get(name) or _class(name)
+    for name in (*FUNCTIONS, *UNITS)
 }
 
 
-def of_module(module: nn.Module) -> Activation | None:
+#: PyTorch's modules of functions without parameters.
+_PLAIN: dict[type[nn.Module], str] = {
+    nn.Hardsigmoid: "hard_sigmoid",
+    nn.Hardswish: "hard_swish",
+    nn.Identity: "identity",
+    nn.LogSigmoid: "log_sigmoid",
+    nn.Mish: "mish",
+    nn.ReLU: "relu",
+    nn.SELU: "selu",
+    nn.Sigmoid: "sigmoid",
+    nn.SiLU: "silu",
+    nn.Tanh: "tanh",
+}
+
+#: PyTorch's modules of functions with one parameter, and its name.
+_ONE: dict[type[nn.Module], tuple[str, str]] = {
+    nn.CELU: ("celu", "alpha"),
+    nn.ELU: ("elu", "alpha"),
+    nn.LeakyReLU: ("leaky_relu", "negative_slope"),
+    nn.Softplus: ("softplus", "beta"),
+}
+
+#: The modules of Transformers, by the names of their classes.
+_TRANSFORMERS = {
+    "AccurateGELUActivation": "gelu_tanh",
+    "FastGELUActivation": "gelu_tanh",
+    "GELUActivation": "gelu",
+    "GELUTanh": "gelu_tanh",
+    "MishActivation": "mish",
+    "NewGELUActivation": "gelu_tanh",
+    "PytorchGELUTanh": "gelu_tanh",
+    "SiLUActivation": "silu",
+}
+
+
+def _learned(kind: type[nn.PReLU], module: nn.PReLU) -> nn.PReLU:
+    """A module of another class with the slopes of that one, which both then share."""
+    new = kind(module.num_parameters, device="meta")
+    new.weight = module.weight
+    return new
+
+
+def of_module(module: nn.Module) -> nn.Module | None:
     """What a module of PyTorch or of Transformers computes, as one of nonlin; `None` if there is
-    no such function, or it learns."""
+    no such function."""
     kind = type(module)
     inplace = bool(getattr(module, "inplace", False))
-    plain = {
-        nn.ReLU: "relu",
-        nn.Sigmoid: "sigmoid",
-        nn.Tanh: "tanh",
-        nn.SiLU: "silu",
-        nn.Mish: "mish",
-        nn.Hardswish: "hard_swish",
-        nn.Hardsigmoid: "hard_sigmoid",
-        nn.LogSigmoid: "log_sigmoid",
-        nn.SELU: "selu",
-    }
-    if kind in plain:
-        return Activation(plain[kind], inplace=inplace)
+    if kind in _PLAIN and kind is not nn.Identity:
+        return Activation(_PLAIN[kind], inplace=inplace)
+    if kind in _ONE and getattr(module, "threshold", 20) >= 20:
+        name, parameter = _ONE[kind]
+        return Activation(name, inplace=inplace, **{parameter: getattr(module, parameter)})
     if kind is nn.GELU:
         return Activation("gelu_tanh" if module.approximate == "tanh" else "gelu")
-    if kind in (nn.ELU, nn.CELU):
-        name = "elu" if kind is nn.ELU else "celu"
-        return Activation(name, alpha=module.alpha, inplace=inplace)
-    if kind is nn.LeakyReLU:
-        slope = module.negative_slope
-        return Activation("leaky_relu", negative_slope=slope, inplace=inplace)
-    if kind is nn.Softplus and module.threshold >= 20:
-        return Activation("softplus", beta=module.beta)
     if kind is nn.GLU:
-        return Activation("glu", dim=module.dim, layout="halves")
-    if kind.__module__ == "transformers.activations":
-        name = {
-            "GELUActivation": "gelu",
-            "NewGELUActivation": "gelu_tanh",
-            "FastGELUActivation": "gelu_tanh",
-            "AccurateGELUActivation": "gelu_tanh",
-            "GELUTanh": "gelu_tanh",
-            "PytorchGELUTanh": "gelu_tanh",
-            "SiLUActivation": "silu",
-            "MishActivation": "mish",
-        }.get(kind.__name__)
-        return Activation(name) if name else None
+        return Activation("glu", dim=module.dim)
+    if kind is nn.PReLU:
+        return _learned(PReLU, module)
+    if kind is nn.RReLU:
+        return RReLU(module.lower, module.upper, inplace)
+    if kind.__module__ == "transformers.activations" and kind.__name__ in _TRANSFORMERS:
+        return Activation(_TRANSFORMERS[kind.__name__])
     return None
 
 
-#: Functions of PyTorch that models hold as attributes.
+def to_pytorch(module: nn.Module) -> nn.Module | None:
+    """What one of nonlin's modules computes, as one of PyTorch; `None` if there is none."""
+    if isinstance(module, PReLU):
+        return _learned(nn.PReLU, module)
+    if isinstance(module, RReLU):
+        return nn.RReLU(module.lower, module.upper, module.inplace)
+    if not isinstance(module, Activation):
+        return None
+    new: nn.Module | None = None
+    for kind, name in _PLAIN.items():
+        if name == module.name and module.params == PARAMETERS[name]:
+            new = kind()
+    for kind, (name, parameter) in _ONE.items():
+        if name == module.name:
+            new = kind(**module.params)
+    if module.name in ("gelu", "gelu_tanh"):
+        new = nn.GELU("tanh" if module.name == "gelu_tanh" else "none")
+    if module.name == "glu" and not module.interleaved:
+        new = nn.GLU(module.dim)
+    if module.inplace:
+        if not hasattr(new, "inplace"):
+            return None
+        new.inplace = True
+    return new
+
+
+#: PyTorch's functions that models hold as attributes.
 _CALLABLES: dict[Any, str] = {
     torch.relu: "relu",
+    torch.selu: "selu",
     torch.sigmoid: "sigmoid",
     torch.tanh: "tanh",
-    torch.selu: "selu",
-    nn.functional.relu: "relu",
-    nn.functional.gelu: "gelu",
-    nn.functional.silu: "silu",
-    nn.functional.mish: "mish",
-    nn.functional.sigmoid: "sigmoid",
-    nn.functional.tanh: "tanh",
-    nn.functional.selu: "selu",
-    nn.functional.elu: "elu",
     nn.functional.celu: "celu",
-    nn.functional.leaky_relu: "leaky_relu",
-    nn.functional.softplus: "softplus",
-    nn.functional.logsigmoid: "log_sigmoid",
-    nn.functional.hardswish: "hard_swish",
+    nn.functional.elu: "elu",
+    nn.functional.gelu: "gelu",
     nn.functional.hardsigmoid: "hard_sigmoid",
+    nn.functional.hardswish: "hard_swish",
+    nn.functional.leaky_relu: "leaky_relu",
+    nn.functional.logsigmoid: "log_sigmoid",
+    nn.functional.mish: "mish",
+    nn.functional.relu: "relu",
+    nn.functional.selu: "selu",
+    nn.functional.sigmoid: "sigmoid",
+    nn.functional.silu: "silu",
+    nn.functional.softplus: "softplus",
+    nn.functional.tanh: "tanh",
 }
+
+#: The other way round. Of two that compute one function the later counts.
+_BACK = {name: function for function, name in _CALLABLES.items()}
 
 
 def of_callable(function: Any) -> str | None:
-    """The name of what a function computes at its defaults."""
+    """The name of what a function of PyTorch or of nonlin computes at its defaults."""
     try:
         found = _CALLABLES.get(function)
     except TypeError:
         return None
-    if found is None and getattr(function, "__module__", None) == "nonlin.torch":
-        name = getattr(function, "__name__", "")
-        return name if FUNCTIONS.get(name) is function else None
-    return found
+    return found or (own_name(function) if callable(function) else None)
+
+
+def own_name(function: Any) -> str | None:
+    """The name of a function of nonlin's."""
+    name = getattr(function, "__name__", "")
+    return name if FUNCTIONS.get(name) is function else None
+
+
+def callable_of_pytorch(name: str) -> Any:
+    """PyTorch's function of that name, at its defaults; `None` if there is none."""
+    return _BACK.get(name)

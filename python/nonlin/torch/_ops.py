@@ -21,6 +21,10 @@ is_compiling = torch.compiler.is_compiling
 is_grad_enabled = torch.is_grad_enabled
 under_func = torch._C._are_functorch_transforms_active
 
+#: The kernel of an operator, by the index of the operator, for plain tensors of which no gradient is
+#: recorded; `None` if the call is not so simple.
+call = _nonlin.torch_call
+
 _library = torch.library.Library("nonlin", "DEF")
 
 
@@ -34,9 +38,29 @@ def _called(operator: Any) -> Any:
     return getattr(operator, "_op", operator)
 
 
-def _apply(function: type[Function]) -> Any:
-    """`Function.apply` without the Python frame that looks after transforms, which callers rule out."""
+def _kernel(name: str) -> Any:
+    """The kernel of an operator alone, without a gradient."""
+    index, raw = _INDEX[name], _called(getattr(torch.ops.nonlin, f"_{name}").default)
+
+    def kernel(*arguments):
+        result = call(index, *arguments)
+        return raw(*arguments) if result is None else result
+
+    return kernel
+
+
+def _apply(name: str, function: type[Function]) -> Any:
+    """`Function.apply` without the Python frames that look after transforms, which callers rule out,
+    and after functions that have a `vjp` instead of a `backward`."""
+    back = function._backward_cls
+    back.__name__ = "".join(part.capitalize() for part in name.split("_")) + "Backward"
+    back.apply = function.backward
     return super(Function, function).apply
+
+
+def no_tensor(name: str, x: Any) -> TypeError:
+    """What to raise for an operand that is no tensor."""
+    return TypeError(f"nonlin.torch.{name} takes tensors, not {type(x).__name__}")
 
 
 def _refused(name: str, error: NotImplementedError, *tensors: Tensor) -> Exception:
@@ -65,10 +89,11 @@ class Unary:
         self.op = getattr(ops, name).default
         self.op_b = getattr(ops, f"{name}_backward").default
         self.op_s = getattr(ops, f"{name}_second").default
-        self.raw = _called(getattr(ops, f"_{name}").default)
-        self.raw_b = _called(getattr(ops, f"_{name}_backward").default)
-        self.raw_s = _called(getattr(ops, f"_{name}_second").default)
-        self.train = _apply(_unary_function(self))
+        self.index = _INDEX[name]
+        self.raw = _kernel(name)
+        self.raw_b = _kernel(f"{name}_backward")
+        self.raw_s = _kernel(f"{name}_second")
+        self.train = _apply(name, _unary_function(self))
 
     def __reduce__(self) -> Any:
         return unary, (self.name,)
@@ -77,6 +102,13 @@ class Unary:
         """f(x)."""
         if is_compiling():
             return self.op(x, *p)
+        y = call(self.index, x, *p)
+        return self.involved(x, *p) if y is None else y
+
+    def involved(self, x: Tensor, *p: float) -> Tensor:
+        """f(x) where `call` does not do it."""
+        if not isinstance(x, Tensor):
+            raise no_tensor(self.name, x)
         if _transformed():
             return _UnaryT.apply(x, self, p)
         try:
@@ -108,34 +140,28 @@ class Unary:
 
 
 def _unary_function(f: Unary) -> type[Function]:
-    """What autograd keeps of a call and does with it. One class for each function: what it knows
-    costs no time."""
-    raw, raw_b = f.raw, f.raw_b
+    """What autograd keeps of a call of an elementwise function and does with it. One class for each
+    function: what it knows costs no time."""
+    raw, raw_b, index, index_b = f.raw, f.raw_b, f.index, _INDEX[f"{f.name}_backward"]
+    none = (None,) * (len(f.op._schema.arguments) - 1)
 
     class Plain(Function):
         @staticmethod
-        def forward(ctx, x):
-            ctx.save_for_backward(x)
-            return raw(x)
-
-        @staticmethod
-        def backward(ctx, grad):
-            (x,) = ctx.saved_tensors
-            return f.backward(grad, x) if is_grad_enabled() else raw_b(grad, x)
-
-    class Parametric(Function):
-        @staticmethod
         def forward(ctx, x, *p):
-            ctx.save_for_backward(x)
+            ctx.to_save = (x,)
             ctx.p = p
-            return raw(x, *p)
+            y = call(index, x, *p)
+            return raw(x, *p) if y is None else y
 
         @staticmethod
         def backward(ctx, grad):
             (x,) = ctx.saved_tensors
-            return f.backward(grad, x, *ctx.p), *[None] * len(ctx.p)
+            if is_grad_enabled():
+                return f.backward(grad, x, *ctx.p), *none
+            dx = call(index_b, grad, x, *ctx.p)
+            return raw_b(grad, x, *ctx.p) if dx is None else dx, *none
 
-    return Plain if len(f.op._schema.arguments) == 1 else Parametric
+    return Plain
 
 
 class _UnaryBack(Function):
@@ -259,44 +285,40 @@ def _sum(a: Tensor | None, b: Tensor | None) -> Tensor | None:
     return a + b
 
 
-#: Gated units as products u(a) v(b), by the names of u and v. Derivatives of their gradients follow.
-_PRODUCTS = {
-    "bilinear": ("identity", "identity"),
-    "geglu": ("gelu", "identity"),
-    "glu": ("identity", "sigmoid"),
-    "reglu": ("relu", "identity"),
-    "relu_glu": ("relu", "sigmoid"),
-    "swiglu": ("silu", "identity"),
-}
-
-
-class Gated:
-    """The operators of one gated unit."""
+class Pair:
+    """The operators of one function of two tensors."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         ops = torch.ops.nonlin
         self.op = getattr(ops, name).default
         self.op_b = getattr(ops, f"{name}_backward").default
-        self.op_p = getattr(ops, f"{name}_packed").default
-        self.op_pb = getattr(ops, f"{name}_packed_backward").default
-        self.raw = _called(getattr(ops, f"_{name}").default)
-        self.raw_b = _called(getattr(ops, f"_{name}_backward").default)
-        self.raw_p = _called(getattr(ops, f"_{name}_packed").default)
-        self.raw_pb = _called(getattr(ops, f"_{name}_packed_backward").default)
-        self.train = _apply(_gated_function(self))
+        self.index = _INDEX[name]
+        self.raw = _kernel(name)
+        self.raw_b = _kernel(f"{name}_backward")
+        self.train = _apply(name, _pair_function(self))
 
     def __reduce__(self) -> Any:
-        return gated, (self.name,)
+        return pair, (self.name,)
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         """f(a, b)."""
+        if is_compiling():
+            if a.shape != b.shape:
+                a, b = torch.broadcast_tensors(a, b)
+            return self.op(a, b)
+        y = call(self.index, a, b)
+        return self.involved(a, b) if y is None else y
+
+    def involved(self, a: Tensor, b: Tensor) -> Tensor:
+        """f(a, b) where `call` does not do it."""
+        for t in (a, b):
+            if not isinstance(t, Tensor):
+                raise no_tensor(self.name, t)
         if a.shape != b.shape:
             a, b = torch.broadcast_tensors(a, b)
-        if is_compiling():
-            return self.op(a, b)
         if _transformed():
-            return _GatedT.apply(a, b, self)
+            return _PairT.apply(a, b, self)
         try:
             if (a.requires_grad or b.requires_grad) and is_grad_enabled():
                 return self.train(a, b)
@@ -309,20 +331,73 @@ class Gated:
         if is_compiling():
             return self.op_b(grad, a, b)
         if _transformed():
-            return _GatedBackT.apply(grad, a, b, self)
+            return _PairBackT.apply(grad, a, b, self)
         if is_grad_enabled() and (grad.requires_grad or a.requires_grad or b.requires_grad):
-            return _GatedBack.apply(grad, a, b, self)
+            return _PairBack.apply(grad, a, b, self)
         return self.raw_b(grad, a, b)
+
+    def second(self, ga: Tensor, gb: Tensor, grad: Tensor, a: Tensor, b: Tensor) -> Any:
+        """Gradients of ``ga da + gb db`` by `grad`, `a` and `b`, where (da, db) is `backward`."""
+        raise NotImplementedError
+
+    def tangent(self, tangents: Any, grad: Tensor, a: Tensor, b: Tensor) -> Any:
+        """How `backward` changes along these tangents of `grad`, `a` and `b`, each of them a tensor."""
+        raise NotImplementedError
+
+
+class Weighted(Pair):
+    """PReLU of a tensor with a weight for each element."""
+
+    def second(self, ga: Tensor, gb: Tensor, grad: Tensor, a: Tensor, b: Tensor) -> Any:
+        above = a > 0
+        by_grad = torch.where(above, ga, ga * b + gb * a)
+        return by_grad, torch.where(above, 0, gb * grad), torch.where(above, 0, ga * grad)
+
+    def tangent(self, tangents: Any, grad: Tensor, a: Tensor, b: Tensor) -> Any:
+        above = a > 0
+        grad_t, a_t, b_t = tangents
+        da = torch.where(above, grad_t, grad_t * b + grad * b_t)
+        return da, torch.where(above, 0, grad_t * a + grad * a_t)
+
+
+#: Gated units as products u(a) v(b), by the names of u and v. Derivatives of their gradients follow.
+_PRODUCTS = {
+    "bilinear": ("identity", "identity"),
+    "geglu": ("gelu", "identity"),
+    "glu": ("identity", "sigmoid"),
+    "reglu": ("relu", "identity"),
+    "relu_glu": ("relu", "sigmoid"),
+    "swiglu": ("silu", "identity"),
+}
+
+
+class Gated(Pair):
+    """The operators of one gated unit."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        ops = torch.ops.nonlin
+        self.op_p = getattr(ops, f"{name}_packed").default
+        self.op_pb = getattr(ops, f"{name}_packed_backward").default
+        self.index_p = _INDEX[f"{name}_packed"]
+        self.raw_p = _kernel(f"{name}_packed")
+        self.raw_pb = _kernel(f"{name}_packed_backward")
+        self.train_p = _apply(name, _packed_function(self))
 
     def packed(self, x: Tensor, dim: int, interleaved: bool) -> Tensor:
         """f of both operands packed along an axis."""
         if is_compiling():
             return self.op_p(x, dim, interleaved)
+        y = call(self.index_p, x, dim, interleaved)
+        if y is not None:
+            return y
+        if not isinstance(x, Tensor):
+            raise no_tensor(self.name, x)
         if _transformed():
             return self.forward(*halves(x, dim, interleaved))
-        if x.requires_grad and is_grad_enabled():
-            return _Packed.apply(x, self, dim, interleaved)
         try:
+            if x.requires_grad and is_grad_enabled():
+                return self.train_p(x, dim, interleaved)
             return self.raw_p(x, dim, interleaved)
         except NotImplementedError as e:
             raise _refused(self.name, e, x) from None
@@ -336,18 +411,12 @@ class Gated:
             return pack(*both, dim, interleaved)
         return self.raw_pb(grad, x, dim, interleaved)
 
-    def factors(self) -> tuple[Unary, Unary]:
-        """u and v, where the unit is the product u(a) v(b)."""
-        try:
-            u, v = _PRODUCTS[self.name]
-        except KeyError:
-            text = f"nonlin.torch.{self.name} has no second derivative"
-            raise NotImplementedError(text) from None
+    def _factors(self) -> tuple[Unary, Unary]:
+        u, v = _PRODUCTS[self.name]
         return unary(u), unary(v)
 
     def second(self, ga: Tensor, gb: Tensor, grad: Tensor, a: Tensor, b: Tensor) -> Any:
-        """Gradients of ``ga da + gb db`` by `grad`, `a` and `b`, where (da, db) is `backward`."""
-        u, v = self.factors()
+        u, v = self._factors()
         ua, vb = u.forward(a), v.forward(b)
         g_ua, g_vb = u.backward(ga, a), v.backward(gb, b)
         by_grad = g_ua * vb + ua * g_vb
@@ -356,11 +425,8 @@ class Gated:
         return by_grad, by_a, by_b
 
     def tangent(self, tangents: Any, grad: Tensor, a: Tensor, b: Tensor) -> Any:
-        """How `backward` changes along these tangents of `grad`, `a` and `b`."""
-        u, v = self.factors()
-        grad_t, a_t, b_t = (
-            torch.zeros_like(x) if t is None else t for t, x in zip(tangents, (grad, a, b))
-        )
+        u, v = self._factors()
+        grad_t, a_t, b_t = tangents
         ua, vb = u.forward(a), v.forward(b)
         ua_t, vb_t = u.backward(a_t, a), v.backward(b_t, b)
         da = (u.backward(grad_t, a) + u.second(a_t, grad, a)) * vb + u.backward(grad, a) * vb_t
@@ -368,25 +434,29 @@ class Gated:
         return da, db
 
 
-def _gated_function(f: Gated) -> type[Function]:
-    """As `_unary_function`, for a gated unit."""
-    raw, raw_b = f.raw, f.raw_b
+def _pair_function(f: Pair) -> type[Function]:
+    """What autograd keeps of a call of a function of two tensors and does with it."""
+    raw, raw_b, index, index_b = f.raw, f.raw_b, f.index, _INDEX[f"{f.name}_backward"]
 
     class Plain(Function):
         @staticmethod
         def forward(ctx, a, b):
-            ctx.save_for_backward(a, b)
-            return raw(a, b)
+            ctx.to_save = (a, b)
+            y = call(index, a, b)
+            return raw(a, b) if y is None else y
 
         @staticmethod
         def backward(ctx, grad):
             a, b = ctx.saved_tensors
-            return f.backward(grad, a, b) if is_grad_enabled() else raw_b(grad, a, b)
+            if is_grad_enabled():
+                return f.backward(grad, a, b)
+            both = call(index_b, grad, a, b)
+            return raw_b(grad, a, b) if both is None else both
 
     return Plain
 
 
-class _GatedBack(Function):
+class _PairBack(Function):
     @staticmethod
     def forward(ctx, grad, a, b, f):
         ctx.save_for_backward(grad, a, b)
@@ -398,8 +468,8 @@ class _GatedBack(Function):
         return *ctx.f.second(ga, gb, *ctx.saved_tensors), None
 
 
-class _GatedT(Function):
-    """`_Gated` under transforms."""
+class _PairT(Function):
+    """a function of two tensors under transforms."""
 
     @staticmethod
     def forward(a, b, f):
@@ -429,8 +499,8 @@ class _GatedT(Function):
         return f.forward(*_align(info.batch_size, in_dims, a, b)), 0
 
 
-class _GatedBackT(Function):
-    """`_GatedBack` under transforms."""
+class _PairBackT(Function):
+    """`_PairBack` under transforms."""
 
     @staticmethod
     def forward(grad, a, b, f):
@@ -442,32 +512,38 @@ class _GatedBackT(Function):
         ctx.save_for_backward(grad, a, b)
         ctx.save_for_forward(grad, a, b)
 
-    backward = _GatedBack.backward
+    backward = _PairBack.backward
 
     @staticmethod
     def jvp(ctx, grad_t, a_t, b_t, _):
-        return ctx.f.tangent((grad_t, a_t, b_t), *ctx.saved_tensors)
+        saved = ctx.saved_tensors
+        tangents = (grad_t, a_t, b_t)
+        zeros = (torch.zeros_like(x) if t is None else t for t, x in zip(tangents, saved))
+        return ctx.f.tangent(zeros, *saved)
 
     @staticmethod
     def vmap(info, in_dims, grad, a, b, f):
         return f.backward(*_align(info.batch_size, in_dims, grad, a, b)), (0, 0)
 
 
-class _Packed(Function):
-    @staticmethod
-    def forward(ctx, x, f, dim, interleaved):
-        ctx.save_for_backward(x)
-        ctx.rest = f, dim, interleaved
-        try:
-            return f.raw_p(x, dim, interleaved)
-        except NotImplementedError as e:
-            raise _refused(f.name, e, x) from None
+def _packed_function(f: Gated) -> type[Function]:
+    """What autograd keeps of a call of a gated unit of packed operands and does with it."""
+    raw, raw_b = f.raw_p, f.raw_pb
 
-    @staticmethod
-    def backward(ctx, grad):
-        (x,) = ctx.saved_tensors
-        f, dim, interleaved = ctx.rest
-        return f.packed_backward(grad, x, dim, interleaved), None, None, None
+    class Plain(Function):
+        @staticmethod
+        def forward(ctx, x, dim, interleaved):
+            ctx.to_save = (x,)
+            ctx.layout = dim, interleaved
+            return raw(x, dim, interleaved)
+
+        @staticmethod
+        def backward(ctx, grad):
+            (x,) = ctx.saved_tensors
+            back = f.packed_backward if is_grad_enabled() else raw_b
+            return back(grad, x, *ctx.layout), None, None
+
+    return Plain
 
 
 def halves(x: Tensor, dim: int, interleaved: bool) -> tuple[Tensor, Tensor]:
@@ -495,6 +571,10 @@ def pack(a: Tensor, b: Tensor, dim: int, interleaved: bool) -> Tensor:
 
 _unary: dict[str, Unary] = {}
 _gated: dict[str, Gated] = {}
+_pairs: dict[str, Pair] = {}
+
+#: Our operators by name: the index by which the compiled module knows each.
+_INDEX: dict[str, int] = {}
 
 
 def unary(name: str) -> Unary:
@@ -507,30 +587,37 @@ def gated(name: str) -> Gated:
     return _gated[name]
 
 
+def pair(name: str) -> Pair:
+    """The operators of a function of two tensors."""
+    return _pairs[name]
+
+
 def _define() -> None:
     """Defines all operators, and says of them what PyTorch asks."""
     tags = torch.Tag
-    for namespace, name, schema, _ in _nonlin.torch_operators():
+    for index, (namespace, name, schema, _) in enumerate(_nonlin.torch_operators()):
         if namespace != "nonlin":
             continue
+        _INDEX[name] = index
         text = schema.removeprefix("nonlin::")
         kind = [tags.pt2_compliant_tag]
         if "packed" not in name:
             kind.append(tags.pointwise)
         _library.define(text, tags=kind)
         _library.define("_" + text, tags=kind)
-        parts = name.split("_")
-        if parts[-1] == "second":
-            _unary[name.removesuffix("_second")] = None
-        elif name.endswith("_packed_backward"):
-            _gated[name.removesuffix("_packed_backward")] = None
+        # Called where no gradient is wanted: nothing is to look for one.
+        _library.impl("_" + name, torch.library.fallthrough_kernel, "Autograd")
     _nonlin.torch_implement()
-    for name in _unary:
-        _unary[name] = Unary(name)
-        _describe_unary(_unary[name])
-    for name in _gated:
-        _gated[name] = Gated(name)
-        _describe_gated(_gated[name])
+    for name in _INDEX:
+        if f"{name}_second" in _INDEX:
+            _unary[name] = Unary(name)
+            _describe_unary(_unary[name])
+        elif f"{name}_packed" in _INDEX:
+            _gated[name] = _pairs[name] = Gated(name)
+            _describe_pair(_gated[name])
+            _describe_packed(_gated[name])
+    _pairs["weighted"] = Weighted("weighted")
+    _describe_pair(_pairs["weighted"])
 
 
 def _fake(name: str, function: Any) -> None:
@@ -607,20 +694,15 @@ def _describe_unary(f: Unary) -> None:
     )
 
 
-def _describe_gated(f: Gated) -> None:
+def _describe_pair(f: Pair) -> None:
     name = f.name
-    _fake(name, _of_two)
 
     def fake_b(grad, a, b):
         like = _of_three(a, b, grad)
         return like, torch.empty_like(like)
 
-    def fake_p(x, dim, interleaved):
-        return _of_two(*halves(x, dim, interleaved))
-
+    _fake(name, _of_two)
     _fake(f"{name}_backward", fake_b)
-    _fake(f"{name}_packed", fake_p)
-    _fake(f"{name}_packed_backward", lambda grad, x, dim, interleaved: x.new_empty(x.shape))
 
     def setup(ctx, inputs, output):
         ctx.save_for_backward(*inputs)
@@ -631,24 +713,8 @@ def _describe_gated(f: Gated) -> None:
     def backward_b(ctx, ga, gb):
         return f.second(ga, gb, *ctx.saved_tensors)
 
-    def setup_p(ctx, inputs, output):
-        *tensors, ctx.dim, ctx.interleaved = inputs
-        ctx.save_for_backward(*tensors)
-
-    def backward_p(ctx, grad):
-        (x,) = ctx.saved_tensors
-        return f.op_pb(grad, x, ctx.dim, ctx.interleaved), None, None
-
-    def backward_pb(ctx, g):
-        grad, x = ctx.saved_tensors
-        layout = ctx.dim, ctx.interleaved
-        by_grad, by_a, by_b = f.second(*halves(g, *layout), grad, *halves(x, *layout))
-        return by_grad, pack(by_a, by_b, *layout), None, None
-
     _autograd(name, backward, setup)
     _autograd(f"{name}_backward", backward_b, setup)
-    _autograd(f"{name}_packed", backward_p, setup_p)
-    _autograd(f"{name}_packed_backward", backward_pb, setup_p)
 
     def vmap(info, dims, a, b):
         return f.op(*_align(info.batch_size, dims, a, b)), 0
@@ -656,19 +722,47 @@ def _describe_gated(f: Gated) -> None:
     def vmap_b(info, dims, grad, a, b):
         return f.op_b(*_align(info.batch_size, dims, grad, a, b)), (0, 0)
 
-    def vmap_p(info, dims, x, dim, interleaved):
+    _vmap(name, vmap)
+    _vmap(f"{name}_backward", vmap_b)
+
+
+def _describe_packed(f: Gated) -> None:
+    name = f.name
+
+    def fake(x, dim, interleaved):
+        return _of_two(*halves(x, dim, interleaved))
+
+    _fake(f"{name}_packed", fake)
+    _fake(f"{name}_packed_backward", lambda grad, x, dim, interleaved: x.new_empty(x.shape))
+
+    def setup(ctx, inputs, output):
+        *tensors, ctx.dim, ctx.interleaved = inputs
+        ctx.save_for_backward(*tensors)
+
+    def backward(ctx, grad):
+        (x,) = ctx.saved_tensors
+        return f.op_pb(grad, x, ctx.dim, ctx.interleaved), None, None
+
+    def backward_b(ctx, g):
+        grad, x = ctx.saved_tensors
+        layout = ctx.dim, ctx.interleaved
+        by_grad, by_a, by_b = f.second(*halves(g, *layout), grad, *halves(x, *layout))
+        return by_grad, pack(by_a, by_b, *layout), None, None
+
+    _autograd(f"{name}_packed", backward, setup)
+    _autograd(f"{name}_packed_backward", backward_b, setup)
+
+    def vmap(info, dims, x, dim, interleaved):
         dim = dim if dim < 0 else dim + 1
         return f.op_p(x.movedim(dims[0], 0), dim, interleaved), 0
 
-    def vmap_pb(info, dims, grad, x, dim, interleaved):
+    def vmap_b(info, dims, grad, x, dim, interleaved):
         dim = dim if dim < 0 else dim + 1
         grad, x = _align(info.batch_size, dims, grad, x)
         return f.op_pb(grad, x, dim, interleaved), 0
 
-    _vmap(name, vmap)
-    _vmap(f"{name}_backward", vmap_b)
-    _vmap(f"{name}_packed", vmap_p)
-    _vmap(f"{name}_packed_backward", vmap_pb)
+    _vmap(f"{name}_packed", vmap)
+    _vmap(f"{name}_packed_backward", vmap_b)
 
 
 _define()

@@ -16,7 +16,7 @@ use super::schema::{Arguments, Kind, Value};
 use super::shim::{Boxed, Dtype, Handle, Owned, Res, Stop, Torch, fail, panic_text, torch};
 
 /// Elements from which on a call from Python lets other threads of Python run meanwhile.
-const RELEASE: usize = 8192;
+pub const RELEASE: usize = 8192;
 
 /// The kernels that PyTorch had before ours, by index of the operator.
 #[derive(Default)]
@@ -82,7 +82,7 @@ unsafe extern "C-unwind" fn boxed<const OP: usize>(stack: *mut u64, _: u64, _: u
 /// `stack` must hold the arguments of the operator's schema, which become ours, and have room for
 /// its results.
 unsafe fn called(index: usize, stack: *mut u64) -> Result<(), String> {
-    // SAFETY: this function's own contract.
+    // SAFETY: the caller says that the stack is that of a call of the operator.
     let done = torch().and_then(|torch| unsafe { answer(torch, index, stack) });
     done.map_err(|stop| match stop {
         Stop::Fail(text) => text,
@@ -91,10 +91,11 @@ unsafe fn called(index: usize, stack: *mut u64) -> Result<(), String> {
 }
 
 /// # Safety
-/// As of [`called`].
+/// `stack` must hold the arguments of the operator's schema, which become ours, and have room for
+/// its results.
 unsafe fn answer(torch: &Torch, index: usize, stack: *mut u64) -> Res<()> {
     let operator = &OPERATORS[index];
-    // SAFETY: this function's own contract.
+    // SAFETY: the caller says that the arguments on the stack are ours.
     let arguments = unsafe { take(torch, operator, stack) }?;
     let results = match operator.run(torch, &arguments) {
         Ok(Outcome::New(y)) => [Some(y), None],
@@ -119,7 +120,7 @@ unsafe fn answer(torch: &Torch, index: usize, stack: *mut u64) -> Res<()> {
 /// Takes the arguments from the stack.
 ///
 /// # Safety
-/// As of [`called`].
+/// `stack` must hold the arguments of the operator's schema, which become ours.
 unsafe fn take(torch: &Torch, operator: &Operator, stack: *mut u64) -> Res<Arguments> {
     let mut values = Vec::with_capacity(operator.schema.parameters.len());
     let mut wrong = None;
@@ -226,7 +227,8 @@ fn object<'py>(py: Python<'py>, torch: &Torch, value: &Value) -> PyResult<Bound<
     })
 }
 
-fn raised(stop: Stop) -> PyErr {
+/// The exception for what stops an operator.
+pub fn raised(stop: Stop) -> PyErr {
     match stop {
         Stop::Fail(text) => PyRuntimeError::new_err(text),
         Stop::Decline => PyRuntimeError::new_err("PyTorch's own kernel is not known"),
@@ -234,7 +236,7 @@ fn raised(stop: Stop) -> PyErr {
 }
 
 /// The Python object of a tensor.
-fn wrapped<'py>(py: Python<'py>, torch: &Torch, tensor: &Owned) -> PyResult<Bound<'py, PyAny>> {
+pub fn wrapped<'py>(py: Python<'py>, torch: &Torch, tensor: &Owned) -> PyResult<Bound<'py, PyAny>> {
     // SAFETY: `py` is the proof that the thread holds the GIL.
     if let Some(object) = unsafe { torch.to_python(tensor) } {
         // SAFETY: on success PyTorch gives a new reference to an object.
@@ -255,7 +257,7 @@ fn wrapped<'py>(py: Python<'py>, torch: &Torch, tensor: &Owned) -> PyResult<Boun
 }
 
 /// A reference to the tensor of a Python object.
-fn owned(torch: &Torch, object: &Bound<'_, PyAny>) -> PyResult<Owned> {
+pub fn owned(torch: &Torch, object: &Bound<'_, PyAny>) -> PyResult<Owned> {
     // SAFETY: a bound object is valid, and the proof that the thread holds the GIL.
     if let Some(tensor) = unsafe { torch.tensor_of(object.as_ptr().cast()) } {
         return tensor.map_err(raised);
@@ -347,7 +349,7 @@ fn arguments<'py>(
         let Some(object) = argument(args, kwargs, i, p.name)? else {
             let missing = || PyTypeError::new_err(format!("`{}` is missing", p.name));
             let default = p.default.ok_or_else(missing)?;
-            let number = || default.parse().map_err(|_| missing());
+            let number = || p.number.ok_or_else(missing);
             values.push(match p.kind {
                 Kind::Scalar | Kind::Float => Value::Float(number()?),
                 Kind::Int => Value::Int(number()? as i64),

@@ -36,12 +36,7 @@ pub struct Place<'a> {
 
 /// Whether elements of these distances fill a piece of memory without gaps and repetitions.
 pub fn dense(shape: &[i64], strides: &[i64]) -> bool {
-    let mut next = 1;
-    if shape.iter().zip(strides).rev().all(|(&n, &s)| {
-        let fits = n == 1 || s == next;
-        next *= n;
-        fits
-    }) {
+    if in_c_order(shape, strides) {
         return true;
     }
     let mut axes = sorted_axes(shape, strides);
@@ -161,7 +156,21 @@ pub fn kept<'s>(shape: &[i64], strides: &'s [i64]) -> Option<Cow<'s, [i64]>> {
 
 /// The distances of a new result in C order.
 pub fn c_strides(shape: &[i64]) -> Vec<i64> {
-    result_strides(shape, &[])
+    let mut strides = vec![1; shape.len()];
+    for axis in (1..shape.len()).rev() {
+        strides[axis - 1] = strides[axis] * shape[axis].max(1);
+    }
+    strides
+}
+
+/// Whether elements of these distances lie side by side in C order.
+fn in_c_order(shape: &[i64], strides: &[i64]) -> bool {
+    let mut next = 1;
+    shape.iter().zip(strides).rev().all(|(&n, &s)| {
+        let fits = n == 1 || s == next;
+        next *= n;
+        fits
+    })
 }
 
 /// The shape that both can be repeated to, or `None`.
@@ -299,6 +308,8 @@ macro_rules! with_number {
     };
 }
 
+pub(super) use with_number;
+
 /// Runs a kernel over operands of one shape.
 ///
 /// # Safety
@@ -315,12 +326,12 @@ pub unsafe fn apply<K: Kernel<I, O>, const I: usize, const O: usize, const N: us
     y: [Place<'_>; O],
 ) -> Res<()> {
     const { assert!(I + O == N) };
-    // SAFETY: this function's own contract.
+    // SAFETY: the caller's promises, with the type of elements that `dtype` stands for.
     with_number!(dtype, T => unsafe { apply_to::<T, K, I, O, N>(torch, kernel, shape, x, y) })
 }
 
 /// # Safety
-/// As of [`apply`], where `T` is the type of elements.
+/// The promises of [`apply`], where `T` is the type of elements.
 unsafe fn apply_to<T: Number, K: Kernel<I, O>, const I: usize, const O: usize, const N: usize>(
     torch: &Torch,
     kernel: &K,
@@ -423,7 +434,7 @@ type Buffer = [u64; BLOCK_BYTES / 8];
 /// All of them must be valid, and the two places must not overlap.
 #[inline]
 unsafe fn gather<T: Number>(from: *const T, stride: isize, to: *mut T, n: usize) {
-    // SAFETY: this function's own contract.
+    // SAFETY: the caller says that all elements are valid and the two places apart.
     unsafe {
         match stride {
             1 => std::ptr::copy_nonoverlapping(from, to, n),
@@ -444,7 +455,7 @@ unsafe fn gather<T: Number>(from: *const T, stride: isize, to: *mut T, n: usize)
 /// All of them must be valid, and the two places must not overlap.
 #[inline]
 unsafe fn scatter<T: Number>(from: *const T, to: *mut T, stride: isize, n: usize) {
-    // SAFETY: this function's own contract.
+    // SAFETY: the caller says that all elements are valid and the two places apart.
     unsafe {
         if stride == 1 {
             std::ptr::copy_nonoverlapping(from, to, n);
@@ -475,12 +486,12 @@ pub unsafe fn rows<K: Rows<I>, const I: usize, const N: usize>(
     y: Place<'_>,
 ) -> Res<()> {
     const { assert!(I + 1 == N) };
-    // SAFETY: this function's own contract.
+    // SAFETY: the caller's promises, with the type of elements that `dtype` stands for.
     with_number!(dtype, T => unsafe { rows_of::<T, K, I, N>(torch, kernel, shape, dim, x, y) })
 }
 
 /// # Safety
-/// As of [`rows`], where `T` is the type of elements.
+/// The promises of [`rows`], where `T` is the type of elements.
 unsafe fn rows_of<T: Number, K: Rows<I>, const I: usize, const N: usize>(
     torch: &Torch,
     kernel: &K,
@@ -498,27 +509,29 @@ unsafe fn rows_of<T: Number, K: Rows<I>, const I: usize, const N: usize>(
         std::array::from_fn(|k| if k < I { x[k].strides } else { y.strides });
     let places: [Shared; N] =
         std::array::from_fn(|k| Shared(if k < I { x[k].data } else { y.data }));
+    let grain = (ROW_GRAIN / width).max(1);
+    // Rows that lie side by side in all operands, as they mostly do, are one piece of memory.
+    let last = shape[dim + 1..].iter().all(|&n| n == 1);
+    if last && strides.iter().all(|s| in_c_order(shape, s)) {
+        return torch.parallel(count, grain, |begin, end| {
+            let n = (end - begin) * width;
+            let at = |k: usize| places[k].at::<T>((begin * width) as isize);
+            // SAFETY: row r of each operand begins `r width` elements behind its first, so the rows
+            // `begin..end` are `n` elements side by side; the result's are this thread's.
+            unsafe {
+                let x = std::array::from_fn(|k| std::slice::from_raw_parts(at(k), n));
+                let y = std::slice::from_raw_parts_mut(at(I), n);
+                kernel.run::<T>(x, y, width, end - begin);
+            }
+        });
+    }
     let along = strides.map(|s| if width == 1 { 1 } else { s[dim] as isize });
     // The walk over rows goes in the order in which the result lies.
-    let mut axes = order(shape, &strides.map(|s| s));
+    let mut axes = order(shape, &strides);
     axes.retain(|&a| a != dim);
     let walk = Walk::<N>::new(shape, axes.into_iter(), strides);
-    let grain = (ROW_GRAIN / width).max(1);
     if along.iter().all(|&s| s == 1) {
-        let packed = walk.sizes.len() == 1
-            && (count == 1 || walk.strides[0].iter().all(|&s| s == width as isize));
         return torch.parallel(count, grain, |begin, end| {
-            if packed {
-                let n = (end - begin) * width;
-                let at = |k: usize| places[k].at::<T>((begin * width) as isize);
-                // SAFETY: row r of each operand begins `r width` elements behind its first, so the
-                // rows `begin..end` are `n` elements side by side; the result's are this thread's.
-                unsafe {
-                    let x = std::array::from_fn(|k| std::slice::from_raw_parts(at(k), n));
-                    let y = std::slice::from_raw_parts_mut(at(I), n);
-                    return kernel.run::<T>(x, y, width, end - begin);
-                }
-            }
             for row in begin..end {
                 let mut starts = [0isize; N];
                 for (k, start) in starts.iter_mut().enumerate() {

@@ -29,6 +29,7 @@ functions! {
     log_sigmoid LogSigmoid,
     selu Selu,
     leaky_relu LeakyRelu,
+    prelu Prelu,
     elu Elu,
     celu Celu,
     softplus Softplus,
@@ -231,9 +232,50 @@ impl Kernel<3, 2> for GateBack<'_> {
     }
 }
 
+/// PReLU with a weight for each element.
+pub struct Weighted;
+
+impl Weighted {
+    /// Why making it cannot fail.
+    const ALIKE: &str = "there are as many weights as elements";
+
+    fn of<T: Number>(weight: &[T]) -> nonlin::PerChannel<'_, T> {
+        prelu().per_channel(weight, &[weight.len()], 0).expect(Self::ALIKE)
+    }
+}
+
+impl Kernel<2, 1> for Weighted {
+    unsafe fn run<T: Number>(&self, [x, weight]: [*const T; 2], [y]: [*mut T; 1], n: usize) {
+        // SAFETY: by the contract all lead to `n` elements, and the result overlaps no operand.
+        unsafe {
+            let (x, weight) = (from_raw_parts(x, n), from_raw_parts(weight, n));
+            Self::of(weight).forward(x, from_raw_parts_mut(y, n));
+        }
+    }
+}
+
+/// The gradients of [`Weighted`] by its operand and by the weight of each element.
+pub struct WeightedBack;
+
+impl Kernel<3, 2> for WeightedBack {
+    unsafe fn run<T: Number>(
+        &self,
+        [grad, x, weight]: [*const T; 3],
+        [dx, dw]: [*mut T; 2],
+        n: usize,
+    ) {
+        // SAFETY: by the contract all lead to `n` elements, and no result overlaps anything.
+        unsafe {
+            let [grad, x, weight] = [grad, x, weight].map(|p| from_raw_parts(p, n));
+            let (dx, dw) = (from_raw_parts_mut(dx, n), from_raw_parts_mut(dw, n));
+            Weighted::of(weight).backward(x, grad, dx, dw);
+        }
+    }
+}
+
 /// What an operator does to rows of `width` elements that lie side by side.
 pub trait Rows<const I: usize>: Sync {
-    /// The same without overlap for `rows` rows.
+    /// Computes `rows` rows.
     ///
     /// # Panics
     /// If the lengths are not `rows` times `width`.

@@ -3,6 +3,7 @@
 //! `nonlin/torch/` in Python decides what is registered and when; this module has the kernels.
 
 mod calls;
+mod eager;
 mod layout;
 mod library;
 mod operators;
@@ -15,22 +16,15 @@ use std::sync::Mutex;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
-use calls::{Before, TorchKernel, entry, set_before};
+use calls::{Before, TorchKernel, entry, raised, set_before};
 use operators::{OPERATORS, find};
-use shim::{Boxed, Registrations, Stop};
+use shim::{Boxed, Registrations};
 
 /// What is placed under PyTorch's operators now.
 static ENABLED: Mutex<Option<Registrations>> = Mutex::new(None);
 
 /// Our own operators, which stay.
 static OWN: Mutex<Option<Registrations>> = Mutex::new(None);
-
-fn raised(stop: Stop) -> PyErr {
-    match stop {
-        Stop::Fail(text) => PyRuntimeError::new_err(text),
-        Stop::Decline => PyRuntimeError::new_err("PyTorch declines"),
-    }
-}
 
 /// Finds PyTorch's C interface in its library, which must be loaded.
 #[pyfunction]
@@ -122,5 +116,6 @@ pub fn fill(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(torch_enable, m)?)?;
     m.add_function(wrap_pyfunction!(torch_disable, m)?)?;
     m.add_function(wrap_pyfunction!(torch_implement, m)?)?;
+    m.add_function(wrap_pyfunction!(eager::torch_call, m)?)?;
     Ok(())
 }

@@ -5,12 +5,13 @@ use std::sync::LazyLock;
 
 use super::layout::{
     Place, apart, apply, broadcast, c_strides, count, expanded, kept, result_strides, rows, span,
+    with_number,
 };
 use super::library::{
-    Back, FromOutput, Function, Gate, GateBack, GatedFunction, Kernel, LogSigmoidKept, Map, Rows,
-    Second, Soft, SoftBack, celu, elementwise, elu, gated, gelu, gelu_tanh, glu, hard_sigmoid,
-    hard_swish, has_from_output, leaky_relu, log_sigmoid, mish, relu, selu, sigmoid, silu,
-    softplus, tanh, with,
+    Back, Element, FromOutput, Function, Gate, GateBack, GatedFunction, Kernel, LogSigmoidKept,
+    Map, Rows, Second, Soft, SoftBack, Weighted, WeightedBack, celu, elementwise, elu, gated, gelu,
+    gelu_tanh, glu, hard_sigmoid, hard_swish, has_from_output, leaky_relu, log_sigmoid, mish,
+    prelu, relu, selu, sigmoid, silu, softplus, tanh, with,
 };
 use super::schema::{Arguments, Schema};
 use super::shim::{Dtype, Owned, Res, Stop, Tensor, Torch, fail};
@@ -60,6 +61,10 @@ enum Job {
     Glu(To),
     /// Its gradient.
     GluBack(To),
+    /// PReLU of argument 0 with the weights that are argument 1.
+    Weighted,
+    /// Its gradients by both.
+    WeightedBack,
     /// An operator of the namespace `nonlin`.
     Own(Own),
 }
@@ -84,6 +89,8 @@ enum Own {
     GateBack(&'static GatedFunction),
     Packed(&'static GatedFunction),
     PackedBack(&'static GatedFunction),
+    Weighted,
+    WeightedBack,
 }
 
 /// All operators: PyTorch's first, then ours. The index is what a call carries.
@@ -323,6 +330,12 @@ fn of_pytorch(all: &mut Vec<Operator>) {
     soft!("_softmax", "grad_input", false);
     soft!("_log_softmax", "out", true);
 
+    add("aten::_prelu_kernel(Tensor self, Tensor weight) -> Tensor", Job::Weighted);
+    add(
+        "aten::_prelu_kernel_backward(Tensor grad_output, Tensor self, Tensor weight) -> (Tensor, Tensor)",
+        Job::WeightedBack,
+    );
+
     // Operators with numbers of the type Scalar: PyTorch calls these through Python.
     macro_rules! scalar {
         ($name:literal, $args:literal, $choice:expr, $out:literal) => {
@@ -441,6 +454,12 @@ fn of_nonlin(all: &mut Vec<Operator>) {
             Own::Second(f),
         );
     }
+    add("nonlin::weighted(Tensor x, Tensor weight) -> Tensor".to_owned(), Own::Weighted);
+    add(
+        "nonlin::weighted_backward(Tensor grad, Tensor x, Tensor weight) -> (Tensor, Tensor)"
+            .to_owned(),
+        Own::WeightedBack,
+    );
     for &f in gated() {
         let name = f.name();
         add(format!("nonlin::{name}(Tensor a, Tensor b) -> Tensor"), Own::Gate(f));
@@ -478,6 +497,11 @@ fn bound<'f>(f: &'f Function, a: &Arguments, first: usize) -> Res<Cow<'f, Functi
 }
 
 impl Operator {
+    /// Whether it refuses tensors of different sizes.
+    pub fn wants_one_size(&self) -> bool {
+        matches!(&self.job, Job::Own(own) if !matches!(own, Own::Packed(_) | Own::PackedBack(_)))
+    }
+
     /// Carries out a call.
     pub fn run(&self, torch: &Torch, a: &Arguments) -> Res<Outcome> {
         match &self.job {
@@ -544,6 +568,12 @@ impl Operator {
                 };
                 gate_back(torch, glu(), &grad, &x, &halves, a, *to)
             }
+            // Results without elements have distances that only PyTorch knows the rule of.
+            Job::Weighted if count(torch.read(a.tensor(0)?)?.sizes) == 0 => Err(Stop::Decline),
+            Job::Weighted => weighted(torch, a),
+            Job::WeightedBack => {
+                two_by_three(torch, &WeightedBack, [a.tensor(0)?, a.tensor(1)?, a.tensor(2)?])
+            }
             Job::Own(own) => own.run(torch, a).map_err(|stop| match stop {
                 Stop::Decline => Stop::Fail(format!(
                     "{}: all tensors must have one type, float32, float64, float16 or bfloat16, and \
@@ -578,31 +608,16 @@ impl Own {
                 elementwise_to::<_, 2, 3>(torch, &Gate(f), operands, 0, a, To::New)
             }
             Own::GateBack(f) => {
-                let [grad, x, y] = [
-                    torch.read(a.tensor(0)?)?,
-                    torch.read(a.tensor(1)?)?,
-                    torch.read(a.tensor(2)?)?,
-                ];
-                let shape = x.sizes;
-                if [grad.sizes, y.sizes] != [shape; 2] || [grad.dtype, y.dtype] != [x.dtype; 2] {
-                    return Err(Stop::Decline);
-                }
-                let strides = result_strides(shape, &[x.strides, y.strides, grad.strides]);
-                let da = torch.empty(shape, &strides, x.dtype)?;
-                let db = torch.empty(shape, &strides, x.dtype)?;
-                let place = |t: &Tensor<'_>| torch.data(t);
-                let operands = [
-                    Place { data: place(&grad)?, strides: grad.strides },
-                    Place { data: place(&x)?, strides: x.strides },
-                    Place { data: place(&y)?, strides: y.strides },
-                ];
-                let results = [fresh(torch, &da, &strides)?, fresh(torch, &db, &strides)?];
-                // SAFETY: arguments of PyTorch have the elements that their sizes, which are equal,
-                // and strides say; both results are new.
-                unsafe {
-                    apply::<_, 3, 2, 5>(torch, &GateBack(f), x.dtype, shape, operands, results)?;
-                }
-                Ok(Outcome::Two(da, db))
+                same_sizes(torch, a, 3)?;
+                two_by_three(torch, &GateBack(f), [a.tensor(0)?, a.tensor(1)?, a.tensor(2)?])
+            }
+            Own::Weighted => {
+                same_sizes(torch, a, 2)?;
+                weighted(torch, a)
+            }
+            Own::WeightedBack => {
+                same_sizes(torch, a, 3)?;
+                two_by_three(torch, &WeightedBack, [a.tensor(0)?, a.tensor(1)?, a.tensor(2)?])
             }
             Own::Packed(f) => {
                 let x = torch.read(a.tensor(0)?)?;
@@ -618,6 +633,64 @@ impl Own {
     }
 }
 
+/// PReLU. Weights that are one number are a parameter, for which there is a faster kernel.
+fn weighted(torch: &Torch, a: &Arguments) -> Res<Outcome> {
+    let (x, weight) = (torch.read(a.tensor(0)?)?, torch.read(a.tensor(1)?)?);
+    let single = count(weight.sizes) == 1 && weight.sizes.len() <= x.sizes.len();
+    if single && weight.dtype == x.dtype {
+        // SAFETY: an argument of PyTorch has the one element that its sizes say.
+        let value = unsafe { number_at(torch.data(&weight)?, weight.dtype) };
+        if let Some(f) = with(prelu(), "weight", value) {
+            return map(torch, &Map(&f), a.tensor(0)?, a, To::New);
+        }
+    }
+    elementwise_to::<_, 2, 3>(torch, &Weighted, [a.tensor(0)?, a.tensor(1)?], 0, a, To::New)
+}
+
+/// The number of that type in memory.
+///
+/// # Safety
+/// `data` must lead to an element of the type.
+unsafe fn number_at(data: *const u8, dtype: Dtype) -> f64 {
+    // SAFETY: the caller says that an element of that type is there.
+    with_number!(dtype, T => unsafe { data.cast::<T>().read().to_f64() })
+}
+
+/// Two results, elementwise, of gradient, tensor and tensor, whose sizes are repeated to fit each
+/// other. The results are laid out as the tensors before the gradient.
+fn two_by_three<K: Kernel<3, 2>>(
+    torch: &Torch,
+    kernel: &K,
+    [grad, x, w]: [&Owned; 3],
+) -> Res<Outcome> {
+    let (grad, x, w) = (torch.read(grad)?, torch.read(x)?, torch.read(w)?);
+    let dtype = x.dtype;
+    if [grad.dtype, w.dtype] != [dtype; 2] {
+        return Err(Stop::Decline);
+    }
+    let mut shape = Cow::Borrowed(x.sizes);
+    for t in [&w, &grad] {
+        if t.sizes != &*shape {
+            shape = Cow::Owned(broadcast(&shape, t.sizes).ok_or(Stop::Decline)?);
+        }
+    }
+    let wide = |t: &Tensor<'_>| expanded(t.sizes, t.strides, &shape);
+    let (gs, xs, ws) = (wide(&grad), wide(&x), wide(&w));
+    let strides = result_strides(&shape, &[&xs, &ws, &gs]);
+    let dx = torch.empty(&shape, &strides, dtype)?;
+    let dw = torch.empty(&shape, &strides, dtype)?;
+    let operands = [
+        Place { data: torch.data(&grad)?, strides: &gs },
+        Place { data: torch.data(&x)?, strides: &xs },
+        Place { data: torch.data(&w)?, strides: &ws },
+    ];
+    let results = [fresh(torch, &dx, &strides)?, fresh(torch, &dw, &strides)?];
+    // SAFETY: arguments of PyTorch have the elements that their sizes and strides say, also repeated;
+    // both results are new.
+    unsafe { apply::<_, 3, 2, 5>(torch, kernel, dtype, &shape, operands, results)? };
+    Ok(Outcome::Two(dx, dw))
+}
+
 /// Declines unless the first `n` arguments have one size.
 fn same_sizes(torch: &Torch, a: &Arguments, n: usize) -> Res<()> {
     let first = torch.read(a.tensor(0)?)?.sizes;
@@ -631,7 +704,7 @@ fn same_sizes(torch: &Torch, a: &Arguments, n: usize) -> Res<()> {
 
 /// The place of a tensor that was just made.
 fn fresh<'s>(torch: &Torch, tensor: &Owned, strides: &'s [i64]) -> Res<Place<'s>> {
-    Ok(Place { data: torch.data_mut(&torch.read(tensor)?)?, strides })
+    Ok(Place { data: torch.data_mut(tensor.handle())?, strides })
 }
 
 /// Bytes of an element.
@@ -738,7 +811,8 @@ fn into(
         }
         To::Argument(i) => {
             let y = given(torch, dtype, shape, a, i)?;
-            let data = if count(shape) == 0 { std::ptr::null_mut() } else { torch.data_mut(&y)? };
+            let data =
+                if count(shape) == 0 { std::ptr::null_mut() } else { torch.data_mut(y.handle)? };
             let (begin, end) = span(data, shape, y.strides, item(dtype));
             let same = |o: &Place<'_>| o.data == data && o.strides == y.strides;
             let clear = |o: &Place<'_>| {
@@ -815,7 +889,7 @@ fn row_wise<K: Rows<I>, const I: usize, const N: usize>(
         }
         To::Argument(i) => {
             let y = given(torch, dtype, shape, a, i)?;
-            let data = torch.data_mut(&y)?;
+            let data = torch.data_mut(y.handle)?;
             let (begin, end) = span(data, shape, y.strides, item(dtype));
             let clear = |t: &Place<'_>| {
                 let (from, past) = span(t.data, wide, t.strides, item(dtype));
@@ -951,7 +1025,7 @@ fn gate_back(
         }
         To::Argument(i) => {
             let dx = given(torch, x.dtype, x.sizes, a, i)?;
-            let data = torch.data_mut(&dx)?;
+            let data = torch.data_mut(dx.handle)?;
             let (begin, end) = span(data, x.sizes, dx.strides, item(x.dtype));
             let clear = |data: *mut u8, shape: &[i64], strides: &[i64]| {
                 let (from, past) = span(data, shape, strides, item(x.dtype));

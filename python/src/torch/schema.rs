@@ -32,6 +32,8 @@ pub struct Parameter {
     pub kind: Kind,
     /// What stands for it where it is left out.
     pub default: Option<&'static str>,
+    /// That as a number, if it is one.
+    pub number: Option<f64>,
     /// Whether it is passed by name.
     pub keyword: bool,
 }
@@ -47,6 +49,8 @@ pub struct Schema {
     pub name: &'static str,
     /// Arguments.
     pub parameters: Vec<Parameter>,
+    /// The number of results.
+    pub results: usize,
 }
 
 impl Schema {
@@ -58,7 +62,8 @@ impl Schema {
         let (head, rest) = text.split_once('(').unwrap_or_else(|| panic!("`{text}`: no `(`"));
         let (namespace, name) =
             head.split_once("::").unwrap_or_else(|| panic!("`{text}`: no namespace"));
-        let (list, _) = rest.rsplit_once(") -> ").unwrap_or_else(|| panic!("`{text}`: no result"));
+        let (list, result) =
+            rest.split_once(") -> ").unwrap_or_else(|| panic!("`{text}`: no result"));
         let mut keyword = false;
         let mut parameters = Vec::new();
         for part in list.split(", ") {
@@ -82,9 +87,11 @@ impl Schema {
                 "ScalarType" => Kind::Dtype,
                 _ => panic!("`{text}`: type `{kind}`"),
             };
-            parameters.push(Parameter { name, kind, default, keyword });
+            let number = default.and_then(|text| text.parse().ok());
+            parameters.push(Parameter { name, kind, default, number, keyword });
         }
-        Schema { text, namespace, name, parameters }
+        let results = result.split(", ").count();
+        Schema { text, namespace, name, parameters, results }
     }
 
     /// Whether an argument has a type that PyTorch's C interface cannot pass.

@@ -87,7 +87,7 @@ shim! {
     always {
     aoti_torch_get_dtype: fn(Handle, *mut i32) -> Code;
     aoti_torch_get_dim: fn(Handle, *mut i64) -> Code;
-        aoti_torch_get_device_type: fn(Handle, *mut i32) -> Code;
+    aoti_torch_get_device_type: fn(Handle, *mut i32) -> Code;
     aoti_torch_get_sizes: fn(Handle, *mut *const i64) -> Code;
     aoti_torch_get_strides: fn(Handle, *mut *const i64) -> Code;
     torch_get_const_data_ptr: fn(Handle, *mut *const c_void) -> Code;
@@ -103,6 +103,8 @@ shim! {
     aoti_torch_library_init_impl: fn(*const c_char, *const c_char, *const c_char, u32, *mut LibraryHandle) -> Code;
     aoti_torch_delete_library_object: fn(LibraryHandle) -> Code;
     torch_library_impl: fn(LibraryHandle, *const c_char, Boxed, u64) -> Code;
+    torch_call_dispatcher: fn(*const c_char, *const c_char, *mut u64, u64) -> Code;
+    aoti_torch_grad_mode_is_enabled: fn() -> bool;
     torch_parallel_for: fn(i64, i64, i64, unsafe extern "C" fn(i64, i64, *mut c_void), *mut c_void) -> Code;
     torch_string_c_str: fn(*mut c_void, *mut *const c_char) -> Code;
     torch_delete_string: fn(*mut c_void) -> Code;
@@ -329,11 +331,10 @@ impl Torch {
     }
 
     /// Where the elements of a result begin.
-    pub fn data_mut(&self, tensor: &Tensor<'_>) -> Res<*mut u8> {
+    pub fn data_mut(&self, tensor: Handle) -> Res<*mut u8> {
         let mut data = std::ptr::null_mut();
-        // SAFETY: the handle is alive while its `Owned` is borrowed.
-        let code =
-            unsafe { (self.functions.torch_get_mutable_data_ptr)(tensor.handle, &raw mut data) };
+        // SAFETY: PyTorch's own functions alone make handles, and their owners outlive this call.
+        let code = unsafe { (self.functions.torch_get_mutable_data_ptr)(tensor, &raw mut data) };
         self.check(code).map(|()| data.cast())
     }
 
@@ -436,6 +437,12 @@ impl Torch {
         unsafe { check(false, c"nonlin".as_ptr(), c"nonlin".as_ptr(), 0, message.as_ptr()) };
     }
 
+    /// Whether it converts tensors from and to Python's objects by itself: from 2.14 on.
+    pub fn meets_python(&self) -> bool {
+        self.functions.torch_tensor_from_pyobject.is_some()
+            && self.functions.torch_tensor_to_pyobject.is_some()
+    }
+
     /// An owned reference to the tensor of a Python object.
     ///
     /// # Safety
@@ -443,7 +450,7 @@ impl Torch {
     pub unsafe fn tensor_of(&self, object: *mut c_void) -> Option<Res<Owned>> {
         let from = self.functions.torch_tensor_from_pyobject?;
         let mut handle = Handle(std::ptr::null_mut());
-        // SAFETY: this function's own contract.
+        // SAFETY: the caller says that the object is valid and the GIL held.
         let code = unsafe { from(object, &raw mut handle) };
         // SAFETY: on success the new reference is ours.
         Some(self.check(code).map(|()| unsafe { Owned::new(handle) }))
@@ -459,6 +466,30 @@ impl Torch {
         // SAFETY: the handle is alive; a null type stands for `torch.Tensor`.
         let code = unsafe { to(tensor.handle(), std::ptr::null_mut(), &raw mut object) };
         Some(self.check(code).map(|()| object))
+    }
+
+    /// Whether operations on this thread are recorded for gradients.
+    pub fn grad_is_enabled(&self) -> bool {
+        // SAFETY: the function takes nothing and returns a truth value.
+        unsafe { (self.functions.aoti_torch_grad_mode_is_enabled)() }
+    }
+
+    /// Calls an operator as PyTorch does: the arguments on the stack become the operator's, and the
+    /// results, which become the caller's, take their place.
+    ///
+    /// # Safety
+    /// `stack` must hold the arguments of the operator's schema and have room for its results.
+    pub unsafe fn call(&self, name: &CStr, stack: &mut [u64]) -> Res<()> {
+        // SAFETY: the caller says that the stack fits the operator; texts end with nul.
+        let code = unsafe {
+            (self.functions.torch_call_dispatcher)(
+                name.as_ptr(),
+                c"".as_ptr(),
+                stack.as_mut_ptr(),
+                BUILD_VERSION,
+            )
+        };
+        self.check(code)
     }
 
     /// A second reference to a tensor.
@@ -480,7 +511,7 @@ pub fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     format!("nonlin failed: {said}; please report this")
 }
 
-/// The version of the interface that registrations ask for: 2.10.
+/// The version of the interface that registrations and calls ask for: 2.10.
 const BUILD_VERSION: u64 = (2 << 56) | (10 << 48);
 
 /// Operators registered with PyTorch; dropped, they are what they were before.

@@ -10,27 +10,10 @@ import torch
 import torch.nn.functional as F
 
 import nonlin.torch
+from functions import FROM_OUTPUT, FUNCTIONS
 
 INF = float("inf")
 
-FUNCTIONS = {
-    "relu": F.relu,
-    "sigmoid": torch.sigmoid,
-    "tanh": torch.tanh,
-    "silu": F.silu,
-    "mish": F.mish,
-    "gelu": F.gelu,
-    "gelu_tanh": lambda x: F.gelu(x, approximate="tanh"),
-    "hard_swish": F.hardswish,
-    "hard_sigmoid": F.hardsigmoid,
-    "log_sigmoid": F.logsigmoid,
-    "leaky_relu": F.leaky_relu,
-    "elu": F.elu,
-    "celu": lambda x: F.celu(x, 0.7),
-    "selu": F.selu,
-    "softplus": F.softplus,
-}
-PARAMETERS = {"celu": {"alpha": 0.7}}
 FLOATS = [torch.float32, torch.float64, torch.bfloat16, torch.float16]
 
 each_function = pytest.mark.parametrize("name", FUNCTIONS)
@@ -49,14 +32,32 @@ def test_bits_are_the_librarys(name, dtype, enabled):
     """Value and gradient have the bits of nonlin's own operators."""
     x = inputs(dtype).requires_grad_()
     own = getattr(nonlin.torch, name)
-    y, z = FUNCTIONS[name](x), own(x, **PARAMETERS.get(name, {}))
+    y, z = FUNCTIONS[name](x), own(x)
     assert torch.equal(y.nan_to_num(7.0), z.nan_to_num(7.0))
     assert (y.isnan() == x.isnan()).all()
-    if name in ("sigmoid", "tanh", "relu"):
+    if name in (*FROM_OUTPUT, "relu"):
         return  # PyTorch saves the output, from which the slope is another rounding, or compares.
     g = torch.randn(x.shape).to(dtype)
     dy, dz = (torch.autograd.grad(v, x, g)[0] for v in (y, z))
     assert torch.equal(dy.nan_to_num(7.0), dz.nan_to_num(7.0))
+
+
+def test_parameters(enabled):
+    """Parameters other than the default reach the kernels, forward and backward, in all types."""
+    for dtype in FLOATS:
+        slope = torch.tensor(0.1, dtype=dtype)
+        for pytorch, own in [
+            (lambda x: F.leaky_relu(x, 0.2), lambda x: nonlin.torch.leaky_relu(x, 0.2)),
+            (lambda x: F.elu(x, 0.7), lambda x: nonlin.torch.elu(x, 0.7)),
+            (lambda x: F.celu(x, 0.7), lambda x: nonlin.torch.celu(x, 0.7)),
+            (lambda x: F.softplus(x, 2.5), lambda x: nonlin.torch.softplus(x, 2.5)),
+            (lambda x: F.prelu(x, slope), lambda x: nonlin.torch.prelu(x, slope.item())),
+        ]:
+            x = inputs(dtype)[:-1].requires_grad_()
+            y, z = pytorch(x), own(x)
+            assert torch.equal(y, z)
+            g = torch.randn(x.shape).to(dtype)
+            assert torch.equal(*(torch.autograd.grad(v, x, g)[0] for v in (y, z)))
 
 
 def test_limits(enabled):
@@ -165,7 +166,7 @@ def test_report():
         assert "torch.compile" in str(report)
         for name in ("gelu", "gelu.out", "gelu_", "gelu_backward", "elu", "_softmax", "silu_"):
             assert rows[f"aten::{name}"].kernel == "nonlin"
-        for name in ("threshold_backward", "hardtanh", "_prelu_kernel"):
+        for name in ("threshold_backward", "hardtanh", "softshrink"):
             assert rows[f"aten::{name}"].kernel == "PyTorch" and rows[f"aten::{name}"].note
 
 

@@ -12,7 +12,7 @@ NAMES = """
     nn.functional.relu sigmoid tanh nn.functional.silu nn.functional.mish nn.functional.gelu
     nn.functional.hardswish nn.functional.hardsigmoid nn.functional.logsigmoid nn.functional.glu
     softmax log_softmax nn.functional.softmin nn.functional.leaky_relu nn.functional.elu
-    nn.functional.celu nn.functional.selu nn.functional.softplus
+    nn.functional.celu nn.functional.selu nn.functional.softplus nn.functional.prelu
 """.split()
 FLOATS = [torch.float64, torch.float32, torch.bfloat16, torch.float16]
 OPS = [op for op in op_db if op.name in NAMES]
@@ -22,9 +22,10 @@ def test_all_are_there():
     assert {op.name for op in OPS} == set(NAMES)
 
 
-def pairs(dtypes):
+def pairs(dtypes, wanted=lambda op: True):
+    """Operators, of those wanted, with each of the types that they take."""
     found = []
-    for op, dtype in itertools.product(OPS, dtypes):
+    for op, dtype in itertools.product(filter(wanted, OPS), dtypes):
         if op.supports_dtype(dtype, "cpu"):
             name = "_".join(filter(None, [op.name, op.variant_test_name]))
             found.append(pytest.param(op, dtype, id=f"{name}-{str(dtype).removeprefix('torch.')}"))
@@ -48,8 +49,13 @@ def close(got, wanted, dtype):
         torch.testing.assert_close(got, wanted, equal_nan=True)
 
 
-def widened(x):
-    return x.double() if isinstance(x, torch.Tensor) and x.is_floating_point() else x
+def widened(x, args, kwargs):
+    """The arguments of a call in float64."""
+
+    def wide(a):
+        return a.double() if isinstance(a, torch.Tensor) and a.is_floating_point() else a
+
+    return wide(x), tuple(map(wide, args)), {name: wide(a) for name, a in kwargs.items()}
 
 
 @pytest.mark.parametrize("op, dtype", pairs([*FLOATS, torch.int64, torch.complex64]))
@@ -58,7 +64,8 @@ def test_values(op, dtype):
     half = dtype in (torch.float16, torch.bfloat16)
     count = 0
     for x, args, kwargs in calls(op, dtype, op.reference_inputs("cpu", dtype)):
-        wanted = op(widened(x), *map(widened, args), **kwargs) if half else op(x, *args, **kwargs)
+        y, rest, named = widened(x, args, kwargs) if half else (x, args, kwargs)
+        wanted = op(y, *rest, **named)
         with nonlin.torch.enable():
             got = op(x, *args, **kwargs)
         if "dtype" in kwargs:
@@ -78,11 +85,11 @@ def test_values(op, dtype):
     assert count > 0
 
 
-@pytest.mark.parametrize("op, dtype", pairs([torch.float64, torch.float32]))
+@pytest.mark.parametrize(
+    "op, dtype", pairs([torch.float64, torch.float32], lambda op: op.ref is not None)
+)
 def test_numpy_reference(op, dtype, enabled):
     """Results are those of the references in NumPy that PyTorch's tests have."""
-    if op.ref is None:
-        pytest.skip("there is no reference")
     for sample in op.sample_inputs("cpu", dtype):
         numpy_sample = sample.numpy()
         try:
@@ -115,11 +122,9 @@ def test_strides(op, dtype):
             assert torch.equal(got, wanted) or (got.isnan() == wanted.isnan()).all()
 
 
-@pytest.mark.parametrize("op, dtype", pairs(FLOATS))
+@pytest.mark.parametrize("op, dtype", pairs(FLOATS, lambda op: op.supports_autograd))
 def test_gradients(op, dtype):
     """Gradients are those of PyTorch's kernels, of half types those of float64."""
-    if not op.supports_autograd:
-        pytest.skip("it has no gradient")
     half = dtype in (torch.float16, torch.bfloat16)
 
     def gradient(x, args, kwargs, g):
@@ -135,7 +140,7 @@ def test_gradients(op, dtype):
             torch.manual_seed(1)
             return torch.rand(y.shape, dtype=torch.float64).add(0.5).to(dtype).to(y.dtype)
 
-        wanted = gradient(widened(x) if half else x, args, kwargs, g)
+        wanted = gradient(*(widened(x, args, kwargs) if half else (x, args, kwargs)), g)
         with nonlin.torch.enable():
             got = gradient(x, args, kwargs, g)
         assert got.dtype == dtype
@@ -185,11 +190,11 @@ def test_out_and_inplace(op, dtype):
                 torch.testing.assert_close(copy, wanted, rtol=0, atol=0, equal_nan=True)
 
 
-@pytest.mark.parametrize("op, dtype", pairs([torch.float32]))
+@pytest.mark.parametrize(
+    "op, dtype", pairs([torch.float32], lambda op: op.error_inputs_func is not None)
+)
 def test_errors(op, dtype):
     """Calls that PyTorch refuses are refused in its words."""
-    if op.error_inputs_func is None:
-        pytest.skip("there are none")
     for case in op.error_inputs("cpu"):
         sample = case.sample_input
         with pytest.raises(case.error_type, match=case.error_regex):

@@ -1,6 +1,7 @@
 """nonlin's own operators, functions and modules."""
 
 import copy
+import itertools
 import pickle
 
 import pytest
@@ -38,14 +39,13 @@ def test_elementwise_derivatives(name):
 
 
 @pytest.mark.parametrize("name", UNITS)
-@pytest.mark.parametrize("packed", [None, "halves", "interleaved"])
-@pytest.mark.parametrize("dim", [-1, 0, 1])
+@pytest.mark.parametrize(
+    "packed, dim", [(None, -1), *itertools.product(["halves", "interleaved"], [-1, 0, 1])]
+)
 def test_gated(name, packed, dim):
     """Values by formula, derivatives by differences, in two tensors or one."""
     unit = getattr(nonlin.torch, name)
     if packed is None:
-        if dim != -1:
-            pytest.skip("two tensors have no axis")
         operands = smooth(4, 6), smooth(4, 6)
         a, b = operands
 
@@ -146,8 +146,8 @@ def test_modules():
         for twin in (pickle.loads(pickle.dumps(module)), copy.deepcopy(module)):
             assert type(twin) is kind and repr(twin) == repr(module)
             x = torch.randn(3, 4)
-            assert torch.equal(twin(x), module(x))
-        assert module.state_dict() == {}
+            assert torch.equal(twin.eval()(x), module.eval()(x))
+        assert list(module.state_dict()) == (["weight"] if name == "PReLU" else [])
         assert repr(module).startswith(name)
     assert repr(nonlin.torch.Activation("elu", alpha=0.5)) == "Activation('elu', alpha=0.5)"
     assert repr(nonlin.torch.SwiGLU(layout="interleaved")) == "SwiGLU(layout='interleaved')"
@@ -210,6 +210,7 @@ class Model(nn.Module):
         self.encoder = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True, activation="gelu")
         self.act = F.silu
         self.last = nn.PReLU()
+        self.soft = nn.Softmax(-1)
 
     def forward(self, x):
         return F.mish(self.last(self.act(self.encoder(self.first(x)))))
@@ -221,14 +222,22 @@ def test_convert_to_nonlin():
     weights = {k: v.clone() for k, v in model.state_dict().items()}
     wanted = model(x)
     done = nonlin.torch.convert(model, to="nonlin")
-    assert {c[0] for c in done.changed} == {"first.1", "first.2", "encoder.activation", "act"}
-    assert ("last", "nonlin has no PReLU of these arguments") in done.left
+    changed = {"first.1", "first.2", "encoder.activation", "act", "last"}
+    assert {c[0] for c in done.changed} == changed
+    assert ("soft", "nonlin has no Softmax of these arguments") in done.left
     assert ("(the model itself)", "forward calls F.mish") in done.left
     assert model.first[2].params == {"alpha": 0.5} and model.first[2].inplace
     assert all(torch.equal(v, weights[k]) for k, v in model.state_dict().items())
     torch.testing.assert_close(model(x), wanted)
     twin = pickle.loads(pickle.dumps(model))
     assert torch.equal(twin(x), model(x))
+    # And back.
+    done = nonlin.torch.convert(model, to="torch")
+    assert {c[0] for c in done.changed} == changed
+    assert type(model.first[1]) is nn.GELU and model.act is F.silu
+    assert model.first[2].alpha == 0.5 and model.first[2].inplace
+    assert model.encoder.activation is F.gelu and type(model.last) is nn.PReLU
+    assert torch.equal(model(x), wanted)
     # Opaque operators keep their bits under the compiler: only the linear layers are its own.
     chain = nn.Sequential(nn.GELU(), nn.SiLU(), nn.Tanh())
     nonlin.torch.convert(chain, to="nonlin")
@@ -251,7 +260,7 @@ def test_convert_by_mapping():
         nonlin.torch.convert(model, {"sillu": "gelu"})
     with pytest.raises(TypeError):
         nonlin.torch.convert(model)
-    with pytest.raises(ValueError, match="only target"):
+    with pytest.raises(ValueError, match="targets are"):
         nonlin.torch.convert(model, to="x")
 
 
@@ -266,3 +275,172 @@ def test_fused_encoder_is_not_bypassed():
     plain = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True, activation=F.mish).eval()
     plain.load_state_dict(layer.state_dict())
     torch.testing.assert_close(fused, plain(x))
+
+
+def test_convert_keeps_what_a_model_is():
+    """Modules that stand in several places, hooks, slopes that are learned, training mode."""
+    act, slopes = nn.SiLU(), nn.PReLU(3)
+    model = nn.Sequential(act, nn.Sequential(act, slopes), nn.RReLU(0.2, 0.3)).eval()
+    seen = []
+    act.register_forward_hook(lambda *_: seen.append(1))
+    parameters = list(model.parameters())
+    x = torch.randn(4, 3)
+    wanted = model(x)
+    seen.clear()
+    nonlin.torch.convert(model, to="nonlin")
+    assert model[0] is model[1][0] and isinstance(model[0], nonlin.torch.Activation)
+    torch.testing.assert_close(model(x), wanted)
+    assert len(seen) == 2 and not model[2].training
+    assert [id(p) for p in model.parameters()] == [id(p) for p in parameters]
+    # What PyTorch lacks stays, with the reason.
+    model = nn.Sequential(nonlin.torch.SwiGLU(), nonlin.torch.ELU(2.0), nonlin.torch.GELU())
+    model.act = nonlin.torch.gelu_tanh
+    done = nonlin.torch.convert(model, to="torch")
+    assert repr(model[1]) == "ELU(alpha=2.0)" and repr(model[2]) == repr(nn.GELU())
+    assert done.left == [
+        ("0", "PyTorch has no swiglu of these arguments"),
+        ("act", "PyTorch has no gelu_tanh"),
+    ]
+    # A module that is given is copied to each place.
+    model = nn.Sequential(nn.ReLU(), nn.ReLU())
+    nonlin.torch.convert(model, {"relu": nn.PReLU()})
+    assert model[0] is not model[1] and len(list(model.parameters())) == 2
+
+
+@pytest.mark.parametrize("shape, count", [((5,), 1), ((4, 3), 3), ((2, 3, 4, 2), 3), ((2, 3), 1)])
+def test_learned_slopes(shape, count):
+    """Values and gradients of all orders by input and slopes, as those of PyTorch's PReLU."""
+    x, weight = smooth(*shape), torch.rand(count, dtype=torch.float64, requires_grad=True)
+    y, wanted = nonlin.torch.prelu(x, weight), F.prelu(x, weight)
+    assert torch.equal(y, wanted)
+    g = torch.randn(shape, dtype=torch.float64)
+    for a, b in zip(*(torch.autograd.grad(v, (x, weight), g) for v in (y, wanted))):
+        torch.testing.assert_close(a, b)
+    operands = x, weight
+    assert torch.autograd.gradcheck(
+        nonlin.torch.prelu, operands, check_forward_ad=True, check_batched_grad=True
+    )
+    assert torch.autograd.gradgradcheck(nonlin.torch.prelu, operands, check_fwd_over_rev=True)
+    with pytest.raises(RuntimeError, match="takes 1 weight or as many"):
+        nonlin.torch.prelu(x, torch.ones(7, dtype=torch.float64))
+    torch._dynamo.reset()
+    compiled = torch.compile(nonlin.torch.prelu, fullgraph=True, dynamic=True)
+    assert torch.equal(compiled(x, weight), y)
+
+
+def test_prelu_learns():
+    """A step of training moves the slopes as PyTorch's PReLU does, in place too."""
+    ours, theirs = nonlin.torch.PReLU(3), nn.PReLU(3)
+    x = torch.randn(6, 3)
+    for module in (ours, theirs):
+        optimizer = torch.optim.SGD(module.parameters(), 0.1)
+        module(x).square().mean().backward()
+        optimizer.step()
+    torch.testing.assert_close(ours.weight, theirs.weight)
+    theirs.load_state_dict(ours.state_dict())
+    assert torch.equal(ours(x), theirs(x))
+    copy = x.clone()
+    assert nonlin.torch.prelu(copy, ours.weight.detach(), inplace=True) is copy
+    assert torch.equal(copy, ours(x))
+
+
+def test_random_slopes():
+    """In training each element has a slope of its own; afterwards the mean of the bounds."""
+    x = torch.full((10_000,), -1.0, requires_grad=True)
+    module = nonlin.torch.RReLU(0.25, 0.75)
+    y = module(x)
+    assert -0.75 <= y.min() < -0.74 and -0.26 < y.max() <= -0.25
+    assert abs(y.mean() + 0.5) < 0.01 and y.unique().numel() > 9000
+    assert torch.equal(torch.autograd.grad(y.sum(), x)[0], -y)
+    torch.manual_seed(3)
+    first = module(x)
+    torch.manual_seed(3)
+    assert torch.equal(module(x), first)
+    assert module.eval()(x).eq(-0.5).all()
+    z = torch.tensor([2.0, -2.0])
+    assert nonlin.torch.rrelu(z, training=True, inplace=True) is z and z[0] == 2 and z[1] > -1
+    with pytest.raises(RuntimeError, match="must not exceed"):
+        nonlin.torch.rrelu(z, 0.5, 0.25, training=True)
+
+
+class Seen(torch.utils._python_dispatch.TorchDispatchMode):
+    """Notes the operators that are called."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.names.append(str(function))
+        return function(*args, **kwargs or {})
+
+
+class Marked(torch.Tensor):
+    """A subclass, which results are of."""
+
+
+CALLS = [
+    (lambda x: nonlin.torch.gelu(x), "gelu"),
+    (lambda x: nonlin.torch.elu(x, alpha=0.5), "elu"),
+    (lambda x: nonlin.torch.swiglu(x, x), "swiglu"),
+    (lambda x: nonlin.torch.swiglu(x, layout="halves"), "swiglu_packed"),
+    (lambda x: nonlin.torch.prelu(x, x[0]), "weighted"),
+    (lambda x: nonlin.torch.SiLU()(x), "silu"),
+]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("function, name", CALLS, ids=[name for _, name in CALLS])
+def test_calls_are_operators(function, name):
+    """The short way of calling is seen by all that looks at operators."""
+    x = torch.randn(3, 4)
+    wanted = function(x)
+    with Seen() as seen:
+        assert torch.equal(function(x), wanted)
+    assert any(name in n for n in seen.names)
+    with torch.profiler.profile() as profile:
+        function(x)
+    assert any(name in event.name for event in profile.events())
+    traced = torch.jit.trace(function, (torch.ones(3, 4),))
+    assert torch.equal(traced(x), wanted)
+    graph = torch.fx.experimental.proxy_tensor.make_fx(function)(torch.ones(3, 4))
+    assert torch.equal(graph(x), wanted)
+    assert type(function(x.as_subclass(Marked))) is Marked
+    with torch._subclasses.FakeTensorMode() as fake:
+        assert function(fake.from_tensor(x)).shape == wanted.shape
+    # A view that is negated when it is read, which a kernel would miss.
+    negated = torch._neg_view(-x)
+    assert negated.is_neg() and torch.equal(function(negated), wanted)
+    with torch.inference_mode():
+        assert torch.equal(function(x), wanted)
+    leaf = x.clone().requires_grad_()
+    assert function(leaf).requires_grad
+    with torch.no_grad():
+        assert not function(leaf).requires_grad
+    assert function(x.to("meta")).device.type == "meta"
+    with torch.autograd.forward_ad.dual_level():
+        dual = torch.autograd.forward_ad.make_dual(x, torch.ones_like(x))
+        assert torch.autograd.forward_ad.unpack_dual(function(dual)).tangent is not None
+    exported = torch.export.export(Call(function), (x,))
+    assert torch.equal(exported.module()(x), wanted)
+
+
+class Call(nn.Module):
+    """A function as a module."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x):
+        return self.function(x)
+
+
+def test_autocast():
+    """Types are those of the operands: what follows a linear layer computes in its type."""
+    x = torch.randn(5, 4)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        y = F.linear(x, torch.eye(4))
+        assert nonlin.torch.gelu(y).dtype == torch.bfloat16
+        assert nonlin.torch.swiglu(y, y).dtype == torch.bfloat16
+        assert nonlin.torch.gelu(x).dtype == torch.float32

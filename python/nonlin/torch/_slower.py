@@ -1,0 +1,4 @@
+"""Where operators take longer than those of PyTorch: written by bench/python/document.py."""
+
+SLOWER = {
+}
