@@ -51,8 +51,11 @@ def plot(
         raise ValueError(f"range is {range}; it must be two finite numbers, the lesser first")
     curves = [_curve(f) for f in functions]
     if ax is None:
-        from matplotlib import pyplot
-
+        try:
+            from matplotlib import pyplot
+        except ModuleNotFoundError as missing:
+            text = "nonlin.plot needs matplotlib, which `pip install matplotlib` installs"
+            raise ModuleNotFoundError(text, name=missing.name) from missing
         _, ax = pyplot.subplots()
     x = np.linspace(low, high, points)
     for f, name, values in curves:

@@ -42,6 +42,11 @@ def test_docstrings(name):
     run(doc, name)
 
 
+def test_docstrings_tell_bounds():
+    assert "At least 0.000001." in nonlin.celu.__doc__
+    assert "Any finite number." in nonlin.elu.__doc__
+
+
 @pytest.mark.parametrize("name", ELEMENTWISE + GATED)
 @pytest.mark.parametrize("operation", ["derivative", "second_derivative", "backward", "backward_from_output"])
 def test_docstrings_of_derivatives(name, operation):
@@ -114,6 +119,16 @@ def test_catalog():
         assert nonlin.info(a.name) == a == nonlin.info(getattr(nonlin, a.name))
         for alias in a.aliases:
             assert nonlin.info(alias) == a
+
+
+def test_plot_without_matplotlib():
+    code = (
+        "import sys; sys.modules['matplotlib'] = None\nimport nonlin\n"
+        "try: nonlin.plot('gelu')\n"
+        "except ModuleNotFoundError as error: assert 'pip install matplotlib' in str(error)\n"
+        "else: sys.exit('it was imported')"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_plot():

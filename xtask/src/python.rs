@@ -11,14 +11,15 @@ use crate::system::{cache, cargo, command, find, output, run};
 const MANIFEST: &str = "python/Cargo.toml";
 const REQUIREMENTS: &str = "python/requirements-test.txt";
 
-/// The versions of Python 3 that the package is for.
-const VERSIONS: std::ops::RangeInclusive<u32> = 10..=14;
+/// The versions of Python 3 on which the one wheel is tested: the oldest, the one that most tests
+/// run on, and new ones.
+const VERSIONS: [u32; 4] = [10, 11, 13, 14];
 
 /// What runs all tests with the packages pinned.
 const MAIN: u32 = 11;
 
 /// What other versions are tested with; the oldest has the oldest NumPy that the package allows.
-const OTHERS: &[&str] = &["ml_dtypes", "pytest", "hypothesis"];
+const OTHERS: &[&str] = &["ml_dtypes", "pytest", "pytest-xdist", "hypothesis"];
 const OLDEST_NUMPY: &str = "numpy==2.0.*";
 
 /// The tests that other versions run: those of the border, not of the kernels.
@@ -31,9 +32,10 @@ pub fn numpy() -> Result<Outcome> {
     run(&mut cargo(["fmt", "--check", "--manifest-path", MANIFEST]))?;
     let clippy = ["clippy", "--release", "--quiet", "--manifest-path", MANIFEST];
     run(cargo(clippy).args(["--", "--deny", "warnings"]))?;
-    let there: Vec<(u32, PathBuf)> = VERSIONS.filter_map(|v| Some((v, interpreter(v)?))).collect();
+    let there: Vec<(u32, PathBuf)> =
+        VERSIONS.into_iter().filter_map(|v| Some((v, interpreter(v)?))).collect();
     let Some((main, base)) = there.iter().find(|(v, _)| *v == MAIN).or(there.last()) else {
-        return Ok(Outcome::Skipped("there is no Python 3.10 or later".to_owned()));
+        return Ok(Outcome::Skipped(format!("there is no Python {}", names(&VERSIONS))));
     };
     let python = environment("python-numpy", base)?;
     run(pip(&python).args(["install", "-r", REQUIREMENTS]))?;
@@ -42,22 +44,28 @@ pub fn numpy() -> Result<Outcome> {
     let border: Vec<PathBuf> = BORDER.iter().map(|t| Path::new("python/tests").join(t)).collect();
     for (version, base) in there.iter().filter(|(v, _)| v != main) {
         let python = environment(&format!("python-3.{version}"), base)?;
-        let numpy = if version == VERSIONS.start() { OLDEST_NUMPY } else { "numpy" };
+        let numpy = if *version == VERSIONS[0] { OLDEST_NUMPY } else { "numpy" };
         run(pip(&python).args(["install", numpy]).args(OTHERS))?;
         test(&python, &wheel, &border)?;
     }
     let missing: Vec<u32> =
-        VERSIONS.filter(|version| there.iter().all(|(v, _)| v != version)).collect();
+        VERSIONS.into_iter().filter(|version| there.iter().all(|(v, _)| v != version)).collect();
     for version in &missing {
-        println!("SKIPPED: there is no Python 3.{version}");
+        println!(
+            "SKIPPED: there is no Python 3.{version}: no python3.{version} on the path or below pyenv's \
+             versions, and python3 is another one"
+        );
     }
-    let names = |all: &[u32]| all.iter().map(|v| format!("3.{v}")).collect::<Vec<_>>().join(", ");
-    let others: Vec<u32> = there.iter().map(|(v, _)| *v).collect();
-    let mut note = format!("Python {}", names(&others));
+    let tested: Vec<u32> = there.iter().map(|(v, _)| *v).collect();
+    let mut note = format!("Python {}", names(&tested));
     if !missing.is_empty() {
         note += &format!("; SKIPPED {}: {}", missing.len(), names(&missing));
     }
     Ok(Outcome::Passed { note, left_out: Vec::new() })
+}
+
+fn names(versions: &[u32]) -> String {
+    versions.iter().map(|v| format!("3.{v}")).collect::<Vec<_>>().join(", ")
 }
 
 /// The package, built by the one command by which users build it.
@@ -105,7 +113,8 @@ pub fn pip(python: &Path) -> Command {
 fn test(python: &Path, wheel: &Path, tests: &[PathBuf]) -> Result<()> {
     let words = ["install", "--no-deps", "--force-reinstall"];
     run(pip(python).args(words).arg(wheel))?;
-    let words =
-        ["-m", "pytest", "--quiet", "-p", "no:cacheprovider", "--ignore=python/tests/torch"];
+    // On all cores; a processor that is done takes tests from another one.
+    let words = ["-m", "pytest", "--quiet", "-p", "no:cacheprovider", "-n", "auto", "--dist"];
+    let words = words.into_iter().chain(["worksteal", "--ignore=python/tests/torch"]);
     run(command(python).args(words).args(tests))
 }

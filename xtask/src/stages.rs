@@ -22,10 +22,6 @@ use crate::system::{
 };
 use crate::torch;
 
-/// Those that run only when they are named, and why. They are printed as left out.
-pub const BY_NAME: &[(&str, &str)] =
-    &[("python-numpy", "it builds the library once more, for Python")];
-
 /// All of them, in the order in which they run: the first three tell a newcomer whether a change is
 /// good.
 pub static STAGES: [Stage; 21] = [

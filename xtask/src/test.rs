@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::stage::{Outcome, Stage};
-use crate::stages::{BY_NAME, LEVELS, STAGES, TELLING};
+use crate::stages::{LEVELS, STAGES, TELLING};
 use crate::system;
 
 /// What must not be skipped: names of stages and of levels, `stages` for all of the former, `all`
@@ -81,9 +81,6 @@ pub fn run(words: &[&str]) -> ExitCode {
         }
     }
     print!("\n{}", summary(&ended));
-    for (name, why) in BY_NAME.iter().filter(|_| names.is_empty()) {
-        println!("not run: {name}, unless it is named: {why}");
-    }
     if words.contains(&"--record")
         && let Err(e) = record(&ended)
     {
@@ -156,8 +153,7 @@ fn record(ended: &[(&str, Duration, Result<Outcome>)]) -> Result<()> {
 
 fn select(names: &[&str]) -> Result<Vec<&'static Stage>> {
     if names.is_empty() {
-        let by_name = |s: &&Stage| BY_NAME.iter().any(|(name, _)| *name == s.name);
-        return Ok(STAGES.iter().filter(|s| !by_name(s)).collect());
+        return Ok(STAGES.iter().collect());
     }
     names.iter().map(|name| known(name)).collect()
 }
@@ -259,7 +255,7 @@ mod tests {
 
     #[test]
     fn stages_by_name() {
-        assert_eq!(select(&[]).unwrap().len(), STAGES.len() - BY_NAME.len());
+        assert_eq!(select(&[]).unwrap().len(), STAGES.len());
         assert_eq!(select(&["fmt", "unit"]).unwrap()[1].name, "unit");
         let error = select(&["units"]).unwrap_err().to_string();
         assert!(error.contains("`units`") && error.contains("unit"), "{error}");
