@@ -14,7 +14,7 @@ import struct
 import sys
 from pathlib import Path
 
-from mpmath import mp, mpf, exp, expm1, erf, erfc, log, lu_solve, matrix, sqrt, atanh, pi, cos, fabs
+from mpmath import mp, mpf, exp, expm1, erf, erfc, log, lu_solve, matrix, sqrt, atan, atanh, pi, sin, cos, fabs, floor
 
 mp.dps = 60
 OUT = Path(__file__).resolve().parent.parent / "crates/nonlin/src/math/coefficients.rs"
@@ -143,6 +143,87 @@ def log_rest(v):
     return (atanh(s) - s) / (s * v)
 
 
+def log_tail(v):
+    """(2 atanh(t/2) - t - t^3 / 12) / t^5 with v = t^2"""
+    if v < mpf("1e-9"):
+        return mpf(1) / 80 + v / 448 + v * v / 2304 + v**3 / 11264 + v**4 / 53248
+    t = sqrt(v)
+    return (2 * atanh(t / 2) - t - t * v / 12) / (t * v * v)
+
+
+def log_third(v):
+    """(2 atanh(t/2) - t) / t^3 with v = t^2"""
+    return mpf(1) / 12 + v * log_tail(v)
+
+
+def atan_rest(v):
+    """(atan(t) - t) / t^3 with v = t^2"""
+    if v < mpf("1e-9"):
+        return mpf(-1) / 3 + v / 5 - v * v / 7 + v**3 / 9 - v**4 / 11
+    t = sqrt(v)
+    return (atan(t) - t) / (t * v)
+
+
+def sin_rest(v):
+    """(sin(r) - r) / r^3 with v = r^2"""
+    if v < mpf("1e-9"):
+        return mpf(-1) / 6 + v / 120 - v * v / 5040 + v**3 / 362880
+    r = sqrt(v)
+    return (sin(r) - r) / (r * v)
+
+
+def cos_rest(v):
+    """(cos(r) - 1 + r^2 / 2) / r^4 with v = r^2"""
+    if v < mpf("1e-9"):
+        return mpf(1) / 24 - v / 720 + v * v / 40320 - v**3 / 3628800
+    return (cos(sqrt(v)) - 1 + v / 2) / (v * v)
+
+
+def erf_over(x):
+    """erf(x) / x"""
+    if fabs(x) < mpf("1e-12"):
+        return 2 / sqrt(pi) * (1 - x * x / 3)
+    return erf(x) / x
+
+
+def interpolated(f, middle, half, degree):
+    """The polynomial in x - middle through f at the Chebyshev nodes of [middle - half, middle + half]."""
+    n = degree + 1
+    m, r = matrix(n, n), matrix(n, 1)
+    for i in range(n):
+        u = half * cos(pi * (2 * i + 1) / (2 * n))
+        for j in range(n):
+            m[i, j] = u**j
+        r[i] = f(middle + u)
+    s = lu_solve(m, r)
+    return [s[j] for j in range(n)]
+
+
+def pieces(f, width, degree, low):
+    """For 16 pieces of equal width from 0 the coefficients of f, in pairs as a register looks them up: with
+    `low` the rest of the constant term first; and the largest relative error."""
+    rows, worst = [], mpf(0)
+    for i in range(16):
+        middle = width * (2 * i + 1) / 2
+        c = interpolated(f, middle, width / 2, degree)
+        rounded = [float(v) for v in c]
+        rest = float(c[0] - mpf(rounded[0]))
+        rows.append(([rest] if low else []) + rounded)
+        for k in range(201):
+            u = width * (k - 100) / 200
+            got = sum(mpf(v) * u**j for j, v in enumerate(rounded)) + (rest if low else 0)
+            worst = max(worst, fabs(got / f(middle + u) - 1))
+    count = len(rows[0])
+    assert count % 2 == 0
+    return [[(row[j], row[j + 1]) for row in rows] for j in range(0, count, 2)], worst
+
+
+def leading(x, bits):
+    """The first bits of x > 0."""
+    unit = mpf(2) ** (floor(log(x, 2)) + 1 - bits)
+    return floor(x / unit) * unit
+
+
 def mills(t):
     """Phi(-t) e^(t^2/2)"""
     return erfc(t / sqrt(mpf(2))) * exp(t * t / 2) / 2
@@ -168,6 +249,21 @@ def tables():
     for name, degree in (("FULL", 11), ("NARROW", 6)):
         c, e = fit(log_rest, lambda v: 1 / log_rest(v), 0, mpf(1) / 9, degree)
         out.append((f"LOG_{name}", c, e, "(atanh s - s) / s^3 in s^2, 0 <= s <= 1/3"))
+    end = (2 * (sqrt(mpf(2)) - 1) / (sqrt(mpf(2)) + 1) * mpf("1.00001")) ** 2
+    c, e = fit(log_tail, lambda v: 1 / log_tail(v), 0, end, 7)
+    out.append(("LN_FULL", c, e, "(2 atanh(t/2) - t - t^3 / 12) / t^5 in t^2, for m = (2 + t) / (2 - t) from sqrt(1/2) to sqrt(2)"))
+    c, e = fit(log_third, lambda v: 1 / log_third(v), 0, end, 5)
+    out.append(("LN_NARROW", c, e, "(2 atanh(t/2) - t) / t^3 in t^2, for m = (2 + t) / (2 - t) from sqrt(1/2) to sqrt(2)"))
+    end = (mpf(1) / 31 * mpf("1.0001")) ** 2
+    for name, degree in (("FULL", 4), ("NARROW", 2)):
+        c, e = fit(atan_rest, lambda v: 1 / fabs(atan_rest(v)), 0, end, degree)
+        out.append((f"ATAN_{name}", c, e, "(atan(t) - t) / t^3 in t^2, |t| <= 1/31"))
+    end = (pi / 4 * mpf("1.0001")) ** 2
+    for name, degree in (("FULL", 6), ("NARROW", 3)):
+        c, e = fit(sin_rest, lambda v: 1 / fabs(sin_rest(v)), 0, end, degree)
+        out.append((f"SIN_{name}", c, e, "(sin(r) - r) / r^3 in r^2, |r| <= pi/4"))
+        c, e = fit(cos_rest, lambda v: 1 / fabs(cos_rest(v)), 0, end, degree)
+        out.append((f"COS_{name}", c, e, "(cos(r) - 1 + r^2 / 2) / r^4 in r^2, |r| <= pi/4"))
     num, den, e = remez_rational(mills, 5, 6, mpf("14.6"))
     out.append(("CDF_NARROW_NUM", [float(v) for v in num], e, "Phi(-t) e^(t^2/2) as a quotient, 0 <= t <= 14.6: numerator"))
     out.append(("CDF_NARROW_DEN", [float(v) for v in den], e, "Phi(-t) e^(t^2/2) as a quotient, 0 <= t <= 14.6: denominator"))
@@ -180,6 +276,10 @@ CONSTANTS = {
     "GELU_TANH_3": (lambda: 2 * sqrt(2 / pi) * mpf("0.044715"), "2 sqrt(2/pi) 0.044715, the coefficient of x^3"),
     "SELU_LAMBDA": (lambda: selu()[1], "SELU's scale"),
     "SELU_LAMBDA_ALPHA": (lambda: selu()[0] * selu()[1], "SELU's scale times its alpha"),
+    "TWELFTH": (lambda: mpf(1) / 12, "1/12"),
+    "HALF_PI": (lambda: pi / 2, "pi/2"),
+    "SQRT_2": (lambda: sqrt(mpf(2)), "sqrt 2"),
+    "TWO_OVER_SQRT_PI": (lambda: 2 / sqrt(pi), "2/sqrt(pi), the slope of erf at 0"),
     "SIXTH": (lambda: mpf(1) / 6, "1/6"),
 }
 
@@ -192,6 +292,13 @@ def selu():
         2 * erfc(sqrt(mpf(2))) * e(mpf(2)) + pi * erfc(1 / sqrt(mpf(2))) ** 2 * e(mpf(1))
         - 2 * (2 + pi) * erfc(1 / sqrt(mpf(2))) * sqrt(e(mpf(1))) + pi + 2)
     return a, l
+
+
+def two_over_pi_words(count):
+    digits, mp.dps = mp.dps, 20 * count + 40
+    bits = int(floor(2 / pi * mpf(2) ** (64 * count)))
+    mp.dps = digits
+    return [bits >> 64 * (count - 1 - i) & (1 << 64) - 1 for i in range(count)]
 
 
 def render():
@@ -212,6 +319,32 @@ def render():
     for name, (value, text) in CONSTANTS.items():
         h, l = split(value())
         lines += [f"/// {text}: (nearest f64, the rest).", f"pub const {name}: (f64, f64) = ({h!r}, {l!r});"]
+    lines += ["/// 2/pi.", f"pub const TWO_OVER_PI: f64 = {float(2 / pi)!r};"]
+    parts, rest = [], pi / 2
+    for _ in range(3):
+        parts.append(leading(rest, 36))
+        rest -= parts[-1]
+    lines += ["/// pi/2 in four parts, of which the first three have 36 bits: times an integer below 2^17 they are exact.",
+              "pub const HALF_PI_PARTS: [f64; 4] = ["]
+    lines += [f"    {float(v)!r}," for v in [*parts, rest]] + ["];"]
+    words = two_over_pi_words(22)
+    lines += ["/// The binary digits of 2/pi after the point, 64 in a word, the first ones first.",
+              f"pub const TWO_OVER_PI_BITS: [u64; {len(words)}] = ["]
+    lines += [f"    0x{w:016x}," for w in words] + ["];"]
+    lines += ["/// atan(i / 16) as a sum of two numbers.", "pub const ATAN_TABLE: [[f64; 2]; 16] = ["]
+    lines += [f"    [{h!r}, {l!r}]," for h, l in (split(atan(mpf(i) / 16)) for i in range(16))] + ["];"]
+    for name, degree, low, text in (
+        ("ERF_FULL", 14, True, "the rest of the constant term, then coefficients"),
+        ("ERF_NARROW", 9, False, "coefficients"),
+    ):
+        rows, e = pieces(erf_over, mpf(3) / 8, degree, low)
+        lines += [f"/// erf(x) / x on 16 pieces of width 3/8, in x less the middle of the piece, two by two: {text};",
+                  f"/// relative error 2^-{float(-log(e, 2)):.1f}.",
+                  f"pub const {name}: [[[f64; 2]; 16]; {len(rows)}] = ["]
+        for row in rows:
+            lines += ["    ["] + [f"        [{a!r}, {b!r}]," for a, b in row] + ["    ],"]
+        lines += ["];"]
+        print(name, f"2^-{float(-log(e, 2)):.2f}", file=sys.stderr)
     for name, c, e, text in tables():
         bits = float(-log(e, 2))
         lines += [f"/// {text}; relative error 2^-{bits:.1f}.", f"pub const {name}: [f64; {len(c)}] = ["]

@@ -99,6 +99,23 @@ impl Enclosure {
         }
     }
 
+    /// The image under a function that moves by no more than its argument does, between -1 and 1.
+    fn wave(&self, f: impl Fn(&Float, Round) -> (Float, Ordering)) -> Self {
+        if self.is_point() {
+            return Self::rounded_down(f(&self.lo, Round::Down));
+        }
+        let p = self.precision();
+        let end = |v: f64| Float::with_val(p, v);
+        let (width, _) = Float::with_val_round(p, &self.hi - &self.lo, Round::Up);
+        if width.is_nan() || width >= 1 {
+            return Enclosure { lo: end(-1.0), hi: end(1.0) };
+        }
+        let (lo, hi) = (f(&self.lo, Round::Down).0, f(&self.lo, Round::Up).0);
+        let lo = Float::with_val_round(p, lo - &width, Round::Down).0;
+        let hi = Float::with_val_round(p, hi + &width, Round::Up).0;
+        Enclosure { lo: greatest(lo, end(-1.0)), hi: least(hi, end(1.0)) }
+    }
+
     /// The least and the greatest of `f` at the corners, for `f` monotone in each argument.
     fn corners(&self, o: &Self, f: impl Fn(&Float, &Float, Round) -> (Float, Ordering)) -> Self {
         if self.is_point() && o.is_point() {
@@ -314,6 +331,9 @@ impl Number for Enclosure {
             }
             Function::Erf => self.rising(|v, r| Float::with_val_round(p, v.erf_ref(), r)),
             Function::Erfc => self.falling(|v, r| Float::with_val_round(p, v.erfc_ref(), r)),
+            Function::Sin => self.wave(|v, r| Float::with_val_round(p, v.sin_ref(), r)),
+            Function::Cos => self.wave(|v, r| Float::with_val_round(p, v.cos_ref(), r)),
+            Function::Atan => self.rising(|v, r| Float::with_val_round(p, v.atan_ref(), r)),
             Function::Sigmoid => one().div(&one().add(&self.neg().call(Function::Exp))),
             Function::Softplus => {
                 // ln(1 + e^z) = max(z, 0) + ln(1 + e^-|z|), which does not overflow.
@@ -534,6 +554,7 @@ mod tests {
             "sigmoid(x) - softplus(x) * normal_cdf(x)",
             "max(x * pi, 1) + min(x, 0.3) * (0.1 - x)",
             "abs(x)^1.5 + (2 + abs(x))^x",
+            "sin(3 * x) - cos(x / 2) * atan(x)",
             "if(x > 0.25, x, -x / 3)",
             "1 / (x - 5) * -x",
         ];
@@ -585,6 +606,9 @@ mod tests {
             "sqrt(x + 1)",
             "ln(x + 1)",
             "log1p(x)",
+            "sin(x / 4)",
+            "cos(x)",
+            "atan(x)",
             "(x + 1)^1.5",
         ] {
             let f = Formula::parse(text, &["x"]).unwrap();

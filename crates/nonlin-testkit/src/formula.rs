@@ -9,7 +9,7 @@
 //!         | "if" "(" sum ("<" | "<=" | ">" | ">=" | "==") sum "," sum "," sum ")"
 //! ```
 //!
-//! Functions: `exp expm1 ln log1p sqrt abs tanh sech erf erfc max min`, and by name
+//! Functions: `exp expm1 ln log1p sqrt abs tanh sech erf erfc sin cos atan max min`, and by name
 //!
 //! ```text
 //! sigmoid(z)       = 1 / (1 + exp(-z))
@@ -82,6 +82,12 @@ pub enum Function {
     Erf,
     /// `1 - erf z`.
     Erfc,
+    /// Sine.
+    Sin,
+    /// Cosine.
+    Cos,
+    /// The inverse tangent.
+    Atan,
     /// `1 / (1 + exp(-z))`.
     Sigmoid,
     /// `ln(1 + exp(z))`.
@@ -91,7 +97,7 @@ pub enum Function {
 }
 
 impl Function {
-    const ALL: [(&'static str, Function); 13] = [
+    const ALL: [(&'static str, Function); 16] = [
         ("exp", Function::Exp),
         ("expm1", Function::ExpM1),
         ("ln", Function::Ln),
@@ -102,6 +108,9 @@ impl Function {
         ("sech", Function::Sech),
         ("erf", Function::Erf),
         ("erfc", Function::Erfc),
+        ("sin", Function::Sin),
+        ("cos", Function::Cos),
+        ("atan", Function::Atan),
         ("sigmoid", Function::Sigmoid),
         ("softplus", Function::Softplus),
         ("normal_cdf", Function::NormalCdf),
@@ -201,6 +210,9 @@ impl Number for f64 {
             }
             Function::Erf => core_math::erf(z),
             Function::Erfc => core_math::erfc(z),
+            Function::Sin => core_math::sin(z),
+            Function::Cos => core_math::cos(z),
+            Function::Atan => core_math::atan(z),
             Function::Sigmoid => crate::correct::sigmoid(z),
             Function::Softplus => crate::correct::softplus(z),
             Function::NormalCdf => crate::correct::normal_cdf(z),
@@ -515,6 +527,16 @@ impl Graph {
                 let scale = self.double(if f == Function::Erf { 2.0 } else { -2.0 });
                 let over = self.mul(scale, bell);
                 self.div(over, root)
+            }
+            Function::Sin => self.call(Function::Cos, a),
+            Function::Cos => {
+                let sine = self.call(Function::Sin, a);
+                self.neg(sine)
+            }
+            Function::Atan => {
+                let square = self.pow(a, two);
+                let sum = self.add(one, square);
+                self.div(one, sum)
             }
             Function::Sigmoid => {
                 let minus = self.neg(a);

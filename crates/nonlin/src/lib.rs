@@ -115,9 +115,11 @@ pub mod internal {
     #[cfg(feature = "half")]
     pub use crate::halves::{Half, from_f32, to_f32};
     pub use crate::math::table::four;
+    pub use crate::real::bounded::Bounded;
+    pub use crate::real::lanes::{F32Plain, F64Lanes, F64ToF32};
     #[cfg(target_arch = "aarch64")]
     pub use crate::simd::neon::Neon;
-    pub use crate::simd::scalar::Scalar;
+    pub use crate::simd::scalar::{Scalar, sqrt_by_integers};
     pub use crate::simd::twice::Twice;
     #[cfg(target_arch = "x86_64")]
     pub use crate::simd::x86::{Avx2, Avx512, Sse2};

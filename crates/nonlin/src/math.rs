@@ -19,14 +19,26 @@
 //! powers of two it is multiplied by an exponential, which is a small table too. [`range`] says what
 //! happens beyond the tables. A result that is rounded to 11 bits at last needs no low parts, which
 //! `f32_for_half` leaves out; beyond the tables `f32_tabled` takes over.
+//!
+//! Roots, logarithms, sine and cosine, the inverse tangent and the error function have no tables of f32: there
+//! registers of f32 are widened, and asked for `f64_to_f32`.
 
-#[allow(clippy::approx_constant, clippy::excessive_precision, reason = "generated")]
+pub(crate) mod atan;
+#[allow(
+    clippy::approx_constant,
+    clippy::excessive_precision,
+    clippy::unreadable_literal,
+    reason = "generated"
+)]
 pub(crate) mod coefficients;
 pub(crate) mod compensated;
+pub(crate) mod erf;
 pub(crate) mod exp;
 pub(crate) mod exp_m1;
+pub(crate) mod integers;
 mod jet;
 pub(crate) mod ln_1p;
+pub(crate) mod logarithm;
 pub(crate) mod normal_cdf;
 mod polynomial;
 pub(crate) mod power;
@@ -34,7 +46,9 @@ mod prim;
 pub(crate) mod range;
 pub(crate) mod scale;
 pub(crate) mod sigmoid;
+pub(crate) mod sin_cos;
 pub(crate) mod softplus;
+pub(crate) mod sqrt;
 pub(crate) mod table;
 #[allow(
     clippy::approx_constant,

@@ -24,9 +24,10 @@
 //! `if` on values, only [`Real::split`], `max`, `min` and `abs`; parameters
 //! are an array of the same number type.
 
+use crate::math::coefficients::SQRT_2;
 use core::ops::{Add, Div, Mul, Neg, Sub};
 
-mod bounded;
+pub(crate) mod bounded;
 #[cfg(feature = "core-math")]
 pub(crate) mod correct;
 mod dd;
@@ -39,7 +40,7 @@ mod extended;
 mod f32_for_half;
 mod f32_tabled;
 mod interval;
-mod lanes;
+pub(crate) mod lanes;
 
 pub(crate) use bounded::Bounded;
 #[cfg(feature = "core-math")]
@@ -118,6 +119,30 @@ impl<T: Real> Split<T> {
     }
 }
 
+/// A number cut in two at another number, to be joined again piece by piece.
+#[derive(Clone, Copy)]
+pub struct SplitBy<T> {
+    /// The number, as the upper piece sees it.
+    pub hi: T,
+    /// The number, as the lower piece sees it.
+    pub lo: T,
+    x: T,
+    c: T,
+    upper: bool,
+}
+
+impl<T: Real> SplitBy<T> {
+    /// `hi` on the upper piece, `lo` on the lower one; NaN where either number is NaN.
+    #[inline(always)]
+    pub fn join(self, hi: T, lo: T) -> T {
+        if self.upper {
+            self.c.pick_greater(self.x, lo, hi)
+        } else {
+            self.x.pick_greater(self.c, hi, lo)
+        }
+    }
+}
+
 /// A number that a definition can be evaluated with.
 pub trait Real:
     Copy
@@ -137,6 +162,10 @@ pub trait Real:
     fn max(self, c: Self) -> Self;
     /// The smaller; NaN if `self` is NaN.
     fn min(self, c: Self) -> Self;
+    /// The largest integer that is not above; zeros and infinities stay. Its derivative is 0.
+    fn floor(self) -> Self;
+    /// The nearest integer, of two the even one; zeros and infinities stay. Its derivative is 0.
+    fn round(self) -> Self;
     /// `hi` where `self > c`, else `lo`; NaN where `self` is NaN. Use it through [`Real::split`].
     fn pick_above(self, c: f64, hi: Self, lo: Self) -> Self;
     /// The primitive `p` at `self + lo`, where `lo` is a small correction.
@@ -146,6 +175,11 @@ pub trait Real:
     #[inline(always)]
     fn constant(self, c: (f64, f64)) -> Self {
         self.lit(c.0) + self.lit(c.1)
+    }
+    /// 0, and NaN for NaN: the derivative of what is constant piece by piece.
+    #[inline(always)]
+    fn flat(self) -> Self {
+        self.pick_above(0.0, self.lit(0.0), self.lit(0.0))
     }
     /// The numbers of `self` above `c` (an interval is cut, everything else stays).
     #[inline(always)]
@@ -157,7 +191,28 @@ pub trait Real:
     fn part_below(self, _c: f64) -> Self {
         self
     }
-    /// `hi` where `self > o`, else `lo`; NaN where `self` is NaN.
+    /// The numbers of `self` above some number of `o` (an interval is cut, everything else stays).
+    #[inline(always)]
+    fn part_greater(self, _o: Self) -> Self {
+        self
+    }
+    /// The numbers of `self` not above some number of `o`.
+    #[inline(always)]
+    fn part_not_greater(self, _o: Self) -> Self {
+        self
+    }
+    /// Two pieces that meet at the number `c`, a parameter say, which belongs to the lower one.
+    #[inline(always)]
+    fn split_by(self, c: Self) -> SplitBy<Self> {
+        let (hi, lo) = (self.part_greater(c), self.part_not_greater(c));
+        SplitBy { hi, lo, x: self, c, upper: false }
+    }
+    /// Two pieces that meet at the number `c`, a parameter say, which belongs to the upper one.
+    #[inline(always)]
+    fn split_at_by(self, c: Self) -> SplitBy<Self> {
+        SplitBy { upper: true, ..self.split_by(c) }
+    }
+    /// `hi` where `self > o`, else `lo`; NaN where `self` or `o` is NaN.
     #[inline(always)]
     fn pick_greater(self, o: Self, hi: Self, lo: Self) -> Self {
         (self - o).pick_above(0.0, hi, lo)
@@ -407,9 +462,135 @@ pub trait Real:
     fn softplus(self) -> Self {
         self.jet(Prim::Softplus).value()
     }
+    /// The square root; NaN below 0.
+    #[inline(always)]
+    fn sqrt(self) -> Self {
+        self.jet(Prim::Sqrt).value()
+    }
+    /// The natural logarithm; -inf at 0, NaN below.
+    #[inline(always)]
+    fn ln(self) -> Self {
+        self.jet(Prim::Ln).value()
+    }
+    /// `ln(1 + x)`, exact near 0; -inf at -1, NaN below.
+    #[inline(always)]
+    fn ln_1p(self) -> Self {
+        self.jet(Prim::Ln1p).value()
+    }
+    /// Sine; NaN at ±inf.
+    #[inline(always)]
+    fn sin(self) -> Self {
+        self.jet(Prim::Sin).value()
+    }
+    /// Cosine; NaN at ±inf.
+    #[inline(always)]
+    fn cos(self) -> Self {
+        self.jet(Prim::Cos).value()
+    }
+    /// The inverse tangent.
+    #[inline(always)]
+    fn atan(self) -> Self {
+        self.jet(Prim::Atan).value()
+    }
+    /// The error function.
+    #[inline(always)]
+    fn erf(self) -> Self {
+        self.jet(Prim::Erf).value()
+    }
     /// -1 for negative numbers, else 1.
     #[inline(always)]
-    fn sign(self) -> Self {
+    fn sign_or_one(self) -> Self {
         self.split_at(0.0).join(self.lit(1.0), self.lit(-1.0))
+    }
+    /// -1 for negative numbers, 0 for zeros, 1 for positive ones; NaN for NaN.
+    #[inline(always)]
+    fn sign(self) -> Self {
+        let (zero, one) = (self.lit(0.0), self.lit(1.0));
+        self.pick_above(0.0, one, self.pick_at_least(0.0, zero, -one))
+    }
+    /// 1 for positive numbers, else 0; NaN for NaN.
+    #[inline(always)]
+    fn step(self) -> Self {
+        self.pick_above(0.0, self.lit(1.0), self.lit(0.0))
+    }
+    /// `1 - erf x`, with all its digits in the tail.
+    #[inline(always)]
+    fn erfc(self) -> Self {
+        // 2 Phi(-x sqrt 2)
+        let (z, z_lo) = (-self).argument((self.lit(SQRT_2.0), self.lit(SQRT_2.1)));
+        let j = z.jet_at(z_lo, Prim::Cdf);
+        self.lit(2.0).scaled(j.v, j.v_lo, j.k)
+    }
+    /// `ln(1 - e^x)` for `x < 0`, exact near 0 and far out; -inf at 0, NaN above.
+    #[inline(always)]
+    fn log1mexp(self) -> Self {
+        // ln(-(e^x - 1)), or from 1/2 down ln(1 + -e^x) (Maechler 2012).
+        let s = self.split(-core::f64::consts::LN_2);
+        let near = s.hi.jet(Prim::ExpM1);
+        let far = s.lo.jet(Prim::Exp);
+        let (w, w_lo) = (far.v.scale2(far.k), far.v_lo.scale2(far.k));
+        let hi = (-near.v).jet_at(-near.v_lo, Prim::Ln).value();
+        s.join(hi, (-w).jet_at(-w_lo, Prim::Ln1p).value())
+    }
+    /// `self * a + b`; registers with a fused multiply-add round once.
+    #[inline(always)]
+    fn mul_add(self, a: Self, b: Self) -> Self {
+        self * a + b
+    }
+    /// `c[0] + c[1] x + c[2] x^2 + ...` by Horner's rule; 0 without coefficients.
+    #[inline(always)]
+    fn polynomial(self, c: &[Self]) -> Self {
+        let Some((&last, others)) = c.split_last() else {
+            return self.lit(0.0);
+        };
+        let (mut y, mut i) = (last, others.len());
+        while i > 0 {
+            i -= 1;
+            y = y.mul_add(self, others[i]);
+        }
+        y
+    }
+    /// `self^n`; 1 for `n = 0`, also of 0 and infinities; NaN for NaN. Powers of hundreds and more have
+    /// fewer digits next to the least normal number, where what is rounded off is not a number any more.
+    #[inline(always)]
+    fn powi(self, n: i32) -> Self {
+        let (one, nothing) = (self.lit(1.0), self.lit(-0.0));
+        let mut digits = n.unsigned_abs();
+        if digits == 0 {
+            return self.pick_above(0.0, one, one);
+        }
+        // Each power as a sum of two numbers, from the first binary digit of the exponent to the last.
+        let (base, base_lo) = if n < 0 {
+            let (q, rest) = self.reciprocal();
+            // What is nearly 0 or infinite has no remainder.
+            let rest = self.abs().pick_above(1e290, nothing, rest);
+            (q, self.abs().pick_above(1e-290, rest, nothing))
+        } else {
+            (self, nothing)
+        };
+        let (mut v, mut v_lo) = (base, base_lo);
+        let count = 31 - digits.leading_zeros();
+        digits <<= 31 - count;
+        let mut i = 0;
+        while i < count {
+            i += 1;
+            digits <<= 1;
+            let (p, rest) = v.two_prod(v);
+            (v, v_lo) = (p, rest + (v + v) * v_lo);
+            if digits >> 31 == 1 {
+                let (p, rest) = v.two_prod(base);
+                (v, v_lo) = (p, rest + (v * base_lo + v_lo * base));
+            }
+        }
+        // Where a product has overflown there is no remainder, and a zero keeps its sign.
+        let sum = v.abs().pick_greater(-v.lowest(), v, v + v_lo);
+        v.abs().pick_above(0.0, sum, v)
+    }
+    /// `self^y` for `self >= 0`, with `0^0 = 1`; NaN for negative numbers.
+    #[inline(always)]
+    fn powf(self, y: Self) -> Self {
+        let l = self.jet(Prim::Ln);
+        let (p, p_lo) = y.argument((l.v.saturated(1e290), l.v_lo));
+        p.jet_at(p_lo, Prim::Exp).value()
     }
 }

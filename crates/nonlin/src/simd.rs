@@ -70,6 +70,8 @@ pub trait Lanes:
     fn mul_add(self, a: Self, b: Self) -> Self;
     /// `|self|`.
     fn abs(self) -> Self;
+    /// The square root, rounded once; -0 of -0, NaN of numbers below.
+    fn sqrt(self) -> Self;
     /// `|self|` with the sign of `sign`.
     fn copysign(self, sign: Self) -> Self;
     /// `c > self ? c : self`.
@@ -105,6 +107,28 @@ pub trait Lanes64: Lanes<Elem = f64> {
     /// Adds the low 12 bits of `t`'s representation to the exponent of `self`: for
     /// `t = k + 1.5 * 2^52` this is `self * 2^k`, if that is a normal number.
     fn add_exponent(self, t: Self) -> Self;
+    /// The first 12 bits of the representation as a number: the sign, then the exponent with its bias
+    /// of 1023.
+    fn exponent_field(self) -> Self;
+    /// `M` numbers for each lane, of which `f` is asked lane by lane: for what is rare.
+    #[inline(always)]
+    fn each<const M: usize>(self, f: fn(f64) -> [f64; M]) -> [Self; M] {
+        let mut lanes = [0.0; 16];
+        let mut of = [[0.0; 16]; M];
+        // SAFETY: a register, or a pair of them, has at most 16 lanes.
+        unsafe { self.store(lanes.as_mut_ptr()) }
+        for i in 0..Self::N {
+            for (to, v) in of.iter_mut().zip(f(lanes[i])) {
+                to[i] = v;
+            }
+        }
+        let mut all = [self; M];
+        for (v, from) in all.iter_mut().zip(&of) {
+            // SAFETY: a register, or a pair of them, has at most 16 lanes.
+            *v = unsafe { Self::load(from.as_ptr()) };
+        }
+        all
+    }
     /// `1 / self` rounded to f32, for `self` within the range of f32.
     fn recip_f32(self) -> Self;
 
@@ -403,6 +427,11 @@ pub trait Simd: 'static {
 pub(crate) const ROUND: f64 = 6_755_399_441_055_744.0; // 1.5 * 2^52
 /// Adding this rounds a number of f32 to an integer, which then stands in the low bits of the sum.
 pub(crate) const ROUND_F32: f32 = 12_582_912.0; // 1.5 * 2^23
+
+/// 2^52, from which on numbers have no digits after the point.
+pub(crate) const UNITS: f64 = 4_503_599_627_370_496.0;
+/// 2^23, from which on numbers of f32 have no digits after the point.
+pub(crate) const UNITS_F32: f32 = 8_388_608.0;
 
 /// One coefficient of all pieces.
 pub type PieceRow = [f32; 16];

@@ -46,7 +46,7 @@ impl Elementwise for Silu {
         if let Some(value) = x.tabled_value(GateTable::Sigmoid) {
             return value;
         }
-        let s = beta.sign();
+        let s = beta.sign_or_one();
         let u = s * x;
         let (z, z_lo) = u.argument((s * beta, x.lit(-0.0)));
         s * u.gated(z.jet_at(z_lo, Prim::Sigmoid))

@@ -3,7 +3,10 @@
 //! (No primitive may be computed by way of these functions: what is recursive is not inlined, and a
 //! register type outside its target function is a call for each operation.)
 
-use super::{Jet, exp, exp_m1, normal_cdf, sigmoid, softplus, tanh, tanh_softplus};
+use super::{
+    Jet, atan, erf, exp, exp_m1, logarithm, normal_cdf, sigmoid, sin_cos, softplus, sqrt, tanh,
+    tanh_softplus,
+};
 use crate::simd::{Lanes32, Lanes64};
 
 /// A transcendental function that every number type knows, with its derivatives.
@@ -24,6 +27,20 @@ pub enum Prim {
     Cdf,
     /// `tanh(ln(1 + e^x))`, the gate of Mish.
     TanhSoftplus,
+    /// The square root; NaN below 0.
+    Sqrt,
+    /// The natural logarithm; -inf at 0, NaN below.
+    Ln,
+    /// `ln(1 + x)`; -inf at -1, NaN below.
+    Ln1p,
+    /// Sine, of all finite numbers; NaN at ±inf.
+    Sin,
+    /// Cosine, of all finite numbers; NaN at ±inf.
+    Cos,
+    /// The inverse tangent.
+    Atan,
+    /// The error function, `2 / sqrt(pi)` times the integral of `e^(-t^2)` from 0 to x.
+    Erf,
 }
 
 impl Prim {
@@ -36,6 +53,13 @@ impl Prim {
         Prim::Softplus,
         Prim::Cdf,
         Prim::TanhSoftplus,
+        Prim::Sqrt,
+        Prim::Ln,
+        Prim::Ln1p,
+        Prim::Sin,
+        Prim::Cos,
+        Prim::Atan,
+        Prim::Erf,
     ];
 
     /// Its name in formulas.
@@ -49,6 +73,13 @@ impl Prim {
             Prim::Softplus => "softplus",
             Prim::Cdf => "normal_cdf",
             Prim::TanhSoftplus => "tanh_softplus",
+            Prim::Sqrt => "sqrt",
+            Prim::Ln => "ln",
+            Prim::Ln1p => "log1p",
+            Prim::Sin => "sin",
+            Prim::Cos => "cos",
+            Prim::Atan => "atan",
+            Prim::Erf => "erf",
         }
     }
 }
@@ -64,6 +95,13 @@ pub(crate) fn f64_to_f32<V: Lanes64>(x: V, p: Prim) -> Jet<V> {
         Prim::Softplus => softplus::f64_to_f32(x),
         Prim::Cdf => normal_cdf::f64_to_f32(x),
         Prim::TanhSoftplus => tanh_softplus::f64_to_f32(x),
+        Prim::Sqrt => sqrt::f64_to_f32(x),
+        Prim::Ln => logarithm::ln_f64_to_f32(x),
+        Prim::Ln1p => logarithm::ln_1p_f64_to_f32(x),
+        Prim::Sin => sin_cos::sin_f64_to_f32(x),
+        Prim::Cos => sin_cos::cos_f64_to_f32(x),
+        Prim::Atan => atan::f64_to_f32(x),
+        Prim::Erf => erf::f64_to_f32(x),
     }
 }
 
@@ -78,6 +116,13 @@ pub(crate) fn f64_lanes<V: Lanes64>(x: V, lo: Option<V>, p: Prim) -> Jet<V> {
         Prim::Softplus => softplus::f64_lanes(x, lo),
         Prim::Cdf => normal_cdf::f64_lanes(x, lo),
         Prim::TanhSoftplus => tanh_softplus::f64_lanes(x, lo),
+        Prim::Sqrt => sqrt::f64_lanes(x, lo),
+        Prim::Ln => logarithm::ln_f64_lanes(x, lo),
+        Prim::Ln1p => logarithm::ln_1p_f64_lanes(x, lo),
+        Prim::Sin => sin_cos::sin_f64_lanes(x, lo),
+        Prim::Cos => sin_cos::cos_f64_lanes(x, lo),
+        Prim::Atan => atan::f64_lanes(x, lo),
+        Prim::Erf => erf::f64_lanes::<V, false>(x, lo),
     }
 }
 
@@ -88,6 +133,7 @@ pub(crate) fn f64_lanes_slope<V: Lanes64>(x: V, p: Prim) -> Jet<V> {
     match p {
         Prim::Sigmoid => sigmoid::f64_lanes::<V, true>(x, None),
         Prim::Tanh => tanh::f64_lanes::<V, true>(x, None),
+        Prim::Erf => erf::f64_lanes::<V, true>(x, None),
         _ => f64_lanes(x, None, p),
     }
 }
@@ -103,7 +149,35 @@ pub(crate) fn f32_tabled<V: Lanes32, const RANGE: u8>(x: V, p: Prim) -> Jet<V> {
         Prim::Softplus => softplus::f32_tabled::<V, RANGE>(x),
         Prim::Cdf => normal_cdf::f32_tabled::<V, RANGE>(x),
         Prim::TanhSoftplus => tanh_softplus::f32_tabled(),
+        Prim::Sqrt | Prim::Ln | Prim::Ln1p | Prim::Sin | Prim::Cos | Prim::Atan | Prim::Erf => {
+            let [v, d, dd] = widened(x, p);
+            let (v, d) = (in_two(v), in_two(d));
+            Jet {
+                v: v.0,
+                v_lo: v.1,
+                d: d.0,
+                d_lo: d.1,
+                dd: V::narrow(dd.0, dd.1),
+                k: V::splat(0.0),
+            }
+        }
     }
+}
+
+/// A primitive without tables: value, first and second derivative for either half of a register.
+#[inline(always)]
+fn widened<V: Lanes32>(x: V, p: Prim) -> [(V::Wide, V::Wide); 3] {
+    let (a, b) = x.widen();
+    let (a, b) = (f64_to_f32(a, p), f64_to_f32(b, p));
+    [(a.v, b.v), (a.d, b.d), (a.dd, b.dd)]
+}
+
+/// Numbers of f64 as sums of two of f32.
+#[inline(always)]
+fn in_two<V: Lanes32>((lo, hi): (V::Wide, V::Wide)) -> (V, V) {
+    let v = V::narrow(lo, hi);
+    let (i, j) = v.widen();
+    (v, V::narrow(lo - i, hi - j))
 }
 
 /// The primitive `p` at `x` for the sake of its derivative: see [`Real::slope_jet`](crate::Real::slope_jet).
@@ -128,5 +202,9 @@ pub(crate) fn f32_for_half<V: Lanes32, const BF16: bool>(x: V, p: Prim) -> Jet<V
         Prim::Softplus => softplus::f32_for_half::<V, BF16>(x),
         Prim::Cdf => normal_cdf::f32_for_half::<V, BF16>(x),
         Prim::TanhSoftplus => tanh_softplus::f32_for_half::<V, BF16>(x),
+        Prim::Sqrt | Prim::Ln | Prim::Ln1p | Prim::Sin | Prim::Cos | Prim::Atan | Prim::Erf => {
+            let [v, d, dd] = widened(x, p);
+            Jet::register(V::narrow(v.0, v.1), V::narrow(d.0, d.1), V::narrow(dd.0, dd.1))
+        }
     }
 }

@@ -19,6 +19,8 @@ pub struct Bounded {
 const UNIT: f64 = f64::EPSILON / 2.0;
 /// Where `e^x` and its square are normal numbers, and no primitive has a power of two apart.
 const NEAR: f64 = 300.0;
+/// Where cubes and their reciprocals are.
+const NEAR_SQUARE: f64 = 1e90;
 /// Where `e^(-x^2 / 2)` and its square are normal numbers.
 const NEAR_CDF: f64 = 24.0;
 
@@ -111,6 +113,16 @@ impl Real for Bounded {
     fn min(self, c: Self) -> Self {
         self.pick_greater(c, c, self)
     }
+    fn floor(self) -> Self {
+        let v = Real::floor(self.v);
+        let decided = v <= self.v - self.e && self.v + self.e < v + 1.0;
+        Bounded::new(v).if_decided(decided || self.e == 0.0)
+    }
+    fn round(self) -> Self {
+        let v = Real::round(self.v);
+        let decided = (self.v - v).abs() + self.e < 0.5;
+        Bounded::new(v).if_decided(decided || self.e == 0.0)
+    }
     fn pick_above(self, c: f64, hi: Self, lo: Self) -> Self {
         self.pick_greater(Bounded::new(c), hi, lo)
     }
@@ -121,8 +133,9 @@ impl Real for Bounded {
     }
     fn two_prod(self, o: Self) -> (Self, Self) {
         let (p, rest) = Lanes64::two_prod(self.v, o.v);
-        let e = (self * o).e;
-        (Bounded { v: p, e: (e - UNIT * p.abs()).max(0.0) }, Bounded::new(rest))
+        let e = (self * o).e - UNIT * p.abs();
+        // Not by `max`, which would take a NaN, which says that nothing is known, for 0.
+        (Bounded { v: p, e: if e < 0.0 { 0.0 } else { e } }, Bounded::new(rest))
     }
     fn two_sum(self, o: Self) -> (Self, Self) {
         let (s, rest) = Lanes64::two_sum(self.v, o.v);
@@ -142,7 +155,22 @@ impl Real for Bounded {
         let (x, off) = (self.v, self.e + lo.e);
         let j = x.jet_at(lo.v, p);
         let (v, d, dd) = (j.v + j.v_lo, j.d + j.d_lo, j.dd);
-        let decided = x.abs() < if p == Prim::Cdf { NEAR_CDF } else { NEAR } && off < 1e-3;
+        // Where the primitive and its derivatives are normal numbers; of logarithms and roots the
+        // argument must not come near to where they begin.
+        let from = match p {
+            Prim::Ln1p => 1.0 + x,
+            _ => x,
+        };
+        let within = match p {
+            Prim::Cdf | Prim::Erf => x.abs() < NEAR_CDF,
+            Prim::Sin | Prim::Cos => x.is_finite(),
+            Prim::Atan => x.abs() < NEAR_SQUARE,
+            Prim::Sqrt | Prim::Ln | Prim::Ln1p => {
+                from > 1.0 / NEAR_SQUARE && from < NEAR_SQUARE && off < 1e-3 * from
+            }
+            _ => x.abs() < NEAR,
+        };
+        let decided = within && (off < 1e-3 || matches!(p, Prim::Sqrt | Prim::Ln | Prim::Ln1p));
         // Roundings of d and of dd, and of dd in terms of d where it is a difference; and what the
         // third derivative is at most in terms of the first.
         let (slope, bend, lost, third) = match p {
@@ -152,6 +180,12 @@ impl Real for Bounded {
             Prim::Softplus => (2.0, 5.5, 0.0, 1.0),
             Prim::Cdf => (1.5, 2.0, 0.0, 1.0 + x * x),
             Prim::TanhSoftplus => (3.5, 2.5, 14.0, 12.0),
+            Prim::Sqrt => (1.5, 5.5, 0.0, 0.8 / (from * from)),
+            Prim::Ln | Prim::Ln1p => (1.5, 4.5, 0.0, 2.1 / (from * from)),
+            // Where the slope is 0, the third derivative is not: as a part of 1.
+            Prim::Sin | Prim::Cos => (1.5, 1.5, 0.0, 1.0 / d.abs()),
+            Prim::Atan => (1.5, 5.5, 0.0, 8.0),
+            Prim::Erf => (1.5, 2.5, 0.0, 2.0 + 4.0 * x * x),
         };
         // With an argument that is off by `off` the derivatives are off as well.
         let near = 1.0 + (third + x.abs()) * off;

@@ -48,6 +48,27 @@ pub fn normal_cdf(z: f64) -> f64 {
     0.5 * core_math::erfc(t) - core::f64::consts::SQRT_2 * normal_pdf(z) * lo
 }
 
+/// The slope of the logarithm at `u`, infinite at both zeros, NaN below.
+fn reciprocal(u: f64) -> f64 {
+    if u < 0.0 { f64::NAN } else { 1.0 / u.abs() }
+}
+
+/// The slope of `ln(1 + z)`, with what `1 + z` rounds off.
+fn reciprocal_1p(z: f64) -> f64 {
+    let u = 1.0 + z;
+    let rest = if z.abs() < 1.0 { z - (u - 1.0) } else { 1.0 - (u - z) };
+    let d = reciprocal(u);
+    if d.is_finite() && u.is_finite() { d - d * d * rest } else { d }
+}
+
+/// `2 / sqrt(pi) e^(-z^2)`, the slope of the error function.
+fn bell(z: f64) -> f64 {
+    let z = z.clamp(-28.0, 28.0); // it underflows at 27.3; NaN stays
+    let p = z * z;
+    let rest = z.mul_add(z, -p);
+    core_math::exp(-p) * (1.0 - rest) * core::f64::consts::FRAC_2_SQRT_PI
+}
+
 /// The primitive `p` and its first derivative at `z`.
 ///
 /// Each calls no more of the correctly rounded functions than it needs: exhaustive runs spend
@@ -79,6 +100,13 @@ fn value_and_slope(z: f64, p: Prim) -> (f64, f64) {
             let den = n + if positive { 2.0 * w * w } else { 2.0 };
             (n / den, 4.0 * w * (1.0 + w) * if positive { w } else { 1.0 } / (den * den))
         }
+        Prim::Sqrt => (z.sqrt(), 0.5 / z.sqrt().abs()),
+        Prim::Ln => (core_math::log(z), reciprocal(z)),
+        Prim::Ln1p => (core_math::log1p(z), reciprocal_1p(z)),
+        Prim::Sin => (core_math::sin(z), core_math::cos(z)),
+        Prim::Cos => (core_math::cos(z), -core_math::sin(z)),
+        Prim::Atan => (core_math::atan(z), 1.0 / (1.0 + z * z)),
+        Prim::Erf => (core_math::erf(z), bell(z)),
     }
 }
 
@@ -100,6 +128,11 @@ fn curvature(z: f64, p: Prim) -> f64 {
             let den = n + if z > 0.0 { 2.0 * w * w } else { 2.0 };
             d * (1.0 + q / (1.0 + w) - 4.0 * (q * (1.0 + w) / den))
         }
+        Prim::Sqrt => -2.0 * (d * d) * d,
+        Prim::Ln | Prim::Ln1p => -d * d,
+        Prim::Sin | Prim::Cos => -v,
+        Prim::Atan => -2.0 * z.clamp(-1e150, 1e150) * d * d,
+        Prim::Erf => -2.0 * z.clamp(-30.0, 30.0) * d,
     }
 }
 
@@ -109,7 +142,11 @@ fn curvature(z: f64, p: Prim) -> f64 {
 pub fn primitive(z: f64, lo: f64, p: Prim) -> (f64, f64, f64) {
     let (v, d) = value_and_slope(z, p);
     let dd = curvature(z, p);
-    if corrects(z, lo, d) { (lo.mul_add(d, v), lo.mul_add(dd, d), dd) } else { (v, d, dd) }
+    if !corrects(z, lo, d) {
+        return (v, d, dd);
+    }
+    let slope = if (lo * dd).is_finite() { lo.mul_add(dd, d) } else { d };
+    (lo.mul_add(d, v), slope, dd)
 }
 
 /// Whether there is something to correct, and room for it.
@@ -157,6 +194,12 @@ impl Real for Cm {
     }
     fn min(self, c: Self) -> Self {
         if c < self { c } else { self }
+    }
+    fn floor(self) -> Self {
+        Cm(self.0.floor())
+    }
+    fn round(self) -> Self {
+        Cm(self.0.round_ties_even())
     }
     fn pick_above(self, c: f64, hi: Self, lo: Self) -> Self {
         if self.0.is_nan() {

@@ -5,9 +5,10 @@
 //! kernels, so that a mistake in a kernel cannot hide here.
 
 use super::{Jet, Prim, Real};
-use crate::math::coefficients::INV_SQRT_2PI;
+use crate::math::coefficients::{HALF_PI, INV_SQRT_2PI, SQRT_2, TWO_OVER_SQRT_PI};
 use crate::math::scale::scale2;
-use crate::simd::{Lanes64, ROUND};
+use crate::math::sin_cos::quarter_turns;
+use crate::simd::{Lanes, Lanes64, ROUND};
 use core::ops::{Add, Div, Mul, Neg, Sub};
 
 /// The unevaluated sum `hi + lo`, with `|lo|` at most half a unit of `hi`.
@@ -27,6 +28,10 @@ const TWO: Dd = Dd::new(2.0);
 const FOUR: Dd = Dd::new(4.0);
 /// 1 / sqrt(2 pi).
 const DENSITY_0: Dd = Dd { hi: INV_SQRT_2PI.0, lo: INV_SQRT_2PI.1 };
+
+/// pi / 2, and 2 / sqrt(pi).
+pub(super) const QUARTER_TURN: Dd = Dd { hi: HALF_PI.0, lo: HALF_PI.1 };
+pub(super) const BELL_0: Dd = Dd { hi: TWO_OVER_SQRT_PI.0, lo: TWO_OVER_SQRT_PI.1 };
 
 /// 1 / n! for n from 5 down to 2.
 const INVERSE_FACTORIALS: [Dd; 4] = [
@@ -95,18 +100,32 @@ impl Dd {
         ((m + ONE).scale2(Dd::new(k.hi - whole)), Dd::new(whole))
     }
 
-    /// `ln(1 + self)` for `self >= 0`, by Newton's iteration on `e^y - 1`.
+    /// The natural logarithm; -inf at 0, NaN below.
+    pub(super) fn log(self) -> Self {
+        if self.hi == 0.0 {
+            return Dd::new(f64::NEG_INFINITY);
+        }
+        if !(self.hi > 0.0 && self.hi < f64::INFINITY) {
+            return Dd::new(if self.hi > 0.0 { self.hi } else { f64::NAN });
+        }
+        // self = 2^k (1 + rest) with the rest from -0.3 to 0.42
+        let up = if self.hi < 1e-250 { 200.0 } else { 0.0 };
+        let x = self.scale2(Dd::new(up));
+        let field = f64::from((x.hi.to_bits() >> 52) as i32 - 1023);
+        let large = scale2(x.hi, -field) > SQRT_2.0;
+        let k = field + if large { 1.0 } else { 0.0 };
+        let rest = x.scale2(Dd::new(-k)) - ONE;
+        let part = |i: usize| Dd::new(k - up) * Dd::new(LN2[i]);
+        part(0) + (part(1) + (part(2) + rest.ln_1p()))
+    }
+
+    /// `ln(1 + self)`, by Newton's iteration on `e^y - 1`; -inf at -1, NaN below.
     #[must_use]
     pub fn ln_1p(self) -> Self {
-        if self.hi > 1.0 {
-            // 1 + self = 2^k (1 + rest)
-            let total = self + ONE;
-            let k = f64::from((total.hi.to_bits() >> 52) as i32 - 1023);
-            let rest = total.scale2(Dd::new(-k)) - ONE;
-            let part = |i: usize| Dd::new(k) * Dd::new(LN2[i]);
-            return part(0) + (part(1) + (part(2) + rest.ln_1p()));
+        if self.hi > 1.0 || self.hi < -0.3 {
+            return (self + ONE).log();
         }
-        if self.hi < 1e-290 {
+        if self.hi.abs() < 1e-290 {
             return self;
         }
         let s = self.hi / (2.0 + self.hi);
@@ -122,6 +141,103 @@ impl Dd {
             y = y + (self - e) / (e + ONE);
         }
         y
+    }
+
+    /// The square root, by Newton's iteration; NaN below 0.
+    pub(super) fn root(self) -> Self {
+        let s = Lanes::sqrt(self.hi);
+        if s == 0.0 || !s.is_finite() {
+            return Dd::new(s);
+        }
+        if self.hi < 1e-200 {
+            // Squares have low parts that f64 holds.
+            return self.scale2(Dd::new(300.0)).root().scale2(Dd::new(-150.0));
+        }
+        let mut y = Dd::new(s);
+        for _ in 0..2 {
+            y = y + (self - y * y) / (y + y);
+        }
+        y
+    }
+
+    /// Sine and cosine, by Taylor's series in what quarter turns leave; NaN at ±inf.
+    pub(super) fn sin_cos(self) -> (Self, Self) {
+        // The low part of a large number has turns of its own.
+        let ((n, hi), (m, lo)) = (quarter_turns(self.hi), quarter_turns(self.lo));
+        let r = hi + lo;
+        let (mut s, mut c) = (r, ONE);
+        let (mut term, square) = (r, -(r * r));
+        let mut cosine = ONE;
+        let mut i = 1.0;
+        while i < 40.0 {
+            cosine = cosine * square / Dd::new(i * (i + 1.0));
+            term = term * square / Dd::new((i + 1.0) * (i + 2.0));
+            (c, s) = (c + cosine, s + term);
+            i += 2.0;
+        }
+        // A small number keeps its sign and its low part.
+        if r.hi.abs() < 1e-40 {
+            s = r;
+        }
+        match (n + m) & 3 {
+            0 => (s, c),
+            1 => (c, -s),
+            2 => (-s, -c),
+            _ => (-c, s),
+        }
+    }
+
+    /// The inverse tangent: a start in f64, and one step by `tan(a - b)`.
+    pub(super) fn inverse_tangent(self) -> Self {
+        if self.hi.abs() < 1e-40 {
+            return self;
+        }
+        if self.hi.abs() > 1.0 {
+            let rest = (ONE / self.abs()).inverse_tangent();
+            let v = QUARTER_TURN - rest;
+            return if self.hi > 0.0 { v } else { -v };
+        }
+        let mut y = Dd::new(Real::atan(self.hi));
+        for _ in 0..2 {
+            let (s, c) = y.sin_cos();
+            let t = (self * c - s) / (c + self * s);
+            y = y + (t - t * t * t / Dd::new(3.0));
+        }
+        y
+    }
+
+    /// The error function, by a series without cancellation, and far out by what it is less than 1.
+    pub(super) fn error_function(self) -> Self {
+        let t = self.abs();
+        if t.hi < 1e-40 {
+            return self * BELL_0;
+        }
+        let square = t * t;
+        let v = if t.hi < 2.8 {
+            // 2 / sqrt(pi) e^(-x^2) (x + 2 x^3 / 3 + 4 x^5 / (3 5) + ...)
+            let (mut term, mut sum, mut n) = (t, t, 3.0);
+            while term.hi > 1e-34 * sum.hi {
+                term = term * square * TWO / Dd::new(n);
+                sum = sum + term;
+                n += 2.0;
+            }
+            let (m, k) = (-square).exp_parts();
+            BELL_0 * ((m + ONE).scale2(k) * sum)
+        } else if t.hi < 30.0 {
+            let (m, k) = (-square).exp_parts();
+            let tail = (t * Dd { hi: SQRT_2.0, lo: SQRT_2.1 }).mills();
+            ONE - TWO * ((m + ONE) * tail).scale2(k)
+        } else {
+            ONE
+        };
+        if self.hi > 0.0 { v } else { -v }
+    }
+
+    /// The slope of the error function and its power of two.
+    fn bell(self) -> (Self, Dd) {
+        let t = self.abs().clamp(0.0, 38.5);
+        let (e, k) = (-(t * t)).exp_scaled();
+        (BELL_0 * e, k)
     }
 
     /// `Phi(-t) e^(t^2/2)` for `t >= 0`.
@@ -219,6 +335,27 @@ impl Real for Dd {
     fn min(self, c: Self) -> Self {
         if c.hi < self.hi || (c.hi == self.hi && c.lo < self.lo) { c } else { self }
     }
+    fn floor(self) -> Self {
+        let hi = Real::floor(self.hi);
+        // The low part crosses no integer, unless the high one is at one.
+        if hi == self.hi { Dd::renorm(hi, Real::floor(self.lo)) } else { Dd::new(hi) }
+    }
+    fn round(self) -> Self {
+        let hi = Real::round(self.hi);
+        if hi == self.hi {
+            // A low part of a half or more belongs to an even number.
+            return Dd::renorm(hi, Real::round(self.lo));
+        }
+        // Of a tie the low part decides.
+        let rest = self.hi - hi;
+        if rest == 0.5 && self.lo > 0.0 {
+            Dd::new(hi + 1.0)
+        } else if rest == -0.5 && self.lo < 0.0 {
+            Dd::new(hi - 1.0)
+        } else {
+            Dd::new(hi)
+        }
+    }
     fn pick_above(self, c: f64, hi: Self, lo: Self) -> Self {
         if self.hi.is_nan() {
             self
@@ -276,6 +413,10 @@ impl Real for Dd {
             Prim::Tanh => {
                 let j = (self.abs() * Dd::new(-2.0)).jet(Prim::Sigmoid);
                 Jet { d: FOUR * j.d, ..j }
+            }
+            Prim::Erf => {
+                let (d, k) = self.bell();
+                Jet { k, ..Jet::new(d, d, -(TWO * self.clamp(-50.0, 50.0) * d)) }
             }
             _ => self.jet(p),
         }
@@ -364,6 +505,41 @@ impl Real for Dd {
                 let d = FOUR * w * w * (ONE + w) / den / den;
                 let bend = ONE + ONE / (ONE + w) - FOUR * (ONE + w) / den;
                 Jet::new(n / den, d, d * bend)
+            }
+            Prim::Sqrt => {
+                let v = x.root();
+                let d = Dd::new(0.5) / v.abs();
+                Jet::new(v, d, -(TWO * d * d * d))
+            }
+            Prim::Ln | Prim::Ln1p => {
+                let (v, u) = if p == Prim::Ln { (x.log(), x) } else { (x.ln_1p(), ONE + x) };
+                let d = if u.hi < 0.0 { Dd::new(f64::NAN) } else { ONE / u.abs() };
+                Jet::new(v, d, -(d * d))
+            }
+            Prim::Sin => {
+                let (s, c) = x.sin_cos();
+                Jet::new(s, c, -s)
+            }
+            Prim::Cos => {
+                let (s, c) = x.sin_cos();
+                Jet::new(c, -s, -c)
+            }
+            Prim::Atan => {
+                // 1 / (1 + x^2), and from 1 on by 1 / x, whose square does not overflow.
+                let (y, d) = if x.hi.abs() < 1.0 {
+                    let d = ONE / (ONE + x * x);
+                    (x * d * d, d)
+                } else {
+                    let y = ONE / x;
+                    let d = y * y / (ONE + y * y);
+                    (y * d / (ONE + y * y), d)
+                };
+                Jet::new(x.inverse_tangent(), d, -(TWO * y))
+            }
+            Prim::Erf => {
+                let (d, k) = x.bell();
+                let d = d.scale2(k);
+                Jet::new(x.error_function(), d, -(TWO * x.clamp(-50.0, 50.0) * d))
             }
         }
     }

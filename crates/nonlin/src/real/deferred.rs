@@ -167,6 +167,40 @@ impl<T: DeferScale> Real for Deferred<T> {
         Deferred::new(self.resolve().min(c.resolve()))
     }
     #[inline(always)]
+    fn floor(self) -> Self {
+        Deferred::new(self.resolve().floor())
+    }
+    #[inline(always)]
+    fn round(self) -> Self {
+        Deferred::new(self.resolve().round())
+    }
+    #[inline(always)]
+    fn sqrt(self) -> Self {
+        Deferred::new(self.resolve().sqrt())
+    }
+    #[inline(always)]
+    fn mul_add(self, a: Self, b: Self) -> Self {
+        Deferred::new(self.resolve().mul_add(a.resolve(), b.resolve()))
+    }
+    #[inline(always)]
+    fn pick_greater(self, o: Self, hi: Self, lo: Self) -> Self {
+        let (at, by) = (self.resolve(), o.resolve());
+        let picked = Deferred::new(at.pick_greater(by, hi.x, lo.x));
+        if hi.pending | lo.pending {
+            core::hint::cold_path();
+            return Deferred { k: at.pick_greater(by, hi.k, lo.k), pending: true, ..picked };
+        }
+        picked
+    }
+    #[inline(always)]
+    fn powf(self, y: Self) -> Self {
+        Deferred::new(self.resolve().powf(y.resolve()))
+    }
+    #[inline(always)]
+    fn powi(self, n: i32) -> Self {
+        Deferred::new(self.resolve().powi(n))
+    }
+    #[inline(always)]
     fn pick_above(self, c: f64, hi: Self, lo: Self) -> Self {
         let at = self.resolve();
         let picked = Deferred::new(at.pick_above(c, hi.x, lo.x));
@@ -226,8 +260,8 @@ impl<T: DeferScale> Real for Deferred<T> {
         (Deferred::new(p), Deferred::new(e))
     }
     #[inline(always)]
-    fn sign(self) -> Self {
-        Deferred::new(self.x.sign())
+    fn sign_or_one(self) -> Self {
+        Deferred::new(self.x.sign_or_one())
     }
     #[inline(always)]
     fn scaled(self, m: Self, m_lo: Self, k: Self) -> Self {

@@ -106,6 +106,52 @@ impl<T: Real> Real for Dual<T> {
     fn pick_greater(self, o: Self, hi: Self, lo: Self) -> Self {
         Dual { v: self.v.pick_greater(o.v, hi.v, lo.v), d: self.v.pick_greater(o.v, hi.d, lo.d) }
     }
+    #[inline(always)]
+    fn part_greater(self, o: Self) -> Self {
+        Dual { v: self.v.part_greater(o.v), d: self.d }
+    }
+    #[inline(always)]
+    fn part_not_greater(self, o: Self) -> Self {
+        Dual { v: self.v.part_not_greater(o.v), d: self.d }
+    }
+    #[inline(always)]
+    fn floor(self) -> Self {
+        Dual { v: self.v.floor(), d: self.v.flat() }
+    }
+    #[inline(always)]
+    fn round(self) -> Self {
+        Dual { v: self.v.round(), d: self.v.flat() }
+    }
+    #[inline(always)]
+    fn mul_add(self, a: Self, b: Self) -> Self {
+        let d = self.d.mul_add(a.v, self.v.mul_add(a.d, b.d));
+        Dual { v: self.v.mul_add(a.v, b.v), d }
+    }
+    #[inline(always)]
+    fn powi(self, n: i32) -> Self {
+        let d = if n == 0 {
+            self.v.flat()
+        } else {
+            self.d * (self.v.powi(n.saturating_sub(1)) * self.v.lit(f64::from(n)))
+        };
+        Dual { v: self.v.powi(n), d }
+    }
+    /// `y x^(y - 1)` and `x^y ln x`, each with the logarithm in two numbers.
+    #[inline(always)]
+    fn powf(self, y: Self) -> Self {
+        let l = self.v.jet(Prim::Ln);
+        let (log, zero) = (l.v.saturated(1e290), l.v.lit(0.0));
+        let (p, p_lo) = y.v.argument((log, l.v_lo));
+        let v = p.jet_at(p_lo, Prim::Exp).value();
+        let (q, q_lo) = p.two_sum(-log);
+        let power = q.jet_at(q_lo + (p_lo - l.v_lo), Prim::Exp).value();
+        let by_base = y.v.abs().pick_above(0.0, y.v * power, zero);
+        let by_power = v * log;
+        // What does not change has no effect, also where the other factor is infinite.
+        let by_base = self.d.abs().pick_above(0.0, by_base, by_base.finite());
+        let by_power = y.d.abs().pick_above(0.0, by_power, by_power.finite());
+        Dual { v, d: self.d * by_base + y.d * by_power }
+    }
     const BOUNDLESS: bool = T::BOUNDLESS;
     #[inline(always)]
     fn lowest(self) -> Self {

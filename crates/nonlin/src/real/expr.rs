@@ -156,6 +156,31 @@ impl Real for Expr<'_> {
     fn min(self, c: Self) -> Self {
         self.call("min", &[self, c])
     }
+    fn floor(self) -> Self {
+        self.call("floor", &[self])
+    }
+    fn round(self) -> Self {
+        self.call("round", &[self])
+    }
+    fn sign(self) -> Self {
+        self.call("sign", &[self])
+    }
+    fn step(self) -> Self {
+        self.call("step", &[self])
+    }
+    fn powi(self, n: i32) -> Self {
+        self.call("pow", &[self, self.lit(f64::from(n))])
+    }
+    fn powf(self, y: Self) -> Self {
+        self.call("pow", &[self, y])
+    }
+    fn pick_greater(self, o: Self, hi: Self, lo: Self) -> Self {
+        if hi.node == lo.node {
+            return hi;
+        }
+        let condition = format!("{} > {}", self.print(1), o.print(1));
+        self.arena.push(Node::If(condition, hi.node, lo.node))
+    }
     fn pick_above(self, c: f64, hi: Self, lo: Self) -> Self {
         self.branch(">", c, hi, lo)
     }

@@ -7,6 +7,7 @@
 //!
 //! Primitives follow the textbook, as those of [`Dd`], which does the arithmetic.
 
+use super::dd::{BELL_0, QUARTER_TURN};
 use super::{Dd, Jet, Prim, Real};
 use crate::math::coefficients::INV_SQRT_2PI;
 use crate::math::scale::scale2;
@@ -122,9 +123,49 @@ impl Extended {
         (m * unit + (unit - ONE), (m + ONE) * unit)
     }
 
-    /// `ln(1 + self)` for numbers from 0 to 1.
+    /// `ln(1 + self)`, of numbers beyond f64 too.
     fn ln_1p(self) -> Self {
-        if self.k < -NOTHING { self } else { self.to_dd().ln_1p().into() }
+        if self.k < -NOTHING {
+            self
+        } else if self.k > NOTHING {
+            self.log()
+        } else {
+            self.to_dd().ln_1p().into()
+        }
+    }
+
+    /// The natural logarithm; that of an infinity is one.
+    fn log(self) -> Self {
+        let infinite = Extended { m: Dd::new(1.0), k: INFINITE };
+        if self.is_zero() {
+            return -infinite;
+        }
+        if !self.positive() {
+            return Extended::new(f64::NAN);
+        }
+        if self.k >= INFINITE {
+            return infinite;
+        }
+        if self.k.abs() < 900 {
+            return self.to_dd().log().into();
+        }
+        Extended::from(self.m.log())
+            + Extended::new(self.k as f64) * Extended::from(Dd::new(2.0).log())
+    }
+
+    /// The square root; that of an infinity is one.
+    fn root(self) -> Self {
+        if self.is_zero() || self.k >= INFINITE && self.positive() {
+            return self;
+        }
+        let odd = self.k.rem_euclid(2);
+        Self::normal(Dd { hi: self.m.hi * pow2(odd), lo: self.m.lo * pow2(odd) }.root(), 0)
+            .by_power((self.k - odd) / 2)
+    }
+
+    /// `2^k self`.
+    fn by_power(self, k: i64) -> Self {
+        Self::normal(self.m, self.k + k)
     }
 
     /// `Phi(-self) e^(self^2/2)` for `self >= 0`.
@@ -216,6 +257,28 @@ impl Real for Extended {
     fn min(self, c: Self) -> Self {
         if (self - c).positive() { c } else { self }
     }
+    fn floor(self) -> Self {
+        match self.k {
+            _ if self.is_zero() || self.is_nan() => self,
+            k if k < 0 => {
+                if self.positive() {
+                    ZERO
+                } else {
+                    -ONE
+                }
+            }
+            k if k > 200 => self,
+            _ => self.to_dd().floor().into(),
+        }
+    }
+    fn round(self) -> Self {
+        match self.k {
+            _ if self.is_zero() || self.is_nan() => self,
+            k if k < -1 => Extended { m: Dd::new(0.0f64.copysign(self.m.hi)), k: 0 },
+            k if k > 200 => self,
+            _ => self.to_dd().round().into(),
+        }
+    }
     fn pick_above(self, c: f64, hi: Self, lo: Self) -> Self {
         if self.is_nan() {
             self
@@ -293,6 +356,49 @@ impl Real for Extended {
                 let d = FOUR * w * w * one / den / den;
                 let bend = ONE + ONE / one - FOUR * one / den;
                 Jet::new(n / den, d, d * bend)
+            }
+            Prim::Sqrt => {
+                let v = x.root();
+                let d = Extended::new(0.5) / v.abs();
+                Jet::new(v, d, -(TWO * d * d * d))
+            }
+            Prim::Ln | Prim::Ln1p => {
+                let (v, u) = if p == Prim::Ln { (x.log(), x) } else { (x.ln_1p(), ONE + x) };
+                let d = if u.m.hi < 0.0 { Extended::new(f64::NAN) } else { ONE / u.abs() };
+                Jet::new(v, d, -(d * d))
+            }
+            Prim::Sin | Prim::Cos => {
+                // What is small is not rounded to f64's range.
+                let (s, c) = if x.k < -NOTHING {
+                    (x, ONE)
+                } else {
+                    let (s, c) = x.to_dd().sin_cos();
+                    (s.into(), c.into())
+                };
+                if p == Prim::Sin { Jet::new(s, c, -s) } else { Jet::new(c, -s, -c) }
+            }
+            Prim::Atan => {
+                let y = ONE / x.abs();
+                let v = if x.k < -NOTHING {
+                    x
+                } else if x.k > NOTHING {
+                    let v = Extended::from(QUARTER_TURN) - y;
+                    if left { -v } else { v }
+                } else {
+                    x.to_dd().inverse_tangent().into()
+                };
+                let d = ONE / (ONE + x * x);
+                Jet::new(v, d, -(TWO * x * d * d))
+            }
+            Prim::Erf => {
+                let (_, e) = (-(x * x)).exp_both();
+                let d = e * BELL_0.into();
+                let v = if x.k < -NOTHING {
+                    x * BELL_0.into()
+                } else {
+                    Extended::from(x.to_dd().error_function())
+                };
+                Jet::new(v, d, -(TWO * x * d))
             }
         }
     }

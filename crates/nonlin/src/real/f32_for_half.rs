@@ -23,7 +23,7 @@ fn over_or<V: Lanes32, const BF16: bool>(product: V, y: V, [m, a, b]: [V; 3]) ->
 }
 
 impl<V: Lanes32, const BF16: bool> Real for F32ForHalf<V, BF16> {
-    super::lanes::shared_methods!(F32ForHalf);
+    super::lanes::shared_methods!(F32ForHalf, units: crate::simd::UNITS_F32);
     #[inline(always)]
     fn lit(self, c: f64) -> Self {
         F32ForHalf(V::splat(c as f32))
@@ -91,7 +91,7 @@ impl<V: Lanes32, const BF16: bool> Real for F32ForHalf<V, BF16> {
     }
     /// Written so that the compiler knows the result where it knows the number.
     #[inline(always)]
-    fn sign(self) -> Self {
+    fn sign_or_one(self) -> Self {
         F32ForHalf(V::splat(1.0).copysign(self.0 + V::splat(0.0)))
     }
     /// Half types have no use for the rest of a constant; the compiler knows that it is nothing.

@@ -20,7 +20,7 @@ pub struct F32Tabled<V, const RANGE: u8 = ANY_X_ANY_FACTOR>(pub V);
 super::lanes::forward_operators!(F32Tabled, Lanes32, RANGE: u8);
 
 impl<V: Lanes32, const RANGE: u8> Real for F32Tabled<V, RANGE> {
-    super::lanes::shared_methods!(F32Tabled);
+    super::lanes::shared_methods!(F32Tabled, units: crate::simd::UNITS_F32);
     #[inline(always)]
     fn lit(self, c: f64) -> Self {
         F32Tabled(V::splat(c as f32))
@@ -140,7 +140,7 @@ impl<V: Lanes32, const RANGE: u8> Real for F32Tabled<V, RANGE> {
     }
     /// Written so that the compiler knows the result where it knows the number.
     #[inline(always)]
-    fn sign(self) -> Self {
+    fn sign_or_one(self) -> Self {
         F32Tabled(V::splat(1.0).copysign(self.0 + V::splat(0.0)))
     }
     #[inline(always)]

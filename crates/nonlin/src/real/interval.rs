@@ -14,6 +14,9 @@ const SLACK: u32 = 4;
 /// Where the slope of `tanh(softplus(x))` is largest.
 const TANH_SOFTPLUS_STEEPEST: f64 = -0.117_400_979_639_287_4;
 
+/// How far out the peaks of sine and cosine are told apart.
+const WAVES: f64 = 1e6;
+
 /// The numbers from `lo` to `hi`; empty if either end is NaN.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Interval {
@@ -45,6 +48,11 @@ fn value(x: f64, p: Prim) -> f64 {
 /// The slope of the primitive `p` at `x`.
 fn slope(x: f64, p: Prim) -> f64 {
     x.jet(p).slope()
+}
+
+/// The second derivative of the primitive `p` at `x`.
+fn bend(x: f64, p: Prim) -> f64 {
+    x.jet(p).dd
 }
 
 /// The hull of some products or quotients, where 0 times infinity is 0.
@@ -123,6 +131,40 @@ impl Interval {
         Interval { lo: ends.lo.max(0.0), hi: top.max(ends.hi) }
     }
 
+    /// What the primitive `p` is defined for.
+    fn within_domain(self, p: Prim) -> Self {
+        let least = match p {
+            Prim::Sqrt | Prim::Ln => 0.0,
+            Prim::Ln1p => -1.0,
+            _ => return self,
+        };
+        Interval::new(self.lo.max(least), self.hi)
+    }
+
+    /// The image under the primitive `p`, sine or cosine: a value between the ends, and 1 or -1 where a peak may
+    /// lie between them.
+    fn wave(self, p: Prim) -> Self {
+        let ends = self.monotone(value, p);
+        if self.lo == self.hi && self.lo.is_finite() {
+            return ends.clamp(-1.0, 1.0);
+        }
+        if !(self.lo >= -WAVES && self.hi <= WAVES) {
+            return Interval { lo: -1.0, hi: 1.0 };
+        }
+        // Peaks are at odd quarter turns, 1, 5, ... of the shifted argument, and -1, 3, ... down.
+        let (turn, quarters) =
+            (core::f64::consts::FRAC_PI_2, if p == Prim::Cos { 1.0 } else { 0.0 });
+        let (a, b) = (self.lo / turn + quarters, self.hi / turn + quarters);
+        // Whether `at + 4 n` lies between for a whole `n`, or so near that rounding may deceive.
+        let reaches = |at: f64| {
+            let first = Real::floor((b + 1e-6 - at) / 4.0);
+            at + 4.0 * first >= a - 1e-6
+        };
+        let lo = if reaches(-1.0) { -1.0 } else { ends.lo };
+        let hi = if reaches(1.0) { 1.0 } else { ends.hi };
+        Interval { lo, hi }.clamp(-1.0, 1.0)
+    }
+
     fn clamp(self, lo: f64, hi: f64) -> Self {
         Interval { lo: self.lo.clamp(lo, hi), hi: self.hi.clamp(lo, hi) }
     }
@@ -195,6 +237,53 @@ impl Real for Interval {
     fn part_below(self, c: f64) -> Self {
         if self.lo <= c { Interval { lo: self.lo, hi: self.hi.min(c) } } else { Self::EMPTY }
     }
+    fn floor(self) -> Self {
+        self.with(self, || Interval { lo: Real::floor(self.lo), hi: Real::floor(self.hi) })
+    }
+    fn round(self) -> Self {
+        self.with(self, || Interval { lo: Real::round(self.lo), hi: Real::round(self.hi) })
+    }
+    fn part_greater(self, o: Self) -> Self {
+        self.with(o, || self.part_above(o.lo))
+    }
+    fn part_not_greater(self, o: Self) -> Self {
+        self.with(o, || self.part_below(o.hi))
+    }
+    fn pick_greater(self, o: Self, hi: Self, lo: Self) -> Self {
+        if self.is_empty() || o.is_empty() {
+            return Self::EMPTY;
+        }
+        let above = if self.hi > o.lo { hi } else { Self::EMPTY };
+        let below = if self.lo <= o.hi { lo } else { Self::EMPTY };
+        above.union(below)
+    }
+    /// Even powers are humps upside down, negative ones the reciprocals of positive ones.
+    fn powi(self, n: i32) -> Self {
+        if self.is_empty() || n == 0 {
+            return self.with(self, || Interval::point(1.0));
+        }
+        if n < 0 {
+            return Interval::point(1.0) / self.powi(n.checked_neg().unwrap_or(i32::MAX));
+        }
+        let (a, b) = (self.lo.powi(n), self.hi.powi(n));
+        let ends = Interval { lo: down(a.min(b), SLACK), hi: up(a.max(b), SLACK) };
+        if n % 2 != 0 {
+            ends
+        } else if self.contains(0.0) {
+            Interval { lo: 0.0, hi: ends.hi }
+        } else {
+            Interval { lo: ends.lo.max(0.0), hi: ends.hi }
+        }
+    }
+    /// It rises in the base above 1 of the power, and in the power above 1 of the base: the ends decide.
+    fn powf(self, y: Self) -> Self {
+        let x = Interval::new(self.lo.max(0.0), self.hi);
+        x.with(y, || {
+            let ends = [x.lo.powf(y.lo), x.lo.powf(y.hi), x.hi.powf(y.lo), x.hi.powf(y.hi)];
+            let all = ends.into_iter().fold(Self::EMPTY, |all, v| all.union(Interval::point(v)));
+            Interval { lo: down(all.lo, SLACK).max(0.0), hi: up(all.hi, SLACK) }
+        })
+    }
     /// The hull of the pieces that the interval reaches, at both sides of `c`.
     fn pick_above(self, c: f64, hi: Self, lo: Self) -> Self {
         let above = if self.hi > c { hi } else { Self::EMPTY };
@@ -202,7 +291,7 @@ impl Real for Interval {
         above.union(below)
     }
     fn jet_at(self, lo: Self, p: Prim) -> Jet<Self> {
-        let x = self + lo;
+        let x = (self + lo).within_domain(p);
         if x.is_empty() {
             return Jet::new(x, x, x);
         }
@@ -226,6 +315,21 @@ impl Real for Interval {
             Prim::TanhSoftplus => {
                 (v.clamp(0.0, 1.0), x.hump(TANH_SOFTPLUS_STEEPEST, p), within(0.1850))
             }
+            Prim::Sqrt => (
+                v.clamp(0.0, f64::INFINITY),
+                x.monotone(slope, p).clamp(0.0, f64::INFINITY),
+                x.monotone(bend, p).clamp(f64::NEG_INFINITY, 0.0),
+            ),
+            Prim::Ln | Prim::Ln1p => (
+                v,
+                x.monotone(slope, p).clamp(0.0, f64::INFINITY),
+                x.monotone(bend, p).clamp(f64::NEG_INFINITY, 0.0),
+            ),
+            Prim::Sin => (x.wave(Prim::Sin), x.wave(Prim::Cos), -x.wave(Prim::Sin)),
+            Prim::Cos => (x.wave(Prim::Cos), -x.wave(Prim::Sin), -x.wave(Prim::Cos)),
+            // atan'' is at most 3 sqrt(3) / 8, erf'' 2 sqrt(2 / (pi e)).
+            Prim::Atan => (v, x.hump(0.0, p).clamp(0.0, 1.0), within(0.6496)),
+            Prim::Erf => (v.clamp(-1.0, 1.0), x.hump(0.0, p), within(0.9680)),
         };
         Jet::new(v, d, dd)
     }

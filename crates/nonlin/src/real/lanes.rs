@@ -4,7 +4,7 @@ use super::{Jet, Prim, Real};
 use crate::math::compensated::times_pair;
 use crate::math::scale::{finish, finish_times, scale2};
 use crate::math::{self, softplus};
-use crate::simd::{Lanes, Lanes32, Lanes64};
+use crate::simd::{Lanes, Lanes32, Lanes64, UNITS, UNITS_F32};
 use core::ops::{Add, Div, Mul, Neg, Sub};
 
 /// `2^k` for a normal number.
@@ -58,7 +58,7 @@ forward_operators!(F32Plain, Lanes32);
 
 /// The methods of `Real` that every register type has in common: comparison, selection, sign.
 macro_rules! shared_methods {
-    ($t:ident) => {
+    ($t:ident, units: $units:expr) => {
         #[inline(always)]
         fn abs(self) -> Self {
             $t(self.0.abs())
@@ -79,7 +79,24 @@ macro_rules! shared_methods {
         #[inline(always)]
         fn pick_greater(self, o: Self, hi: Self, lo: Self) -> Self {
             let y = V::select(self.0.gt(o.0), hi.0, lo.0);
+            let y = V::select(o.0.is_nan(), o.0, y);
             $t(V::select(self.0.is_nan(), self.0, y))
+        }
+        #[inline(always)]
+        fn floor(self) -> Self {
+            $t(crate::math::integers::floor(self.0, V::splat($units), self.lit(1.0).0))
+        }
+        #[inline(always)]
+        fn round(self) -> Self {
+            $t(crate::math::integers::round(self.0, V::splat($units)))
+        }
+        #[inline(always)]
+        fn sqrt(self) -> Self {
+            $t(self.0.sqrt())
+        }
+        #[inline(always)]
+        fn mul_add(self, a: Self, b: Self) -> Self {
+            $t(self.0.mul_add(a.0, b.0))
         }
         #[inline(always)]
         fn pick_nan_free(self, c: f64, hi: Self, lo: Self) -> Self {
@@ -91,7 +108,7 @@ macro_rules! shared_methods {
 pub(super) use shared_methods;
 
 impl<V: Lanes64> Real for F64ToF32<V> {
-    shared_methods!(F64ToF32);
+    shared_methods!(F64ToF32, units: UNITS);
     #[inline(always)]
     fn lit(self, c: f64) -> Self {
         F64ToF32(V::splat(c))
@@ -127,7 +144,7 @@ fn product_apart<V: Lanes64>(a: V, b: V, k: V) -> (V, V) {
 }
 
 impl<V: Lanes64> Real for F64Lanes<V> {
-    shared_methods!(F64Lanes);
+    shared_methods!(F64Lanes, units: UNITS);
     #[inline(always)]
     fn lit(self, c: f64) -> Self {
         F64Lanes(V::splat(c))
@@ -261,7 +278,7 @@ impl<V: Lanes64> Real for F64Lanes<V> {
         self + ((j.v + j.v_lo) / divisor).scale2(j.k)
     }
     #[inline(always)]
-    fn sign(self) -> Self {
+    fn sign_or_one(self) -> Self {
         // -0 plus 0 is 0.
         F64Lanes(V::splat(1.0).copysign(self.0 + V::splat(0.0)))
     }
@@ -275,7 +292,7 @@ impl<V: Lanes64> Real for F64Lanes<V> {
 }
 
 impl<V: Lanes32> Real for F32Plain<V> {
-    shared_methods!(F32Plain);
+    shared_methods!(F32Plain, units: UNITS_F32);
     #[inline(always)]
     fn lit(self, c: f64) -> Self {
         F32Plain(V::splat(c as f32))
@@ -321,6 +338,22 @@ impl Real for f64 {
     #[inline(always)]
     fn min(self, c: Self) -> Self {
         Lanes::min(self, c)
+    }
+    #[inline(always)]
+    fn floor(self) -> Self {
+        F64Lanes(self).floor().0
+    }
+    #[inline(always)]
+    fn round(self) -> Self {
+        F64Lanes(self).round().0
+    }
+    #[inline(always)]
+    fn sqrt(self) -> Self {
+        Lanes::sqrt(self)
+    }
+    #[inline(always)]
+    fn mul_add(self, a: Self, b: Self) -> Self {
+        Lanes::mul_add(self, a, b)
     }
     #[inline(always)]
     fn pick_above(self, c: f64, hi: Self, lo: Self) -> Self {
@@ -403,6 +436,14 @@ impl Real for f32 {
     #[inline(always)]
     fn min(self, c: Self) -> Self {
         if c < self { c } else { self }
+    }
+    #[inline(always)]
+    fn floor(self) -> Self {
+        Real::floor(f64::from(self)) as f32
+    }
+    #[inline(always)]
+    fn round(self) -> Self {
+        Real::round(f64::from(self)) as f32
     }
     #[inline(always)]
     fn pick_above(self, c: f64, hi: Self, lo: Self) -> Self {

@@ -22,7 +22,7 @@ impl Simd for Neon {
 /// One register type: its name, intrinsic types, element, lanes and intrinsics.
 macro_rules! register {
     ($t:ident, $raw:ty, $elem:ty, $n:literal, $mask:ty, $signs:expr,
-     $set1:ident $load:ident $store:ident $add:ident $sub:ident $mul:ident $div:ident
+     $set1:ident $load:ident $store:ident $add:ident $sub:ident $mul:ident $div:ident $sqrt:ident
      $neg:ident $abs:ident $fma:ident $gt:ident $eq:ident $select:ident, not: |$nm:ident| $not:expr, either: $either:ident, any: |$am:ident| $any:expr, all: |$lm:ident| $all:expr) => {
         #[doc = concat!(stringify!($n), " lanes of ", stringify!($elem), ".")]
         #[derive(Clone, Copy)]
@@ -69,6 +69,11 @@ macro_rules! register {
             fn abs(self) -> Self {
                 // SAFETY: every aarch64 processor has NEON.
                 Self(unsafe { $abs(self.0) })
+            }
+            #[inline(always)]
+            fn sqrt(self) -> Self {
+                // SAFETY: every aarch64 processor has NEON.
+                Self(unsafe { $sqrt(self.0) })
             }
             #[inline(always)]
             fn copysign(self, sign: Self) -> Self {
@@ -124,12 +129,12 @@ macro_rules! register {
 }
 
 register!(F64x2, float64x2_t, f64, 2, uint64x2_t, vdupq_n_u64(1 << 63),
-    vdupq_n_f64 vld1q_f64 vst1q_f64 vaddq_f64 vsubq_f64 vmulq_f64 vdivq_f64
+    vdupq_n_f64 vld1q_f64 vst1q_f64 vaddq_f64 vsubq_f64 vmulq_f64 vdivq_f64 vsqrtq_f64
     vnegq_f64 vabsq_f64 vfmaq_f64 vcgtq_f64 vceqq_f64 vbslq_f64, not: |m| veorq_u64(m, vdupq_n_u64(u64::MAX)),
     either: vorrq_u64, any: |m| vmaxvq_u32(vreinterpretq_u32_u64(m)) != 0,
     all: |m| vminvq_u32(vreinterpretq_u32_u64(m)) != 0);
 register!(F32x4, float32x4_t, f32, 4, uint32x4_t, vdupq_n_u32(1 << 31),
-    vdupq_n_f32 vld1q_f32 vst1q_f32 vaddq_f32 vsubq_f32 vmulq_f32 vdivq_f32
+    vdupq_n_f32 vld1q_f32 vst1q_f32 vaddq_f32 vsubq_f32 vmulq_f32 vdivq_f32 vsqrtq_f32
     vnegq_f32 vabsq_f32 vfmaq_f32 vcgtq_f32 vceqq_f32 vbslq_f32, not: |m| vmvnq_u32(m),
     either: vorrq_u32, any: |m| vmaxvq_u32(m) != 0, all: |m| vminvq_u32(m) != 0);
 
@@ -153,6 +158,11 @@ impl Lanes64 for F64x2 {
                 vshlq_n_u64::<52>(vreinterpretq_u64_f64(t.0)),
             ))
         })
+    }
+    #[inline(always)]
+    fn exponent_field(self) -> Self {
+        // SAFETY: every aarch64 processor has NEON.
+        Self(unsafe { vcvtq_f64_u64(vshrq_n_u64::<52>(vreinterpretq_u64_f64(self.0))) })
     }
     #[inline(always)]
     fn recip_f32(self) -> Self {

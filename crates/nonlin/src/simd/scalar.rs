@@ -16,6 +16,43 @@ impl Simd for Scalar {
     type Block64 = f64;
 }
 
+/// The square root, rounded once.
+#[inline(always)]
+fn sqrt(v: f64) -> f64 {
+    #[cfg(feature = "std")]
+    return v.sqrt();
+    #[cfg(not(feature = "std"))]
+    sqrt_by_integers(v)
+}
+
+/// The square root, rounded once, where there is no instruction that a library without `std` may use.
+#[cfg_attr(feature = "std", allow(dead_code))]
+pub fn sqrt_by_integers(v: f64) -> f64 {
+    if v == 0.0 || v.is_nan() || v == f64::INFINITY {
+        return v;
+    }
+    if v < 0.0 {
+        return f64::NAN;
+    }
+    // v = m 2^e with 53 bits in m and an even e.
+    let bits = v.to_bits();
+    let (field, rest) = ((bits >> 52) as i32, bits & ((1 << 52) - 1));
+    let (m, e) = if field == 0 {
+        let up = rest.leading_zeros() as i32 - 11;
+        (rest << up, -1074 - up)
+    } else {
+        (rest | 1 << 52, field - 1075)
+    };
+    let (m, e) = if e % 2 == 0 { (m, e) } else { (m << 1, e - 1) };
+    // 55 bits of the root, the last of which says whether there is more: it is never a tie.
+    let square = u128::from(m) << 56;
+    let root = square.isqrt();
+    let sticky = u64::from(root * root != square);
+    // `as` rounds to nearest even.
+    let rounded = (root as u64 | sticky) as f64;
+    rounded * f64::from_bits(((1023 + e / 2 - 28) as u64) << 52)
+}
+
 impl Lanes for f64 {
     type Elem = f64;
     type Mask = bool;
@@ -42,6 +79,10 @@ impl Lanes for f64 {
     #[inline(always)]
     fn abs(self) -> Self {
         f64::from_bits(self.to_bits() & !(1 << 63))
+    }
+    #[inline(always)]
+    fn sqrt(self) -> Self {
+        sqrt(self)
     }
     #[inline(always)]
     fn copysign(self, sign: Self) -> Self {
@@ -95,6 +136,10 @@ impl Lanes64 for f64 {
     #[inline(always)]
     fn add_exponent(self, t: Self) -> Self {
         f64::from_bits(self.to_bits().wrapping_add(t.to_bits() << 52))
+    }
+    #[inline(always)]
+    fn exponent_field(self) -> Self {
+        (self.to_bits() >> 52) as f64
     }
     #[inline(always)]
     fn recip_f32(self) -> Self {
@@ -169,6 +214,11 @@ impl Lanes for F32x2 {
     #[inline(always)]
     fn abs(self) -> Self {
         F32x2(self.0.map(|v| f32::from_bits(v.to_bits() & !(1 << 31))))
+    }
+    #[inline(always)]
+    fn sqrt(self) -> Self {
+        // The root to 53 bits, rounded to 24, is the root rounded to 24: 53 is more than twice 24 and 2.
+        F32x2(self.0.map(|v| sqrt(f64::from(v)) as f32))
     }
     #[inline(always)]
     fn copysign(self, sign: Self) -> Self {

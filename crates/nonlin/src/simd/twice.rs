@@ -73,6 +73,10 @@ impl<V: Lanes> Lanes for Twice<V> {
         Twice(self.0.abs(), self.1.abs())
     }
     #[inline(always)]
+    fn sqrt(self) -> Self {
+        Twice(self.0.sqrt(), self.1.sqrt())
+    }
+    #[inline(always)]
     fn copysign(self, sign: Self) -> Self {
         Twice(self.0.copysign(sign.0), self.1.copysign(sign.1))
     }
@@ -127,6 +131,10 @@ impl<V: Lanes64> Lanes64 for Twice<V> {
     #[inline(always)]
     fn add_exponent(self, t: Self) -> Self {
         Twice(self.0.add_exponent(t.0), self.1.add_exponent(t.1))
+    }
+    #[inline(always)]
+    fn exponent_field(self) -> Self {
+        Twice(self.0.exponent_field(), self.1.exponent_field())
     }
     #[inline(always)]
     fn recip_f32(self) -> Self {

@@ -2,7 +2,7 @@
 use super::twice::Twice;
 use super::{
     CoefficientQuad, LIFTED_NORMAL, Lanes, Lanes32, Lanes64, OF_LEAST, Partial, Simd, TAIL_UNSCALE,
-    operators,
+    UNITS, operators,
 };
 use core::arch::x86_64::*;
 use core::ops::Neg;
@@ -109,7 +109,7 @@ unsafe fn narrow_f16c(from: *const f32, to: *mut u16, n: usize) {
 /// closures are patterns of the macro: a real closure would lose the target's instructions.
 macro_rules! register {
     ($t:ident, $raw:ty, $elem:ty, $n:literal, $mask:ty, fused: $fused:literal,
-     $set1:ident $load:ident $store:ident $stream:ident $add:ident $sub:ident $mul:ident $div:ident
+     $set1:ident $load:ident $store:ident $stream:ident $add:ident $sub:ident $mul:ident $div:ident $sqrt:ident
      $and:ident $andnot:ident $or:ident $xor:ident $max:ident $min:ident,
      fma: |$fa:ident, $fb:ident, $fc:ident| $fma:expr, gt: |$ga:ident, $gb:ident| $gt:expr,
      nan: |$na:ident| $nan:expr, either: |$ea:ident, $eb:ident| $either:expr, any: |$am:ident| $any:expr, all: |$lm:ident| $all:expr, select: |$sm:ident, $sa:ident, $sb:ident| $select:expr) => {
@@ -167,6 +167,11 @@ macro_rules! register {
             fn abs(self) -> Self {
                 // SAFETY: `level` enters this code only where its instructions exist.
                 Self(unsafe { $andnot($set1(-0.0), self.0) })
+            }
+            #[inline(always)]
+            fn sqrt(self) -> Self {
+                // SAFETY: `level` enters this code only where its instructions exist.
+                Self(unsafe { $sqrt(self.0) })
             }
             #[inline(always)]
             fn copysign(self, sign: Self) -> Self {
@@ -232,42 +237,42 @@ macro_rules! register {
 }
 
 register!(F64x2, __m128d, f64, 2, __m128d, fused: false,
-    _mm_set1_pd _mm_loadu_pd _mm_storeu_pd _mm_stream_pd _mm_add_pd _mm_sub_pd _mm_mul_pd _mm_div_pd
+    _mm_set1_pd _mm_loadu_pd _mm_storeu_pd _mm_stream_pd _mm_add_pd _mm_sub_pd _mm_mul_pd _mm_div_pd _mm_sqrt_pd
     _mm_and_pd _mm_andnot_pd _mm_or_pd _mm_xor_pd _mm_max_pd _mm_min_pd,
     fma: |a, b, c| _mm_add_pd(_mm_mul_pd(a, b), c),
     gt: |a, b| _mm_cmplt_pd(b, a), nan: |a| _mm_cmpunord_pd(a, a),
     either: |a, b| _mm_or_pd(a, b), any: |m| _mm_movemask_pd(m) != 0, all: |m| _mm_movemask_pd(m) == 3,
     select: |m, a, b| _mm_or_pd(_mm_and_pd(m, a), _mm_andnot_pd(m, b)));
 register!(F32x4, __m128, f32, 4, __m128, fused: false,
-    _mm_set1_ps _mm_loadu_ps _mm_storeu_ps _mm_stream_ps _mm_add_ps _mm_sub_ps _mm_mul_ps _mm_div_ps
+    _mm_set1_ps _mm_loadu_ps _mm_storeu_ps _mm_stream_ps _mm_add_ps _mm_sub_ps _mm_mul_ps _mm_div_ps _mm_sqrt_ps
     _mm_and_ps _mm_andnot_ps _mm_or_ps _mm_xor_ps _mm_max_ps _mm_min_ps,
     fma: |a, b, c| _mm_add_ps(_mm_mul_ps(a, b), c),
     gt: |a, b| _mm_cmplt_ps(b, a), nan: |a| _mm_cmpunord_ps(a, a),
     either: |a, b| _mm_or_ps(a, b), any: |m| _mm_movemask_ps(m) != 0, all: |m| _mm_movemask_ps(m) == 15,
     select: |m, a, b| _mm_or_ps(_mm_and_ps(m, a), _mm_andnot_ps(m, b)));
 register!(F64x4, __m256d, f64, 4, __m256d, fused: true,
-    _mm256_set1_pd _mm256_loadu_pd _mm256_storeu_pd _mm256_stream_pd _mm256_add_pd _mm256_sub_pd _mm256_mul_pd _mm256_div_pd
+    _mm256_set1_pd _mm256_loadu_pd _mm256_storeu_pd _mm256_stream_pd _mm256_add_pd _mm256_sub_pd _mm256_mul_pd _mm256_div_pd _mm256_sqrt_pd
     _mm256_and_pd _mm256_andnot_pd _mm256_or_pd _mm256_xor_pd _mm256_max_pd _mm256_min_pd,
     fma: |a, b, c| _mm256_fmadd_pd(a, b, c),
     gt: |a, b| _mm256_cmp_pd::<_CMP_GT_OQ>(a, b), nan: |a| _mm256_cmp_pd::<_CMP_UNORD_Q>(a, a),
     either: |a, b| _mm256_or_pd(a, b), any: |m| _mm256_testz_pd(m, m) == 0, all: |m| _mm256_movemask_pd(m) == 15,
     select: |m, a, b| _mm256_blendv_pd(b, a, m));
 register!(F32x8, __m256, f32, 8, __m256, fused: true,
-    _mm256_set1_ps _mm256_loadu_ps _mm256_storeu_ps _mm256_stream_ps _mm256_add_ps _mm256_sub_ps _mm256_mul_ps _mm256_div_ps
+    _mm256_set1_ps _mm256_loadu_ps _mm256_storeu_ps _mm256_stream_ps _mm256_add_ps _mm256_sub_ps _mm256_mul_ps _mm256_div_ps _mm256_sqrt_ps
     _mm256_and_ps _mm256_andnot_ps _mm256_or_ps _mm256_xor_ps _mm256_max_ps _mm256_min_ps,
     fma: |a, b, c| _mm256_fmadd_ps(a, b, c),
     gt: |a, b| _mm256_cmp_ps::<_CMP_GT_OQ>(a, b), nan: |a| _mm256_cmp_ps::<_CMP_UNORD_Q>(a, a),
     either: |a, b| _mm256_or_ps(a, b), any: |m| _mm256_testz_ps(m, m) == 0, all: |m| _mm256_movemask_ps(m) == 255,
     select: |m, a, b| _mm256_blendv_ps(b, a, m));
 register!(F64x8, __m512d, f64, 8, __mmask8, fused: true,
-    _mm512_set1_pd _mm512_loadu_pd _mm512_storeu_pd _mm512_stream_pd _mm512_add_pd _mm512_sub_pd _mm512_mul_pd _mm512_div_pd
+    _mm512_set1_pd _mm512_loadu_pd _mm512_storeu_pd _mm512_stream_pd _mm512_add_pd _mm512_sub_pd _mm512_mul_pd _mm512_div_pd _mm512_sqrt_pd
     _mm512_and_pd _mm512_andnot_pd _mm512_or_pd _mm512_xor_pd _mm512_max_pd _mm512_min_pd,
     fma: |a, b, c| _mm512_fmadd_pd(a, b, c),
     gt: |a, b| _mm512_cmp_pd_mask::<_CMP_GT_OQ>(a, b), nan: |a| _mm512_cmp_pd_mask::<_CMP_UNORD_Q>(a, a),
     either: |a, b| a | b, any: |m| m != 0, all: |m| m == !0,
     select: |m, a, b| _mm512_mask_blend_pd(m, b, a));
 register!(F32x16, __m512, f32, 16, __mmask16, fused: true,
-    _mm512_set1_ps _mm512_loadu_ps _mm512_storeu_ps _mm512_stream_ps _mm512_add_ps _mm512_sub_ps _mm512_mul_ps _mm512_div_ps
+    _mm512_set1_ps _mm512_loadu_ps _mm512_storeu_ps _mm512_stream_ps _mm512_add_ps _mm512_sub_ps _mm512_mul_ps _mm512_div_ps _mm512_sqrt_ps
     _mm512_and_ps _mm512_andnot_ps _mm512_or_ps _mm512_xor_ps _mm512_max_ps _mm512_min_ps,
     fma: |a, b, c| _mm512_fmadd_ps(a, b, c),
     gt: |a, b| _mm512_cmp_ps_mask::<_CMP_GT_OQ>(a, b), nan: |a| _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(a, a),
@@ -277,7 +282,7 @@ register!(F32x16, __m512, f32, 16, __mmask16, fused: true,
 /// What f64 registers do beside `Lanes`: conversions, exponents, the seed of a reciprocal.
 macro_rules! register64 {
     ($t:ident, load: |$lp:ident| $load:expr, store: |$sp:ident, $sv:ident| $store:expr,
-     exponent: |$ev:ident, $et:ident| $exponent:expr, recip: |$rv:ident| $recip:expr,
+     exponent: |$ev:ident, $et:ident| $exponent:expr, field: |$fv:ident| $field:expr, recip: |$rv:ident| $recip:expr,
      lookup: |$kt:ident, $ki:ident| $lookup:expr, sixteenths: |$av:ident, $at:ident| $sixteenths:expr) => {
         impl Lanes64 for $t {
             #[inline(always)]
@@ -299,6 +304,13 @@ macro_rules! register64 {
                 let ($ev, $et) = (self.0, t.0);
                 // SAFETY: `level` enters this code only where its instructions exist.
                 Self(unsafe { $exponent })
+            }
+            #[inline(always)]
+            fn exponent_field(self) -> Self {
+                let $fv = self.0;
+                // SAFETY: `level` enters this code only where its instructions exist.
+                let with_units = Self(unsafe { $field });
+                with_units - Self::splat(UNITS)
             }
             #[inline(always)]
             fn recip_f32(self) -> Self {
@@ -329,6 +341,8 @@ register64!(F64x2,
     store: |p, v| _mm_storel_epi64(p.cast(), _mm_castps_si128(_mm_cvtpd_ps(v))),
     exponent: |v, t| _mm_castsi128_pd(_mm_add_epi64(
         _mm_castpd_si128(v), _mm_slli_epi64::<52>(_mm_castpd_si128(t)))),
+    field: |v| _mm_castsi128_pd(_mm_or_si128(
+        _mm_srli_epi64::<52>(_mm_castpd_si128(v)), _mm_castpd_si128(_mm_set1_pd(UNITS)))),
     recip: |v| _mm_cvtps_pd(_mm_div_ps(_mm_set1_ps(1.0), _mm_movelh_ps(_mm_cvtpd_ps(v), _mm_set1_ps(1.0)))),
     lookup: |table, t| {
         let i = _mm_castpd_si128(t);
@@ -343,6 +357,8 @@ register64!(F64x4,
     store: |p, v| _mm_storeu_ps(p, _mm256_cvtpd_ps(v)),
     exponent: |v, t| _mm256_castsi256_pd(_mm256_add_epi64(
         _mm256_castpd_si256(v), _mm256_slli_epi64::<52>(_mm256_castpd_si256(t)))),
+    field: |v| _mm256_castsi256_pd(_mm256_or_si256(
+        _mm256_srli_epi64::<52>(_mm256_castpd_si256(v)), _mm256_castpd_si256(_mm256_set1_pd(UNITS)))),
     recip: |v| _mm256_cvtps_pd(_mm_div_ps(_mm_set1_ps(1.0), _mm256_cvtpd_ps(v))),
     lookup: |table, t| {
         // Four loads of both numbers cost less than two gathers.
@@ -362,6 +378,8 @@ register64!(F64x8,
     store: |p, v| _mm256_storeu_ps(p, _mm512_cvtpd_ps(v)),
     exponent: |v, t| _mm512_castsi512_pd(_mm512_add_epi64(
         _mm512_castpd_si512(v), _mm512_slli_epi64::<52>(_mm512_castpd_si512(t)))),
+    field: |v| _mm512_castsi512_pd(_mm512_or_si512(
+        _mm512_srli_epi64::<52>(_mm512_castpd_si512(v)), _mm512_castpd_si512(_mm512_set1_pd(UNITS)))),
     recip: |v| _mm512_cvtps_pd(_mm256_div_ps(_mm256_set1_ps(1.0), _mm512_cvtpd_ps(v))),
     lookup: |table, t| {
         // First and second numbers apart: loads and shuffles that leave the loop.

@@ -22,6 +22,7 @@ mod gated;
 mod halves;
 mod interpolation;
 mod nd;
+mod primitives;
 mod registers;
 mod same_bits;
 mod serial;

@@ -27,6 +27,7 @@ trait Scalar:
     fn nan(self) -> bool;
     fn fused(self, a: Self, b: Self) -> Self;
     fn magnitude(self) -> Self;
+    fn root(self) -> Self;
     fn with_sign_of(self, sign: Self) -> Self;
 }
 
@@ -55,6 +56,9 @@ macro_rules! scalar {
             }
             fn magnitude(self) -> Self {
                 self.abs()
+            }
+            fn root(self) -> Self {
+                self.sqrt()
             }
             fn with_sign_of(self, sign: Self) -> Self {
                 self.copysign(sign)
@@ -193,6 +197,7 @@ operations! {
     negate, Bits: |a, b, c| -a, |_| -a;
     mul_add, Value: |a, b, c| a.mul_add(b, c), |fused| if fused { a.fused(b, c) } else { a * b + c };
     abs, Bits: |a, b, c| a.abs(), |_| a.magnitude();
+    sqrt, Value: |a, b, c| a.sqrt(), |_| a.root();
     copysign, Bits: |a, b, c| a.copysign(b), |_| a.with_sign_of(b);
     max, Bits: |a, b, c| a.max(b), |_| if b > a { b } else { a };
     min, Bits: |a, b, c| a.min(b), |_| if b < a { b } else { a };
@@ -309,6 +314,9 @@ operations64! {
         f64::from_bits(a.to_bits().wrapping_add(low(b, 12)));
     add_sixteenths, Bits: |a, b, c| true, a.add_sixteenths(b),
         f64::from_bits(a.to_bits().wrapping_add(low(b, 16)));
+    exponent_field, Bits: |a, b, c| true, a.exponent_field(), (a.to_bits() >> 52) as f64;
+    each_second, Bits: |a, b, c| true, a.each(turned)[1], turned(a)[1];
+    each_first, Bits: |a, b, c| true, b.each(turned)[0], turned(b)[0];
     recip_f32, Value: |a, b, c| (a as f32).is_finite() && a as f32 != 0.0, a.recip_f32(),
         f64::from(1.0 / a as f32);
     two_prod_high, Bits: |a, b, c| plain(a, b), a.two_prod(b).0, a * b;
@@ -326,6 +334,21 @@ operations64! {
     lookup_first, Bits: |a, b, c| true, V::lookup(&pairs(), a).0, pairs()[(a.to_bits() & 15) as usize][0];
     lookup_second, Bits: |a, b, c| true, V::lookup(&pairs(), a).1, pairs()[(a.to_bits() & 15) as usize][1];
     round_to_f32, Value: |a, b, c| true, through_f32(a), f64::from(a as f32);
+}
+
+fn turned(v: f64) -> [f64; 2] {
+    [f64::from_bits(v.to_bits().rotate_left(7)), f64::from_bits(!v.to_bits())]
+}
+
+/// Where no instruction may be used, a square root is made of integers.
+#[test]
+fn sqrt_by_integers() {
+    let mut xs = f64::hard();
+    xs.extend(nonlin_testkit::samples::stratified::<f64>(50, 3));
+    for x in xs {
+        let (got, want) = (nonlin::internal::sqrt_by_integers(x), x.sqrt());
+        assert!(equal(By::Value, got, want), "of {x:e} it is {got:e}, not {want:e}");
+    }
 }
 
 /// Written as f32 and read again.
