@@ -147,7 +147,7 @@ fn nearest(name: &str) -> Option<&'static str> {
 }
 
 /// Letters to insert, delete, replace or swap to get from `a` to `b` (Damerau and Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
+pub(crate) fn distance(a: &str, b: &str) -> usize {
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
     let mut d = vec![vec![0; b.len() + 1]; a.len() + 1];
     for i in 0..=a.len() {

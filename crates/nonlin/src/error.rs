@@ -21,6 +21,9 @@ pub enum Error {
         /// The function whose name differs by a slip of the pen, if there is one.
         nearest: Option<&'static str>,
     },
+    /// A text that is no formula.
+    #[cfg(feature = "alloc")]
+    Formula(crate::FormulaError),
     /// There is such a function, but it takes other operands.
     OtherKind {
         /// The function.
@@ -238,6 +241,8 @@ impl fmt::Display for Error {
             Error::UnknownFunction { name, nearest: None } => {
                 write!(f, "unknown function `{name}`, and no other has a name like it")
             }
+            #[cfg(feature = "alloc")]
+            Error::Formula(e) => e.fmt(f),
             Error::OtherKind { function, kind, wanted } => write!(
                 f,
                 "`{function}` is {kind}, not {wanted}; look it up with `{}`",
@@ -375,6 +380,13 @@ impl fmt::Display for Error {
 }
 
 impl core::error::Error for Error {}
+
+#[cfg(feature = "alloc")]
+impl From<crate::FormulaError> for Error {
+    fn from(e: crate::FormulaError) -> Self {
+        Error::Formula(e)
+    }
+}
 
 /// A bound in as few digits as it takes; limits of f32 as f32 writes them.
 struct Table16(f64);

@@ -51,6 +51,8 @@ mod elementwise;
 mod entry;
 mod error;
 mod exec;
+#[cfg(feature = "alloc")]
+mod formula;
 mod fpmode;
 mod function;
 mod functions;
@@ -93,6 +95,8 @@ pub use catalog::{
 pub use element::Element;
 pub use error::{Error, Kind};
 pub use exec::{DEFAULT_BLOCK, DEFAULT_STREAM, Exec};
+#[cfg(feature = "alloc")]
+pub use formula::{Formula, FormulaError, Rewriting};
 pub use function::{Function, evaluate};
 pub use functions::*;
 pub use gated::{GatedFunction, Layout};
@@ -124,6 +128,9 @@ pub mod internal {
     #[cfg(target_arch = "x86_64")]
     pub use crate::simd::x86::{Avx2, Avx512, Sse2};
     pub use crate::simd::{Lanes, Lanes32, Lanes64, Partial, Simd};
+
+    #[cfg(feature = "alloc")]
+    pub use crate::formula::rule_names as formula_rules;
 
     /// Correctly rounded functions as a number type.
     #[cfg(feature = "core-math")]

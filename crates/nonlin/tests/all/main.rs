@@ -16,6 +16,7 @@ mod errors;
 mod far_out;
 #[cfg(target_arch = "x86_64")]
 mod float_mode;
+mod formulas;
 mod from_output;
 mod gated;
 #[cfg(feature = "half")]

@@ -1,0 +1,102 @@
+//! Formulas that a user types against multiple precision: stable forms are what the text says, and
+//! good to a few units.
+#![cfg(feature = "mpfr")]
+
+use nonlin::Formula;
+use nonlin::real::Dual;
+use nonlin_testkit::Float;
+use nonlin_testkit::formula::Formula as Oracle;
+use nonlin_testkit::mpfr::Mpfr;
+use nonlin_testkit::samples::mixed;
+use nonlin_testkit::textbook::TEXTBOOK;
+use nonlin_testkit::ulp::ulp_error;
+
+/// Digits in which a text is evaluated as it is written: what it cancels is less than half of them.
+const PRECISION: u32 = 12_000;
+
+fn samples() -> Vec<f64> {
+    let mut all = mixed::<f64>(0, &[0.0, 1.0, -1.0], 1, 0);
+    all.extend((-200..200).map(|i| f64::from(i) * 0.173 + 0.011));
+    all.retain(|x| x.is_finite());
+    all
+}
+
+/// Whether every part of the text is a number at `x` in multiple precision.
+fn reachable(x: f64) -> bool {
+    x.abs() < 3000.0 && x.abs() > 1e-300
+}
+
+/// What the text says at `x`: by the oracle, which has bounds, or in many digits.
+fn exact(text: &str, f: &Formula, x: f64) -> Float {
+    if let Ok(oracle) = Oracle::parse(text, &["x"])
+        && let Ok(y) = oracle.exact(&[x])
+    {
+        return y;
+    }
+    let arena = Mpfr::new(PRECISION);
+    f.evaluate_as_written(&[arena.number(x)], &[]).value()
+}
+
+#[test]
+fn stable_forms_are_what_the_text_says() {
+    for (text, _) in TEXTBOOK {
+        let f = Formula::parse(text).unwrap();
+        for x in samples().into_iter().filter(|x| reachable(*x)) {
+            let arena = Mpfr::new(400);
+            let stable = f.evaluate(&[arena.number(x)], &[]).value();
+            let want = exact(text, &f, x);
+            let apart = Float::with_val(64, &stable - &want).abs();
+            // Constants of a formula have 92 digits.
+            let room = Float::with_val(64, want.clone().abs() >> 85u32);
+            let size = Float::with_val(64, x.abs()) + 1u32;
+            assert!(
+                apart <= room * size.square() || apart < 1e-330,
+                "{text} at {x:e}: {} is computed as {}",
+                want.to_f64(),
+                stable.to_f64()
+            );
+        }
+    }
+}
+
+#[test]
+fn stable_forms_are_good_to_a_few_units() {
+    let mut bad = Vec::new();
+    for (text, stable) in TEXTBOOK {
+        let f = Formula::parse(text).unwrap();
+        let (mut worst, mut place) = (0.0, 0.0);
+        for x in samples().into_iter().filter(|x| reachable(*x)) {
+            let want = exact(text, &f, x);
+            let got = f.evaluate(&[x], &[]);
+            // What overflows is infinite, what underflows 0 or beside it.
+            let error = ulp_error(got, &want);
+            if error > worst {
+                (worst, place) = (error, x);
+            }
+        }
+        if worst > 6.0 {
+            bad.push(format!("{text} as {stable}: {worst} units at {place:e}"));
+        }
+    }
+    assert!(bad.is_empty(), "{bad:#?}");
+}
+
+#[test]
+fn slopes_of_stable_forms_are_slopes_of_the_text() {
+    for (text, _) in TEXTBOOK {
+        let (Ok(oracle), f) = (Oracle::parse(text, &["x"]), Formula::parse(text).unwrap()) else {
+            continue;
+        };
+        let slope = oracle.derivative("x");
+        for x in (-100..100).map(|i| f64::from(i) * 0.173 + 0.011) {
+            let Ok(want) = slope.exact(&[x]) else { continue };
+            let got = f.evaluate(&[Dual::variable(x)], &[]).d;
+            let apart = (got - want.to_f64()).abs();
+            assert!(
+                apart <= 1e-13 * (want.to_f64().abs() + 1e-3),
+                "{text} at {x}: {got} for {}",
+                want.to_f64()
+            );
+        }
+    }
+}
