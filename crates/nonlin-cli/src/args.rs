@@ -33,6 +33,8 @@ pub enum Command {
     Apply(Box<Apply>),
     /// Time functions next to memcpy and other yardsticks
     Bench(Bench),
+    /// Show how a formula is computed: what is rewritten, and the errors before and after
+    Explain(Explain),
     /// List all functions: names, parameters, formulas, sources
     List(List),
     /// Show all about one function: formula, curve, properties, error and speed measured now
@@ -221,6 +223,21 @@ pub struct Bench {
     /// Instructions: baseline, avx2, avx512 or neon; the best of this processor if absent
     #[arg(long, value_name = "LEVEL")]
     pub level: Option<String>,
+    /// Write JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `nonlin explain`.
+#[derive(Debug, Group)]
+#[command(after_help = "\
+Examples:
+  nonlin explain 'x * 0.5 * (1 + erf(x / sqrt(2)))'
+  nonlin explain 'where(x > 0, x, alpha * (exp(x) - 1)); alpha = 0.5 in (0, 1)'
+  nonlin explain 'ln(cosh(x))' --json")]
+pub struct Explain {
+    /// A formula in x, or in a and b, and parameters
+    pub formula: String,
     /// Write JSON
     #[arg(long)]
     pub json: bool,

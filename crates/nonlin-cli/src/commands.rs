@@ -2,6 +2,7 @@
 
 mod apply;
 mod bench;
+mod explain;
 mod list;
 mod plot;
 mod show;
@@ -21,6 +22,7 @@ pub fn run(command: &Command) -> Result<()> {
     match command {
         Command::Apply(args) => apply::run(args),
         Command::Bench(args) => bench::run(args),
+        Command::Explain(args) => explain::run(args),
         Command::List(args) => list::run(args),
         Command::Show(args) => show::run(args),
         Command::Plot(args) => plot::run(args),

@@ -6,6 +6,7 @@
 //! | [`commands`] | what each subcommand does |
 //! | [`chosen`] | a function of any kind, by name |
 //! | [`properties`], [`measure`] | limits, zeros, extrema, kinks; error and speed |
+//! | [`explain`] | how good a formula is as written and as computed |
 //! | [`mod@bench`] | times next to yardsticks |
 //! | [`mod@array`] | what is known of an array before its elements are read |
 //! | [`npy`], [`tensors`] | headers of `.npy` and `.safetensors` files, read and written |
@@ -28,6 +29,7 @@ pub mod chosen;
 pub mod commands;
 pub mod curve;
 pub mod drawing;
+pub mod explain;
 pub mod input;
 pub mod measure;
 pub mod npy;

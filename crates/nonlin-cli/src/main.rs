@@ -29,7 +29,15 @@ fn main() -> ExitCode {
             if e.chain().filter_map(|e| e.downcast_ref()).any(enough) {
                 return ExitCode::FAILURE;
             }
-            fail(&format!("{e:#}"), 1)
+            let place = match e.downcast_ref() {
+                // What is wrong with a formula is followed by two lines that show where.
+                Some(nonlin::Error::Formula(e)) => e.to_string(),
+                _ => return fail(&format!("{e:#}"), 1),
+            };
+            let (message, place) = place.split_once('\n').unwrap_or((&place, ""));
+            let status = fail(message, 1);
+            let _ = writeln!(io::stderr(), "{place}");
+            status
         }
     }
 }

@@ -21,6 +21,7 @@ fn every_command_has_examples() {
         &["list", "--help"],
         &["show", "--help"],
         &["plot", "--help"],
+        &["explain", "--help"],
     ] {
         let help = here(words);
         assert!(help.contains("Examples:\n  "), "{help}");
@@ -136,4 +137,32 @@ fn figures_are_written() {
     assert!(png.starts_with(b"\x89PNG") && png.len() > 10_000);
     let all: Vec<&str> = Chosen::all().map(|f| f.meta().name).collect();
     good(dir.path(), &[&["plot", "-o", "all.svg"], all.as_slice()].concat());
+}
+
+#[test]
+fn formulas_are_explained() {
+    let text = here(&["explain", "0.5 * x * (1 + erf(x / sqrt(2)))"]);
+    for part in [
+        "computed as  x * normal_cdf(x)",
+        "built-in     gelu",
+        "since the sum cancels on the left",
+        "as written   largest no digit is right",
+        "it loses no digits",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert!(here(&["explain", "x - tanh(x)"]).contains("it still loses digits"));
+    let json: Value =
+        serde_json::from_str(&here(&["explain", "ln(1 + exp(x))", "--json"])).unwrap();
+    assert_eq!(json["computed_as"], "softplus(x)");
+    assert_eq!(json["built_in"], "softplus");
+    assert_eq!(json["rewritings"].as_array().map(Vec::len), Some(1));
+    assert!(json["as_computed"]["largest"].as_f64().is_some_and(|e| e < 4.0), "{json}");
+    assert!(json["as_written"]["no_number"].as_u64().is_some_and(|n| n > 100), "{json}");
+    let refused = common::nonlin(tempfile::tempdir().unwrap().path(), &["explain", "x * tnah(x)"]);
+    let error = String::from_utf8(refused.stderr).unwrap();
+    let lines: Vec<&str> = error.lines().collect();
+    assert_eq!(lines[0], "nonlin: unknown function `tnah`; did you mean `tanh`?");
+    assert_eq!(lines[1..], ["  x * tnah(x)", "      ^^^^"]);
+    assert_eq!(refused.status.code(), Some(1));
 }
