@@ -10,7 +10,7 @@ use crate::system::{MPFR, run, target_dir};
 use crate::system::{build_binary, cache, cargo, command, features, find, line, output, root};
 
 /// The fuzz targets, programs of `fuzz/`.
-const TARGETS: [&str; 4] = ["shapes", "npy", "npz", "safetensors"];
+const TARGETS: [&str; 5] = ["shapes", "npy", "npz", "safetensors", "formula"];
 
 /// What libFuzzer needs to know of the program's course, besides the sanitizer.
 const FLAGS: &str = "-Zsanitizer=address -Cpasses=sancov-module \
