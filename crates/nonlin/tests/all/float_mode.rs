@@ -93,6 +93,30 @@ fn no_bit_depends_on_it() {
     r.finish();
 }
 
+/// Threads that help with a call compute in the default mode, and keep their own.
+#[cfg(feature = "rayon")]
+#[test]
+fn helpers_have_modes_of_their_own() {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(3).start_handler(|_| set(ODD));
+    let pool = pool.build().unwrap();
+    let (x, mut y) = (vec![1f32; 1 << 20], vec![0f32; 1 << 20]);
+    let seen = std::sync::Mutex::new(Vec::new());
+    pool.install(|| {
+        Exec::new().parallel().apply(&x, &mut y, |_, _| {
+            seen.lock().unwrap().push((std::thread::current().id(), mode()));
+            std::thread::sleep(std::time::Duration::from_micros(200));
+        });
+    });
+    let seen = seen.into_inner().unwrap();
+    assert!(seen.iter().any(|(thread, _)| *thread != seen[0].0), "nobody helped");
+    for (thread, mode) in seen {
+        assert_eq!(mode & !0x3F, DEFAULT, "{thread:?}");
+    }
+    for after in pool.broadcast(|_| mode()) {
+        assert_eq!(after, ODD);
+    }
+}
+
 /// Sums over a channel, parameters rounded to f32, slopes drawn.
 #[test]
 fn nor_of_what_goes_on_beside_kernels() {

@@ -156,8 +156,9 @@ fn broadcasts_as_numpy() {
             let own = strides(from).unwrap();
             let new = to.len() - from.len();
             for (a, &n) in to.iter().enumerate() {
+                let one = a < new || from[a - new] == 1;
+                assert!(!one || got[a] == 0, "{from:?} to {to:?}: axis {a} of one element");
                 for i in 0..n {
-                    let one = a < new || from[a - new] == 1;
                     let want = if one { 0 } else { i * own[a - new] };
                     assert_eq!(i * got[a], want, "{from:?} to {to:?}");
                     repeated += usize::from(one && i > 0);
