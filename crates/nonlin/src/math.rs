@@ -24,6 +24,7 @@
 //! registers of f32 are widened, and asked for `f64_to_f32`.
 
 pub(crate) mod atan;
+#[rustfmt::skip]
 #[allow(
     clippy::approx_constant,
     clippy::excessive_precision,

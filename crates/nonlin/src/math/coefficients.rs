@@ -32,8 +32,12 @@ pub const SIXTH: (f64, f64) = (0.16666666666666666, 9.25185853854297e-18);
 /// 2/pi.
 pub const TWO_OVER_PI: f64 = 0.6366197723675814;
 /// pi/2 in four parts, of which the first three have 36 bits: times an integer below 2^17 they are exact.
-pub const HALF_PI_PARTS: [f64; 4] =
-    [1.5707963267923333, 2.5633441515839558e-12, 1.0562999066944068e-23, 4.3359050650618903e-35];
+pub const HALF_PI_PARTS: [f64; 4] = [
+    1.5707963267923333,
+    2.5633441515839558e-12,
+    1.0562999066944068e-23,
+    4.3359050650618903e-35,
+];
 /// The binary digits of 2/pi after the point, 64 in a word, the first ones first.
 pub const TWO_OVER_PI_BITS: [u64; 22] = [
     0xa2f9836e4e441529,
@@ -384,7 +388,11 @@ pub const ATAN_FULL: [f64; 5] = [
     -0.08869138141373899,
 ];
 /// (atan(t) - t) / t^3 in t^2, |t| <= 1/31; relative error 2^-36.3.
-pub const ATAN_NARROW: [f64; 3] = [-0.33333333332942405, 0.19999993238347152, -0.14268384679473844];
+pub const ATAN_NARROW: [f64; 3] = [
+    -0.33333333332942405,
+    0.19999993238347152,
+    -0.14268384679473844,
+];
 /// (sin(r) - r) / r^3 in r^2, |r| <= pi/4; relative error 2^-54.0.
 pub const SIN_FULL: [f64; 7] = [
     -0.16666666666666666,
@@ -406,11 +414,19 @@ pub const COS_FULL: [f64; 7] = [
     -3.739246526188332e-14,
 ];
 /// (sin(r) - r) / r^3 in r^2, |r| <= pi/4; relative error 2^-32.4.
-pub const SIN_NARROW: [f64; 4] =
-    [-0.16666666663815105, 0.008333331862793818, -0.0001984008149612669, 2.724934984683391e-06];
+pub const SIN_NARROW: [f64; 4] = [
+    -0.16666666663815105,
+    0.008333331862793818,
+    -0.0001984008149612669,
+    2.724934984683391e-06,
+];
 /// (cos(r) - 1 + r^2 / 2) / r^4 in r^2, |r| <= pi/4; relative error 2^-34.0.
-pub const COS_NARROW: [f64; 4] =
-    [0.04166666666429916, -0.0013888887665414783, 2.48005974472186e-05, -2.7300634253639404e-07];
+pub const COS_NARROW: [f64; 4] = [
+    0.04166666666429916,
+    -0.0013888887665414783,
+    2.48005974472186e-05,
+    -2.7300634253639404e-07,
+];
 /// Phi(-t) e^(t^2/2) as a quotient, 0 <= t <= 14.6: numerator; relative error 2^-33.5.
 pub const CDF_NARROW_NUM: [f64; 6] = [
     0.49999999995822864,
