@@ -27,9 +27,6 @@ def operations(name):
         yield operation, related
 
 
-#: What depends on the elements beside an infinite one.
-BESIDE_INFINITY = [("gelu", "backward"), ("geglu", "forward"), ("geglu", "backward")]
-
 ALL = [(name, op) for name in ELEMENTWISE + GATED for op, _ in operations(name)]
 
 
@@ -102,9 +99,6 @@ def test_layout_does_not_matter(name, operation, dtype):
             np.concatenate([special(dtype), (rng.standard_normal(3000) * 4).astype(dtype)])
             for _ in range(f.nin)
         ]
-        if (name, operation) in BESIDE_INFINITY:
-            plain[1:] = [np.roll(x, 1000) for x in plain[1:]]
-            plain[0][1000:1020] = 1
     wanted = f(*plain)
     wanted = wanted if f.nout > 1 else (wanted,)
     n = len(plain[0])
@@ -134,11 +128,8 @@ def test_layout_does_not_matter(name, operation, dtype):
 
 
 @pytest.mark.parametrize("name, operation", ALL)
-def test_neighbours_do_not_matter(name, operation, request):
+def test_neighbours_do_not_matter(name, operation):
     """What stands beside an infinity or a very large number does not change its result."""
-    if (name, operation) in BESIDE_INFINITY:
-        reason = "where the gate is 0 and the other operand infinite: NaN, or infinite beside x < -13"
-        request.node.add_marker(pytest.mark.xfail(reason=reason, strict=True))
     f = the(name, operation)
     ends = [np.inf, -np.inf, 3e38, -3e38, np.nan, 0.0]
     beside = [0, -4, -20, 20, -100, 100, -1000, 1000, 1e-40]

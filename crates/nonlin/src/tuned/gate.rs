@@ -1,6 +1,6 @@
 //! What the gates have in common: the choice between the table and the formula beyond it, and products.
 
-use crate::math::range::{ANY_X, IN_TABLE, rescale, unless_over};
+use crate::math::range::{ANY_X, ANY_X_ANY_FACTOR, IN_TABLE, rescale, unless_over};
 use crate::simd::Lanes32;
 
 /// A gate: a function of `x` that goes from 0 on the left to 1 on the right, and what is known of `x` times
@@ -17,6 +17,14 @@ pub(super) trait F32Gate {
     #[inline(always)]
     fn all_at_limits<V: Lanes32, const RANGE: u8>(_x: V) -> bool {
         false
+    }
+
+    /// `m` of a result `m 2^k` on the left, but -0 where that is the limit, whatever number may multiply it:
+    /// there an infinite factor makes NaN, beside which lanes soever. Gates that ask for
+    /// [`all_at_limits`](Self::all_at_limits) have it.
+    #[inline(always)]
+    fn closed<V: Lanes32, const RANGE: u8>(_x: V, m: V) -> V {
+        m
     }
 
     /// `x * gate(x)` within the table, rounded; `t` is `|x|`.
@@ -114,6 +122,7 @@ pub(super) fn split_beyond<G: F32Gate + ?Sized, V: Lanes32, const RANGE: u8>(x: 
         return (positive_part(x), zero);
     }
     let (right, (left, k)) = G::split::<V, RANGE>(x, x.abs());
+    let left = G::closed::<V, RANGE>(x, left);
     let positive = x.gt(zero);
     (V::select(positive, right, left), V::select(positive, zero, k))
 }
@@ -127,6 +136,7 @@ pub(super) fn slope_beyond<G: F32Gate + ?Sized, V: Lanes32, const RANGE: u8>(x: 
         return (V::select(positive, V::splat(1.0), V::splat(-0.0)), zero);
     }
     let (right, (left, k)) = G::split_slope::<V, RANGE>(x.abs());
+    let left = G::closed::<V, RANGE>(x, left);
     (V::select(positive, right, left), V::select(positive, zero, k))
 }
 
@@ -160,6 +170,12 @@ pub(super) fn outside<V: Lanes32>(x: V, low: f32, high: f32) -> V::Mask {
 pub(super) fn none_between<V: Lanes32>(x: V, low: f32, shut: V) -> bool {
     let between = V::select((-shut).gt(x), V::splat(0.0), x);
     !V::any(V::splat(-low).gt(between))
+}
+
+/// `m`, but -0 where `x < -shut`, if an infinite number may multiply it.
+#[inline(always)]
+pub(super) fn closed<V: Lanes32, const RANGE: u8>(x: V, m: V, shut: V) -> V {
+    if RANGE == ANY_X_ANY_FACTOR { V::select((-shut).gt(x), V::splat(-0.0), m) } else { m }
 }
 
 /// `max(x, 0)`, but -0 on the left: so a result that is too small for a number keeps its sign.

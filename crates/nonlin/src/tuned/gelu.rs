@@ -1,7 +1,7 @@
 //! GELU: `x` times the normal distribution function.
 
 use super::gate::{
-    F32Gate, none_between, opened, outside, reflected_sum, slope_beyond, times_both,
+    self, F32Gate, none_between, opened, outside, reflected_sum, slope_beyond, times_both,
 };
 use crate::math::compensated::{expand_times, two_prod};
 use crate::math::normal_cdf::{self, CDF_TABLE_END, density, gauss};
@@ -45,6 +45,11 @@ impl F32Gate for Gate {
     #[inline(always)]
     fn all_at_limits<V: Lanes32, const RANGE: u8>(x: V) -> bool {
         none_between(x, CDF_TABLE_END, shut::<V, RANGE>())
+    }
+
+    #[inline(always)]
+    fn closed<V: Lanes32, const RANGE: u8>(x: V, m: V) -> V {
+        gate::closed::<V, RANGE>(x, m, shut::<V, RANGE>())
     }
 
     #[inline(always)]

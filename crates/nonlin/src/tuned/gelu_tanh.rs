@@ -1,6 +1,6 @@
 //! GELU by tanh: `x` times the sigmoid of `2 sqrt(2/pi) (x + 0.044715 x^3)`.
 
-use super::gate::{F32Gate, none_between, opened, outside, reflected_sum};
+use super::gate::{self, F32Gate, none_between, opened, outside, reflected_sum};
 use crate::math::coefficients::{GELU_TANH_1, GELU_TANH_3};
 use crate::math::compensated::{expand, expand_times, two_prod};
 use crate::math::power::f32_tabled::{exp_lifted, exp_split, power};
@@ -83,6 +83,11 @@ impl F32Gate for Gate {
     #[inline(always)]
     fn all_at_limits<V: Lanes32, const RANGE: u8>(x: V) -> bool {
         none_between(x, GELU_TANH_TABLE_END, shut::<V, RANGE>())
+    }
+
+    #[inline(always)]
+    fn closed<V: Lanes32, const RANGE: u8>(x: V, m: V) -> V {
+        gate::closed::<V, RANGE>(x, m, shut::<V, RANGE>())
     }
 
     #[inline(always)]
