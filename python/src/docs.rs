@@ -1,6 +1,6 @@
 //! Docstrings in NumPy's style, and facts as Python values, from the definitions.
 
-use nonlin::{Claims, Meta, Param};
+use nonlin::{Claims, Description, Parameter};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyFloat};
@@ -93,13 +93,13 @@ fn summary(name: &str, op: Op) -> (String, &'static str, String) {
     }
 }
 
-fn parameter(p: &Param, value: String) -> String {
+fn parameter(p: Parameter<'_>, value: String) -> String {
     let text = format!("{} {}", sentence(p.doc), sentence(&p.allowed().to_string()));
     format!("{} : float or array_like, default {value}\n{}", p.name, wrapped(&text, "    "))
 }
 
 /// Names elsewhere, source and advice.
-fn about(meta: &Meta) -> String {
+fn about(meta: Description<'_>) -> String {
     let mut text = String::new();
     let mut said = |label: &str, what: String| {
         if !what.is_empty() {
@@ -271,7 +271,10 @@ pub fn facts<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyDict>> {
     let all = PyDict::new(py);
     let params = PyDict::new(py);
     all.set_item("parameters", &params)?;
-    let meta = if let Some(f) = kernels::elementwise().find(|f| f.name() == name) {
+    let elementwise = kernels::elementwise().find(|f| f.name() == name);
+    let gated = kernels::gated().find(|f| f.name() == name);
+    let rowwise = kernels::rowwise().find(|f| f.name() == name);
+    let meta = if let Some(f) = &elementwise {
         for (p, value) in f.params() {
             params.set_item(p.name, (value, p.low, p.high, p.doc, p.exact))?;
         }
@@ -288,19 +291,19 @@ pub fn facts<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyDict>> {
         all.set_item("slope_zeros", c.slope_zeros.to_vec())?;
         all.set_item("float32_errors", c.bounds.f32)?;
         all.set_item("float64_errors", c.bounds.f64)?;
-        *f.meta()
-    } else if let Some(f) = kernels::gated().find(|f| f.name() == name) {
+        f.meta()
+    } else if let Some(f) = &gated {
         all.set_item("kind", "gated")?;
-        *f.meta()
+        f.meta()
     } else {
-        let f = kernels::rowwise().find(|f| f.name() == name);
+        let f = rowwise.as_ref();
         let f =
             f.ok_or_else(|| PyValueError::new_err(format!("`{name}` is no function's name")))?;
         for (p, value) in f.params() {
             params.set_item(p.name, (value, p.low, p.high, p.doc, p.exact))?;
         }
         all.set_item("kind", "rowwise")?;
-        *f.meta()
+        f.meta()
     };
     all.set_item("name", meta.name)?;
     all.set_item("aliases", meta.aliases.to_vec())?;

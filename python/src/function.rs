@@ -352,7 +352,7 @@ impl PyFunction {
 
     /// The name of the function in the catalogue.
     #[getter]
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         self.f.name()
     }
 
@@ -535,8 +535,8 @@ fn object<'py>(py: Python<'py>, name: &str, op: Op) -> PyResult<Bound<'py, PyAny
 /// Adds every elementwise and gated function to the module, by name, and the names by kind.
 pub fn fill(m: &Bound<'_, PyModule>) -> PyResult<()> {
     let (names, functions) = (PyDict::new(m.py()), PyDict::new(m.py()));
-    let elementwise: Vec<_> = kernels::elementwise().map(|f| f.name()).collect();
-    let gated: Vec<_> = kernels::gated().map(|f| f.name()).collect();
+    let elementwise: Vec<_> = kernels::elementwise().map(|f| f.name().to_owned()).collect();
+    let gated: Vec<_> = kernels::gated().map(|f| f.name().to_owned()).collect();
     for name in elementwise.iter().chain(&gated) {
         functions.set_item(name, object(m.py(), name, Op::Forward)?)?;
     }
@@ -549,14 +549,14 @@ pub fn fill(m: &Bound<'_, PyModule>) -> PyResult<()> {
 
 /// The catalogue's name for `name`, and its kind: elementwise, gated, rowwise.
 #[pyfunction]
-pub fn lookup(name: &str) -> PyResult<(&'static str, &'static str)> {
+pub fn lookup(name: &str) -> PyResult<(String, &'static str)> {
     let error = match kernels::get(name) {
-        Ok(f) => return Ok((f.name(), "elementwise")),
+        Ok(f) => return Ok((f.name().to_owned(), "elementwise")),
         Err(error) => error,
     };
-    let gated = kernels::get_gated(name).map(|f| (f.name(), "gated"));
+    let gated = kernels::get_gated(name).map(|f| (f.name().to_owned(), "gated"));
     gated
-        .or_else(|_| kernels::get_rowwise(name).map(|f| (f.name(), "rowwise")))
+        .or_else(|_| kernels::get_rowwise(name).map(|f| (f.name().to_owned(), "rowwise")))
         .map_err(|_| crate::error(error))
 }
 
@@ -592,14 +592,14 @@ pub fn related<'py>(f: &Bound<'py, PyAny>, op: &str) -> PyResult<Bound<'py, PyAn
     let Some(spec) = ufunc::spec(f)? else {
         return Err(PyTypeError::new_err(format!("{} is no function of nonlin", f.repr()?)));
     };
-    let op = of(spec.name, spec.op, op)?;
+    let op = of(&spec.name, spec.op, op)?;
     if !spec.values.is_empty() || !spec.operands.is_empty() {
-        let known = kernels::get(spec.name).map_err(crate::error)?;
+        let known = kernels::get(&spec.name).map_err(crate::error)?;
         let f = kernels::with_values(&known, &spec.values).map_err(crate::error)?;
         let doc = docs::bound(&f, op);
         return Ok(ufunc::elementwise(py, &f, op, &spec.operands, &doc)?.into_bound(py));
     }
-    object(py, spec.name, op)
+    object(py, &spec.name, op)
 }
 
 /// What an object of this module was made from: name, operation, values, operands (`None` unless it
@@ -608,10 +608,11 @@ pub fn related<'py>(f: &Bound<'py, PyAny>, op: &str) -> PyResult<Bound<'py, PyAn
 #[allow(clippy::type_complexity, reason = "a tuple of Python")]
 pub fn recipe(
     f: &Bound<'_, PyAny>,
-) -> PyResult<Option<(&'static str, &'static str, Vec<f64>, Option<Vec<usize>>)>> {
+) -> PyResult<Option<(String, &'static str, Vec<f64>, Option<Vec<usize>>)>> {
     if let Ok(f) = f.cast::<PyFunction>() {
         let f = f.get();
-        return Ok(Some((f.f.name(), f.op.name(), kernels::values(&f.f), None)));
+        let name = f.f.name().to_owned();
+        return Ok(Some((name, f.op.name(), kernels::values(&f.f), None)));
     }
     let spec = ufunc::spec(f)?;
     Ok(spec.map(|Spec { name, op, values, operands }| (name, op.name(), values, Some(operands))))

@@ -53,7 +53,7 @@ pub fn find_bfloat16(py: Python<'_>) -> PyResult<()> {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Spec {
     /// Name of the function in the catalogue.
-    pub name: &'static str,
+    pub name: String,
     /// What is computed of it.
     pub op: Op,
     /// Values of the parameters; of a row-wise function scale and 1 if empty rows give zeros.
@@ -129,7 +129,7 @@ fn make<D: Send + Sync + 'static>(
         })
     };
     let name = match parts.spec.op {
-        Op::Forward => parts.spec.name.to_owned(),
+        Op::Forward => parts.spec.name.clone(),
         op => format!("{}({})", op.name(), parts.spec.name),
     };
     let data: Box<D> = Box::new(data);
@@ -220,7 +220,12 @@ pub fn elementwise(
         Op::Forward | Op::Derivative | Op::Second => 1,
         Op::Backward | Op::FromOutput => 2,
     };
-    let spec = Spec { name: f.name(), op, values: kernels::values(f), operands: arrays.to_vec() };
+    let spec = Spec {
+        name: f.name().to_owned(),
+        op,
+        values: kernels::values(f),
+        operands: arrays.to_vec(),
+    };
     let kinds = vec![Kind::Float; operands + arrays.len() + 1];
     let parts = |loops| Parts { spec, loops, kinds, outputs: 1, signature: None, doc };
     if arrays.is_empty() {
@@ -245,7 +250,7 @@ pub fn elementwise(
 
 /// A ufunc of a gated function: its values, or its gradients.
 pub fn gated(py: Python<'_>, f: &GatedFunction, op: Op, doc: &str) -> PyResult<Py<PyAny>> {
-    let spec = Spec { name: f.name(), op, values: vec![], operands: vec![] };
+    let spec = Spec { name: f.name().to_owned(), op, values: vec![], operands: vec![] };
     let parts = |loops, operands, outputs| Parts {
         spec,
         loops,
@@ -278,7 +283,7 @@ pub fn rowwise(
     let (name, doc) = (known.name(), known.meta().formula);
     let rows = kernels::rows(&known, scale, zero_empty).map_err(crate::error)?;
     let (values, operands) = (vec![scale, f64::from(zero_empty)], vec![0; masked.into()]);
-    let spec = Spec { name, op, values, operands };
+    let spec = Spec { name: name.to_owned(), op, values, operands };
     let parts = |loops, kinds, signature| Parts {
         spec,
         loops,
@@ -312,7 +317,8 @@ pub fn _panicking(py: Python<'_>) -> PyResult<Py<PyAny>> {
             panic!("{} elements were too many", x.len());
         }
     }
-    let spec = Spec { name: "panicking", op: Op::Forward, values: vec![], operands: vec![] };
+    let spec =
+        Spec { name: "panicking".to_owned(), op: Op::Forward, values: vec![], operands: vec![] };
     let (loops, kinds) = (loops!(map, Panics), vec![Kind::Float; 2]);
     make(py, (), Parts { spec, loops, kinds, outputs: 1, signature: None, doc: "" })
 }

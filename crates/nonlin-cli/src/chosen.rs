@@ -2,7 +2,9 @@
 
 use anyhow::{Result, bail};
 use nonlin::real::Dd;
-use nonlin::{Claims, Error, Exec, Function, Gate, GatedFunction, Mask, Meta, Param, RowFunction};
+use nonlin::{
+    Claims, Description, Error, Exec, Function, Gate, GatedFunction, Mask, Parameter, RowFunction,
+};
 
 use crate::input::Cell;
 
@@ -63,7 +65,7 @@ impl Chosen {
         }
         match params.first() {
             Some((name, _)) => Err(Error::UnknownParameter {
-                function: self.meta().name,
+                function: self.meta().name.to_owned().into(),
                 name: (*name).to_owned(),
                 known: Vec::new(),
             }),
@@ -73,7 +75,7 @@ impl Chosen {
 
     /// Names, formula, source, advice.
     #[must_use]
-    pub fn meta(&self) -> &'static Meta {
+    pub fn meta(&self) -> Description<'_> {
         match self {
             Chosen::Elementwise(f) => f.meta(),
             Chosen::Gated(f) => f.meta(),
@@ -93,7 +95,7 @@ impl Chosen {
 
     /// The parameters and their values.
     #[must_use]
-    pub fn params(&self) -> Vec<(&'static Param, f64)> {
+    pub fn params(&self) -> Vec<(Parameter<'_>, f64)> {
         match self {
             Chosen::Elementwise(f) => f.params().collect(),
             Chosen::Gated(_) => Vec::new(),
@@ -103,7 +105,7 @@ impl Chosen {
 
     /// What is known of the function, if all parameters have their defaults.
     #[must_use]
-    pub fn claims(&self) -> Option<&'static Claims> {
+    pub fn claims(&self) -> Option<&Claims> {
         match self {
             Chosen::Elementwise(f) if f.params().all(|(p, v)| p.default == v) => Some(f.claims()),
             _ => None,

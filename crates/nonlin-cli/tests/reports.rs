@@ -135,8 +135,9 @@ fn figures_are_written() {
     good(dir.path(), &["plot", "relu", "-o", "b.PNG", "--derivative"]);
     let png = fs::read(dir.path().join("b.PNG")).unwrap();
     assert!(png.starts_with(b"\x89PNG") && png.len() > 10_000);
-    let all: Vec<&str> = Chosen::all().map(|f| f.meta().name).collect();
-    good(dir.path(), &[&["plot", "-o", "all.svg"], all.as_slice()].concat());
+    let all: Vec<Chosen> = Chosen::all().collect();
+    let names: Vec<&str> = all.iter().map(|f| f.meta().name).collect();
+    good(dir.path(), &[&["plot", "-o", "all.svg"], names.as_slice()].concat());
 }
 
 #[test]

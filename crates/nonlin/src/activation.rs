@@ -41,9 +41,9 @@ impl<T: Copy, const N: usize> ParamList<T> for [T; N] {
 /// A named parameter with its default and bounds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
-pub struct Param {
+pub struct Parameter<'a> {
     /// Name, as in PyTorch where it has one.
-    pub name: &'static str,
+    pub name: &'a str,
     /// Value unless given.
     pub default: f64,
     /// Least value allowed.
@@ -51,7 +51,7 @@ pub struct Param {
     /// Greatest value allowed.
     pub high: f64,
     /// What it does, in a few words.
-    pub doc: &'static str,
+    pub doc: &'a str,
     /// Whether the default is a constant of the definition (1/6), which is not rounded to f32.
     pub exact: bool,
     /// The constant minus `default`.
@@ -60,19 +60,22 @@ pub struct Param {
     pub integer: bool,
 }
 
-impl Param {
+/// A parameter of a definition, whose texts are part of the program.
+pub type Param = Parameter<'static>;
+
+impl<'a> Parameter<'a> {
     /// The largest magnitude of a parameter: arrays of f32 and of the half types are computed
     /// with parameters rounded to f32, which has no number beyond.
     pub const LIMIT: f64 = f32::MAX as f64;
 
     /// A parameter that may be any number from `-LIMIT` to `LIMIT`.
     #[must_use]
-    pub const fn new(name: &'static str, default: f64, doc: &'static str) -> Self {
-        Param {
+    pub const fn new(name: &'a str, default: f64, doc: &'a str) -> Self {
+        Parameter {
             name,
             default,
-            low: -Param::LIMIT,
-            high: Param::LIMIT,
+            low: -Self::LIMIT,
+            high: Self::LIMIT,
             doc,
             exact: false,
             rest: 0.0,
@@ -83,24 +86,20 @@ impl Param {
     /// This parameter between `low` and `high`, both allowed.
     #[must_use]
     pub const fn between(self, low: f64, high: f64) -> Self {
-        assert!(low >= -Param::LIMIT && high <= Param::LIMIT, "beyond f32");
-        Param { low, high, ..self }
+        assert!(low >= -Self::LIMIT && high <= Self::LIMIT, "beyond f32");
+        Parameter { low, high, ..self }
     }
 
     /// This parameter, which must be a whole number.
     #[must_use]
     pub const fn whole(self) -> Self {
-        Param { integer: true, ..self }
+        Parameter { integer: true, ..self }
     }
 
     /// A parameter whose default is a real constant, given as the nearest f64 and the rest.
     #[must_use]
-    pub const fn constant(
-        name: &'static str,
-        (default, rest): (f64, f64),
-        doc: &'static str,
-    ) -> Self {
-        Param { exact: true, rest, ..Param::new(name, default, doc) }
+    pub const fn constant(name: &'a str, (default, rest): (f64, f64), doc: &'a str) -> Self {
+        Parameter { exact: true, rest, ..Parameter::new(name, default, doc) }
     }
 
     /// Which values are allowed, in words.
@@ -111,7 +110,7 @@ impl Param {
     /// ```
     #[must_use]
     pub fn allowed(&self) -> impl fmt::Display + use<> {
-        let Param { low, high, integer, .. } = *self;
+        let Parameter { low, high, integer, .. } = *self;
         let kind = if integer { "whole number" } else { "finite number" };
         fmt::from_fn(move |f| match (low == -Param::LIMIT, high == Param::LIMIT) {
             (true, true) => write!(f, "any {kind}"),
@@ -139,34 +138,37 @@ pub enum Constraint {
 
 /// Where the function is known, and what it is for.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Meta {
+pub struct Description<'a> {
     /// Name in snake case.
-    pub name: &'static str,
+    pub name: &'a str,
     /// Other names; looked up without regard to case, `-` and `_`.
-    pub aliases: &'static [&'static str],
+    pub aliases: &'a [&'a str],
     /// The textbook formula in `x` (gated: `a`, `b`) and the parameters; tests evaluate it as the oracle.
-    pub formula: &'static str,
+    pub formula: &'a str,
     /// Paper.
-    pub source: &'static str,
+    pub source: &'a str,
     /// Name in PyTorch, empty if it has none.
-    pub pytorch: &'static str,
+    pub pytorch: &'a str,
     /// Name in JAX.
-    pub jax: &'static str,
+    pub jax: &'a str,
     /// Name in Keras 3.
-    pub keras: &'static str,
+    pub keras: &'a str,
     /// ONNX operator.
-    pub onnx: &'static str,
+    pub onnx: &'a str,
     /// When to use it, and why.
-    pub use_when: &'static str,
+    pub use_when: &'a str,
     /// When not to, and why.
-    pub avoid_when: &'static str,
+    pub avoid_when: &'a str,
 }
 
-impl Meta {
+/// What is said about a definition, whose texts are part of the program.
+pub type Meta = Description<'static>;
+
+impl<'a> Description<'a> {
     /// A function with a name and a formula; the rest by field update.
     #[must_use]
-    pub const fn new(name: &'static str, formula: &'static str) -> Self {
-        Meta {
+    pub const fn new(name: &'a str, formula: &'a str) -> Self {
+        Description {
             name,
             aliases: &[],
             formula,

@@ -42,7 +42,7 @@ pub fn rowwise_functions() -> &'static [&'static RowFunction] {
 /// need no argument.
 ///
 /// A framework's name is taken only where it means the definition without further arguments.
-fn names_of(meta: &'static crate::Meta) -> impl Iterator<Item = &'static str> {
+fn names_of(meta: crate::Meta) -> impl Iterator<Item = &'static str> {
     let plain = |n: &&'static str| !n.is_empty() && !n.contains('(');
     let frameworks = [meta.pytorch, meta.onnx, meta.keras].into_iter().filter(plain);
     core::iter::once(meta.name).chain(meta.aliases.iter().copied()).chain(frameworks)
@@ -113,7 +113,7 @@ impl FromStr for Level {
 
 /// Every name with the function that it stands for.
 fn all_names() -> impl Iterator<Item = (Kind, &'static str, &'static str)> {
-    let of = |kind, meta: &'static crate::Meta| names_of(meta).map(move |n| (kind, n, meta.name));
+    let of = |kind, meta: crate::Meta| names_of(meta).map(move |n| (kind, n, meta.name));
     let elementwise = functions().iter().flat_map(move |f| of(Kind::Elementwise, f.meta()));
     let gated = gated_functions().iter().flat_map(move |f| of(Kind::Gated, f.meta()));
     let rows = rowwise_functions().iter().flat_map(move |f| of(Kind::RowWise, f.meta()));

@@ -3,7 +3,7 @@
 #![allow(unsafe_code)]
 
 use crate::element::Element;
-use crate::entry::Entry;
+use crate::entry::Made;
 use crate::error::Error;
 use crate::exec::{Cost, Exec, Shared, same_length};
 use crate::function::Function;
@@ -11,8 +11,8 @@ use crate::kernel::Call;
 use crate::level::Level;
 use core::mem::MaybeUninit;
 
-/// [`Entry::back`] or [`Entry::back_from_output`].
-type BackKernel<T> = unsafe fn(&Entry, Level, &Call<'_>, *const T, Option<*const T>, *mut T, usize);
+/// [`Made::back`] or [`Made::back_from_output`].
+type BackKernel<T> = unsafe fn(&Made, Level, &Call<'_>, *const T, Option<*const T>, *mut T, usize);
 
 impl Function {
     /// `y = f(x)`.
@@ -22,19 +22,19 @@ impl Function {
     /// not overlap.
     #[inline]
     unsafe fn map<T: Element>(&self, exec: &Exec, x: *const T, y: *mut T, n: usize) {
-        let non_temporal = exec.streams::<T>(n, self.entry.cheap) && !core::ptr::eq(x, y);
+        let non_temporal = exec.streams::<T>(n, self.made.cheap()) && !core::ptr::eq(x, y);
         let call = Call { non_temporal, ..Call::new(self.values()) };
         let (x, y) = (Shared(x.cast_mut()), Shared(y));
         let level = exec.current_level();
-        exec.lines(y.0, n, non_temporal, self.entry.cost::<T>(), |i, m| {
+        exec.lines(y.0, n, non_temporal, self.made.cost::<T>(), |i, m| {
             // SAFETY: a block lies within the `n` elements of both arrays, and `Exec` has no level
             // that is not available.
-            unsafe { self.entry.map(level, &call, x.at(i).cast_const(), y.at(i), m) }
+            unsafe { self.made.map(level, &call, x.at(i).cast_const(), y.at(i), m) }
         });
     }
 
     /// `dx = g f'(x)`, or a gradient of ones without `g`. `x` is the output for
-    /// [`Entry::back_from_output`].
+    /// [`Made::back_from_output`].
     ///
     /// # Safety
     /// `x` and `g` must be valid for reading `n` elements, `dx` for writing them; `dx` may be one
@@ -51,17 +51,17 @@ impl Function {
         n: usize,
     ) {
         let apart = !core::ptr::eq(x, dx) && g.is_none_or(|g| !core::ptr::eq(g, dx));
-        let non_temporal = exec.streams::<T>(n, self.entry.cheap) && apart;
+        let non_temporal = exec.streams::<T>(n, self.made.cheap()) && apart;
         let call = Call { non_temporal, ..Call::new(self.values()) };
         let (x, dx) = (Shared(x.cast_mut()), Shared(dx));
         let g = g.map(|g| Shared(g.cast_mut()));
         let level = exec.current_level();
-        exec.lines(dx.0, n, non_temporal, self.entry.cost::<T>(), |i, m| {
+        exec.lines(dx.0, n, non_temporal, self.made.cost::<T>(), |i, m| {
             // SAFETY: a block lies within the `n` elements of all arrays, and `Exec` has no level
             // that is not available.
             unsafe {
                 let g = g.map(|g| g.at(i).cast_const());
-                kernel(self.entry, level, &call, x.at(i).cast_const(), g, dx.at(i), m);
+                kernel(&self.made, level, &call, x.at(i).cast_const(), g, dx.at(i), m);
             }
         });
     }
@@ -159,7 +159,7 @@ impl Function {
     pub fn derivative_with<T: Element>(&self, exec: &Exec, x: &[T], dy: &mut [T]) {
         same_length("x", x.len(), "dy", dy.len());
         // SAFETY: both slices have `x.len()` elements, and `dy` is borrowed mutably.
-        unsafe { self.back(exec, Entry::back, x.as_ptr(), None, dy.as_mut_ptr(), x.len()) }
+        unsafe { self.back(exec, Made::back, x.as_ptr(), None, dy.as_mut_ptr(), x.len()) }
     }
 
     /// `x[i] = f'(x[i])`.
@@ -171,7 +171,7 @@ impl Function {
     pub fn derivative_in_place_with<T: Element>(&self, exec: &Exec, x: &mut [T]) {
         let p = x.as_mut_ptr();
         // SAFETY: input and output are one slice of `x.len()` elements.
-        unsafe { self.back(exec, Entry::back, p, None, p, x.len()) }
+        unsafe { self.back(exec, Made::back, p, None, p, x.len()) }
     }
 
     /// `d2y[i] = f''(x[i])`.
@@ -241,7 +241,7 @@ impl Function {
         same_length("dx", dx.len(), "x", x.len());
         let (p, g) = (x.as_ptr(), Some(grad.as_ptr()));
         // SAFETY: all slices have `x.len()` elements, and `dx` is borrowed mutably.
-        unsafe { self.back(exec, Entry::back, p, g, dx.as_mut_ptr(), x.len()) }
+        unsafe { self.back(exec, Made::back, p, g, dx.as_mut_ptr(), x.len()) }
     }
 
     /// `grad[i] = grad[i] f'(x[i])`.
@@ -262,7 +262,7 @@ impl Function {
         same_length("grad", grad.len(), "x", x.len());
         let g = grad.as_mut_ptr();
         // SAFETY: both slices have `x.len()` elements; the output is the gradient itself.
-        unsafe { self.back(exec, Entry::back, x.as_ptr(), Some(g.cast_const()), g, x.len()) }
+        unsafe { self.back(exec, Made::back, x.as_ptr(), Some(g.cast_const()), g, x.len()) }
     }
 
     /// `dx[i] = grad[i] f'(x[i])`, from the saved output `y[i] = f(x[i])`: a training step that
@@ -318,7 +318,7 @@ impl Function {
         self.check_from_output()?;
         let (p, g) = (y.as_ptr(), Some(grad.as_ptr()));
         // SAFETY: all slices have `y.len()` elements, and `dx` is borrowed mutably.
-        unsafe { self.back(exec, Entry::back_from_output, p, g, dx.as_mut_ptr(), y.len()) }
+        unsafe { self.back(exec, Made::back_from_output, p, g, dx.as_mut_ptr(), y.len()) }
         Ok(())
     }
 
@@ -356,7 +356,7 @@ impl Function {
         same_length("grad", grad.len(), "y", y.len());
         self.check_from_output()?;
         let (p, g) = (y.as_ptr(), grad.as_mut_ptr());
-        let kernel = Entry::back_from_output;
+        let kernel = Made::back_from_output;
         // SAFETY: both slices have `y.len()` elements; the output is the gradient itself.
         unsafe { self.back(exec, kernel, p, Some(g.cast_const()), g, y.len()) }
         Ok(())

@@ -3,7 +3,8 @@
 #![allow(unsafe_code)]
 
 use crate::activation::{
-    Arithmetic, Claims, Constraint, Elementwise, Meta, Param, ParamList, list_params,
+    Arithmetic, Claims, Constraint, Description, Elementwise, Meta, Param, ParamList, Parameter,
+    list_params,
 };
 use crate::element::{BLOCK, Element};
 use crate::exec::Cost;
@@ -11,11 +12,16 @@ use crate::exec::Cost;
 use crate::kernel::Each;
 use crate::kernel::{Back, Call, Elementwises, Kernels, PerType};
 use crate::level::{Level, PerLevel};
+use crate::names::Name;
+#[cfg(feature = "alloc")]
+use crate::program::RecordedEntry;
 #[cfg(feature = "core-math")]
 use crate::real::Cm;
 #[cfg(feature = "alloc")]
 use crate::real::Expr;
 use crate::real::{Bounded, Dd, Dual, Extended, Interval, Real};
+#[cfg(feature = "alloc")]
+use alloc::sync::Arc;
 
 /// Everything that a definition becomes.
 #[doc(hidden)]
@@ -242,16 +248,217 @@ impl Entry {
                 }
             }
         };
-        match g {
-            Some(g) => run(x, g, dx, n),
-            None => {
-                for start in (0..n).step_by(BLOCK) {
-                    let m = BLOCK.min(n - start);
-                    // SAFETY: `start + m <= n`.
-                    let (x, dx) = unsafe { (x.add(start), dx.add(start)) };
-                    run(x, T::ONES.as_ptr(), dx, m);
-                }
+        // SAFETY: the arrays have `n` elements.
+        unsafe { with_gradient(x, g, dx, n, run) }
+    }
+}
+
+/// Calls `run` with input, gradient and output, block by block with ones where there is no gradient.
+///
+/// # Safety
+/// `n` elements behind each pointer.
+unsafe fn with_gradient<T: Element>(
+    x: *const T,
+    g: Option<*const T>,
+    dx: *mut T,
+    n: usize,
+    run: impl Fn(*const T, *const T, *mut T, usize),
+) {
+    match g {
+        Some(g) => run(x, g, dx, n),
+        None => {
+            for start in (0..n).step_by(BLOCK) {
+                let m = BLOCK.min(n - start);
+                // SAFETY: `start + m <= n`.
+                let (x, dx) = unsafe { (x.add(start), dx.add(start)) };
+                run(x, T::ONES.as_ptr(), dx, m);
             }
+        }
+    }
+}
+
+/// What a function is made of: kernels that were compiled from its definition, or programs that were
+/// recorded from it.
+#[derive(Clone)]
+pub(crate) enum Made {
+    /// At compile time.
+    Compiled(&'static Entry),
+    /// When the program ran.
+    #[cfg(feature = "alloc")]
+    Recorded(Arc<RecordedEntry>),
+}
+
+/// What `$made` has, whichever it is.
+macro_rules! either {
+    ($made:expr, $entry:ident => $compiled:expr, $recorded:expr) => {
+        match $made {
+            Made::Compiled($entry) => $compiled,
+            #[cfg(feature = "alloc")]
+            Made::Recorded($entry) => $recorded,
+        }
+    };
+}
+
+impl Made {
+    pub(crate) fn description(&self) -> Description<'_> {
+        either!(self, e => e.meta, e.description())
+    }
+
+    /// The name, for an error.
+    pub(crate) fn name(&self) -> Name {
+        either!(self, e => e.meta.name.into(), e.name())
+    }
+
+    /// How many parameters there are.
+    pub(crate) fn params(&self) -> usize {
+        either!(self, e => e.params.len(), e.params())
+    }
+
+    #[inline]
+    pub(crate) fn param(&self, index: usize) -> Parameter<'_> {
+        either!(self, e => e.params[index], e.param(index))
+    }
+
+    /// The name of a parameter, for an error.
+    pub(crate) fn param_name(&self, index: usize) -> Name {
+        either!(self, e => e.params[index].name.into(), e.param_name(index))
+    }
+
+    pub(crate) fn claims(&self) -> &Claims {
+        either!(self, e => &e.claims, &e.claims)
+    }
+
+    pub(crate) fn constraints(&self) -> &'static [Constraint] {
+        either!(self, e => e.constraints, e.constraints)
+    }
+
+    /// Whether it computes next to nothing.
+    #[inline]
+    pub(crate) fn cheap(&self) -> bool {
+        either!(self, e => e.cheap, { let _ = e; false })
+    }
+
+    /// How long an element of an array of `T` takes.
+    #[inline]
+    pub(crate) fn cost<T: Element>(&self) -> Cost {
+        either!(self, e => e.cost::<T>(), e.cost())
+    }
+
+    /// The kernels with the first parameter per element.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn each(&self) -> Option<&'static PerType<Each>> {
+        either!(self, e => e.each, { let _ = e; None })
+    }
+
+    /// `y = f(x)` for `n` elements.
+    ///
+    /// # Safety
+    /// See [`Entry::map`].
+    #[inline]
+    pub(crate) unsafe fn map<T: Element>(
+        &self,
+        level: Level,
+        call: &Call<'_>,
+        x: *const T,
+        y: *mut T,
+        n: usize,
+    ) {
+        // SAFETY: the arrays have `n` elements, and the level is available.
+        unsafe { either!(self, e => e.map(level, call, x, y, n), e.map(level, call, x, y, n)) }
+    }
+
+    /// `dx = g f'(x)` for `n` elements; without `g` the gradient is all ones.
+    ///
+    /// # Safety
+    /// See [`Entry::back`].
+    #[inline]
+    pub(crate) unsafe fn back<T: Element>(
+        &self,
+        level: Level,
+        call: &Call<'_>,
+        x: *const T,
+        g: Option<*const T>,
+        dx: *mut T,
+        n: usize,
+    ) {
+        // SAFETY: the arrays have `n` elements, the blocks `m`, and the level is available.
+        unsafe {
+            either!(self, e => e.back(level, call, x, g, dx, n), {
+                with_gradient(x, g, dx, n, |x, g, dx, m| e.back(level, call, x, g, dx, m, false));
+            })
+        }
+    }
+
+    /// `dx = g f'(x)` from `y = f(x)`, for `n` elements, if the definition has that.
+    ///
+    /// # Safety
+    /// See [`Entry::back_from_output`].
+    #[inline]
+    pub(crate) unsafe fn back_from_output<T: Element>(
+        &self,
+        level: Level,
+        call: &Call<'_>,
+        y: *const T,
+        g: Option<*const T>,
+        dx: *mut T,
+        n: usize,
+    ) {
+        // SAFETY: the arrays have `n` elements, the blocks `m`, and the level is available.
+        unsafe {
+            either!(self, e => e.back_from_output(level, call, y, g, dx, n), {
+                with_gradient(y, g, dx, n, |y, g, dx, m| e.back(level, call, y, g, dx, m, true));
+            })
+        }
+    }
+
+    pub(crate) fn curvature(&self, x: f64, p: &[Dd], relative: f64) -> f64 {
+        either!(self, e => (e.curvature)(x, p, relative), e.curvature(x, p, relative))
+    }
+
+    pub(crate) fn gradient(&self, x: f64, p: &[Dd], gradient: &mut [f64]) {
+        either!(self, e => (e.gradient)(x, p, gradient), e.gradient(x, p, F64_RELATIVE, gradient));
+    }
+
+    pub(crate) fn interval(&self, x: Interval, p: &[Interval]) -> (Interval, Interval) {
+        either!(self, e => (e.interval)(x, p), e.interval(x, p))
+    }
+
+    pub(crate) fn dd(&self, x: Dd, p: &[Dd]) -> (Dd, Dd) {
+        either!(self, e => (e.dd)(x, p), e.dd(x, p))
+    }
+
+    pub(crate) fn dd_backward(&self, x: Dd, g: Dd, p: &[Dd]) -> Dd {
+        either!(self, e => (e.dd_backward)(x, g, p), e.dd_backward(x, g, p))
+    }
+
+    #[cfg(feature = "core-math")]
+    pub(crate) fn correct(&self, x: Cm, p: &[Cm]) -> (Cm, Cm) {
+        either!(self, e => (e.correct)(x, p), e.correct(x, p))
+    }
+
+    /// The formula that it computes.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn traced(&self) -> alloc::string::String {
+        match self {
+            Made::Compiled(e) => {
+                let arena = crate::real::Arena::default();
+                let p: alloc::vec::Vec<_> = e.params.iter().map(|p| arena.symbol(p.name)).collect();
+                alloc::format!("{}", (e.trace)(arena.symbol("x"), &p))
+            }
+            Made::Recorded(e) => e.traced(),
+        }
+    }
+
+    /// Whether they are one.
+    pub(crate) fn is(&self, o: &Self) -> bool {
+        match (self, o) {
+            (Made::Compiled(a), Made::Compiled(b)) => a.meta.name == b.meta.name,
+            #[cfg(feature = "alloc")]
+            (Made::Recorded(a), Made::Recorded(b)) => {
+                Arc::ptr_eq(a, b) || a.description() == b.description()
+            }
+            #[cfg(feature = "alloc")]
+            _ => false,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::activation::Param;
 use crate::level::Level;
+use crate::names::Name;
 use core::fmt;
 
 #[cfg(feature = "alloc")]
@@ -37,18 +38,18 @@ pub enum Error {
     #[cfg(feature = "alloc")]
     UnknownParameter {
         /// The function.
-        function: &'static str,
+        function: Name,
         /// What was asked for.
         name: String,
         /// What there is.
-        known: Vec<&'static str>,
+        known: Vec<Name>,
     },
     /// A parameter outside its bounds, or NaN.
     ParameterOutOfBounds {
         /// The function.
-        function: &'static str,
+        function: Name,
         /// The parameter.
-        name: &'static str,
+        name: Name,
         /// The value given.
         value: f64,
         /// Least value allowed.
@@ -59,54 +60,70 @@ pub enum Error {
     /// A parameter that must be a whole number.
     ParameterNotWhole {
         /// The function.
-        function: &'static str,
+        function: Name,
         /// The parameter.
-        name: &'static str,
+        name: Name,
         /// The value given.
         value: f64,
     },
     /// A parameter that was given twice.
     ParameterTwice {
         /// The function.
-        function: &'static str,
+        function: Name,
         /// The parameter.
-        name: &'static str,
+        name: Name,
     },
     /// Two parameters that contradict one another.
     ParametersConflict {
         /// The function.
-        function: &'static str,
+        function: Name,
         /// The one that must be at most the other, and its value.
-        lesser: (&'static str, f64),
+        lesser: (Name, f64),
         /// The other, and its value.
-        greater: (&'static str, f64),
+        greater: (Name, f64),
     },
     /// A function with many parameters can only have its defaults without an allocator.
     NeedsAlloc {
         /// The function.
-        function: &'static str,
+        function: Name,
+    },
+    /// A program that is longer than programs may be, or needs too many numbers at once.
+    #[cfg(feature = "alloc")]
+    ProgramTooLong {
+        /// The function.
+        function: Name,
+        /// How many numbers a program may have.
+        most: usize,
+    },
+    /// A parameter of a function of two operands.
+    #[cfg(feature = "alloc")]
+    GatedParameter {
+        /// The function.
+        function: Name,
+        /// The parameter.
+        name: Name,
     },
     /// The function has no parameter that may be given per channel.
     NotPerChannel {
         /// The function.
-        function: &'static str,
+        function: Name,
     },
     /// The function is not random in training.
     NotRandom {
         /// The function.
-        function: &'static str,
+        function: Name,
     },
     /// The function has no gradient from its output.
     NotFromOutput {
         /// The function.
-        function: &'static str,
+        function: Name,
     },
     /// A negative parameter, with which the output does not tell the input's sign.
     NegativeFromOutput {
         /// The function.
-        function: &'static str,
+        function: Name,
         /// The parameter.
-        name: &'static str,
+        name: Name,
         /// The value given.
         value: f64,
     },
@@ -258,7 +275,11 @@ impl fmt::Display for Error {
             }
             #[cfg(feature = "alloc")]
             Error::UnknownParameter { function, name, known } => {
-                write!(f, "`{function}` has no parameter `{name}`; it has {}", known.join(", "))
+                write!(f, "`{function}` has no parameter `{name}`; it has ")?;
+                for (i, known) in known.iter().enumerate() {
+                    write!(f, "{}{known}", if i > 0 { ", " } else { "" })?;
+                }
+                Ok(())
             }
             Error::ParameterOutOfBounds { function, name, value, low, high } => {
                 write!(f, "`{name}` of `{function}` is ")?;
@@ -312,6 +333,16 @@ impl fmt::Display for Error {
             Error::NeedsAlloc { function } => write!(
                 f,
                 "the parameters of `{function}` can only be changed with the feature `alloc`"
+            ),
+            #[cfg(feature = "alloc")]
+            Error::ProgramTooLong { function, most } => write!(
+                f,
+                "`{function}` is too long: a program has at most {most} numbers, of which fewer than 200 are needed at once"
+            ),
+            #[cfg(feature = "alloc")]
+            Error::GatedParameter { function, name } => write!(
+                f,
+                "`{function}` has two operands and the parameter `{name}`; write a number in its place"
             ),
             Error::NotPerChannel { function } => {
                 write!(f, "`{function}` has no parameter per channel; `prelu` has")

@@ -63,6 +63,12 @@ impl Cost {
     /// One element after the other, by a function of the caller's.
     pub(crate) const UNKNOWN: Cost = Cost(1.0);
 
+    /// So many nanoseconds an element, but no more than a caller's own function takes.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn nanoseconds_an_element(ns: f64) -> Cost {
+        Cost(ns.min(Cost::UNKNOWN.0))
+    }
+
     /// The cost of `n` elements.
     pub(crate) fn times(self, n: usize) -> Cost {
         Cost(self.0 * n as f64)

@@ -2,9 +2,9 @@
 //!
 //! `elementwise.rs` has what it computes.
 
-use crate::activation::{Claims, Constraint, Elementwise, Meta, Param, ParamList};
+use crate::activation::{Claims, Constraint, Description, Elementwise, ParamList, Parameter};
 use crate::element::Element;
-use crate::entry::{Entry, F32_RELATIVE, F64_RELATIVE};
+use crate::entry::{Entry, F32_RELATIVE, F64_RELATIVE, Made};
 use crate::error::Error;
 use crate::fpmode::DefaultMode;
 use crate::real::{Dd, Interval, Real};
@@ -65,7 +65,7 @@ impl<A: Elementwise> Of<A> {
 /// ```
 #[derive(Clone)]
 pub struct Function {
-    pub(crate) entry: &'static Entry,
+    pub(crate) made: Made,
     values: Values,
 }
 
@@ -77,36 +77,91 @@ impl Function {
     /// For built-in functions write `Function::from(Gelu)`.
     #[must_use]
     pub const fn of<A: Elementwise>() -> Self {
-        Function { entry: Of::<A>::ENTRY, values: Values::Default(Of::<A>::DEFAULTS) }
+        Function {
+            made: Made::Compiled(Of::<A>::ENTRY),
+            values: Values::Default(Of::<A>::DEFAULTS),
+        }
+    }
+
+    /// A function made of programs: `body`, recorded once.
+    ///
+    /// ```
+    /// use nonlin::real::Real;
+    /// use nonlin::{About, Body, Function};
+    ///
+    /// struct Lisht;
+    /// impl Body for Lisht {
+    ///     fn value<T: Real>(&self, x: &[T], p: &[T]) -> T {
+    ///         x[0] * (x[0] * p[0]).tanh()
+    ///     }
+    /// }
+    /// let about = About::new("lisht", "x * tanh(beta * x)").param("beta", 1.0);
+    /// let lisht = Function::record(about, &Lisht)?;
+    /// assert_eq!(lisht.value(1.0), 1.0f64.tanh());
+    /// assert_eq!(lisht.with("beta", 0.0)?.slope(3.0f32), 0.0);
+    /// # Ok::<(), nonlin::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If a parameter is listed twice, or its default or its bounds are not possible; if the program
+    /// is too long.
+    ///
+    /// # Panics
+    /// If the body has not one operand.
+    #[cfg(feature = "alloc")]
+    pub fn record(about: crate::About, body: &impl crate::Body) -> Result<Self, Error> {
+        assert_eq!(body.operands(), 1, "a function has one operand");
+        crate::program::RecordedEntry::new(about, body).map(Self::recorded)
+    }
+
+    /// The function of a definition, made of programs.
+    #[cfg(feature = "alloc")]
+    #[doc(hidden)]
+    pub fn record_definition<A: Elementwise>() -> Result<Self, Error> {
+        crate::program::RecordedEntry::of::<A>().map(Self::recorded)
+    }
+
+    #[cfg(feature = "alloc")]
+    fn recorded(entry: crate::program::RecordedEntry) -> Self {
+        let defaults: Vec<f64> = (0..entry.params()).map(|i| entry.param(i).default).collect();
+        let mut few = [0.0; FEW];
+        let values = match few.get_mut(..defaults.len()) {
+            Some(to) => {
+                to.copy_from_slice(&defaults);
+                Values::Few(defaults.len() as u8, few)
+            }
+            None => Values::Many(defaults.into()),
+        };
+        Function { made: Made::Recorded(alloc::sync::Arc::new(entry)), values }
     }
 
     /// Name.
     #[must_use]
-    pub fn name(&self) -> &'static str {
-        self.entry.meta.name
+    pub fn name(&self) -> &str {
+        self.made.description().name
     }
 
     /// Names, formula, source, advice.
     #[must_use]
-    pub fn meta(&self) -> &'static Meta {
-        &self.entry.meta
+    pub fn meta(&self) -> Description<'_> {
+        self.made.description()
     }
 
-    /// Properties at default parameters.
+    /// Properties at default parameters. Of a recorded function none are known: limits are NaN.
     #[must_use]
-    pub fn claims(&self) -> &'static Claims {
-        &self.entry.claims
+    pub fn claims(&self) -> &Claims {
+        self.made.claims()
     }
 
     /// What must hold between parameters.
     #[must_use]
     pub fn constraints(&self) -> &'static [Constraint] {
-        self.entry.constraints
+        self.made.constraints()
     }
 
     /// The parameters and their values.
-    pub fn params(&self) -> impl ExactSizeIterator<Item = (&'static Param, f64)> + '_ {
-        self.entry.params.iter().zip(self.values().iter().copied())
+    pub fn params(&self) -> impl ExactSizeIterator<Item = (Parameter<'_>, f64)> {
+        self.values().iter().enumerate().map(|(i, v)| (self.made.param(i), *v))
     }
 
     /// The values of the parameters.
@@ -133,7 +188,7 @@ impl Function {
                 #[cfg(feature = "alloc")]
                 None => Values::Many(all.into()),
                 #[cfg(not(feature = "alloc"))]
-                None => return Err(Error::NeedsAlloc { function: self.name() }),
+                None => return Err(Error::NeedsAlloc { function: self.made.name() }),
             };
         }
         Ok(match &mut self.values {
@@ -146,13 +201,15 @@ impl Function {
 
     /// Changes the value at `index`, within the bounds of that parameter.
     fn set(&mut self, index: usize, value: f64) -> Result<(), Error> {
-        let (function, p) = (self.name(), &self.entry.params[index]);
-        if !(p.low..=p.high).contains(&value) {
-            let (name, low, high) = (p.name, p.low, p.high);
+        let Parameter { low, high, integer, .. } = self.made.param(index);
+        let names = || (self.made.name(), self.made.param_name(index));
+        if !(low..=high).contains(&value) {
+            let (function, name) = names();
             return Err(Error::ParameterOutOfBounds { function, name, value, low, high });
         }
-        if p.integer && value % 1.0 != 0.0 {
-            return Err(Error::ParameterNotWhole { function, name: p.name, value });
+        if integer && value % 1.0 != 0.0 {
+            let (function, name) = names();
+            return Err(Error::ParameterNotWhole { function, name, value });
         }
         self.values_mut()?[index] = value;
         Ok(())
@@ -161,15 +218,15 @@ impl Function {
     /// Whether the parameters go together.
     fn checked(self) -> Result<Self, Error> {
         let value = |name: &str| self.params().find(|(p, _)| p.name == name).map(|(_, v)| v);
-        for constraint in self.entry.constraints {
+        for constraint in self.made.constraints() {
             let Constraint::AtMost(first, second) = *constraint;
             if let (Some(a), Some(b)) = (value(first), value(second))
                 && a > b
             {
                 return Err(Error::ParametersConflict {
-                    function: self.name(),
-                    lesser: (first, a),
-                    greater: (second, b),
+                    function: self.made.name(),
+                    lesser: (first.into(), a),
+                    greater: (second.into(), b),
                 });
             }
         }
@@ -198,7 +255,7 @@ impl Function {
     /// If there are not as many values as parameters.
     #[track_caller]
     pub fn with_values(&self, values: &[f64]) -> Result<Self, Error> {
-        let n = self.entry.params.len();
+        let n = self.made.params();
         crate::exec::same_length("values", values.len(), "the list of parameters", n);
         let mut f = self.clone();
         for (i, &value) in values.iter().enumerate() {
@@ -251,17 +308,18 @@ impl Function {
         let mut f = self.clone();
         let mut given = Vec::new();
         for (name, value) in params {
-            let known = self.entry.params;
-            let Some(i) = known.iter().position(|p| crate::names::same(p.name, name)) else {
-                let known = known.iter().map(|p| p.name).collect();
+            let is = |(p, _): (Parameter<'_>, f64)| crate::names::same(p.name, name);
+            let Some(i) = self.params().position(is) else {
+                let known = (0..self.made.params()).map(|i| self.made.param_name(i)).collect();
                 return Err(Error::UnknownParameter {
-                    function: self.name(),
+                    function: self.made.name(),
                     name: (*name).into(),
                     known,
                 });
             };
             if given.contains(&i) {
-                return Err(Error::ParameterTwice { function: self.name(), name: known[i].name });
+                let (function, name) = (self.made.name(), self.made.param_name(i));
+                return Err(Error::ParameterTwice { function, name });
             }
             given.push(i);
             f.set(i, *value)?;
@@ -270,7 +328,7 @@ impl Function {
     }
 
     /// The parameters as the arithmetic of `T` sees them.
-    fn rounded<T: Element>(&self) -> impl Iterator<Item = (&'static Param, f64)> + '_ {
+    fn rounded<T: Element>(&self) -> impl Iterator<Item = (Parameter<'_>, f64)> {
         self.params().map(|(p, v)| (p, if T::F32_PARAMS { p.in_f32(v) } else { v }))
     }
 
@@ -306,7 +364,7 @@ impl Function {
     /// ```
     #[must_use]
     pub fn from_output_error<T: Element>(&self) -> Option<f64> {
-        let (single, double) = self.entry.claims.from_output?;
+        let (single, double) = self.made.claims().from_output?;
         let declared = if T::F32_PARAMS { single } else { double };
         let others = self.params().any(|(p, v)| v != p.default);
         let units = declared + if others { 1.5 } else { 0.0 };
@@ -316,13 +374,14 @@ impl Function {
 
     /// Whether the gradient can be had from the output, and if not, why.
     pub(crate) fn check_from_output(&self) -> Result<(), Error> {
-        if self.entry.claims.from_output.is_none() {
-            return Err(Error::NotFromOutput { function: self.name() });
+        if self.made.claims().from_output.is_none() {
+            return Err(Error::NotFromOutput { function: self.made.name() });
         }
-        match self.params().find(|(_, v)| *v < 0.0) {
+        match self.values().iter().enumerate().find(|(_, v)| **v < 0.0) {
             None => Ok(()),
-            Some((p, value)) => {
-                Err(Error::NegativeFromOutput { function: self.name(), name: p.name, value })
+            Some((i, value)) => {
+                let (function, name) = (self.made.name(), self.made.param_name(i));
+                Err(Error::NegativeFromOutput { function, name, value: *value })
             }
         }
     }
@@ -340,8 +399,8 @@ impl Function {
     pub(crate) fn bend<T: Element>(&self) -> impl Fn(T) -> T + Sync {
         let _mode = DefaultMode::enter();
         let relative = if T::F32_PARAMS { F32_RELATIVE } else { F64_RELATIVE };
-        let (entry, p) = (self.entry, self.exact_values::<T>());
-        move |x| T::from_f64((entry.curvature)(x.to_f64(), p.get(), relative))
+        let p = self.exact_values::<T>();
+        move |x| T::from_f64(self.made.curvature(x.to_f64(), p.get(), relative))
     }
 
     /// The derivatives of f(x) by the parameters, in their order, with a relative error of at most
@@ -357,10 +416,10 @@ impl Function {
     /// If `gradient` has not as many elements as there are parameters.
     #[track_caller]
     pub fn parameter_gradient(&self, x: f64, gradient: &mut [f64]) {
-        let n = self.entry.params.len();
+        let n = self.made.params();
         crate::exec::same_length("gradient", gradient.len(), "the list of parameters", n);
         let _mode = DefaultMode::enter();
-        (self.entry.gradient)(x, self.exact_values::<f64>().get(), gradient);
+        self.made.gradient(x, self.exact_values::<f64>().get(), gradient);
     }
 
     /// Bounds of f and f′ that hold for every x in the interval.
@@ -373,14 +432,14 @@ impl Function {
                 if p.exact && v == p.default { x.constant((v, p.rest)) } else { Interval::point(v) }
             }),
         );
-        (self.entry.interval)(x, p.get())
+        self.made.interval(x, p.get())
     }
 
     /// f(x) and f′(x) to about 30 digits, with the parameters of `T`'s arithmetic.
     #[must_use]
     pub fn reference<T: Element>(&self, x: T) -> (Dd, Dd) {
         let _mode = DefaultMode::enter();
-        (self.entry.dd)(Dd::new(x.to_f64()), self.exact_values::<T>().get())
+        self.made.dd(Dd::new(x.to_f64()), self.exact_values::<T>().get())
     }
 
     /// `grad f'(x)` to about 30 digits, also where f′(x) alone is too small for f64.
@@ -393,7 +452,7 @@ impl Function {
     pub fn backward_reference<T: Element>(&self, x: T, grad: T) -> Dd {
         let _mode = DefaultMode::enter();
         let (x, grad) = (Dd::new(x.to_f64()), Dd::new(grad.to_f64()));
-        (self.entry.dd_backward)(x, grad, self.exact_values::<T>().get())
+        self.made.dd_backward(x, grad, self.exact_values::<T>().get())
     }
 
     /// The parameters of `T`'s arithmetic, with what defaults that are no numbers lack.
@@ -416,7 +475,7 @@ impl Function {
     pub fn correct(&self, x: f32) -> (f64, f64) {
         use crate::real::Cm;
         let p = List::of(Cm(0.0), self.rounded::<f32>().map(|(_, v)| Cm(v)));
-        let (v, d) = (self.entry.correct)(Cm(f64::from(x)), p.get());
+        let (v, d) = self.made.correct(Cm(f64::from(x)), p.get());
         (v.0, d.0)
     }
 
@@ -424,9 +483,7 @@ impl Function {
     #[cfg(feature = "alloc")]
     #[must_use]
     pub fn traced(&self) -> alloc::string::String {
-        let arena = crate::real::Arena::default();
-        let p: Vec<_> = self.entry.params.iter().map(|p| arena.symbol(p.name)).collect();
-        alloc::format!("{}", (self.entry.trace)(arena.symbol("x"), &p))
+        self.made.traced()
     }
 }
 
@@ -475,7 +532,7 @@ impl core::fmt::Debug for Function {
 
 impl PartialEq for Function {
     fn eq(&self, o: &Self) -> bool {
-        self.name() == o.name() && self.values() == o.values()
+        self.made.is(&o.made) && self.values() == o.values()
     }
 }
 

@@ -2,12 +2,16 @@
 
 #![allow(unsafe_code)]
 
-use crate::activation::{Arithmetic, Gate, Gated, Meta};
+use crate::activation::{Arithmetic, Description, Gate, Gated, Meta};
 use crate::element::Element;
 use crate::exec::{Cost, Exec, Shared, same_length};
 use crate::kernel::{Gateds, PerType};
 use crate::level::Level;
+#[cfg(feature = "alloc")]
+use crate::program::RecordedGatedEntry;
 use crate::real::{Dd, Extended};
+#[cfg(feature = "alloc")]
+use alloc::sync::Arc;
 
 /// Everything that a gated definition becomes.
 #[doc(hidden)]
@@ -107,27 +111,118 @@ pub enum Layout {
 /// ```
 #[derive(Clone)]
 pub struct GatedFunction {
-    entry: &'static GatedEntry,
+    made: Made,
     gate: Gate,
+}
+
+/// What a unit is made of, as [`crate::entry::Made`].
+#[derive(Clone)]
+enum Made {
+    Compiled(&'static GatedEntry),
+    #[cfg(feature = "alloc")]
+    Recorded(Arc<RecordedGatedEntry>),
+}
+
+impl Made {
+    /// See [`GatedEntry::map`].
+    unsafe fn map<T: Element>(
+        &self,
+        level: Level,
+        inputs: [*const T; 2],
+        y: *mut T,
+        n: usize,
+        non_temporal: bool,
+    ) {
+        // SAFETY: the arrays have `n` elements, and the level is available.
+        unsafe {
+            match self {
+                Made::Compiled(e) => e.map(level, inputs, y, n, non_temporal),
+                #[cfg(feature = "alloc")]
+                Made::Recorded(e) => e.map(level, inputs, y, n),
+            }
+        }
+    }
+
+    /// See [`GatedEntry::back`].
+    unsafe fn back<T: Element>(
+        &self,
+        level: Level,
+        inputs: [*const T; 3],
+        outputs: [*mut T; 2],
+        n: usize,
+    ) {
+        // SAFETY: the arrays have `n` elements, and the level is available.
+        unsafe {
+            match self {
+                Made::Compiled(e) => e.back(level, inputs, outputs, n),
+                #[cfg(feature = "alloc")]
+                Made::Recorded(e) => e.back(level, inputs, outputs, n),
+            }
+        }
+    }
+
+    fn dd(&self, a: Dd, b: Dd) -> (Dd, Dd, Dd) {
+        match self {
+            Made::Compiled(e) => (e.dd)(a, b),
+            #[cfg(feature = "alloc")]
+            Made::Recorded(e) => e.dd(a, b),
+        }
+    }
+
+    /// Whether it computes next to nothing.
+    fn cheap(&self) -> bool {
+        matches!(self, Made::Compiled(e) if e.cheap)
+    }
 }
 
 impl GatedFunction {
     /// The unit of a definition, with its usual gate.
     #[must_use]
     pub const fn of<G: Gated>() -> Self {
-        GatedFunction { entry: Of::<G>::ENTRY, gate: G::GATE }
+        GatedFunction { made: Made::Compiled(Of::<G>::ENTRY), gate: G::GATE }
+    }
+
+    /// A unit made of programs: `body`, a function of two operands, recorded once. Its gate is the first
+    /// one.
+    ///
+    /// # Errors
+    /// If parameters are listed, which a gated unit has not; if the program is too long.
+    ///
+    /// # Panics
+    /// If the body has not two operands.
+    #[cfg(feature = "alloc")]
+    pub fn record(about: crate::About, body: &impl crate::Body) -> Result<Self, crate::Error> {
+        assert_eq!(body.operands(), 2, "a gated unit has two operands");
+        RecordedGatedEntry::new(about, body).map(Self::recorded)
+    }
+
+    /// The unit of a definition, made of programs.
+    #[cfg(feature = "alloc")]
+    #[doc(hidden)]
+    pub fn record_definition<G: Gated>() -> Result<Self, crate::Error> {
+        RecordedGatedEntry::of::<G>().map(Self::recorded)
+    }
+
+    #[cfg(feature = "alloc")]
+    fn recorded(entry: RecordedGatedEntry) -> Self {
+        let gate = entry.gate;
+        GatedFunction { made: Made::Recorded(Arc::new(entry)), gate }
     }
 
     /// Name.
     #[must_use]
-    pub fn name(&self) -> &'static str {
-        self.entry.meta.name
+    pub fn name(&self) -> &str {
+        self.meta().name
     }
 
     /// Names, formula (with the usual gate), source, advice.
     #[must_use]
-    pub fn meta(&self) -> &'static Meta {
-        &self.entry.meta
+    pub fn meta(&self) -> Description<'_> {
+        match &self.made {
+            Made::Compiled(e) => e.meta,
+            #[cfg(feature = "alloc")]
+            Made::Recorded(e) => e.description(),
+        }
     }
 
     /// Which operand is the gate.
@@ -147,9 +242,9 @@ impl GatedFunction {
     pub fn reference<T: Element>(&self, a: T, b: T) -> (Dd, Dd, Dd) {
         let (a, b) = (Dd::new(a.to_f64()), Dd::new(b.to_f64()));
         match self.gate {
-            Gate::First => (self.entry.dd)(a, b),
+            Gate::First => self.made.dd(a, b),
             Gate::Second => {
-                let (v, pb, pa) = (self.entry.dd)(b, a);
+                let (v, pb, pa) = self.made.dd(b, a);
                 (v, pa, pb)
             }
         }
@@ -173,18 +268,22 @@ impl GatedFunction {
         same_length("b", b.len(), "a", a.len());
         same_length("y", y.len(), "a", a.len());
         let to = Shared(y.as_mut_ptr());
-        let non_temporal = exec.streams::<T>(a.len(), self.entry.cheap);
+        let non_temporal = exec.streams::<T>(a.len(), self.made.cheap());
         exec.lines(to.0, a.len(), non_temporal, self.cost::<T>(), |i, m| {
             let x = self.ordered(a[i..i + m].as_ptr(), b[i..i + m].as_ptr());
             // SAFETY: the block lies within all three slices, `y` is borrowed mutably, and `Exec`
             // has no level that is not available.
-            unsafe { self.entry.map(exec.current_level(), x, to.at(i), m, non_temporal) }
+            unsafe { self.made.map(exec.current_level(), x, to.at(i), m, non_temporal) }
         });
     }
 
     /// How long an element of an array of `T` takes.
     fn cost<T: Element>(&self) -> Cost {
-        match (self.entry.cheap, T::F32_PARAMS) {
+        #[cfg(feature = "alloc")]
+        if let Made::Recorded(e) = &self.made {
+            return e.cost();
+        }
+        match (self.made.cheap(), T::F32_PARAMS) {
             (true, _) => Cost::COPY,
             (false, true) => Cost::TABLES,
             (false, false) => Cost::WIDE,
@@ -234,7 +333,7 @@ impl GatedFunction {
             // and `Exec` has no level that is not available.
             unsafe {
                 let by = self.ordered(da.at(i), db.at(i));
-                self.entry.back(exec.current_level(), [x, v, grad[r].as_ptr()], by, m);
+                self.made.back(exec.current_level(), [x, v, grad[r].as_ptr()], by, m);
             }
         });
     }
@@ -271,7 +370,7 @@ impl GatedFunction {
                 let operands = |a: *const T, b: *const T| {
                     // SAFETY: both operands have `m` elements, which do not overlap `y`, and
                     // `Exec` has no level that is not available.
-                    unsafe { self.entry.map(level, self.ordered(a, b), y, m, false) }
+                    unsafe { self.made.map(level, self.ordered(a, b), y, m, false) }
                 };
                 match layout {
                     Layout::Halves => {
@@ -328,7 +427,7 @@ impl GatedFunction {
                     let [x, v] = self.ordered(a, b);
                     // SAFETY: all operands and both gradients have `m` elements and do not overlap,
                     // and `Exec` has no level that is not available.
-                    unsafe { self.entry.back(level, [x, v, g], self.ordered(da, db), m) }
+                    unsafe { self.made.back(level, [x, v, g], self.ordered(da, db), m) }
                 };
                 match layout {
                     Layout::Halves => {

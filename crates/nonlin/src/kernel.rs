@@ -16,6 +16,7 @@ mod io;
 mod near_far;
 mod run;
 mod steps;
+pub(crate) mod wide;
 
 #[cfg(feature = "alloc")]
 pub(crate) use elementwise::{each_back_32, each_back_64, each_map_32, each_map_64};

@@ -182,7 +182,7 @@ pub(crate) const COUNT: usize = if cfg!(all(target_arch = "x86_64", not(nonlin_p
 };
 
 /// A kernel for each level of this architecture.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct PerLevel<F>(pub(crate) [F; COUNT]);
 
 impl<F: Copy> PerLevel<F> {

@@ -69,6 +69,8 @@ mod nd;
 mod per_channel;
 #[cfg(feature = "rayon")]
 mod pool;
+#[cfg(feature = "alloc")]
+mod program;
 pub mod real;
 mod reference;
 #[cfg(feature = "alloc")]
@@ -85,8 +87,8 @@ mod training;
 mod tuned;
 
 pub use activation::{
-    Arithmetic, Bounds, Claims, Constraint, Elementwise, Gate, Gated, Kink, Meta, Param, ParamList,
-    Reach, dual_partials, dual_slope,
+    Arithmetic, Bounds, Claims, Constraint, Description, Elementwise, Gate, Gated, Kink, Meta,
+    Param, ParamList, Parameter, Reach, dual_partials, dual_slope,
 };
 #[cfg(feature = "alloc")]
 pub use catalog::{
@@ -101,8 +103,11 @@ pub use function::{Function, evaluate};
 pub use functions::*;
 pub use gated::{GatedFunction, Layout};
 pub use level::Level;
+pub use names::Name;
 #[cfg(feature = "alloc")]
 pub use per_channel::PerChannel;
+#[cfg(feature = "alloc")]
+pub use program::{About, Body};
 #[cfg(feature = "alloc")]
 pub use rows::{EmptyRow, Mask, RowFunction};
 #[cfg(feature = "alloc")]
@@ -131,6 +136,12 @@ pub mod internal {
 
     #[cfg(feature = "alloc")]
     pub use crate::formula::rule_names as formula_rules;
+    pub use crate::kernel::wide::{
+        f64_backward, f64_forward, wide_backward, wide_forward, wide_gated,
+    };
+    #[cfg(feature = "alloc")]
+    pub use crate::program::{Recorded, RecordedGated, wrong_marks};
+    pub use crate::real::deferred::Deferred;
 
     /// Correctly rounded functions as a number type.
     #[cfg(feature = "core-math")]

@@ -122,7 +122,8 @@ impl Function {
         shape: &[usize],
         axis: isize,
     ) -> Result<PerChannel<'w, T>, Error> {
-        let kernels = self.entry.each.ok_or(Error::NotPerChannel { function: self.name() })?;
+        let kernels =
+            self.made.each().ok_or_else(|| Error::NotPerChannel { function: self.made.name() })?;
         let len = shape::size(shape)?;
         let layout = channels_of(shape, axis, weight.len())?;
         Ok(PerChannel { kernels, weight, layout, len })

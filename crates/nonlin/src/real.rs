@@ -31,7 +31,7 @@ pub(crate) mod bounded;
 #[cfg(feature = "core-math")]
 pub(crate) mod correct;
 mod dd;
-mod deferred;
+pub(crate) mod deferred;
 mod dual;
 #[cfg(feature = "alloc")]
 mod expr;
@@ -152,8 +152,6 @@ pub trait Real:
     + Div<Output = Self>
     + Neg<Output = Self>
 {
-    /// Whether no power of a number of f64 overflows, so that [`Real::saturated`] has nothing to do.
-    const BOUNDLESS: bool = false;
     /// The literal `c`, of the same kind as `self`.
     fn lit(self, c: f64) -> Self;
     /// `|self|`.
@@ -319,6 +317,12 @@ pub trait Real:
     #[inline(always)]
     fn saturated(self, end: f64) -> Self {
         self.max(self.lit(-end)).min(self.lit(end))
+    }
+    /// The derivative of [`Real::saturated`] at `self`, where that of `self` is `slope`: beyond the ends
+    /// nothing changes any more.
+    #[inline(always)]
+    fn slope_within(self, end: f64, slope: Self) -> Self {
+        self.abs().pick_above(end, slope.lit(0.0), slope)
     }
     /// `self * (m + m_lo) 2^k`, rounded once.
     #[inline(always)]

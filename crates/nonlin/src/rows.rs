@@ -130,19 +130,19 @@ impl RowFunction {
 
     /// Name.
     #[must_use]
-    pub fn name(&self) -> &'static str {
+    pub fn name(&self) -> &str {
         self.entry.meta.name
     }
 
     /// Names, formula, source, advice.
     #[must_use]
-    pub fn meta(&self) -> &'static Meta {
-        &self.entry.meta
+    pub fn meta(&self) -> Meta {
+        self.entry.meta
     }
 
     /// Parameters and their values.
-    pub fn params(&self) -> impl Iterator<Item = (&'static Param, f64)> {
-        core::iter::once((&SCALE, self.scale))
+    pub fn params(&self) -> impl Iterator<Item = (Param, f64)> {
+        core::iter::once((SCALE, self.scale))
     }
 
     /// This function with another value of a parameter: `scale`, the factor of `x`, a number between
@@ -159,17 +159,17 @@ impl RowFunction {
     /// # Errors
     /// If there is no such parameter, a value is NaN or out of bounds, or a name is given twice.
     pub fn with_params(&self, params: &[(&str, f64)]) -> Result<Self, Error> {
-        let function = self.name();
+        let function = self.entry.meta.name.into();
         let mut f = self.clone();
         for (i, &(name, value)) in params.iter().enumerate() {
             if !names::same(name, SCALE.name) {
-                let known = vec![SCALE.name];
+                let known = vec![SCALE.name.into()];
                 return Err(Error::UnknownParameter { function, name: name.to_owned(), known });
             }
             if i > 0 {
-                return Err(Error::ParameterTwice { function, name: SCALE.name });
+                return Err(Error::ParameterTwice { function, name: SCALE.name.into() });
             }
-            let (name, low, high) = (SCALE.name, SCALE.low, SCALE.high);
+            let (name, low, high) = (SCALE.name.into(), SCALE.low, SCALE.high);
             if !(low..=high).contains(&value) {
                 return Err(Error::ParameterOutOfBounds { function, name, value, low, high });
             }

@@ -2,7 +2,6 @@
 
 #![allow(unsafe_code)]
 
-use crate::activation::Elementwise;
 use crate::element::Element;
 use crate::error::Error;
 use crate::exec::{Cost, Exec, Shared, same_length};
@@ -50,10 +49,10 @@ impl Function {
     /// If the function is not random in training (`rrelu` is).
     pub fn training(&self, seed: u64, offset: u64) -> Result<Training, Error> {
         match self.values() {
-            &[lower, upper] if self.name() == Rrelu::META.name => {
+            &[lower, upper] if self.made.is(&Rrelu.made) => {
                 Ok(Training { lower, upper, seed, offset })
             }
-            _ => Err(Error::NotRandom { function: self.name() }),
+            _ => Err(Error::NotRandom { function: self.made.name() }),
         }
     }
 }
@@ -61,7 +60,7 @@ impl Function {
 impl Training {
     /// The kernels of `x` above 0 and `w x` below, with `w` per element.
     fn kernels() -> &'static PerType<Each> {
-        Prelu.entry.each.expect("prelu has a weight per element")
+        Prelu.made.each().expect("prelu has a weight per element")
     }
 
     /// The slopes of the elements from `start` on.

@@ -3,14 +3,16 @@
 #![allow(unsafe_code)]
 
 use ndarray::{Array2, s};
-use nonlin::{Exec, Gelu, Mask, Softmax};
+use nonlin::real::Real;
+use nonlin::{About, Body, Exec, Function, Gelu, Mask, Softmax};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Counts the bytes that are asked for.
+/// Counts the bytes that are asked for, and those that are given back.
 struct Counting;
 
 static ASKED: AtomicUsize = AtomicUsize::new(0);
+static FREED: AtomicUsize = AtomicUsize::new(0);
 
 // SAFETY: every call goes to the system's allocator as it is.
 unsafe impl GlobalAlloc for Counting {
@@ -20,6 +22,7 @@ unsafe impl GlobalAlloc for Counting {
         unsafe { System.alloc(layout) }
     }
     unsafe fn dealloc(&self, p: *mut u8, layout: Layout) {
+        FREED.fetch_add(layout.size(), Ordering::Relaxed);
         // SAFETY: the caller's promise.
         unsafe { System.dealloc(p, layout) }
     }
@@ -72,6 +75,31 @@ fn no_copy_of_the_input() {
     let bytes = asked(|| drop(Softmax.forward_nd(&x.t(), 0)));
     assert!((size..size + few).contains(&bytes), "{bytes}");
     blocks_of_rows();
+    recorded_functions_are_freed();
+}
+
+/// What a recorded function says about itself and computes is its own, and goes with it.
+fn recorded_functions_are_freed() {
+    struct Scaled;
+    impl Body for Scaled {
+        fn value<T: Real>(&self, x: &[T], p: &[T]) -> T {
+            p[0] * x[0].tanh() + x[0].max(p[1])
+        }
+    }
+    let held = || ASKED.load(Ordering::Relaxed).wrapping_sub(FREED.load(Ordering::Relaxed));
+    let before = held();
+    for i in 0..2000 {
+        let name = format!("scaled_{i}");
+        let about = About::new(&name, "a * tanh(x) + max(x, b)").param("a", 0.5).param("b", 0.0);
+        let f = Function::record(about, &Scaled).unwrap();
+        let other = f.with("a", 0.25).unwrap();
+        assert_eq!(other.value(0.0), 0.0);
+        assert_eq!(f.name(), name);
+        let error = f.with("c", 1.0).unwrap_err();
+        drop(f);
+        assert!(error.to_string().contains(&name), "{error}");
+    }
+    assert_eq!(held(), before, "bytes that are still held");
 }
 
 /// The block size holds for rows: strips of 16 columns are gathered in a buffer for each block.

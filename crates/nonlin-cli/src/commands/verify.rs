@@ -28,7 +28,7 @@ const SLACK: f64 = 0.25;
 
 /// One line of the report.
 struct Row {
-    function: &'static str,
+    function: String,
     dtype: &'static str,
     what: &'static str,
     level: Level,
@@ -158,7 +158,7 @@ fn exhaustive(f: &Function, exec: &Exec, record: Option<&Path>, rows: &mut Vec<R
     let style = ProgressStyle::with_template("{msg:14} {bar:40} {percent:>3} %  {eta} left");
     let bar = ProgressBar::new(1 << 16)
         .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    bar.set_message(f.name());
+    bar.set_message(f.name().to_owned());
     let errors = verify::exhaustive(f, exec, &|done| bar.set_position(done));
     bar.finish_and_clear();
     let bounds = f.claims().bounds.f32;
@@ -273,7 +273,7 @@ fn digests(path: &Path, names: &[String]) -> Result<()> {
 
 impl Row {
     fn new(
-        function: &'static str,
+        function: &str,
         dtype: &'static str,
         what: &'static str,
         level: Level,
@@ -281,6 +281,7 @@ impl Row {
         bound: f64,
     ) -> Self {
         let verdict = if errors.hold(bound) { "pass" } else { "FAIL" };
+        let function = function.to_owned();
         Row { function, dtype, what, level, errors, bound, verdict }
     }
 

@@ -3,7 +3,7 @@
 use super::graph::{Graph, Id, Node};
 use super::number::Number;
 use super::{Declared, parse, rules};
-use crate::activation::{Gate, Param};
+use crate::activation::{Gate, Param, Parameter};
 use crate::catalog;
 use crate::function::Function;
 use crate::gated::GatedFunction;
@@ -24,7 +24,7 @@ pub(crate) fn elementwise(g: &Graph, root: Id, params: &[Declared]) -> Option<Fu
     // Of those that are equal at their defaults, the simplest.
     let simplest = |f: &&Function| (f.values().len(), f.meta().formula.len());
     let equal = |f: &&Function| {
-        let own: Vec<&Param> = f.params().map(|(p, _)| p).collect();
+        let own: Vec<Parameter<'_>> = f.params().map(|(p, _)| p).collect();
         definition(&mut g.clone(), f, &defaults(&own)) == Some(root)
     };
     match all().filter(equal).min_by_key(simplest) {
@@ -34,13 +34,13 @@ pub(crate) fn elementwise(g: &Graph, root: Id, params: &[Declared]) -> Option<Fu
 }
 
 /// The defaults of parameters, as the constants that a text would have for them.
-fn defaults(own: &[&Param]) -> Vec<Number> {
+fn defaults(own: &[Parameter<'_>]) -> Vec<Number> {
     own.iter().map(|p| Number::parameter(p.default, p.exact.then_some(p.rest))).collect()
 }
 
 /// A function whose parameters are constants of the text.
 fn valued(g: &Graph, root: Id, f: &Function) -> Option<Function> {
-    let own: Vec<&Param> = f.params().map(|(p, _)| p).collect();
+    let own: Vec<Parameter<'_>> = f.params().map(|(p, _)| p).collect();
     if own.is_empty() || own.len() > 2 {
         return None;
     }
@@ -69,7 +69,7 @@ fn valued(g: &Graph, root: Id, f: &Function) -> Option<Function> {
 
 /// A function whose parameters are those that the text declares.
 fn declared(g: &Graph, root: Id, params: &[Declared], f: &Function) -> Option<Function> {
-    let own: Vec<&Param> = f.params().map(|(p, _)| p).collect();
+    let own: Vec<Parameter<'_>> = f.params().map(|(p, _)| p).collect();
     if own.len() != params.len() {
         return None;
     }

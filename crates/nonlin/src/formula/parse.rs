@@ -6,7 +6,7 @@ use super::named::{Named, function_names, is_function, nearest};
 use super::number::Number;
 use super::tokens::{Token, What, tokens};
 use super::{Declared, MOST_PARAMS};
-use crate::activation::Param;
+use crate::activation::{Description, Param, Parameter};
 use crate::error::Kind;
 use crate::{catalog, names};
 use alloc::{borrow::ToOwned, format, string::String, vec, vec::Vec};
@@ -813,8 +813,9 @@ impl<'t> Parser<'_, 't> {
         whole: Range<usize>,
         arguments: Vec<Argument<'t>>,
     ) -> Result<Value, FormulaError> {
-        let (function, operands, params): (&'static crate::Meta, &[&str], Vec<&'static Param>) =
-            match (catalog::get(name), catalog::gated(name)) {
+        let found = (catalog::get(name), catalog::gated(name));
+        let (function, operands, params): (Description<'_>, &[&str], Vec<Parameter<'_>>) =
+            match &found {
                 (Ok(f), _) => (f.meta(), &["x"], f.params().map(|(p, _)| p).collect()),
                 (_, Ok(f)) => (f.meta(), &["a", "b"], Vec::new()),
                 (Err(crate::Error::OtherKind { kind: Kind::RowWise, .. }), _) => {

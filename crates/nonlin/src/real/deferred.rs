@@ -73,6 +73,18 @@ impl<T: DeferScale> Deferred<T> {
         Deferred { x, k: x.lit(0.0), pending: false }
     }
 
+    /// `x 2^k`, of which `k` is pending.
+    #[inline(always)]
+    pub(crate) fn pending(x: T, k: T) -> Self {
+        Deferred { x, k, pending: true }
+    }
+
+    /// The number without its exponent, and the exponent if one is pending.
+    #[inline(always)]
+    pub(crate) fn parts(self) -> (T, Option<T>) {
+        (self.x, if self.pending { Some(self.k) } else { None })
+    }
+
     /// The number, scaled.
     #[inline(always)]
     pub fn resolve(self) -> T {

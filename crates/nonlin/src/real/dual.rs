@@ -152,19 +152,17 @@ impl<T: Real> Real for Dual<T> {
         let by_power = y.d.abs().pick_above(0.0, by_power, by_power.finite());
         Dual { v, d: self.d * by_base + y.d * by_power }
     }
-    const BOUNDLESS: bool = T::BOUNDLESS;
     #[inline(always)]
     fn lowest(self) -> Self {
         Dual::fixed(self.v.lowest())
     }
     #[inline(always)]
     fn saturated(self, end: f64) -> Self {
-        if T::BOUNDLESS {
-            return self;
-        }
-        // Beyond, nothing changes any more.
-        let d = self.v.abs().pick_above(end, self.d.lit(0.0), self.d);
-        Dual { v: self.v.saturated(end), d }
+        Dual { v: self.v.saturated(end), d: self.v.slope_within(end, self.d) }
+    }
+    #[inline(always)]
+    fn slope_within(self, end: f64, slope: Self) -> Self {
+        Dual { v: self.v.slope_within(end, slope.v), d: self.v.slope_within(end, slope.d) }
     }
     #[inline(always)]
     fn part_above(self, c: f64) -> Self {

@@ -17,7 +17,7 @@ pub struct Arena {
 
 #[derive(Clone, PartialEq)]
 enum Node {
-    Symbol(&'static str),
+    Symbol(String),
     /// By its bits: 0 and -0 are two numbers, a NaN is equal to itself.
     Number(u64),
     Binary(char, usize, usize),
@@ -36,8 +36,8 @@ pub struct Expr<'a> {
 
 impl Arena {
     /// The variable or parameter `name`.
-    pub fn symbol(&self, name: &'static str) -> Expr<'_> {
-        self.push(Node::Symbol(name))
+    pub fn symbol(&self, name: &str) -> Expr<'_> {
+        self.push(Node::Symbol(name.to_string()))
     }
 
     fn push(&self, node: Node) -> Expr<'_> {
@@ -86,7 +86,7 @@ impl Expr<'_> {
     fn print(self, outer: u8) -> String {
         let at = |node| Expr { arena: self.arena, node };
         let (text, level) = match self.get() {
-            Node::Symbol(name) => (name.to_string(), 4),
+            Node::Symbol(name) => (name, 4),
             Node::Number(bits) => {
                 let v = f64::from_bits(bits);
                 (format!("{v}"), if v.is_sign_negative() { 1 } else { 4 })

@@ -295,9 +295,12 @@ impl Real for Extended {
     fn lowest(self) -> Self {
         Extended { m: Dd::new(-1.0), k: LAST }
     }
-    const BOUNDLESS: bool = true;
+    /// No power of a number of f64 overflows here.
     fn saturated(self, _end: f64) -> Self {
         self
+    }
+    fn slope_within(self, _end: f64, slope: Self) -> Self {
+        slope
     }
     fn jet_at(self, lo: Self, p: Prim) -> Jet<Self> {
         let x = self + lo;

@@ -8,7 +8,7 @@ fn key(name: &str) -> String {
 }
 
 /// The names of a definition that stand for it without further arguments.
-fn names(meta: &Meta) -> Vec<String> {
+fn names(meta: Meta) -> Vec<String> {
     let frameworks = [meta.pytorch, meta.onnx, meta.keras].into_iter();
     let plain = frameworks.filter(|n| !n.is_empty() && !n.contains('('));
     let all = [meta.name].into_iter().chain(meta.aliases.iter().copied()).chain(plain);
@@ -25,8 +25,9 @@ fn every_name_leads_to_one_function() {
         functions().iter().map(|f| f.meta()).chain(gated_functions().iter().map(|f| f.meta()));
     for m in all {
         for name in names(m) {
-            let found = get(&name).map(|f| f.name()).or_else(|_| gated(&name).map(|f| f.name()));
-            assert_eq!(found, Ok(m.name), "`{name}`");
+            let found = get(&name).map(|f| f.name().to_owned());
+            let found = found.or_else(|_| gated(&name).map(|f| f.name().to_owned()));
+            assert_eq!(found.as_deref(), Ok(m.name), "`{name}`");
             assert!(!seen.contains(&name), "`{name}` of `{}` is another function's too", m.name);
             assert!(
                 rowwise(&name).is_err(),

@@ -207,7 +207,7 @@ fn functions_without() {
     for f in functions().iter().copied().filter(|f| f.claims().from_output.is_none()) {
         let mut dx = [0.0f64];
         let error = f.backward_from_output_with(&Exec::new(), &[0.5], &[1.0], &mut dx);
-        assert_eq!(error, Err(Error::NotFromOutput { function: f.name() }));
+        assert_eq!(error, Err(Error::NotFromOutput { function: f.name().to_owned().into() }));
         assert_eq!(f.from_output_error::<f64>(), None);
     }
 }

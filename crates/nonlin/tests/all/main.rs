@@ -12,6 +12,7 @@ mod catalog;
 mod channels;
 mod claims;
 mod derivatives;
+mod engine;
 mod errors;
 mod far_out;
 #[cfg(target_arch = "x86_64")]
@@ -24,6 +25,7 @@ mod halves;
 mod interpolation;
 mod nd;
 mod primitives;
+mod program;
 mod registers;
 mod same_bits;
 mod serial;

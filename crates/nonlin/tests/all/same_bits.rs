@@ -251,13 +251,14 @@ fn neighbours<T: Number>(r: &mut Report, x: Vec<T>) {
                 out.push((f.name(), "forward", forward(&exec, f, x)));
                 out.push((f.name(), "backward", backward(&exec, f, x)));
             }
-            for u in gated_functions().iter().map(|u| u.with_gate(nonlin::Gate::First)) {
+            for unit in gated_functions() {
+                let u = unit.with_gate(nonlin::Gate::First);
                 let mut y: [Vec<T>; 3] = core::array::from_fn(|_| vec![T::default(); x.len()]);
                 let [f, da, db] = &mut y;
                 u.forward_with(&exec, x, &b, f);
                 u.backward_with(&exec, x, &b, &g, da, db);
                 let y = ["value", "by the gate", "by the value"].into_iter().zip(y);
-                out.extend(y.map(|(what, y)| (u.name(), what, y)));
+                out.extend(y.map(|(what, y)| (unit.name(), what, y)));
             }
             out
         };
@@ -311,13 +312,14 @@ fn factors<T: Number>(r: &mut Report) {
                 f.backward_with(&exec, &x, g, &mut dx);
                 out.push((f.name(), "backward", dx));
             }
-            for u in gated_functions().iter().map(|u| u.with_gate(nonlin::Gate::First)) {
+            for unit in gated_functions() {
+                let u = unit.with_gate(nonlin::Gate::First);
                 let mut y: [Vec<T>; 3] = core::array::from_fn(|_| vec![T::default(); x.len()]);
                 let [f, da, db] = &mut y;
                 u.forward_with(&exec, &x, b, f);
                 u.backward_with(&exec, &x, b, g, da, db);
                 let y = ["value", "by the gate", "by the value"].into_iter().zip(y);
-                out.extend(y.map(|(what, y)| (u.name(), what, y)));
+                out.extend(y.map(|(what, y)| (unit.name(), what, y)));
             }
             out
         };

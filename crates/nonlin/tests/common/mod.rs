@@ -1107,6 +1107,18 @@ macro_rules! each_definition {
 
 pub(crate) use each_definition;
 
+/// Runs `check::<G>()` for every gated definition of the catalogue.
+macro_rules! each_gated {
+    ($check:ident $args:tt) => {
+        nonlin::for_each_gated!(each_gated, (@all $check $args))
+    };
+    ((@all $check:ident $args:tt), $($name:ident = $t:ident,)*) => {
+        $($crate::common::each_gated!(@one $check, $t, $args);)*
+    };
+    (@one $check:ident, $t:ident, ($($arg:expr),*)) => { $check::<nonlin::$t>($($arg),*) };
+}
+pub(crate) use each_gated;
+
 /// Runs `check::<S, ...>(name)` with every set of registers `S` that this processor has, the
 /// portable ones among them.
 macro_rules! each_register_set {

@@ -1,0 +1,466 @@
+//! A function made of programs: what it says about itself, and the same calls as a compiled one.
+
+#![allow(unsafe_code)]
+
+use super::engine::run;
+use super::lower::{INPUTS, Lowered, OUTPUTS, Registers};
+use super::{Body, MOST, Program, Recorded, RecordedGated};
+use crate::activation::{Claims, Constraint, Description, Elementwise, Gate, Gated, Parameter};
+use crate::element::Element;
+use crate::error::Error;
+use crate::exec::Cost;
+use crate::kernel::Call;
+use crate::level::Level;
+use crate::names::{self, Name};
+#[cfg(feature = "core-math")]
+use crate::real::Cm;
+use crate::real::{Arena, Bounded, Dd, Dual, Extended, Interval, Real};
+use alloc::{string::String, sync::Arc, vec::Vec};
+
+/// What a recorded function says about itself.
+///
+/// ```
+/// use nonlin::About;
+/// let about = About::new("bent", "x + alpha * (sqrt(x^2 + 1) - 1)").param_between("alpha", 0.5, 0.0, 1.0);
+/// ```
+#[derive(Clone, Debug)]
+pub struct About {
+    name: Arc<str>,
+    formula: Arc<str>,
+    params: Vec<OwnParameter>,
+}
+
+/// A [`Parameter`] with texts of its own.
+#[derive(Clone, Debug)]
+struct OwnParameter {
+    name: Arc<str>,
+    doc: Arc<str>,
+    /// The facts, with other texts.
+    facts: Parameter<'static>,
+}
+
+impl OwnParameter {
+    fn get(&self) -> Parameter<'_> {
+        Parameter { name: &self.name, doc: &self.doc, ..self.facts }
+    }
+}
+
+impl About {
+    /// A function with a name and a formula in `x` (of two operands: `a` and `b`) and its parameters.
+    #[must_use]
+    pub fn new(name: &str, formula: &str) -> Self {
+        About { name: name.into(), formula: formula.into(), params: Vec::new() }
+    }
+
+    /// With one more parameter, which may be any number up to [`Parameter::LIMIT`].
+    #[must_use]
+    pub fn param(self, name: &str, default: f64) -> Self {
+        self.with(Parameter::new(name, default, ""))
+    }
+
+    /// With one more parameter between `low` and `high`, both allowed.
+    #[must_use]
+    pub fn param_between(self, name: &str, default: f64, low: f64, high: f64) -> Self {
+        self.with(Parameter { low, high, ..Parameter::new(name, default, "") })
+    }
+
+    fn with(mut self, p: Parameter<'_>) -> Self {
+        let facts = Parameter { name: "", doc: "", ..p };
+        self.params.push(OwnParameter { name: p.name.into(), doc: p.doc.into(), facts });
+        self
+    }
+
+    /// Whether the parameters are possible.
+    fn check(&self) -> Result<(), Error> {
+        for (i, p) in self.params.iter().enumerate() {
+            let function = || Name::from(self.name.clone());
+            let (name, Parameter { default, low, high, .. }) =
+                (Name::from(p.name.clone()), p.facts);
+            if self.params[..i].iter().any(|q| names::same(&q.name, &name)) {
+                return Err(Error::ParameterTwice { function: function(), name });
+            }
+            let limit = Parameter::LIMIT;
+            for (value, low, high) in
+                [(low, -limit, limit), (high, low, limit), (default, low, high)]
+            {
+                if !(low..=high).contains(&value) {
+                    let function = function();
+                    return Err(Error::ParameterOutOfBounds { function, name, value, low, high });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn description(&self) -> Description<'_> {
+        Description::new(&self.name, &self.formula)
+    }
+}
+
+/// A program for arrays of f32 and one for arrays of f64.
+#[derive(Debug)]
+struct Engines {
+    f32: Lowered,
+    f64: Lowered,
+}
+
+impl Engines {
+    /// Nothing if the program has too many numbers at once.
+    fn of(program: &Program, f64: Registers) -> Option<Self> {
+        Some(Engines { f32: program.lower(Registers::ToF32)?, f64: program.lower(f64)? })
+    }
+
+    /// Runs the program on arrays of `T`, which is f32 or f64.
+    ///
+    /// # Safety
+    /// The arrays must be valid for `n` elements; an output may be one of the inputs, but may not
+    /// overlap one in another way. `level` is available.
+    unsafe fn run<T: Element, const I: usize, const O: usize>(
+        &self,
+        level: Level,
+        params: &[f64],
+        inputs: [*const T; I],
+        outputs: [*mut T; O],
+        n: usize,
+    ) {
+        let mut from = [core::ptr::null(); INPUTS];
+        let mut to = [core::ptr::null_mut(); OUTPUTS];
+        for (from, input) in from.iter_mut().zip(inputs) {
+            *from = input.cast();
+        }
+        for (to, output) in to.iter_mut().zip(outputs) {
+            *to = output.cast();
+        }
+        // SAFETY: the arrays have `n` elements, of the type that the engine is for.
+        unsafe {
+            run(if T::F32_PARAMS { &self.f32 } else { &self.f64 }, level, params, from, to, n);
+        }
+    }
+}
+
+/// A function of one operand that was recorded.
+#[derive(Debug)]
+pub(crate) struct RecordedEntry {
+    about: About,
+    pub(crate) claims: Claims,
+    pub(crate) constraints: &'static [Constraint],
+    programs: Recorded,
+    map: Engines,
+    back: Engines,
+    from_output: Option<Engines>,
+    /// Nanoseconds an element, roughly.
+    cost: f64,
+}
+
+impl RecordedEntry {
+    /// The entry of a body.
+    pub(crate) fn new(about: About, body: &impl Body) -> Result<Self, Error> {
+        about.check()?;
+        let programs = Recorded::from_body(body, about.params.len());
+        let unknown = Claims::new((f64::NAN, f64::NAN), (f64::NAN, f64::NAN));
+        Self::of_programs(about, unknown, &[], programs)
+    }
+
+    /// The entry of a definition.
+    pub(crate) fn of<A: Elementwise>() -> Result<Self, Error> {
+        let mut about = About::new(A::META.name, A::META.formula);
+        for p in A::PARAMS {
+            about = about.with(*p);
+        }
+        Self::of_programs(about, A::CLAIMS, A::CONSTRAINTS, Recorded::of::<A>())
+    }
+
+    fn of_programs(
+        about: About,
+        claims: Claims,
+        constraints: &'static [Constraint],
+        programs: Option<Recorded>,
+    ) -> Result<Self, Error> {
+        let entry = |programs: Recorded| {
+            let from_output = match &programs.from_output {
+                Some([_, backward]) => Some(Engines::of(backward, Registers::F64)?),
+                None => None,
+            };
+            Some((
+                Engines::of(&programs.value, Registers::F64)?,
+                Engines::of(&programs.backward, Registers::Deferred)?,
+                from_output,
+                programs,
+            ))
+        };
+        let Some((map, back, from_output, programs)) = programs.and_then(entry) else {
+            return Err(Error::ProgramTooLong { function: about.name.into(), most: MOST });
+        };
+        let cost = programs.value.cost();
+        Ok(RecordedEntry { about, claims, constraints, programs, map, back, from_output, cost })
+    }
+
+    pub(crate) fn description(&self) -> Description<'_> {
+        self.about.description()
+    }
+
+    /// Its name, for an error.
+    pub(crate) fn name(&self) -> Name {
+        self.about.name.clone().into()
+    }
+
+    /// The name of a parameter, for an error.
+    pub(crate) fn param_name(&self, index: usize) -> Name {
+        self.about.params[index].name.clone().into()
+    }
+
+    pub(crate) fn params(&self) -> usize {
+        self.about.params.len()
+    }
+
+    pub(crate) fn param(&self, index: usize) -> Parameter<'_> {
+        self.about.params[index].get()
+    }
+
+    pub(crate) fn cost(&self) -> Cost {
+        Cost::nanoseconds_an_element(self.cost)
+    }
+
+    /// Calls `f` with the parameters as the arithmetic of `T` sees them.
+    fn rounded<T: Element, R>(&self, call: &Call<'_>, f: impl FnOnce(&[f64]) -> R) -> R {
+        let rounded = |(v, p): (&f64, &OwnParameter)| {
+            if T::F32_PARAMS { p.facts.in_f32(*v) } else { *v }
+        };
+        let mut few = [0.0; 8];
+        let all = call.params.iter().zip(&self.about.params).map(rounded);
+        match few.get_mut(..call.params.len()) {
+            Some(few) => {
+                few.iter_mut().zip(all).for_each(|(to, v)| *to = v);
+                f(few)
+            }
+            None => f(&all.collect::<Vec<_>>()),
+        }
+    }
+
+    /// `y = f(x)` for `n` elements.
+    ///
+    /// # Safety
+    /// `x` must be valid for reading `n` elements, `y` for writing them; they are one array or do
+    /// not overlap. `level` is available.
+    pub(crate) unsafe fn map<T: Element>(
+        &self,
+        level: Level,
+        call: &Call<'_>,
+        x: *const T,
+        y: *mut T,
+        n: usize,
+    ) {
+        if T::HALF {
+            // SAFETY: the arrays have `n` elements, the blocks `m`, and the level is available.
+            return unsafe {
+                T::through_f32(level, [x], [y], n, &|[x], [y], m| self.map(level, call, x, y, m));
+            };
+        }
+        self.rounded::<T, _>(call, |p| {
+            // SAFETY: the arrays have `n` elements, and the level is available.
+            unsafe { self.map.run(level, p, [x], [y], n) }
+        });
+    }
+
+    /// `dx = g f'(x)` for `n` elements.
+    ///
+    /// # Safety
+    /// `x` and `g` must be valid for reading `n` elements, `dx` for writing them; `dx` may be one
+    /// of them, but may not overlap one in another way. `level` is available.
+    #[allow(clippy::too_many_arguments, reason = "pointers, not slices: inputs may be outputs")]
+    pub(crate) unsafe fn back<T: Element>(
+        &self,
+        level: Level,
+        call: &Call<'_>,
+        x: *const T,
+        g: *const T,
+        dx: *mut T,
+        n: usize,
+        from_output: bool,
+    ) {
+        if T::HALF {
+            // SAFETY: the arrays have `n` elements, the blocks `m`, and the level is available.
+            return unsafe {
+                T::through_f32(level, [x, g], [dx], n, &|[x, g], [dx], m| {
+                    self.back(level, call, x, g, dx, m, from_output);
+                });
+            };
+        }
+        let engines =
+            if from_output { self.from_output.as_ref().expect("asked before") } else { &self.back };
+        self.rounded::<T, _>(call, |p| {
+            // SAFETY: the arrays have `n` elements, and the level is available.
+            unsafe { engines.run(level, p, [x, g], [dx], n) }
+        });
+    }
+
+    /// The parameters as constants of dual numbers.
+    fn fixed<T: Real + From<Dd>>(p: &[Dd]) -> Vec<Dual<T>> {
+        p.iter().map(|v| Dual::fixed((*v).into())).collect()
+    }
+
+    /// f″(x) with at most the relative error `relative`: quickly, where that is good enough.
+    pub(crate) fn curvature(&self, x: f64, p: &[Dd], relative: f64) -> f64 {
+        let x = Dd::new(x);
+        let quick = self.programs.slope(Dual::variable(Bounded::from(x)), &Self::fixed(p)).d;
+        quick.within(relative).unwrap_or_else(|| {
+            self.programs.slope(Dual::variable(Extended::from(x)), &Self::fixed(p)).d.to_f64()
+        })
+    }
+
+    /// The derivatives of f(x) by the parameters, each as good as `relative`.
+    pub(crate) fn gradient(&self, x: f64, p: &[Dd], relative: f64, gradient: &mut [f64]) {
+        let at = |x: f64| Dd::new(x);
+        for (i, g) in gradient.iter_mut().enumerate() {
+            fn by<T: Real + From<Dd>>(e: &RecordedEntry, x: Dd, p: &[Dd], i: usize) -> T {
+                let mut p = RecordedEntry::fixed::<T>(p);
+                p[i] = Dual::variable(p[i].v);
+                e.programs.value(Dual::fixed(x.into()), &p).d
+            }
+            let quick = by::<Bounded>(self, at(x), p, i).within(relative);
+            *g = quick.unwrap_or_else(|| by::<Extended>(self, at(x), p, i).to_f64());
+        }
+    }
+
+    /// Bounds of f and f′.
+    pub(crate) fn interval(&self, x: Interval, p: &[Interval]) -> (Interval, Interval) {
+        (self.programs.value(x, p), self.programs.slope(x, p))
+    }
+
+    fn extended(p: &[Dd]) -> Vec<Extended> {
+        p.iter().map(|v| (*v).into()).collect()
+    }
+
+    /// f(x) and f′(x) to about 30 digits.
+    pub(crate) fn dd(&self, x: Dd, p: &[Dd]) -> (Dd, Dd) {
+        let p = Self::extended(p);
+        (self.programs.value(x.into(), &p).to_dd(), self.programs.slope(x.into(), &p).to_dd())
+    }
+
+    /// `g f'(x)` to about 30 digits.
+    pub(crate) fn dd_backward(&self, x: Dd, g: Dd, p: &[Dd]) -> Dd {
+        self.programs.backward::<Extended>(x.into(), g.into(), &Self::extended(p)).to_dd()
+    }
+
+    /// f(x) and f′(x) from correctly rounded functions.
+    #[cfg(feature = "core-math")]
+    pub(crate) fn correct(&self, x: Cm, p: &[Cm]) -> (Cm, Cm) {
+        (self.programs.value(x, p), self.programs.slope(x, p))
+    }
+
+    /// The formula that it computes.
+    pub(crate) fn traced(&self) -> String {
+        let arena = Arena::default();
+        let p: Vec<_> = self.about.params.iter().map(|p| arena.symbol(&p.name)).collect();
+        alloc::format!("{}", self.programs.value(arena.symbol("x"), &p))
+    }
+}
+
+/// A function of two operands that was recorded.
+#[derive(Debug)]
+pub(crate) struct RecordedGatedEntry {
+    about: About,
+    pub(crate) gate: Gate,
+    programs: RecordedGated,
+    map: Engines,
+    back: Engines,
+    cost: f64,
+}
+
+impl RecordedGatedEntry {
+    /// The entry of a body.
+    pub(crate) fn new(about: About, body: &impl Body) -> Result<Self, Error> {
+        if let Some(p) = about.params.first() {
+            let (function, name) = (about.name.clone().into(), p.name.clone().into());
+            return Err(Error::GatedParameter { function, name });
+        }
+        Self::of_programs(about, Gate::First, RecordedGated::from_body(body))
+    }
+
+    /// The entry of a definition.
+    pub(crate) fn of<G: Gated>() -> Result<Self, Error> {
+        let about = About::new(G::META.name, G::META.formula);
+        Self::of_programs(about, G::GATE, RecordedGated::of::<G>())
+    }
+
+    fn of_programs(
+        about: About,
+        gate: Gate,
+        programs: Option<RecordedGated>,
+    ) -> Result<Self, Error> {
+        let entry = |programs: RecordedGated| {
+            // As compiled kernels of gated functions are.
+            Some((
+                Engines::of(&programs.value, Registers::F64)?,
+                Engines::of(&programs.backward, Registers::F64)?,
+                programs,
+            ))
+        };
+        let Some((map, back, programs)) = programs.and_then(entry) else {
+            return Err(Error::ProgramTooLong { function: about.name.into(), most: MOST });
+        };
+        let cost = programs.value.cost();
+        Ok(RecordedGatedEntry { about, gate, programs, map, back, cost })
+    }
+
+    pub(crate) fn description(&self) -> Description<'_> {
+        self.about.description()
+    }
+
+    pub(crate) fn cost(&self) -> Cost {
+        Cost::nanoseconds_an_element(self.cost)
+    }
+
+    /// `y = f(gate, value)` for `n` elements.
+    ///
+    /// # Safety
+    /// The inputs must be valid for reading `n` elements, `y` for writing them and not overlap
+    /// them. `level` is available.
+    pub(crate) unsafe fn map<T: Element>(
+        &self,
+        level: Level,
+        inputs: [*const T; 2],
+        y: *mut T,
+        n: usize,
+    ) {
+        // SAFETY: the arrays have `n` elements, the blocks `m`, and the level is available.
+        unsafe {
+            if T::HALF {
+                return T::through_f32(level, inputs, [y], n, &|x, [y], m| {
+                    self.map(level, x, y, m)
+                });
+            }
+            self.map.run(level, &[], inputs, [y], n);
+        }
+    }
+
+    /// Both gradients for `n` elements of gate, value and gradient.
+    ///
+    /// # Safety
+    /// The inputs must be valid for reading `n` elements, the outputs for writing them; an output
+    /// may be one of the inputs, but may not overlap one in another way. `level` is available.
+    pub(crate) unsafe fn back<T: Element>(
+        &self,
+        level: Level,
+        inputs: [*const T; 3],
+        outputs: [*mut T; 2],
+        n: usize,
+    ) {
+        // SAFETY: the arrays have `n` elements, the blocks `m`, and the level is available.
+        unsafe {
+            if T::HALF {
+                return T::through_f32(level, inputs, outputs, n, &|x, y, m| {
+                    self.back(level, x, y, m);
+                });
+            }
+            self.back.run(level, &[], inputs, outputs, n);
+        }
+    }
+
+    /// Value and both partial derivatives to about 30 digits.
+    pub(crate) fn dd(&self, a: Dd, b: Dd) -> (Dd, Dd, Dd) {
+        let (a, b) = (Extended::from(a), Extended::from(b));
+        let [pa, pb] = self.programs.backward(a, b, Extended::new(1.0));
+        (self.programs.value(a, b).to_dd(), pa.to_dd(), pb.to_dd())
+    }
+}
