@@ -4,7 +4,7 @@ use crate::simd::{Lanes, Lanes32};
 
 /// A primitive's value and its first two derivatives, `2^k` times what the fields say.
 ///
-/// The power of two is applied last ([`Real::scale2`](crate::Real::scale2)), so that `x * sigmoid(x)` keeps all
+/// The power of two is applied last ([`Real::scale2`](crate::real::Real::scale2)), so that `x * sigmoid(x)` keeps all
 /// its digits where `sigmoid(x)` alone is subnormal. `v_lo` and `d_lo` are what rounding
 /// `v` and `d` lost, as far as the number type knows it.
 #[derive(Clone, Copy, Debug)]
