@@ -35,6 +35,7 @@ sys.path += [str(HERE.parent / "speed"), str(HERE.parent / "accuracy")]
 import numpy as np  # noqa: E402
 import peers  # noqa: E402
 import rivals  # noqa: E402
+from timing import per_call  # noqa: E402
 
 import nonlin  # noqa: E402
 
@@ -75,19 +76,6 @@ def cases():
     yield from (("f32", n) for n in (16, 1024, 16384, 1 << 20))
     yield from (("f64", n) for n in (16384, 1 << 20))
     yield "f16", 16384
-
-
-def per_call(call, budget: float) -> float:
-    """Microseconds of a call."""
-    count = 1
-    while True:
-        start = time.perf_counter()
-        for _ in range(count):
-            call()
-        took = time.perf_counter() - start
-        if took >= budget or count >= 20_000:
-            return took / count * 1e6
-        count = max(count + 1, min(count * 10, int(count * budget / max(took, 1e-9)) + 1))
 
 
 def in_turns(calls: dict, quick: bool) -> dict[str, float]:

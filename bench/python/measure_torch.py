@@ -23,6 +23,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from timing import per_call
 
 import nonlin.torch
 
@@ -88,19 +89,6 @@ def cases(threads: int, quick: bool):
         for inputs in ("normal3", "uniform30"):
             for size in (1024, 16384, 1 << 20):
                 yield dtype, inputs, size
-
-
-def per_call(call, budget: float) -> float:
-    """Microseconds of a call."""
-    count = 1
-    while True:
-        start = time.perf_counter()
-        for _ in range(count):
-            call()
-        took = time.perf_counter() - start
-        if took >= budget or count >= 20_000:
-            return took / count * 1e6
-        count = max(count + 1, min(count * 10, int(count * budget / max(took, 1e-9)) + 1))
 
 
 def in_turns(rivals: dict, rounds: int, budget: float) -> dict[str, float]:

@@ -82,7 +82,8 @@ unsafe extern "C-unwind" fn boxed<const OP: usize>(stack: *mut u64, _: u64, _: u
 /// `stack` must hold the arguments of the operator's schema, which become ours, and have room for
 /// its results.
 unsafe fn called(index: usize, stack: *mut u64) -> Result<(), String> {
-    // SAFETY: the caller says that the stack is that of a call of the operator.
+    // SAFETY: `stack` holds the arguments of the schema of `OPERATORS[index]`, which become ours, and has
+    // room for its results.
     let done = torch().and_then(|torch| unsafe { answer(torch, index, stack) });
     done.map_err(|stop| match stop {
         Stop::Fail(text) => text,
@@ -95,7 +96,8 @@ unsafe fn called(index: usize, stack: *mut u64) -> Result<(), String> {
 /// its results.
 unsafe fn answer(torch: &Torch, index: usize, stack: *mut u64) -> Res<()> {
     let operator = &OPERATORS[index];
-    // SAFETY: the caller says that the arguments on the stack are ours.
+    // SAFETY: `stack` holds as many arguments, of the kinds that `operator`'s schema lists, and they are
+    // ours.
     let arguments = unsafe { take(torch, operator, stack) }?;
     let results = match operator.run(torch, &arguments) {
         Ok(Outcome::New(y)) => [Some(y), None],

@@ -326,7 +326,8 @@ pub unsafe fn apply<K: Kernel<I, O>, const I: usize, const O: usize, const N: us
     y: [Place<'_>; O],
 ) -> Res<()> {
     const { assert!(I + O == N) };
-    // SAFETY: the caller's promises, with the type of elements that `dtype` stands for.
+    // SAFETY: `T` is the type that `dtype` stands for; operands have elements of it at all places of
+    // `shape`, those of `y` writable, and no result overlaps an operand but one that it replaces.
     with_number!(dtype, T => unsafe { apply_to::<T, K, I, O, N>(torch, kernel, shape, x, y) })
 }
 
@@ -434,7 +435,7 @@ type Buffer = [u64; BLOCK_BYTES / 8];
 /// All of them must be valid, and the two places must not overlap.
 #[inline]
 unsafe fn gather<T: Number>(from: *const T, stride: isize, to: *mut T, n: usize) {
-    // SAFETY: the caller says that all elements are valid and the two places apart.
+    // SAFETY: `from` has `n` elements `stride` apart, `to` room for `n` side by side; they do not overlap.
     unsafe {
         match stride {
             1 => std::ptr::copy_nonoverlapping(from, to, n),
@@ -455,7 +456,8 @@ unsafe fn gather<T: Number>(from: *const T, stride: isize, to: *mut T, n: usize)
 /// All of them must be valid, and the two places must not overlap.
 #[inline]
 unsafe fn scatter<T: Number>(from: *const T, to: *mut T, stride: isize, n: usize) {
-    // SAFETY: the caller says that all elements are valid and the two places apart.
+    // SAFETY: `from` has `n` elements side by side, `to` room for `n` that are `stride` apart; they do
+    // not overlap.
     unsafe {
         if stride == 1 {
             std::ptr::copy_nonoverlapping(from, to, n);
@@ -486,7 +488,8 @@ pub unsafe fn rows<K: Rows<I>, const I: usize, const N: usize>(
     y: Place<'_>,
 ) -> Res<()> {
     const { assert!(I + 1 == N) };
-    // SAFETY: the caller's promises, with the type of elements that `dtype` stands for.
+    // SAFETY: `T` is the type that `dtype` stands for; operands and the result have elements of it at all
+    // places of `shape`, and the result, which is writable, overlaps no operand.
     with_number!(dtype, T => unsafe { rows_of::<T, K, I, N>(torch, kernel, shape, dim, x, y) })
 }
 

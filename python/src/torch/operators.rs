@@ -652,7 +652,7 @@ fn weighted(torch: &Torch, a: &Arguments) -> Res<Outcome> {
 /// # Safety
 /// `data` must lead to an element of the type.
 unsafe fn number_at(data: *const u8, dtype: Dtype) -> f64 {
-    // SAFETY: the caller says that an element of that type is there.
+    // SAFETY: `data` leads to an element of the type that `dtype` stands for, which is `T`.
     with_number!(dtype, T => unsafe { data.cast::<T>().read().to_f64() })
 }
 

@@ -450,7 +450,7 @@ impl Torch {
     pub unsafe fn tensor_of(&self, object: *mut c_void) -> Option<Res<Owned>> {
         let from = self.functions.torch_tensor_from_pyobject?;
         let mut handle = Handle(std::ptr::null_mut());
-        // SAFETY: the caller says that the object is valid and the GIL held.
+        // SAFETY: `object` is a valid object of Python, and this thread holds the GIL.
         let code = unsafe { from(object, &raw mut handle) };
         // SAFETY: on success the new reference is ours.
         Some(self.check(code).map(|()| unsafe { Owned::new(handle) }))
@@ -480,7 +480,8 @@ impl Torch {
     /// # Safety
     /// `stack` must hold the arguments of the operator's schema and have room for its results.
     pub unsafe fn call(&self, name: &CStr, stack: &mut [u64]) -> Res<()> {
-        // SAFETY: the caller says that the stack fits the operator; texts end with nul.
+        // SAFETY: `stack` holds the arguments of the operator's schema and has room for its results;
+        // `name` ends with nul.
         let code = unsafe {
             (self.functions.torch_call_dispatcher)(
                 name.as_ptr(),

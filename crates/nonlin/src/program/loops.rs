@@ -292,7 +292,7 @@ impl Work for Copy {
     }
 }
 
-/// The same without a pending exponent.
+/// Copies a block and applies the powers of two that its numbers wait for.
 enum Resolve {}
 
 impl Work for Resolve {
