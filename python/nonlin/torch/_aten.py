@@ -76,6 +76,11 @@ _HANDED_ON = {
 
 _lock = threading.RLock()
 
+#: The kernels of every `enable` so far. PyTorch frees a kernel as soon as it is taken back, though a call
+#: in another thread may have looked it up and be waiting for the GIL: that call would then run whatever
+#: lies at its place. A few kilobytes for each `enable`.
+_kept: list[object] = []
+
 
 class _Placed:
     """Kernels of nonlin that are under PyTorch's operators, until `remove`."""
@@ -100,6 +105,7 @@ class _Placed:
         self.library = torch.library.Library("aten", "IMPL")
         for name in through_python:
             self.library.impl(name, _nonlin.torch_kernel("aten", name), "CPU")
+        _kept.extend(torch.library.get_kernel(f"aten::{name}", "CPU") for name in before)
         self.names = before.keys()
 
     def remove(self) -> None:
@@ -142,6 +148,9 @@ def enable() -> _Enabled:
     hooks. Calling it twice is calling it once.
 
     Models under `torch.compile` run Inductor's own code, which this does not change; `convert` does.
+
+    Call it, and `disable`, while no other thread is inside one of PyTorch's operators: PyTorch changes
+    its table of operators without a lock.
 
     Returns
     -------
