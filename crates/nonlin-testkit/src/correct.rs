@@ -84,6 +84,10 @@ mod tests {
                 // A correction of up to one unit, as the rounding of an argument leaves it.
                 let lo = x * 2f64.powi(-53) * (2.0 * mix_unit(4, i as u64) - 1.0);
                 let lo = if i % 2 == 0 || lo.abs() < 1e-300 { 0.0 } else { lo };
+                // A unit of a large argument is no small part of a period, and the reference corrects by
+                // the slope alone.
+                let periodic = matches!(p, Prim::Sin | Prim::Cos);
+                let lo = if periodic && x.abs() > 1e6 { 0.0 } else { lo };
                 let exact = arena.number(x).jet_at(arena.number(lo), p);
                 let (v, d, dd) = primitive(x, lo, p);
                 // A curvature is measured by the slope where it passes through zero.
