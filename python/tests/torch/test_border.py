@@ -19,15 +19,20 @@ quiet = settings(
 
 #: Runs in a process of its own, which is ended if it hangs.
 THREADS = """
-import contextlib, faulthandler, threading, time
+import contextlib, faulthandler, os, threading, time, traceback
 faulthandler.dump_traceback_later(90, exit=True)
 import torch, torch.nn.functional as F, nonlin.torch
 torch.set_num_threads(2)
 nonlin.torch.enable()
-stop = time.monotonic() + 4
-counts = []
+start = time.monotonic()
+counts = [0] * 6
 # Operators change hands while no thread is inside one: PyTorch changes its table without a lock.
-calling = [threading.Lock() for _ in range(4)]
+calling, free = [threading.Lock() for _ in range(4)], threading.Event()
+free.set()
+
+def goes_on():
+    # Two seconds at least, and until every thread has come round three times.
+    return time.monotonic() < start + 2 or min(counts) < 3
 
 class Back(torch.autograd.Function):
     @staticmethod
@@ -37,51 +42,56 @@ class Back(torch.autograd.Function):
     def backward(ctx, g):
         return g * torch.relu(torch.arange(-3, 3)).sum()
 
-def declined(mine):
+def declined(i):
     # Whole numbers, complex ones, results to be resized: PyTorch's kernels, reached through Python
     # from an operator that runs without the GIL.
-    n = 0
     whole, z = torch.arange(-50_000, 50_000), torch.ones(20_000, dtype=torch.complex64)
-    while time.monotonic() < stop:
-        with mine:
+    while goes_on():
+        free.wait()
+        with calling[i]:
             assert torch.relu(whole).sum() == 1_249_975_000
             torch.tanh(z); torch.sigmoid(z)
             torch.tanh(torch.ones(10), out=torch.empty(0))
-        n += 1
-    counts.append(n)
+        counts[i] += 1
 
-def ours(mine):
-    n = 0
-    while time.monotonic() < stop:
-        with mine:
+def ours(i):
+    while goes_on():
+        free.wait()
+        with calling[i]:
             x = torch.randn(70_000, requires_grad=True)
             y = F.elu(Back.apply(F.gelu(x)))
             y.register_hook(lambda g: F.leaky_relu(g))
             y.sum().backward()
-        n += 1
-    counts.append(n)
+        counts[i] += 1
 
-def python():
-    n = 0
-    while time.monotonic() < stop:
-        sum(range(2000)); n += 1
-    counts.append(n)
+def python(i):
+    while goes_on():
+        sum(range(2000))
+        counts[i] += 1
 
-def switching():
-    n = 0
-    while time.monotonic() < stop:
+def switching(i):
+    while goes_on():
+        free.clear()
         with contextlib.ExitStack() as all_out:
             for lock in calling:
                 all_out.enter_context(lock)
-            nonlin.torch.disable(); nonlin.torch.enable(); n += 1
-    counts.append(n)
+            nonlin.torch.disable(); nonlin.torch.enable()
+        free.set()
+        counts[i] += 1
+        time.sleep(0.01)
 
-threads = [threading.Thread(target=f, args=(lock,))
-           for f, lock in zip((declined, declined, ours, ours), calling)]
-threads += [threading.Thread(target=f) for f in (python, switching)]
+def run(f, i):
+    try:
+        f(i)
+    except BaseException:
+        # The others would wait for this thread to come round.
+        traceback.print_exc()
+        os._exit(1)
+
+kinds = (declined, declined, ours, ours, python, switching)
+threads = [threading.Thread(target=run, args=(f, i)) for i, f in enumerate(kinds)]
 [t.start() for t in threads]
 [t.join() for t in threads]
-assert len(counts) == 6 and min(counts) > 0, counts
 print("done")
 """
 
