@@ -19,7 +19,7 @@ from nonlin._gradients import backward_from_output, derivative, vjp
 from nonlin._nonlin import Function, __version__, get_num_threads, set_num_threads
 from nonlin._plot import plot
 from nonlin._rows import RowFunction
-from nonlin import _catalog, _factories, _pickling
+from nonlin import _catalog, _factories, _pickling, init
 
 _pickling.register()
 
@@ -33,6 +33,7 @@ __all__ = [
     "get",
     "get_num_threads",
     "info",
+    "init",
     "plot",
     "set_num_threads",
     "vjp",

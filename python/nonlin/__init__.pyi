@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from nonlin import init as init
 from nonlin._catalog import Info as Info
 from nonlin._catalog import catalog as catalog
 from nonlin._catalog import get as get
@@ -119,6 +120,7 @@ __all__ = [
     "hard_swish",
     "identity",
     "info",
+    "init",
     "leaky_relu",
     "log_sigmoid",
     "log_softmax",

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from nonlin import init as init
 from nonlin._catalog import Info as Info
 from nonlin._catalog import catalog as catalog
 from nonlin._catalog import get as get
