@@ -1,7 +1,9 @@
 """The examples run, stop, resume, and share their work as their README says."""
 
 import csv
+import multiprocessing
 import os
+import runpy
 import signal
 import struct
 import subprocess
@@ -22,27 +24,48 @@ FIRST = {"mlp": "fold-1"}
 LIMIT = 60
 
 
+#: Imported once, in a process whose copies run the examples: each import of PyTorch takes seconds.
+IMPORTS = ["nonlin.torch", "torch._dynamo", "torch.nn.parallel", "sklearn.datasets", "tqdm",
+           "matplotlib.figure", "matplotlib.backends.backend_svg"]  # fmt: skip
+
+
 @pytest.fixture(scope="module")
-def environment(tmp_path_factory):
-    """Python compiles modules once, not in each process."""
-    environment = dict(os.environ, PYTHONPYCACHEPREFIX=str(tmp_path_factory.mktemp("pyc")))
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)
-    environment["PYTHONUNBUFFERED"] = "1"
-    return environment
+def processes():
+    """Starts processes that have imported what the examples import."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(IMPORTS)
+    return context
+
+
+def main(words, output):
+    """What a process does: a script, with its words, as the command line runs it."""
+    with open(output, "wb") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    sys.argv = words
+    sys.path.insert(0, str(EXAMPLES))
+    runpy.run_path(words[0], run_name="__main__")
 
 
 def command(name, out, *words):
-    return [sys.executable, str(EXAMPLES / f"{name}.py"), *SMALL, "--out", str(out), *words]
+    return [str(EXAMPLES / f"{name}.py"), *SMALL, "--out", str(out), *words]
 
 
-def start(words, environment):
-    return subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+def start(processes, words, output):
+    process = processes.Process(target=main, args=(words, str(output)))
+    process.start()
+    return process
 
 
-def finish(words, environment):
-    done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=LIMIT)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+def end(process):
+    process.join(LIMIT)
+    assert process.exitcode is not None, f"runs for more than {LIMIT} s"
+    return process.exitcode
+
+
+def finish(processes, words, output):
+    code = end(start(processes, words, output))
+    assert code == 0, output.read_text()
 
 
 def losses(out, name="run"):
@@ -59,48 +82,47 @@ def wait_for(condition, what):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_run_and_resume(name, tmp_path, environment):
+def test_run_and_resume(name, tmp_path, processes):
     """A run in two parts gives the losses of a run in one; a figure is drawn."""
     whole, parts, first = tmp_path / "whole", tmp_path / "parts", FIRST.get(name, "run")
-    finish(command(name, whole), environment)
+    finish(processes, command(name, whole), tmp_path / "output")
     assert len(losses(whole, first)) == 12
     assert "<svg" in (whole / f"{name}.svg").read_text()
     assert not list(whole.glob("*.part"))
-    finish(command(name, parts, "--steps", "7"), environment)
+    finish(processes, command(name, parts, "--steps", "7"), tmp_path / "output")
     assert len(losses(parts, first)) == 7
-    finish(command(name, parts, "--resume"), environment)
+    finish(processes, command(name, parts, "--resume"), tmp_path / "output")
     assert losses(parts, first) == losses(whole, first)
 
 
-def test_interrupted_run_is_saved(tmp_path, environment):
+def test_interrupted_run_is_saved(tmp_path, processes):
     """Ctrl-C finishes the step and saves it. Killed and resumed, a run is as if nothing had been."""
-    out, whole = tmp_path / "out", tmp_path / "whole"
+    out, whole, output = tmp_path / "out", tmp_path / "whole", tmp_path / "output"
     checkpoint = out / "run.checkpoint"
-    rare = ["--activation", "learnable", "--steps", "1000000", "--save-every", "1000000"]
-    run = start(command("simple_net", out, *rare), environment)
-    # The bar is on the screen once steps are being made.
-    assert any("loss" in line for line in iter(lambda: run.stdout.read(64), ""))
+    learnable = ["--activation", "learnable"]
+    rare = [*learnable, "--steps", "1000000", "--save-every", "1000000"]
+    run = start(processes, command("simple_net", out, *rare), output)
+    # The bar shows a loss once steps are being made.
+    wait_for(lambda: output.exists() and "loss" in output.read_text(), "a step")
     assert not checkpoint.exists()
-    run.send_signal(signal.SIGINT)
-    text, _ = run.communicate(timeout=LIMIT)
-    assert run.returncode == 128 + signal.SIGINT, text
-    assert "go on with --resume" in text
+    os.kill(run.pid, signal.SIGINT)
+    assert end(run) == 128 + signal.SIGINT, output.read_text()
+    assert "go on with --resume" in output.read_text()
     interrupted = len(losses(out))
     assert interrupted > 0
 
-    often = ["--activation", "learnable", "--steps", "1000000", "--save-every", "2", "--resume"]
+    often = [*learnable, "--steps", "1000000", "--save-every", "2", "--resume"]
     before = checkpoint.stat().st_mtime_ns
-    run = start(command("simple_net", out, *often), environment)
+    run = start(processes, command("simple_net", out, *often), output)
     wait_for(lambda: checkpoint.stat().st_mtime_ns != before, "a checkpoint")
     run.kill()
-    run.communicate(timeout=LIMIT)
-    state = torch.load(checkpoint, weights_only=True)
-    killed = len(state["history"]["loss"])
+    assert end(run) == -signal.SIGKILL
+    killed = len(torch.load(checkpoint, weights_only=True)["history"]["loss"])
     assert killed > interrupted
 
-    steps = ["--activation", "learnable", "--steps", str(killed + 10)]
-    finish(command("simple_net", out, *steps, "--resume"), environment)
-    finish(command("simple_net", whole, *steps), environment)
+    steps = [*learnable, "--steps", str(killed + 10)]
+    finish(processes, command("simple_net", out, *steps, "--resume"), output)
+    finish(processes, command("simple_net", whole, *steps), output)
     assert len(losses(whole)) == killed + 10
     assert losses(out) == losses(whole)
 
@@ -112,13 +134,18 @@ def children(process):
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds processes in /proc")
-def test_two_processes_one_killed(tmp_path, environment):
+def test_two_processes_one_killed(tmp_path, processes):
     """Two processes of torchrun, of which one is killed, start again and give the losses of one."""
     single, double = tmp_path / "single", tmp_path / "double"
     words = ["--steps", "300", "--save-every", "1", "--resume"]
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--max-restarts", "1"]
-    run = start([sys.executable, *torchrun, "--monitor-interval", "0.1",
-                 *command("simple_net", double, *words)[1:]], environment)  # fmt: skip
+    # Python compiles modules once, not in each process.
+    environment = dict(os.environ, PYTHONPYCACHEPREFIX=str(tmp_path / "pyc"), TORCH_DISABLE_SHARE_RDZV_TCP_STORE="1")
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    run = subprocess.Popen(
+        [sys.executable, *torchrun, "--monitor-interval", "0.1", *command("simple_net", double, *words)],
+        env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
     wait_for(lambda: (double / "run.checkpoint").exists() or run.poll() is not None, "a checkpoint")
     workers = [p for p in children(run.pid) if b"simple_net.py" in Path(f"/proc/{p}/cmdline").read_bytes()]
     assert len(workers) == 2
@@ -126,7 +153,7 @@ def test_two_processes_one_killed(tmp_path, environment):
     text, _ = run.communicate(timeout=LIMIT)
     assert run.returncode == 0, text
     assert "steps are done" in text, text
-    finish(command("simple_net", single, *words), environment)
+    finish(processes, command("simple_net", single, *words), tmp_path / "output")
     one, two = ([float(loss) for loss in losses(out)] for out in (single, double))
     assert len(two) == len(one) == 300
     assert two == pytest.approx(one, rel=1e-4)
