@@ -310,9 +310,9 @@ def fit(
     # One process reads, so that the others need not reach its disk.
     state = load(path, settings) if args.resume and rank == 0 and path.exists() else None
     if count > 1:
-        told_state = [state]
-        dist.broadcast_object_list(told_state)
-        state = told_state[0]
+        shared = [state]
+        dist.broadcast_object_list(shared)
+        state = shared[0]
     if state is not None:
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
@@ -344,11 +344,11 @@ def fit(
             if clip is not None:
                 nn.utils.clip_grad_norm_(model.parameters(), clip)
             optimizer.step()
-            # All processes learn the mean loss, and whether one of them was told to stop.
-            told = torch.tensor([value.item(), max(received, default=0)], dtype=torch.float64)
+            # All processes learn the mean loss, and whether one of them has a signal to stop.
+            sums = torch.tensor([value.item(), max(received, default=0)], dtype=torch.float64)
             if count > 1:
-                dist.all_reduce(told)
-            mean, stop = told[0].item() / count, int(told[1])
+                dist.all_reduce(sums)
+            mean, stop = sums[0].item() / count, int(sums[1])
             if not math.isfinite(mean):
                 sys.exit(f"the loss of step {step} is {mean}: try a smaller --rate than {args.rate}")
             history["loss"].append(mean)
@@ -427,10 +427,10 @@ def write_losses(path: Path, losses: list[float]) -> None:
 
 
 def accuracy(model: nn.Module, x: Tensor, labels: Tensor) -> float:
-    """The share of samples whose class is told."""
+    """The share of samples whose class is predicted."""
     with torch.no_grad():
-        told = torch.cat([model(part).argmax(-1) for part in x.split(1000)])
-    return (told == labels).double().mean().item()
+        predicted = torch.cat([model(part).argmax(-1) for part in x.split(1000)])
+    return (predicted == labels).double().mean().item()
 
 
 # --- Figures -------------------------------------------------------------------------------------

@@ -94,18 +94,18 @@ def main() -> None:
         common.say(f"test accuracy {history['valid'][-1][1]:.4f}")
         with torch.no_grad():
             scores = torch.cat([model(part) for part in test.split(1000)])
-        told = scores.argmax(1)
+        predicted = scores.argmax(1)
 
         def draw(figure) -> None:
             left, right = figure.subfigures(1, 2)
             common.curves(left.subplots(), history, "training", "test accuracy")
-            wrong = (told != wanted).nonzero()[:, 0][:15]
-            right.suptitle(f"{int((told != wanted).sum())} of {len(test)} are told wrong; some of them")
+            wrong = (predicted != wanted).nonzero()[:, 0][:15]
+            right.suptitle(f"{int((predicted != wanted).sum())} of {len(test)} predictions are wrong; some of them")
             for axes, place in zip(right.subplots(3, 5).flat, [*wrong.tolist(), *[None] * 15]):
                 axes.set_axis_off()
                 if place is not None:
                     axes.imshow(test[place, 0], cmap="gray_r")
-                    axes.set_title(f"{wanted[place]}, told {told[place]}", fontsize=8)
+                    axes.set_title(f"{wanted[place]}, not {predicted[place]}", fontsize=8)
 
         common.figure(args.out / "lenet.svg", draw, width=10)
 

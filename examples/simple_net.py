@@ -4,7 +4,7 @@
     python examples/simple_net.py --activation gelu
 
 By default it learns how diabetes proceeds from the ten measurements of scikit-learn's data set;
-`--csv FILE` takes any file with ten columns and, last, what is to be told.
+`--csv FILE` takes any file with ten columns of inputs and, last, the target.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class SimpleNet(nn.Module):
 
 
 def data(path: Path | None) -> tuple[Tensor, Tensor]:
-    """Ten inputs of each sample, and what is to be told."""
+    """Ten inputs of each sample, and its target."""
     if path is not None:
         x, y = common.table(path)
         if x.shape[1] != 10:
@@ -65,8 +65,7 @@ def main() -> None:
             common.batches(args, x[train], y[train]), loss,
             evaluate=lambda: loss(model, x[test], y[test]).item(),
         )  # fmt: skip
-        told = history["valid"][-1][1]
-        common.say(f"test error {told:.3f}, where the mean of the samples to train on has {y[test].square().mean():.3f}")
+        common.say(f"test error {history['valid'][-1][1]:.3f}; without the inputs {y[test].square().mean():.3f}")
 
         def draw(figure) -> None:
             left, right = figure.subplots(1, 2)
@@ -74,7 +73,7 @@ def main() -> None:
             with torch.no_grad():
                 right.plot(y[test], model(x[test]), ".")
             right.axline((0, 0), slope=1, color="k", linewidth=0.8)
-            right.set(xlabel="target", ylabel="told", title="test samples")
+            right.set(xlabel="target", ylabel="prediction", title="test samples")
 
         common.figure(args.out / "simple_net.svg", draw, width=10)
 

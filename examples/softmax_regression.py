@@ -4,8 +4,8 @@
     python examples/softmax_regression.py
     python examples/softmax_regression.py --csv iris.csv
 
-The plain model has no activation but softmax. With `--features N` a layer of N units comes before it,
-with the function that `--activation` names. `--csv FILE` takes any file of numbers whose last column
+The plain model has no activation but softmax: `--activation` alone is applied to the inputs. With
+`--features N` a layer of N units, with that activation, comes first. `--csv FILE` takes any file of numbers whose last column
 is a class, counted from 0.
 """
 
@@ -49,8 +49,8 @@ def main() -> None:
             evaluate=lambda: common.accuracy(model, x[test], labels[test]),
         )  # fmt: skip
         with torch.no_grad():
-            told = loss(model, x[test], labels[test])
-        common.say(f"test accuracy {history['valid'][-1][1]:.3f}, cross-entropy {told:.3f}")
+            entropy_of_test = loss(model, x[test], labels[test])
+        common.say(f"test accuracy {history['valid'][-1][1]:.3f}, cross-entropy {entropy_of_test:.3f}")
 
         def draw(figure) -> None:
             left, right = figure.subfigures(1, 2)

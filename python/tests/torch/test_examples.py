@@ -6,7 +6,6 @@ import os
 import runpy
 import signal
 import struct
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -25,8 +24,8 @@ LIMIT = 60
 
 
 #: Imported once, in a process whose copies run the examples: each import of PyTorch takes seconds.
-IMPORTS = ["nonlin.torch", "torch._dynamo", "torch.nn.parallel", "sklearn.datasets", "tqdm",
-           "matplotlib.figure", "matplotlib.backends.backend_svg"]  # fmt: skip
+IMPORTS = ["nonlin.torch", "torch._dynamo", "torch.distributed.run", "torch.nn.parallel", "tqdm",
+           "sklearn.datasets", "matplotlib.figure", "matplotlib.backends.backend_svg"]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -37,22 +36,27 @@ def processes():
     return context
 
 
-def main(words, output):
-    """What a process does: a script, with its words, as the command line runs it."""
+def main(words, output, environment):
+    """What a process does: a script, or with `-m` a module, as the command line runs it."""
     with open(output, "wb") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
-    sys.argv = words
+    os.environ.update(environment)
     sys.path.insert(0, str(EXAMPLES))
-    runpy.run_path(words[0], run_name="__main__")
+    if words[0] == "-m":
+        sys.argv = words[1:]
+        runpy.run_module(words[1], run_name="__main__", alter_sys=True)
+    else:
+        sys.argv = words
+        runpy.run_path(words[0], run_name="__main__")
 
 
 def command(name, out, *words):
     return [str(EXAMPLES / f"{name}.py"), *SMALL, "--out", str(out), *words]
 
 
-def start(processes, words, output):
-    process = processes.Process(target=main, args=(words, str(output)))
+def start(processes, words, output, environment=None):
+    process = processes.Process(target=main, args=(words, str(output), environment or {}))
     process.start()
     return process
 
@@ -136,24 +140,28 @@ def children(process):
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds processes in /proc")
 def test_two_processes_one_killed(tmp_path, processes):
     """Two processes of torchrun, of which one is killed, start again and give the losses of one."""
-    single, double = tmp_path / "single", tmp_path / "double"
-    words = ["--steps", "300", "--save-every", "1", "--resume"]
+    single, double, output = tmp_path / "single", tmp_path / "double", tmp_path / "output"
+    # A file of data: each process that starts would take seconds to import scikit-learn.
+    table = tmp_path / "table.csv"
+    table.write_text("".join(f"{','.join(map(str, row))}\n" for row in torch.randn(64, 11).tolist()))
+    words = ["--csv", str(table), "--steps", "300", "--save-every", "1", "--resume"]
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--max-restarts", "1"]
-    # Python compiles modules once, not in each process.
-    environment = dict(os.environ, PYTHONPYCACHEPREFIX=str(tmp_path / "pyc"), TORCH_DISABLE_SHARE_RDZV_TCP_STORE="1")
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)
-    run = subprocess.Popen(
-        [sys.executable, *torchrun, "--monitor-interval", "0.1", *command("simple_net", double, *words)],
-        env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    environment = {
+        "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",
+        # Python keeps the modules that it has compiled, of which PyTorch has thousands.
+        "PYTHONDONTWRITEBYTECODE": "",
+    }
+    run = start(
+        processes, [*torchrun, "--monitor-interval", "0.1", *command("simple_net", double, *words)],
+        output, environment,
     )  # fmt: skip
-    wait_for(lambda: (double / "run.checkpoint").exists() or run.poll() is not None, "a checkpoint")
+    wait_for(lambda: (double / "run.checkpoint").exists() or not run.is_alive(), "a checkpoint")
     workers = [p for p in children(run.pid) if b"simple_net.py" in Path(f"/proc/{p}/cmdline").read_bytes()]
-    assert len(workers) == 2
+    assert len(workers) == 2, output.read_text()
     os.kill(workers[1], signal.SIGKILL)
-    text, _ = run.communicate(timeout=LIMIT)
-    assert run.returncode == 0, text
-    assert "steps are done" in text, text
-    finish(processes, command("simple_net", single, *words), tmp_path / "output")
+    assert end(run) == 0, output.read_text()
+    assert "steps are done" in output.read_text()
+    finish(processes, command("simple_net", single, *words), output)
     one, two = ([float(loss) for loss in losses(out)] for out in (single, double))
     assert len(two) == len(one) == 300
     assert two == pytest.approx(one, rel=1e-4)
