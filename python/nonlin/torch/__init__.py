@@ -2,7 +2,8 @@
 
 `enable` puts nonlin's kernels under PyTorch's own operators, so that models run on them unchanged;
 `report` says which. `Activation`, the modules and the functions of this module are nonlin's own
-operators; `convert` swaps the activations of a built model.
+operators; `convert` swaps the activations of a built model, `init_` initialises its layers by what
+follows them.
 
 >>> import torch, nonlin.torch
 >>> nonlin.torch.swiglu(torch.tensor([1.0]), torch.tensor([2.0]))
@@ -17,17 +18,21 @@ from ._aten import Operator, Report, disable, enable, is_enabled, report
 from ._convert import Conversion, convert
 from ._functional import FUNCTIONS as _functions
 from ._functional import UNITS as _units
+from ._init import Initialisation, InitialisedLayer, init_
 from ._modules import MODULES as _modules
 from ._modules import Activation
 
 __all__ = [
     "Activation",
     "Conversion",
+    "Initialisation",
+    "InitialisedLayer",
     "Operator",
     "Report",
     "convert",
     "disable",
     "enable",
+    "init_",
     "is_enabled",
     "report",
     *_functions,
