@@ -552,8 +552,10 @@ impl<P: Named, A: Had, const SLOPE: bool> Work for Primitive<P, A, SLOPE> {
             }
             j += E::Primitive::<S>::N;
         }
-        if defers && let Some(first) = first {
-            frame.spots[usize::from(i.outputs[0])].pending = first.pending;
+        // A place may have been a deferred number's, in this block or in the one before.
+        for (part, place) in i.outputs.iter().enumerate().filter(|(_, p)| **p != NOWHERE) {
+            let pending = part == 0 && first.is_some_and(|first| first.pending);
+            frame.spots[usize::from(*place)].pending = pending;
         }
     }
 }
