@@ -18,7 +18,8 @@ Examples:
   nonlin show gelu
   nonlin plot gelu silu mish -o compare.svg
   nonlin apply gelu x.npy -o y.npy
-  echo '-1 0 1' | nonlin apply tanh"
+  echo '-1 0 1' | nonlin apply tanh
+  nonlin show 'x * tanh(alpha * x); alpha = 1 in (0, 10)'"
 )]
 pub struct Args {
     /// What to do.
@@ -76,6 +77,8 @@ Examples:
   nonlin apply mish arrays.npz -o y.npz
   nonlin apply gelu bf16.npy -o y.npy --as bf16
   echo '-1 0 1' | nonlin apply tanh
+  nonlin apply 'x * tanh(x / 2)' x.npy -o y.npy
+  nonlin apply 'a * tanh(k * b); k = 1' a.npy b.npy -o y.npy --param k=2
 
 The output has the shape and storage order of the input, and its type: integers become
 floats as with NumPy's exp (relu and identity keep them). It appears whole or not at all.
@@ -83,7 +86,7 @@ Arrays of .npz and .safetensors files keep their names (of two operands the firs
 those that cannot be computed on are copied. Numbers on standard input are a line of results for
 each line; white space, commas and semicolons separate them, # begins a comment.")]
 pub struct Apply {
-    /// Name of the function, as `nonlin list` has it
+    /// Name of the function, as `nonlin list` has it, or a formula in x, or in a and b
     pub name: String,
     /// .npy, .npz or .safetensors files, two for gated functions; standard input if absent or -
     #[arg(value_name = "INPUT", num_args = 0..=2)]
@@ -198,11 +201,12 @@ Examples:
   nonlin bench sigmoid --dtype bf16 --size 33554432 --threads 2
   nonlin bench tanh --inputs saturated --layouts
   nonlin bench swiglu --level avx2 --json
+  nonlin bench mish 'x * tanh(ln(1 + exp(x)) / 2)'
 
 Inputs are seeded. All calls take turns, and the median
 round counts. Softmax runs over rows of 1024.")]
 pub struct Bench {
-    /// Functions of any kind; all of them if absent
+    /// Functions of any kind, or formulas; all functions if absent
     pub names: Vec<String>,
     /// Type: f32, f64, f16 or bf16
     #[arg(long, value_name = "TYPE", default_value = "f32")]
@@ -261,9 +265,10 @@ pub struct List {
 Examples:
   nonlin show gelu
   nonlin show elu --param alpha=0.5
-  nonlin show mish --json")]
+  nonlin show mish --json
+  nonlin show 'where(x > 0, x, tanh(x)) + beta; beta = 0.1' --param beta=0")]
 pub struct Show {
-    /// Name of the function, as `nonlin list` has it
+    /// Name of the function, as `nonlin list` has it, or a formula in x, or in a and b
     pub name: String,
     #[command(flatten)]
     /// Parameters.
@@ -281,6 +286,7 @@ Examples:
   nonlin verify gelu silu --dtype f32
   nonlin verify tanh --exhaustive
   nonlin verify swiglu --level avx2 --json
+  nonlin verify 'x * tanh(x / 2)' --dtype f32
 
 Exit status 1 says that the contract does not hold. Samples take every exponent of the type and
 the neighbourhood of delicate points; f16 and bf16 are tried in full; --exhaustive takes all 2^32
@@ -288,9 +294,10 @@ inputs of f32, and calls a bound stale that is looser than the truth by more tha
 derivative, g f' the gradient by the input for gradients from 2^-8 to 2^8. Columns: steps, from a
 number to the next that lead back where f rises, of which none may be larger than one unit, and
 astray, results outside the range of f, that break its symmetry, or rows that do not sum to 1;
---exhaustive counts them, of rows every run does.")]
+--exhaustive counts them, of rows every run does. Of a formula nothing is promised: its errors are
+measured, and have no bound.")]
 pub struct Verify {
-    /// Functions of any kind; all of them if absent
+    /// Functions of any kind, or formulas, which are measured; all functions if absent
     pub names: Vec<String>,
     /// One type only: f32, f64, f16 or bf16
     #[arg(long, value_name = "TYPE")]
@@ -321,9 +328,10 @@ pub struct Verify {
 Examples:
   nonlin plot gelu silu mish -o compare.svg
   nonlin plot sigmoid tanh -o slopes.png --derivative --range -4:4
-  nonlin plot elu:alpha=0.5 elu:alpha=1 elu:alpha=2 -o elu.png")]
+  nonlin plot elu:alpha=0.5 elu:alpha=1 elu:alpha=2 -o elu.png
+  nonlin plot silu 'x * tanh(x)' -o compare.svg")]
 pub struct Plot {
-    /// Names of functions, with parameters as in elu:alpha=0.5
+    /// Names of functions or formulas, with parameters as in elu:alpha=0.5
     #[arg(required = true, value_name = "NAME")]
     pub names: Vec<String>,
     /// Where to write, .svg or .png

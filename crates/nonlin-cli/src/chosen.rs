@@ -1,9 +1,10 @@
 //! A function of any kind, looked up by name.
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use nonlin::real::Dd;
 use nonlin::{
-    Claims, Description, Error, Exec, Function, Gate, GatedFunction, Mask, Parameter, RowFunction,
+    Claims, Description, Error, Exec, Formula, Function, Gate, GatedFunction, Mask, Parameter,
+    RowFunction,
 };
 
 use crate::input::Cell;
@@ -26,7 +27,7 @@ pub struct Rows {
 }
 
 impl Chosen {
-    /// The function called `name`, with some parameters set.
+    /// The function called `name`, or of that formula, with some parameters set.
     ///
     /// # Errors
     /// There is none, or it has no such parameter, or a value is out of bounds.
@@ -35,11 +36,27 @@ impl Chosen {
             (Ok(f), ..) => Chosen::Elementwise(f),
             (_, Ok(f), _) => Chosen::Gated(f),
             (.., Ok(softmax)) => Chosen::Rows(Rows { softmax }),
-            (Err(e), ..) => bail!(e),
+            _ => match Formula::parse(name) {
+                Ok(formula) if formula.is_gated() => return Self::gated_formula(formula, params),
+                _ => Chosen::Elementwise(Function::parse(name)?),
+            },
         };
         let params: Vec<(&str, f64)> = params.iter().map(|(name, v)| (name.as_str(), *v)).collect();
         chosen.set(&params)?;
         Ok(chosen)
+    }
+
+    /// The gated unit of a formula, whose parameters are constants of it.
+    fn gated_formula(formula: Formula, params: &[(String, f64)]) -> Result<Self> {
+        for (i, (name, _)) in params.iter().enumerate() {
+            if params[..i].iter().any(|(n, _)| n == name) {
+                let (function, name) = (formula.text().to_owned().into(), name.clone().into());
+                return Err(Error::ParameterTwice { function, name }.into());
+            }
+        }
+        let set = |f: Formula, (name, v): &(String, f64)| f.with(name, *v);
+        let formula = params.iter().try_fold(formula, set)?;
+        Ok(Chosen::Gated(GatedFunction::parse(&formula.to_string())?))
     }
 
     /// All functions: elementwise, gated, row-wise.
@@ -103,10 +120,22 @@ impl Chosen {
         }
     }
 
+    /// Whether it is a formula that the catalogue does not have, of which nothing is claimed.
+    #[must_use]
+    pub fn is_formula(&self) -> bool {
+        let name = self.meta().name;
+        match self {
+            Chosen::Elementwise(_) => nonlin::get(name).is_err(),
+            Chosen::Gated(_) => nonlin::gated(name).is_err(),
+            Chosen::Rows(_) => false,
+        }
+    }
+
     /// What is known of the function, if all parameters have their defaults.
     #[must_use]
     pub fn claims(&self) -> Option<&Claims> {
         match self {
+            Chosen::Elementwise(_) if self.is_formula() => None,
             Chosen::Elementwise(f) if f.params().all(|(p, v)| p.default == v) => Some(f.claims()),
             _ => None,
         }
@@ -118,10 +147,11 @@ impl Chosen {
         let params = self.params();
         let changed = params.iter().filter(|(p, v)| p.default != *v);
         let changed: Vec<String> = changed.map(|(p, v)| format!("{}={v}", p.name)).collect();
-        if changed.is_empty() {
-            self.meta().name.to_owned()
-        } else {
-            format!("{}({})", self.meta().name, changed.join(", "))
+        let name = self.meta().name;
+        match changed.as_slice() {
+            [] => name.to_owned(),
+            changed if self.is_formula() => format!("{name} at {}", changed.join(", ")),
+            changed => format!("{name}({})", changed.join(", ")),
         }
     }
 
@@ -269,6 +299,33 @@ mod tests {
         for chosen in Chosen::all() {
             assert_eq!(Chosen::new(chosen.meta().name, &[]).unwrap().meta(), chosen.meta());
         }
+    }
+
+    #[test]
+    fn formulas_are_functions() {
+        let new = |text: &str, params: &[(&str, f64)]| {
+            let params: Vec<_> = params.iter().map(|(n, v)| ((*n).to_owned(), *v)).collect();
+            Chosen::new(text, &params)
+        };
+        // A built-in one however it is written.
+        assert_eq!(new("x / (1 + exp(-x))", &[]).unwrap().label(), "silu");
+        assert_eq!(new("b * a * sigmoid(a)", &[]).unwrap().label(), "swiglu");
+        let text = "x * tanh(alpha * x); alpha = 1 in [0, 10]";
+        let f = new(text, &[("alpha", 2.0)]).unwrap();
+        assert_eq!((f.kind(), f.label()), ("elementwise", format!("{text} at alpha=2")));
+        assert!(f.is_formula() && f.claims().is_none());
+        assert_eq!(f.value(3.0f64), 3.0 * 6f64.tanh());
+        assert_eq!(new(text, &[]).unwrap().label(), text);
+        let g = new("a * tanh(k * b); k = 2", &[("k", 0.0)]).unwrap();
+        assert_eq!((g.kind(), g.value(3.0f64), g.is_formula()), ("gated", 0.0, true));
+        let error = |text: &str, params: &[(&str, f64)]| {
+            new(text, params).map(|f| f.label()).unwrap_err().to_string()
+        };
+        assert!(error(text, &[("alpha", 11.0)]).contains("between 0 and 10"));
+        assert!(error("a * tanh(k * b); k = 2", &[("q", 1.0)]).contains("it has k"));
+        assert!(error("a * tanh(k * b); k = 2", &[("k", 1.0), ("k", 2.0)]).contains("twice"));
+        assert!(error("x * tnah(x)", &[]).contains("did you mean `tanh`"));
+        assert!(error("gellu", &[]).contains("did you mean `gelu`"));
     }
 
     #[test]

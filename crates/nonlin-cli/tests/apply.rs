@@ -304,3 +304,54 @@ fn files_larger_than_memory() {
         assert_eq!(y, (length - 4 * n + 4 * n / half) as u64, "{words}");
     }
 }
+
+#[test]
+fn formulas_are_applied() {
+    let dir = tempfile::tempdir().unwrap();
+    let x: Vec<f32> = (0..1001).map(|i| i as f32 * 0.01 - 5.0).collect();
+    let k: Vec<f32> = x.iter().rev().map(|v| v * 0.5).collect();
+    save_f32(&dir.path().join("x.npy"), &[7, 143], x.iter().copied());
+    save_f32(&dir.path().join("k.npy"), &[7, 143], k.iter().copied());
+    let close = |name: &str, wanted: &dyn Fn(usize) -> f64| {
+        for (i, y) in load_f32(&dir.path().join(name)).into_iter().enumerate() {
+            let (y, wanted) = (f64::from(y), wanted(i));
+            assert!(
+                (y - wanted).abs() <= 1.3e-7 * wanted.abs() + 1e-44,
+                "{name} {i}: {y} {wanted}"
+            );
+        }
+    };
+    let at = |i: usize| f64::from(x[i]);
+    let text = "x * tanh(alpha * x); alpha = 1 in (0, 10)";
+    good(dir.path(), &["apply", text, "x.npy", "-o", "y.npy", "-p", "alpha=2", "--threads", "2"]);
+    close("y.npy", &|i| at(i) * (2.0 * at(i)).tanh());
+    let slope = |x: f64| x.tanh() + x / x.cosh().powi(2);
+    good(dir.path(), &["apply", text, "x.npy", "-o", "d.npy", "--derivative"]);
+    close("d.npy", &|i| slope(at(i)));
+    good(dir.path(), &["apply", text, "x.npy", "-o", "dx.npy", "--backward", "k.npy"]);
+    close("dx.npy", &|i| f64::from(k[i]) * slope(at(i)));
+    good(dir.path(), &["apply", text, "x.npy", "-o", "s.npy", "--second-derivative"]);
+    close("s.npy", &|i| 2.0 / at(i).cosh().powi(2) * (1.0 - at(i) * at(i).tanh()));
+    let unit = "a * tanh(c * b); c = 1";
+    good(dir.path(), &["apply", unit, "x.npy", "k.npy", "-o", "g.npy", "--param", "c=3"]);
+    close("g.npy", &|i| at(i) * (3.0 * f64::from(k[i])).tanh());
+    // What is a built-in function has its bits.
+    good(dir.path(), &["apply", "x / (1 + exp(-x))", "x.npy", "-o", "a.npy"]);
+    good(dir.path(), &["apply", "silu", "x.npy", "-o", "b.npy"]);
+    assert_eq!(load_f32(&dir.path().join("a.npy")), load_f32(&dir.path().join("b.npy")));
+    let said = piped(&["apply", "x^2 + 1"], "1 2\n-3\n");
+    assert_eq!(String::from_utf8(said.stdout).unwrap(), "2 5\n10\n");
+
+    let refused = common::nonlin(dir.path(), &["apply", "x * tnah(x)", "x.npy", "-o", "z.npy"]);
+    let error = String::from_utf8(refused.stderr).unwrap();
+    let lines: Vec<&str> = error.lines().collect();
+    assert_eq!(lines[0], "nonlin: unknown function `tnah`; did you mean `tanh`?");
+    assert_eq!(lines[1..], ["  x * tnah(x)", "      ^^^^"]);
+    assert!(!dir.path().join("z.npy").exists());
+    let error = bad(dir.path(), &["apply", text, "x.npy", "-o", "z.npy", "-p", "alpha=11"]);
+    assert!(error.contains("`alpha` of `x * tanh(alpha * x)"), "{error}");
+    let error = bad(dir.path(), &["apply", "a * tanh(b)", "x.npy", "-o", "z.npy", "-p", "k=1"]);
+    assert!(error.contains("it has none"), "{error}");
+    let words = ["verify", "x * tanh(x)", "--exhaustive", "--record", "r.csv"];
+    assert!(bad(dir.path(), &words).contains("records are of functions of the catalogue"));
+}

@@ -167,3 +167,62 @@ fn formulas_are_explained() {
     assert_eq!(lines[1..], ["  x * tnah(x)", "      ^^^^"]);
     assert_eq!(refused.status.code(), Some(1));
 }
+
+/// A formula goes where a name goes.
+#[test]
+fn formulas_are_functions() {
+    const SINE: &str = "x * cos(alpha * x); alpha = 1 in [0, 10]";
+    let text = here(&["show", SINE, "-p", "alpha=2"]);
+    for part in [
+        "x * cos(alpha * x); alpha = 1 in [0, 10] at alpha=2 (elementwise)",
+        "formula      x * cos(alpha * x)",
+        "alpha = 2 (from 0 to 10, default 1)\n",
+        "zeros        -5.49779, -3.92699, -2.35619, -0.785398, 0, 0.785398,",
+        " more\n",
+        "found by a search",
+        "f32: f 0.5",
+        "memcpy",
+    ] {
+        assert!(text.contains(part), "no {part} in\n{text}");
+    }
+    let json: Value = serde_json::from_str(&here(&["show", "a * tanh(b)", "--json"])).unwrap();
+    assert_eq!((&json["kind"], &json["formula"]), (&"gated".into(), &"a * tanh(b)".into()));
+    assert!(json["properties"]["bounds_ulp"].is_null(), "{json}");
+    // One of the catalogue has what the catalogue has of it.
+    let json: Value =
+        serde_json::from_str(&here(&["show", "x*tanh(softplus(x))", "--json"])).unwrap();
+    assert_eq!(json["name"], "mish");
+    assert_eq!(json["properties"]["searched"], false);
+
+    let words = ["verify", "x * tanh(x)", "a * tanh(b)", "relu", "--points", "1024", "--json"];
+    let rows: Value = serde_json::from_str(&here(&words)).unwrap();
+    let rows = rows.as_array().unwrap();
+    let of = |name: &str| rows.iter().filter(|r| r["function"] == name).collect::<Vec<_>>();
+    for (name, lines) in [("x * tanh(x)", 12), ("a * tanh(b)", 12)] {
+        assert_eq!(of(name).len(), lines, "{rows:?}");
+        assert!(of(name).iter().all(|r| r["verdict"] == "measured" && r["bound"].is_null()));
+        let worst = |r: &Value| r["max_ulp"].as_f64().unwrap();
+        let values = of(name).into_iter().filter(|r| r["what"] == "f");
+        assert!(values.map(worst).all(|e| (0.25..4.0).contains(&e)), "{rows:?}");
+    }
+    assert!(of("relu").iter().all(|r| r["verdict"] == "pass"));
+    let table = here(&["verify", "x * tanh(x)", "--points", "1024", "--dtype", "f32"]);
+    assert!(table.contains(" none measured\n"), "{table}");
+
+    let words = ["bench", SINE, "a * tanh(b)", "--size", "1024", "--json"];
+    let json: Value = serde_json::from_str(&here(&words)).unwrap();
+    for name in [SINE, "a * tanh(b)"] {
+        for what in ["forward", "backward"] {
+            let there = |r: &Value| r["name"] == name && r["what"] == what;
+            assert!(json["rows"].as_array().unwrap().iter().any(there), "{name} {what}: {json}");
+        }
+    }
+
+    let dir = tempfile::tempdir().unwrap();
+    let curve = format!("{SINE}:alpha=3");
+    good(dir.path(), &["plot", "silu", &curve, "a * tanh(b)", "-o", "a.svg", "--derivative"]);
+    let svg = fs::read_to_string(dir.path().join("a.svg")).unwrap();
+    for part in [">silu<", "[0, 10] at alpha=3<", ">a * tanh(b)(x, 1)<"] {
+        assert!(svg.contains(part), "{part}");
+    }
+}

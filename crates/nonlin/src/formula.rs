@@ -10,11 +10,13 @@
 //! | `rules.rs` | replaces textbook forms by stable ones |
 //! | `builtin.rs` | finds the function of the catalogue that it is |
 //! | `evaluate.rs` | evaluates it with any [`Real`](crate::real::Real) |
+//! | `function.rs` | makes a [`Function`] of it |
 //! | `print.rs` | writes it as text again |
 
 mod builtin;
 mod error;
 mod evaluate;
+mod function;
 mod graph;
 mod named;
 mod number;
@@ -24,8 +26,10 @@ mod rules;
 mod tokens;
 
 use crate::activation::Param;
+use crate::error::Error;
 use crate::function::Function;
 use crate::gated::GatedFunction;
+use crate::names::{self, Name};
 use crate::real::Real;
 use alloc::{
     string::{String, ToString},
@@ -147,6 +151,39 @@ impl Formula {
     /// Names and default values of its parameters, in the order of the text.
     pub fn params(&self) -> impl ExactSizeIterator<Item = (&str, f64)> + '_ {
         self.params.iter().map(|p| (p.name.as_str(), p.default))
+    }
+
+    /// This formula with another default of the parameter `name`.
+    ///
+    /// ```
+    /// let f = nonlin::Formula::parse("a * tanh(k * b); k = 1 in [0, 4]")?;
+    /// assert_eq!(f.with("k", 2.0)?.to_string(), "a * tanh(k * b); k = 2 in [0, 4]");
+    /// # Ok::<(), nonlin::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If there is no such parameter, or `value` is NaN or outside its bounds.
+    pub fn with(&self, name: &str, value: f64) -> Result<Self, Error> {
+        let mut f = self.clone();
+        let function = || Name::from(self.text.clone());
+        let Some(p) = f.params.iter_mut().find(|p| names::same(&p.name, name)) else {
+            let known = self.params.iter().map(|p| Name::from(p.name.clone())).collect();
+            return Err(Error::UnknownParameter { function: function(), name: name.into(), known });
+        };
+        let (low, high) = (p.low, p.high);
+        if !(low..=high).contains(&value) {
+            let name = Name::from(p.name.clone());
+            return Err(Error::ParameterOutOfBounds {
+                function: function(),
+                name,
+                value,
+                low,
+                high,
+            });
+        }
+        (p.default, p.rest, p.exact) = (value, 0.0, false);
+        f.text = f.to_string();
+        Ok(f)
     }
 
     /// The form that is computed, as text.

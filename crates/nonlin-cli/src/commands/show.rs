@@ -11,7 +11,7 @@ use crate::args::Show;
 use crate::chosen::Chosen;
 use crate::curve;
 use crate::measure::{self, Errors, Speed};
-use crate::properties::{Properties, properties};
+use crate::properties::{Extremum, Kink, Properties, properties};
 use crate::sample::sample;
 use crate::text::number_text;
 use crate::verify::row_bound;
@@ -23,6 +23,9 @@ const ROWS: usize = 16;
 const POINTS: usize = 121;
 /// Narrower than this, curves stand below each other.
 const TWO_PANELS: usize = 76;
+
+/// Zeros, extrema or kinks that are listed; a formula may have hundreds.
+const LISTED: usize = 8;
 
 /// What is measured now.
 struct Measured {
@@ -58,9 +61,10 @@ fn text(f: &Chosen, p: &Properties, measured: &Measured, columns: usize) -> Resu
     for (p, value) in f.params() {
         let (value, default) = (number_text(value), number_text(p.default));
         let default = if value == default { String::new() } else { format!(", default {default}") };
+        let meaning = if p.doc.is_empty() { String::new() } else { format!(": {}", p.doc) };
         lines.line(
             "parameter",
-            &format!("{} = {value} ({}{default}): {}", p.name, p.allowed(), p.doc),
+            &format!("{} = {value} ({}{default}){meaning}", p.name, p.allowed()),
         )?;
     }
     lines.line("also called", &meta.aliases.join(", "))?;
@@ -103,22 +107,16 @@ fn text(f: &Chosen, p: &Properties, measured: &Measured, columns: usize) -> Resu
         "slopes",
         &format!("{} at -inf, {} at inf", n(p.slope_limits.0), n(p.slope_limits.1)),
     )?;
-    let zeros: Vec<_> = p.zeros.iter().map(|&z| n(z)).collect();
-    lines.line("zeros", if zeros.is_empty() { "none" } else { "" })?;
-    lines.line("zeros", &zeros.join(", "))?;
-    let extrema = p.extrema.iter().map(|e| {
+    lines.line("zeros", &listed(&p.zeros, |&z| z, ", ", |&z| n(z)))?;
+    let extremum = |e: &Extremum| {
         let kind = if e.minimum { "minimum" } else { "maximum" };
         format!("{kind} {} at {}", n(e.value), n(e.at))
-    });
-    let extrema: Vec<_> = extrema.collect();
-    lines.line("extrema", if extrema.is_empty() { "none" } else { "" })?;
-    lines.line("extrema", &extrema.join(", "))?;
-    let kinks = p.kinks.iter().map(|k| {
+    };
+    lines.line("extrema", &listed(&p.extrema, |e| e.at, ", ", extremum))?;
+    let kink = |k: &Kink| {
         format!("{}: slope {} to {}, taken as {}", n(k.at), n(k.left), n(k.right), n(k.chosen))
-    });
-    let kinks: Vec<_> = kinks.collect();
-    lines.line("kinks", if kinks.is_empty() { "none" } else { "" })?;
-    lines.line("kinks", &kinks.join("; "))?;
+    };
+    lines.line("kinks", &listed(&p.kinks, |k| k.at, "; ", kink))?;
     if p.searched {
         lines.line("", "found by a search, since no definition states them for this case")?;
     }
@@ -143,6 +141,25 @@ fn text(f: &Chosen, p: &Properties, measured: &Measured, columns: usize) -> Resu
         lines.line("speed", &text)?;
     }
     Ok(text)
+}
+
+/// Points of a curve as text: of many those that are nearest to 0, and how many there are.
+fn listed<T>(
+    all: &[T],
+    at: impl Fn(&T) -> f64,
+    between: &str,
+    text: impl Fn(&T) -> String,
+) -> String {
+    if all.is_empty() {
+        return "none".to_owned();
+    }
+    let mut sizes: Vec<f64> = all.iter().map(|p| at(p).abs()).collect();
+    sizes.sort_by(f64::total_cmp);
+    let most = sizes[sizes.len().min(LISTED) - 1];
+    let shown: Vec<String> = all.iter().filter(|p| at(p).abs() <= most).map(text).collect();
+    let more = all.len() - shown.len();
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    shown.join(between) + &more
 }
 
 struct Lines<'a> {
@@ -271,6 +288,7 @@ fn bounds(f: &Chosen) -> Option<Value> {
             let bounds = f.claims()?.bounds;
             (bounds.f32, bounds.f64)
         }
+        Chosen::Gated(_) if f.is_formula() => return None,
         Chosen::Gated(_) => ((GATED[0], GATED[1]), (GATED[0], GATED[1])),
         Chosen::Rows(_) => {
             let value = json!({ "value": row_bound(64) });

@@ -64,7 +64,7 @@ impl About {
         self.with(Parameter { low, high, ..Parameter::new(name, default, "") })
     }
 
-    fn with(mut self, p: Parameter<'_>) -> Self {
+    pub(crate) fn with(mut self, p: Parameter<'_>) -> Self {
         let facts = Parameter { name: "", doc: "", ..p };
         self.params.push(OwnParameter { name: p.name.into(), doc: p.doc.into(), facts });
         self

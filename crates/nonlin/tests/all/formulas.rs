@@ -1,9 +1,10 @@
 //! Formulas as text: what they mean, what is refused and how, what they become.
 
 use nonlin::real::{Dual, Interval};
-use nonlin::{Formula, Gate, functions, gated_functions};
+use nonlin::{Formula, Function, Gate, GatedFunction, functions, gated_functions};
 use nonlin_testkit::formula::Formula as Oracle;
 use nonlin_testkit::samples::mixed;
+use nonlin_testkit::textbook::TEXTBOOK;
 
 fn parse(text: &str) -> Formula {
     Formula::parse(text).unwrap_or_else(|e| panic!("{text}: {e}"))
@@ -490,4 +491,113 @@ fn values_are_good_at_ends_of_the_range() {
     assert!(close(at("x / (1 + x^2)", 1e200), 1e-200));
     assert_eq!(at("x / (1 + x^2)", 5e-324), 5e-324);
     assert_eq!(at("sinh(x)", 5e-324), 5e-324);
+}
+
+/// Formulas as functions: kernels give what evaluating the tree gives, in every block of a long array.
+#[test]
+fn functions_of_formulas_run() {
+    /// `tiny` is what numbers that underflow on one way and not on the other may differ by.
+    fn within(a: f64, b: f64, relative: f64, tiny: f64) -> bool {
+        a.to_bits() == b.to_bits()
+            || a.is_nan() && b.is_nan()
+            || (a - b).abs() <= relative * a.abs().max(b.abs()) + tiny
+    }
+    let (mut recorded, mut wrong) = (0, Vec::new());
+    for (text, _) in TEXTBOOK {
+        let formula = parse(text);
+        let f = Function::parse(text).unwrap_or_else(|e| panic!("{text}: {e}"));
+        recorded += usize::from(formula.built_in().is_none());
+        let x: Vec<f64> = mixed::<f32>(2, &[0.0, 1.0], 4, 999).into_iter().map(f64::from).collect();
+        assert!(x.len() > 1024, "three blocks");
+        let (mut y, mut dx, ones) = (x.clone(), x.clone(), vec![1.0; x.len()]);
+        f.forward(&x, &mut y);
+        f.backward(&x, &ones, &mut dx);
+        let single: Vec<f32> = x.iter().map(|&x| x as f32).collect();
+        let mut single_y = single.clone();
+        f.forward(&single, &mut single_y);
+        for i in 0..x.len() {
+            let mut seen = |what: &str, is: f64, wanted: f64, good: bool| {
+                if !good {
+                    wrong.push(format!("{what} of {text} at {:e}: {is:e}, {wanted:e}", x[i]));
+                }
+            };
+            let wanted = formula.evaluate(&[Dual::variable(x[i])], &[]);
+            seen("f64", y[i], wanted.v, within(y[i], wanted.v, 1e-12, 1e-290));
+            // At an infinity a built-in function has the limit, which dual numbers need not find. Around
+            // an interior zero of the slope, here 0, each may be off by 2^-53, as the contract says.
+            let near_zero = x[i].abs() <= 0.5 && (dx[i] - wanted.d).abs() <= 2f64.powi(-52);
+            let limit = x[i].is_infinite() && wanted.d.is_nan();
+            let good = within(dx[i], wanted.d, 1e-9, 1e-290) || near_zero || limit;
+            seen("slope", dx[i], wanted.d, good);
+            // Of inf * 0, which has no value at an infinity, a primitive of f32 may leave inf * tiny.
+            let is = f64::from(single_y[i]);
+            let good = within(y[i], is, 1.2e-7, 3e-45)
+                || y[i] as f32 == single_y[i]
+                || x[i].is_infinite() && y[i].is_nan();
+            seen("f32", is, y[i], good);
+        }
+    }
+    assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(recorded > 30, "{recorded}");
+}
+
+#[test]
+fn functions_of_formulas_are_built_in_where_they_can_be() {
+    for f in functions().iter().filter(|f| f.params().len() == 0) {
+        assert_eq!(Function::parse(f.meta().formula).unwrap().name(), f.name());
+        assert_eq!(Function::parse(f.name()).unwrap(), **f);
+    }
+    for g in gated_functions() {
+        assert_eq!(GatedFunction::parse(g.meta().formula).unwrap().name(), g.name());
+    }
+    let f = Function::parse("where(x > 0, x, alpha * (exp(x) - 1)); alpha = 0.5").unwrap();
+    assert_eq!(f, nonlin::get("elu").unwrap().with("alpha", 0.5).unwrap());
+}
+
+#[test]
+fn parameters_of_a_formula_are_those_of_its_function() {
+    let f = Function::parse("x * tanh(alpha * x) + beta; alpha = 1 in [0, 4], beta = 1/3").unwrap();
+    let names: Vec<_> = f.params().map(|(p, v)| (p.name.to_owned(), v)).collect();
+    assert_eq!(names, [("alpha".to_owned(), 1.0), ("beta".to_owned(), 1.0 / 3.0)]);
+    assert!(close(f.value(2.0), 2.0 * 2f64.tanh() + 1.0 / 3.0));
+    let g = f.with_params(&[("alpha", 0.0), ("beta", -1.0)]).unwrap();
+    assert_eq!((g.value(5.0), f.value(0.0)), (-1.0, 1.0 / 3.0));
+    let error = f.with("alpha", 5.0).unwrap_err().to_string();
+    assert!(error.contains('4') && error.contains("alpha"), "{error}");
+    let mut gradient = [0.0; 2];
+    f.parameter_gradient(2.0, &mut gradient);
+    let slope = 4.0 * (1.0 - 2f64.tanh().powi(2));
+    assert!(close(gradient[0], slope) && gradient[1] == 1.0, "{gradient:?}");
+    let g = GatedFunction::parse("a * tanh(k * b); k = 2").unwrap();
+    let mut y = [0.0f64];
+    g.forward(&[3.0], &[0.5], &mut y);
+    assert!(close(y[0], 3.0 * 1f64.tanh()), "{y:?}");
+}
+
+#[test]
+fn a_parameter_of_a_formula_is_set() {
+    let f = parse("a * tanh(k * b) + c; k = 2 in [0, 4], c = 1/3");
+    let g = f.with("k", 0.5).unwrap();
+    assert_eq!(g.params().collect::<Vec<_>>(), [("k", 0.5), ("c", 1.0 / 3.0)]);
+    let mut y = [0.0f64];
+    let unit = GatedFunction::parse(&g.to_string()).unwrap();
+    unit.forward(&[3.0], &[0.5], &mut y);
+    assert!(close(y[0], 3.0 * 0.25f64.tanh() + 1.0 / 3.0), "{y:?}");
+    assert_eq!(f.params().next(), Some(("k", 2.0)), "the formula itself is left");
+    let error = |name: &str, value: f64| f.with(name, value).unwrap_err().to_string();
+    assert!(error("k", 4.5).contains("4.5") && error("k", 4.5).contains("between 0 and 4"));
+    assert!(error("k", f64::NAN).contains("NaN"), "{}", error("k", f64::NAN));
+    assert!(error("q", 1.0).contains("it has k, c"), "{}", error("q", 1.0));
+}
+
+#[test]
+fn what_is_no_function_is_refused_by_what_it_looks_like() {
+    let error = |text: &str| Function::parse(text).unwrap_err().to_string();
+    assert!(error("gellu").contains("did you mean `gelu`"), "{}", error("gellu"));
+    assert!(error("x * tnah(x)").contains("did you mean `tanh`"), "{}", error("x * tnah(x)"));
+    assert!(error("a * tanh(b)").contains("gated"), "{}", error("a * tanh(b)"));
+    assert!(error("").contains("formula") || error("").contains("name"), "{}", error(""));
+    let error = GatedFunction::parse("x * tanh(x)").unwrap_err().to_string();
+    assert!(error.contains("`a` and `b`"), "{error}");
+    assert_eq!(Function::parse("x-1").unwrap().value(3.0), 2.0);
 }
