@@ -391,7 +391,7 @@ def signals() -> Iterator[list[int]]:
 
 
 @contextlib.contextmanager
-def progress(name: str, start: int, steps: int) -> Iterator[Callable[[int, float, list], None]]:
+def progress(name: str, start: int, steps: int, unit: str = "step") -> Iterator[Callable[[int, float, list], None]]:
     """A progress bar, or a line now and then without tqdm; of the first process only."""
     if world()[0] != 0:
         yield lambda done, loss, valid: None
@@ -409,7 +409,7 @@ def progress(name: str, start: int, steps: int) -> Iterator[Callable[[int, float
 
         yield plain
         return
-    with tqdm(initial=start, total=steps, desc=name, unit="step", dynamic_ncols=True) as bar:
+    with tqdm(initial=start, total=steps, desc=name, unit=unit, dynamic_ncols=True) as bar:
 
         def shown(done: int, loss: float, valid: list) -> None:
             if bar.update(done - bar.n):
