@@ -21,12 +21,14 @@ from ._functional import UNITS as _units
 from ._init import Initialisation, InitialisedLayer, init_
 from ._modules import MODULES as _modules
 from ._modules import Activation
+from ._monitor import Monitor, monitor
 
 __all__ = [
     "Activation",
     "Conversion",
     "Initialisation",
     "InitialisedLayer",
+    "Monitor",
     "Operator",
     "Report",
     "convert",
@@ -34,6 +36,7 @@ __all__ = [
     "enable",
     "init_",
     "is_enabled",
+    "monitor",
     "report",
     *_functions,
     *_units,

@@ -151,13 +151,13 @@ def _constant(node: Node) -> bool:
 
 def _elementwise(node: Node) -> bool:
     if node.kind == "module":
-        return _of_module(node.target) is not None
+        return activation_of(node.target) is not None
     if node.kind not in ("function", "method"):
         return False
     return node.word in _ELEMENTWISE or node.word in UNITS
 
 
-def _of_module(module: nn.Module) -> Following | None:
+def activation_of(module: nn.Module) -> Following | None:
     """The function of an activation module; `None` if it is none, or not elementwise."""
     known = module if isinstance(module, OWN) else of_module(module)
     if isinstance(known, nn.PReLU):
@@ -179,7 +179,7 @@ def _of_module(module: nn.Module) -> Following | None:
         return None
     if isinstance(module, (nn.MultiheadAttention, *_ROWS)):
         return None
-    return _named(lambda x: module(x.clone()), type(module).__name__.lower())
+    return _named(lambda x: module.forward(x.clone()), type(module).__name__.lower())
 
 
 _ROWS = (nn.Softmax, nn.LogSoftmax, nn.Softmin, nn.Softmax2d)
@@ -274,7 +274,7 @@ def _region(start: Node) -> list[Node]:
 
 
 def _function(exit: Node, start: Node, region: list[Node]) -> Following:
-    if len(region) == 1 and exit.kind == "module" and (known := _of_module(exit.target)) is not None:
+    if len(region) == 1 and exit.kind == "module" and (known := activation_of(exit.target)) is not None:
         return known
     if len(region) == 1 and (unit := _unit(exit)):
         return unit
@@ -286,7 +286,7 @@ def _function(exit: Node, start: Node, region: list[Node]) -> Following:
 def _unit(node: Node) -> Following | None:
     """The gated unit that a node applies."""
     if node.kind == "module":
-        known = _of_module(node.target)
+        known = activation_of(node.target)
         return known if known is not None and known.gated else None
     word = node.word
     return Following(word, word, gated=True) if word in UNITS else None
