@@ -85,6 +85,14 @@ def positive(text: str) -> int:
     return number
 
 
+def file(text: str) -> Path:
+    """The path of a file that is there."""
+    path = Path(text)
+    if not path.is_file():
+        raise argparse.ArgumentTypeError(f"there is no file {text}")
+    return path
+
+
 def known(text: str) -> str:
     """The name of an activation; of one that there is not, what comes nearest."""
     try:

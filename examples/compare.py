@@ -492,7 +492,8 @@ def main() -> None:
     lines = page(scores, best, settings, args.seeds, drawing.name, " ".join(words))
     document.write_text("\n".join(lines) + "\n")
     for f in findings(scores):
-        print(f"{TITLES[f.claim.task]}: {f.claim.better} over {f.claim.worse}: {f.mean:+.2f}, p {f.p:.3f}: {f.verdict}")
+        claim = f"{TITLES[f.claim.task]}: {f.claim.better} over {f.claim.worse}"
+        print(f"{claim}: {f.mean:+.2f}, p {f.p:.3f}: {f.verdict}")
     print(document)
 
 

@@ -69,10 +69,10 @@ def data(args) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 def main() -> None:
     parser = common.arguments(__doc__.splitlines()[0], activation="relu", steps=600, batch=64, rate=0.002)
     add = parser.add_argument
-    add("--images", type=Path, help="IDX file of images to train on")
-    add("--labels", type=Path, help="IDX file of their classes")
-    add("--test-images", type=Path, help="IDX file of images to test on; else a fifth of the others")
-    add("--test-labels", type=Path, help="IDX file of their classes")
+    add("--images", type=common.file, help="IDX file of images to train on")
+    add("--labels", type=common.file, help="IDX file of their classes")
+    add("--test-images", type=common.file, help="IDX file of images to test on; else a fifth of the others")
+    add("--test-labels", type=common.file, help="IDX file of their classes")
     args = common.parse(parser)
     with common.processes():
         x, y, test, wanted = (t if t.dim() == 1 else t[:, None] for t in data(args))

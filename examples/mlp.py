@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
-from pathlib import Path
 
 import common
 import torch
@@ -56,7 +55,7 @@ def fraction(text: str) -> float:
 def main() -> None:
     parser = common.arguments(__doc__.splitlines()[0], activation="relu", steps=600, batch=64, rate=0.002)
     add = parser.add_argument
-    add("--csv", type=Path, help="columns of inputs, and the class")
+    add("--csv", type=common.file, help="columns of inputs, and the class")
     add("--hidden", type=widths, default=[128, 64], help="sizes of the hidden layers")
     add("--dropout", type=fraction, default=0.2, help="share of units left out in a step")
     add("--l1", type=float, default=1e-5, help="of the elastic net: times the sum of |w|")

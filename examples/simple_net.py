@@ -46,7 +46,7 @@ def data(path: Path | None) -> tuple[Tensor, Tensor]:
 
 def main() -> None:
     parser = common.arguments(__doc__.splitlines()[0], activation="relu", steps=1500, batch=32, rate=0.01)
-    parser.add_argument("--csv", type=Path, help="ten columns of inputs, and the target")
+    parser.add_argument("--csv", type=common.file, help="ten columns of inputs, and the target")
     args = common.parse(parser)
     with common.processes():
         x, y = data(args.csv)

@@ -5,13 +5,11 @@
     python examples/softmax_regression.py --csv iris.csv
 
 The plain model has no activation but softmax: `--activation` alone is applied to the inputs. With
-`--features N` a layer of N units, with that activation, comes first. `--csv FILE` takes any file of numbers whose last column
-is a class, counted from 0.
+`--features N` a layer of N units, with that activation, comes first. `--csv FILE` takes any file of
+numbers whose last column is a class, counted from 0.
 """
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import common
 import torch
@@ -20,8 +18,8 @@ from torch import Tensor, nn
 
 def main() -> None:
     parser = common.arguments(__doc__.splitlines()[0], activation="identity", steps=1500, batch=64, rate=0.1)
-    parser.add_argument("--csv", type=Path, help="columns of inputs, and the class")
-    parser.add_argument("--features", type=int, default=0, help="units of a layer before; 0: none")
+    parser.add_argument("--csv", type=common.file, help="columns of inputs, and the class")
+    parser.add_argument("--features", type=common.positive, help="units of a layer before; none by default")
     args = common.parse(parser)
     with common.processes():
         if args.csv is not None:

@@ -120,7 +120,7 @@ def write(model: Transformer, start: Tensor, count: int, generator: torch.Genera
 def main() -> None:
     parser = common.arguments(__doc__.splitlines()[0], activation="swiglu", steps=1000, batch=32, rate=0.002)
     add = parser.add_argument
-    add("--text", type=Path, help="file to learn; by default the text of Python's help()")
+    add("--text", type=common.file, help="file to learn; by default the text of Python's help()")
     add("--context", type=common.positive, default=64, help="letters that are looked back on")
     add("--width", type=common.positive, default=96, help="numbers of a letter")
     add("--heads", type=common.positive, default=4, help="of attention; a divisor of the width")

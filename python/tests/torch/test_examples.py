@@ -218,6 +218,8 @@ def test_files(examples, tmp_path):
     path.write_text("a,b,class\n1,2,0\n3,4.5,1\n")
     x, y = common.table(path)
     assert x.tolist() == [[1, 2], [3, 4.5]] and common.classes(y).tolist() == [0, 1]
+    with pytest.raises(common.argparse.ArgumentTypeError, match="there is no file .*nothing"):
+        common.file(str(tmp_path / "nothing"))
     path.write_text("1,2,0\n3,1\n")
     with pytest.raises(SystemExit, match="row 2 has 2 columns, the first one 3"):
         common.table(path)
