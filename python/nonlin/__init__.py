@@ -19,9 +19,10 @@ from nonlin._gradients import backward_from_output, derivative, vjp
 from nonlin._nonlin import Function, __version__, get_num_threads, set_num_threads
 from nonlin._plot import plot
 from nonlin._rows import RowFunction
-from nonlin import _catalog, _factories, _pickling, init
+from nonlin import _catalog, _factories, _formulas, _pickling, init
 
 _pickling.register()
+_formulas.describe()
 
 __all__ = [
     "Function",

@@ -71,7 +71,7 @@ def info(function: Any) -> Info:
     Parameters
     ----------
     function : str or function of nonlin
-        A name or an alias, in any case and with or without `_` and `-`; or the function.
+        A name or an alias, in any case and with or without `_` and `-`; a formula; or the function.
 
     Returns
     -------
@@ -117,12 +117,13 @@ def catalog() -> tuple[Info, ...]:
 
 
 def get(name: str, /, **params: Any) -> Any:
-    """The function of that name, with these parameters.
+    """The function of that name or formula, with these parameters.
 
     Parameters
     ----------
     name : str
-        A name or an alias, in any case and with or without `_` and `-`.
+        A name or an alias, in any case and with or without `_` and `-`; or a formula, as `Function`
+        takes it.
     **params : float
         Values of parameters; others keep their defaults.
 
@@ -145,6 +146,8 @@ def get(name: str, /, **params: Any) -> Any:
     True
     >>> nonlin.get("elu", alpha=0.5)(-1.0).item()
     -0.31606027941427883
+    >>> nonlin.get("x**2 / (1 + x**2)")(3.0).item()
+    0.9
     >>> nonlin.get("sillu")
     Traceback (most recent call last):
     ...
@@ -153,6 +156,8 @@ def get(name: str, /, **params: Any) -> Any:
     if not isinstance(name, str):
         raise TypeError(f"{name!r} is no name of a function; it must be a str")
     name, kind = _nonlin.lookup(name)
+    if kind == "formula":
+        return _nonlin.Function(name, **params)
     if kind == "rowwise":
         function = _rows.named(name)
         return function.bind(**params) if params else function

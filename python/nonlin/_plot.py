@@ -19,7 +19,7 @@ def plot(
     Parameters
     ----------
     *functions : numpy.ufunc or Function of nonlin, or str
-        Functions or their names, at least one.
+        Functions, their names, or formulas, at least one.
     ax : matplotlib.axes.Axes, optional
         Where to draw; new axes otherwise.
     derivative : bool
@@ -62,7 +62,7 @@ def plot(
         (line,) = ax.plot(x, f(x), label=name + values)
         if derivative:
             slope = _gradients.derivative(f)(x)
-            ax.plot(x, slope, "--", color=line.get_color(), label=f"{name}'{values}")
+            ax.plot(x, slope, "--", color=line.get_color(), label=f"{_one(name)}'{values}")
     ax.set_xlabel("x")
     ax.legend()
     return ax
@@ -79,4 +79,11 @@ def _curve(f: Any) -> tuple[Any, str, str]:
     params = getattr(f, "params", {})
     defaults = _nonlin.facts(name)["parameters"]
     said = [f"{k}={v:g}" for k, v in params.items() if v != defaults[k][0]]
-    return f, name + marks[operation], f"({', '.join(said)})" if said else ""
+    if marks[operation]:
+        name = _one(name) + marks[operation]
+    return f, name, f"({', '.join(said)})" if said else ""
+
+
+def _one(name: str) -> str:
+    """A name, or a formula in parentheses."""
+    return name if name.rstrip("'").isidentifier() else f"({name})"

@@ -1,11 +1,11 @@
 //! Docstrings in NumPy's style, and facts as Python values, from the definitions.
 
 use nonlin::{Claims, Description, Parameter};
-use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyFloat};
 
-use crate::kernels::{self, Function, GatedFunction, Op};
+use crate::function;
+use crate::kernels::{self, AnyFunction, Function, GatedFunction, Op};
 
 /// Letters of a line of a docstring.
 const WIDTH: usize = 79;
@@ -50,30 +50,77 @@ fn sentence(text: &str) -> String {
 }
 
 /// What a ufunc with other values says.
-pub fn bound(f: &Function, op: Op) -> String {
-    format!("{} of {f:?}; see nonlin.{}.", op.name().replace('_', " "), f.name())
+pub fn bound(f: &AnyFunction, op: Op) -> String {
+    let what = op.name().replace('_', " ");
+    match f {
+        AnyFunction::Elementwise(known) if !f.is_formula() => {
+            format!("{what} of {known:?}; see nonlin.{}.", known.name())
+        }
+        _ => {
+            let values: Vec<String> =
+                f.params().iter().map(|(p, v)| format!("{} = {v:?}", p.name)).collect();
+            let at = if values.is_empty() { "" } else { " at " };
+            format!("{what} of {}{at}{}.", f.text(), values.join(", "))
+        }
+    }
+}
+
+/// What a function is called where its name must be one word.
+fn word(f: &AnyFunction) -> &str {
+    if f.is_formula() { "f" } else { f.name() }
 }
 
 /// The first line: name and arguments.
-pub fn call_line(py: Python<'_>, f: &Function, op: Op, forms: bool) -> PyResult<String> {
+pub fn call_line(py: Python<'_>, f: &AnyFunction, op: Op, forms: bool) -> PyResult<String> {
+    let params = f.params();
+    let mut operands = match op {
+        Op::FromOutput => vec!["y".to_owned()],
+        _ if f.operands() == 2 => vec!["a".to_owned(), "b".to_owned()],
+        _ => vec!["x".to_owned()],
+    };
+    if op.operands(0) == 1 {
+        operands.push("g".to_owned());
+    }
+    for operand in &mut operands {
+        // No name twice; that of an operand is never written.
+        while params.iter().any(|(p, _)| *p.name == **operand) {
+            operand.push('_');
+        }
+    }
     let mut words = vec![];
-    for (p, v) in f.params() {
-        words.push(format!("{}={}", p.name, number(py, v)?));
+    let keyword = py.import("keyword")?.getattr("iskeyword")?;
+    for (p, v) in params {
+        // Python's own words are given as in `f(x, **{"lambda": 2})`.
+        if !keyword.call1((p.name,))?.is_truthy()? {
+            words.push(format!("{}={}, ", p.name, number(py, v)?));
+        }
     }
     if forms {
-        words.push("approximate='none'".to_owned());
+        words.push("approximate='none', ".to_owned());
     }
-    let operands = match op {
-        Op::Forward | Op::Derivative | Op::Second => "x",
-        Op::Backward => "x, g",
-        Op::FromOutput => "y, g",
-    };
     Ok(format!(
-        "{}({operands}, /, *, {}, out=None, where=True, casting='same_kind', order='K', \
-         dtype=None, subok=True)",
-        f.name(),
-        words.join(", ")
+        "{}({}, /, *, {}out=None, where=True, casting='same_kind', order='K', dtype=None, subok=True)",
+        word(f),
+        operands.join(", "),
+        words.concat()
     ))
+}
+
+/// The docstring of a function.
+pub fn of(py: Python<'_>, f: &AnyFunction, op: Op) -> PyResult<String> {
+    match f {
+        AnyFunction::Elementwise(known) => elementwise(py, f, known, op),
+        AnyFunction::Gated(known) => gated(py, f, known, op),
+        AnyFunction::Formula(formula) => gated(py, f, formula.function(), op),
+    }
+}
+
+/// How examples call a function, and the line before them that makes it.
+fn called(py: Python<'_>, f: &AnyFunction) -> PyResult<(String, String)> {
+    if f.is_default() && !f.is_formula() && f.text() == f.name() {
+        return Ok((format!("nonlin.{}", f.name()), String::new()));
+    }
+    Ok(("f".to_owned(), format!(">>> f = {}\n", function::constructor(py, f)?)))
 }
 
 /// What is computed, with operands and result.
@@ -94,7 +141,8 @@ fn summary(name: &str, op: Op) -> (String, &'static str, String) {
 }
 
 fn parameter(p: Parameter<'_>, value: String) -> String {
-    let text = format!("{} {}", sentence(p.doc), sentence(&p.allowed().to_string()));
+    let meaning = if p.doc.is_empty() { String::new() } else { sentence(p.doc) };
+    let text = format!("{meaning} {}", sentence(&p.allowed().to_string()));
     format!("{} : float or array_like, default {value}\n{}", p.name, wrapped(&text, "    "))
 }
 
@@ -155,10 +203,15 @@ fn claims(py: Python<'_>, c: &Claims) -> PyResult<String> {
 
 const REST: &str = "out, where, casting, order, dtype, subok\n    As of every `numpy.ufunc`.\n";
 
+/// What is said of a formula.
+const OF_FORMULA: &str = "The formula is computed in this form, in which textbook forms that cancel or overflow \
+     are replaced. Of its errors nothing is promised; `nonlin explain` measures them.";
+
 /// The docstring of an elementwise function.
-pub fn elementwise(py: Python<'_>, f: &Function, op: Op) -> PyResult<String> {
-    let (name, meta) = (f.name(), f.meta());
-    let (what, operands, result) = summary(name, op);
+fn elementwise(py: Python<'_>, any: &AnyFunction, f: &Function, op: Op) -> PyResult<String> {
+    let meta = f.meta();
+    let (call, made) = called(py, any)?;
+    let (what, operands, result) = summary(word(any), op);
     let mut doc = match op {
         Op::Forward => format!("`{}`, for each element x.\n", meta.formula),
         _ => format!("{what}\n\nThe function is `{}`.\n", meta.formula),
@@ -173,7 +226,7 @@ pub fn elementwise(py: Python<'_>, f: &Function, op: Op) -> PyResult<String> {
     for (p, value) in f.params() {
         doc += &parameter(p, number(py, value)?);
     }
-    let forms = kernels::forms(f);
+    let forms = kernels::forms(any);
     if !forms.is_empty() {
         let names: Vec<String> = forms.iter().map(|(n, _)| format!("'{n}'")).collect();
         doc += &format!("approximate : {{{}}}, default 'none'\n", names.join(", "));
@@ -185,22 +238,26 @@ pub fn elementwise(py: Python<'_>, f: &Function, op: Op) -> PyResult<String> {
     doc += &heading("Returns");
     doc += &format!("ndarray or scalar\n    {result}, rounded once to the type of the operands.\n");
     doc += &heading("Notes");
-    doc += &about(meta);
-    doc += &claims(py, f.claims())?;
+    if any.is_formula() {
+        doc += &wrapped(OF_FORMULA, "");
+    } else {
+        doc += &about(meta);
+        doc += &claims(py, f.claims())?;
+    }
     doc += &heading("Examples");
-    doc += ">>> import nonlin\n";
+    doc += &format!(">>> import nonlin\n{made}");
     let x = [-2.0, 0.5, 1.5];
     let given = numbers(py, &x)?;
     let g = "[1.0, 1.0, 2.0]";
     match op {
         Op::Forward => {
-            doc += &format!(">>> nonlin.{name}({given}).tolist()\n");
+            doc += &format!(">>> {call}({given}).tolist()\n");
             doc += &format!("{}\n", numbers(py, &x.map(|v| f.value(v)))?);
             let slopes = numbers(py, &x.map(|v| f.slope(v)))?;
-            doc += &format!(">>> nonlin.derivative(nonlin.{name})({given}).tolist()\n{slopes}\n");
+            doc += &format!(">>> nonlin.derivative({call})({given}).tolist()\n{slopes}\n");
             if let Some((p, value)) = f.params().next() {
                 let word = format!("{}={}", p.name, number(py, value)?);
-                doc += &format!(">>> nonlin.{name}({given}, {word}).tolist()\n");
+                doc += &format!(">>> {call}({given}, {word}).tolist()\n");
                 doc += &format!("{}\n", numbers(py, &x.map(|v| f.value(v)))?);
             }
         }
@@ -209,25 +266,27 @@ pub fn elementwise(py: Python<'_>, f: &Function, op: Op) -> PyResult<String> {
                 Op::Second => (", order=2", x.map(|v| f.curvature(v))),
                 _ => ("", x.map(|v| f.slope(v))),
             };
-            doc += &format!(">>> nonlin.derivative(nonlin.{name}{order})({given}).tolist()\n");
+            doc += &format!(">>> nonlin.derivative({call}{order})({given}).tolist()\n");
             doc += &format!("{}\n", numbers(py, &y)?);
         }
         Op::Backward => {
             let y = [f.slope(x[0]), f.slope(x[1]), 2.0 * f.slope(x[2])];
-            doc += &format!(">>> nonlin.vjp(nonlin.{name}, {given}, {g}).tolist()\n");
+            doc += &format!(">>> nonlin.vjp({call}, {given}, {g}).tolist()\n");
             doc += &format!("{}\n", numbers(py, &y)?);
         }
         Op::FromOutput => {
-            doc += &format!(">>> y = nonlin.{name}({given})\n");
-            doc += &format!(">>> nonlin.backward_from_output(nonlin.{name}, y, {g}).shape\n(3,)\n");
+            doc += &format!(">>> y = {call}({given})\n");
+            doc += &format!(">>> nonlin.backward_from_output({call}, y, {g}).shape\n(3,)\n");
         }
     }
     Ok(doc)
 }
 
 /// The docstring of a gated function.
-pub fn gated(py: Python<'_>, f: &GatedFunction, op: Op) -> PyResult<String> {
-    let (name, meta) = (f.name(), f.meta());
+fn gated(py: Python<'_>, any: &AnyFunction, f: &GatedFunction, op: Op) -> PyResult<String> {
+    let meta = f.meta();
+    let name = word(any);
+    let (call, made) = called(py, any)?;
     let mut doc = match op {
         Op::Backward => format!(
             "Gradients of `{name}` by both inputs.\n\nThe function is `{}`.\n",
@@ -242,6 +301,10 @@ pub fn gated(py: Python<'_>, f: &GatedFunction, op: Op) -> PyResult<String> {
          or that broadcast to one.",
         "    ",
     );
+    for (p, value) in any.params() {
+        // Its bounds are in the text.
+        doc += &format!("{} : float, default {}\n", p.name, number(py, value)?);
+    }
     doc += REST;
     doc += &heading("Returns");
     doc += match op {
@@ -249,23 +312,23 @@ pub fn gated(py: Python<'_>, f: &GatedFunction, op: Op) -> PyResult<String> {
         _ => "ndarray or scalar\n    The result, rounded once to the type of the operands.\n",
     };
     doc += &heading("Notes");
-    doc += &about(meta);
+    doc += &if any.is_formula() { wrapped(OF_FORMULA, "") } else { about(meta) };
     doc += &heading("Examples");
-    doc += ">>> import nonlin\n";
+    doc += &format!(">>> import nonlin\n{made}");
     let (a, b) = ([-2.0, 0.5, 1.5], [1.0, 2.0, -1.0]);
     let mut y = [0.0; 3];
     f.forward(&a, &b, &mut y);
     let (a, b) = (numbers(py, &a)?, numbers(py, &b)?);
     doc += &match op {
         Op::Backward => format!(
-            ">>> da, db = nonlin.vjp(nonlin.{name}, {a}, {b}, [1.0, 1.0, 1.0])\n>>> da.shape\n(3,)\n"
+            ">>> da, db = nonlin.vjp({call}, {a}, {b}, [1.0, 1.0, 1.0])\n>>> da.shape\n(3,)\n"
         ),
-        _ => format!(">>> nonlin.{name}({a}, {b}).tolist()\n{}\n", numbers(py, &y)?),
+        _ => format!(">>> {call}({a}, {b}).tolist()\n{}\n", numbers(py, &y)?),
     };
     Ok(doc)
 }
 
-/// Name, aliases, formula and so on of the function of that name in the catalogue.
+/// Name, aliases, formula and so on of the function of that name in the catalogue, or of that formula.
 #[pyfunction]
 pub fn facts<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyDict>> {
     let all = PyDict::new(py);
@@ -274,6 +337,7 @@ pub fn facts<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyDict>> {
     let elementwise = kernels::elementwise().find(|f| f.name() == name);
     let gated = kernels::gated().find(|f| f.name() == name);
     let rowwise = kernels::rowwise().find(|f| f.name() == name);
+    let formula;
     let meta = if let Some(f) = &elementwise {
         for (p, value) in f.params() {
             params.set_item(p.name, (value, p.low, p.high, p.doc, p.exact))?;
@@ -295,15 +359,22 @@ pub fn facts<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyDict>> {
     } else if let Some(f) = &gated {
         all.set_item("kind", "gated")?;
         f.meta()
-    } else {
-        let f = rowwise.as_ref();
-        let f =
-            f.ok_or_else(|| PyValueError::new_err(format!("`{name}` is no function's name")))?;
+    } else if let Some(f) = &rowwise {
         for (p, value) in f.params() {
             params.set_item(p.name, (value, p.low, p.high, p.doc, p.exact))?;
         }
         all.set_item("kind", "rowwise")?;
         f.meta()
+    } else {
+        formula = AnyFunction::parse(name).map_err(crate::error)?;
+        if !formula.is_formula() {
+            return facts(py, formula.name());
+        }
+        for (p, value) in formula.params() {
+            params.set_item(p.name, (value, p.low, p.high, p.doc, p.exact))?;
+        }
+        all.set_item("kind", if formula.operands() == 2 { "gated" } else { "elementwise" })?;
+        formula.meta()
     };
     all.set_item("name", meta.name)?;
     all.set_item("aliases", meta.aliases.to_vec())?;

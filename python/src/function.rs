@@ -10,7 +10,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 
 use crate::docs;
-use crate::kernels::{self, Function, Op};
+use crate::kernels::{self, AnyFunction, Op, Parameter};
 use crate::ufunc::{self, Spec};
 
 /// Ufuncs that a function keeps for values that calls have given.
@@ -20,15 +20,15 @@ const KEPT: usize = 64;
 const UFUNC_WORDS: [&str; 8] =
     ["out", "where", "casting", "order", "dtype", "subok", "signature", "sig"];
 
-// A function with parameters. It is called as a ufunc is, with the parameters by name besides, and
-// has a ufunc's attributes. Each has a docstring of its own, so the class has none.
+// A function with parameters, or of a formula. It is called as a ufunc is, with the parameters by name
+// besides, and has a ufunc's attributes. Docstrings, of the class and of each, come from `_formulas.py`.
 #[pyclass(module = "nonlin", name = "Function", frozen, weakref)]
 pub struct PyFunction {
     op: Op,
     /// With the values that hold unless a call gives others.
-    f: Function,
+    f: AnyFunction,
     /// What `approximate` chooses from; empty where there is no such argument.
-    forms: Vec<(&'static str, Function)>,
+    forms: Vec<(&'static str, AnyFunction)>,
     /// Names of the parameters.
     names: Vec<Py<PyString>>,
     ufunc: Py<PyAny>,
@@ -63,22 +63,22 @@ impl Kept {
 }
 
 impl PyFunction {
-    fn new(py: Python<'_>, f: Function, op: Op) -> PyResult<Self> {
+    fn of(py: Python<'_>, f: AnyFunction, op: Op) -> PyResult<Self> {
         let doc = docs::bound(&f, op);
         Ok(PyFunction {
             op,
             forms: kernels::forms(&f),
-            names: f.params().map(|(p, _)| PyString::intern(py, p.name).unbind()).collect(),
-            ufunc: ufunc::elementwise(py, &f, op, &[], &doc)?,
+            names: names(py, &f)?,
+            ufunc: ufunc::of(py, &f, op, &[], &doc)?,
             f,
             kept: Mutex::new(vec![]),
             backward: PyOnceLock::new(),
         })
     }
 
-    /// Whether a function needs an object: it has parameters or forms.
-    fn needed(f: &Function) -> bool {
-        f.params().next().is_some() || !kernels::forms(f).is_empty()
+    /// Whether a function of the catalogue needs an object: it has parameters or forms.
+    fn needed(f: &AnyFunction) -> bool {
+        !f.values().is_empty() || !kernels::forms(f).is_empty()
     }
 
     /// The ufunc of other values.
@@ -97,9 +97,9 @@ impl PyFunction {
         }
         let f = self.forms.get(key.form).map_or(&self.f, |(_, f)| f);
         let values: Vec<f64> = key.values.iter().map(|&v| f64::from_bits(v)).collect();
-        let f = kernels::with_values(f, &values).map_err(crate::error)?;
+        let f = f.with_values(&values).map_err(crate::error)?;
         let doc = docs::bound(&f, self.op);
-        let ufunc = ufunc::elementwise(py, &f, self.op, key.arrays, &doc)?;
+        let ufunc = ufunc::of(py, &f, self.op, key.arrays, &doc)?;
         let made = ufunc.clone_ref(py);
         let Key { form, values, arrays } = key;
         let new = Kept { form, values: values.to_vec(), arrays: arrays.to_vec(), ufunc };
@@ -154,10 +154,10 @@ impl PyFunction {
     /// The error that names the parameters that there are.
     fn unknown(&self, word: &str) -> PyErr {
         if self.forms.is_empty() {
-            return crate::error(kernels::unknown_parameter(&self.f, word));
+            return crate::error(self.f.unknown_parameter(word));
         }
-        let known: Vec<&str> =
-            self.f.params().map(|(p, _)| p.name).chain(["approximate"]).collect();
+        let params = self.f.params();
+        let known: Vec<&str> = params.iter().map(|(p, _)| p.name).chain(["approximate"]).collect();
         PyTypeError::new_err(format!(
             "`{}` has no parameter `{word}`; it has {}",
             self.f.name(),
@@ -166,19 +166,19 @@ impl PyFunction {
     }
 
     /// The function with values by name, from a call such as `nonlin.Elu(alpha=0.5)`.
-    fn rebound(&self, py: Python<'_>, params: Option<&Bound<'_, PyDict>>) -> PyResult<Function> {
+    fn rebound(&self, py: Python<'_>, params: Option<&Bound<'_, PyDict>>) -> PyResult<AnyFunction> {
         let mut f = self.f.clone();
         if let Some(params) = params {
             if let Some(form) = params.get_item("approximate")?.filter(|_| !self.forms.is_empty()) {
                 f = self.forms[self.form(&form)?].1.clone();
             }
-            let mut values = kernels::values(&f);
+            let mut values = f.values().to_vec();
             for (word, value) in params {
                 let word: String = word.extract()?;
                 if word == "approximate" && !self.forms.is_empty() {
                     continue;
                 }
-                let at = self.f.params().position(|(p, _)| p.name == word);
+                let at = self.f.params().iter().position(|(p, _)| p.name == word);
                 let at = at.ok_or_else(|| self.unknown(&word))?;
                 let number = scalar(&value);
                 let word = &self.names[at];
@@ -193,10 +193,22 @@ impl PyFunction {
                     }
                 };
             }
-            f = kernels::with_values(&f, &values).map_err(crate::error)?;
+            f = f.with_values(&values).map_err(crate::error)?;
         }
         Ok(f)
     }
+}
+
+/// The names of the parameters, which must not be those that calls of ufuncs have for other things.
+fn names(py: Python<'_>, f: &AnyFunction) -> PyResult<Vec<Py<PyString>>> {
+    let name = |(p, _): &(Parameter<'_>, f64)| match p.name {
+        word if UFUNC_WORDS.contains(&word) => Err(PyValueError::new_err(format!(
+            "the parameter `{word}` of `{}` has the name of an argument of every ufunc; give it another",
+            f.name()
+        ))),
+        word => Ok(PyString::intern(py, word).unbind()),
+    };
+    f.params().iter().map(name).collect()
 }
 
 /// The name of PyTorch's argument that chooses a form.
@@ -233,6 +245,31 @@ fn scalar(value: &Bound<'_, PyAny>) -> PyResult<Option<f64>> {
 
 #[pymethods]
 impl PyFunction {
+    /// The function of a formula, or of a name.
+    #[new]
+    #[pyo3(signature = (formula, /, **params))]
+    fn new(
+        py: Python<'_>,
+        formula: &Bound<'_, PyAny>,
+        params: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Self> {
+        let Ok(text) = formula.cast::<PyString>() else {
+            let text = format!("{} is no formula; it must be a str", formula.repr()?);
+            return Err(PyTypeError::new_err(text));
+        };
+        let text = text.to_cow()?;
+        if let Ok(rows) = kernels::get_rowwise(&text) {
+            let text = format!("`{0}` is row-wise; nonlin.{0} has it", rows.name());
+            return Err(PyTypeError::new_err(text));
+        }
+        let f = AnyFunction::parse(&text).map_err(crate::error)?;
+        let made = PyFunction::of(py, f, Op::Forward)?;
+        match params {
+            None => Ok(made),
+            Some(_) => PyFunction::of(py, made.rebound(py, params)?, Op::Forward),
+        }
+    }
+
     #[pyo3(signature = (*args, **kwargs))]
     fn __call__<'py>(
         &self,
@@ -240,10 +277,7 @@ impl PyFunction {
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let operands = match self.op {
-            Op::Forward | Op::Derivative | Op::Second => 1,
-            Op::Backward | Op::FromOutput => 2,
-        };
+        let operands = self.op.operands(self.f.operands());
         if args.len() != operands {
             return Err(PyTypeError::new_err(format!(
                 "{}() takes {operands} positional argument{} and got {}; name what follows, as in \
@@ -268,11 +302,11 @@ impl PyFunction {
             &mut many
         });
         let (mut arrays, mut operands) = (vec![], vec![]);
-        for (i, (name, (_, value))) in self.names.iter().zip(self.f.params()).enumerate() {
+        for (i, (name, value)) in self.names.iter().zip(self.f.values()).enumerate() {
             values[i] = value.to_bits();
             let Some(given) = kwargs.get_item(name)? else { continue };
             own += 1;
-            match scalar(&given).map_err(|error| self.not_a_number(py, name, &given, error))? {
+            match scalar(&given).map_err(|e| self.not_a_number(py, name, &given, e))? {
                 Some(number) => values[i] = number.to_bits(),
                 None => {
                     arrays.push(i);
@@ -298,8 +332,8 @@ impl PyFunction {
     fn __getattr__<'py>(&self, name: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyAny>> {
         let py = name.py();
         let text = name.to_cow()?;
-        if let Some((_, v)) = self.f.params().find(|(p, _)| *p.name == *text) {
-            return Ok(PyFloat::new(py, v).into_any());
+        if let Some((_, v)) = self.f.params().iter().find(|(p, _)| *p.name == *text) {
+            return Ok(PyFloat::new(py, *v).into_any());
         }
         match self.ufunc.bind(py).getattr(name) {
             Ok(found) => Ok(found),
@@ -335,7 +369,7 @@ impl PyFunction {
         if self.names.is_empty() {
             return Ok(self.ufunc(py));
         }
-        let values: Vec<u64> = self.f.params().map(|(_, v)| v.to_bits()).collect();
+        let values: Vec<u64> = self.f.values().iter().map(|v| v.to_bits()).collect();
         let arrays: Vec<usize> = (0..self.names.len()).collect();
         self.other(py, Key { form: 0, values: &values, arrays: &arrays })
     }
@@ -362,14 +396,16 @@ impl PyFunction {
         self.op.name()
     }
 
-    #[getter(__doc__)]
-    fn doc(&self, py: Python<'_>) -> PyResult<String> {
-        Ok(format!("{}\n\n{}", self.call_line(py)?, docs::elementwise(py, &self.f, self.op)?))
+    // `nonlin/_formulas.py` makes `__doc__` of this, and `__signature__` of the next: those of the class are
+    // other ones.
+    #[getter]
+    fn _doc(&self, py: Python<'_>) -> PyResult<String> {
+        Ok(format!("{}\n\n{}", self.call_line(py)?, docs::of(py, &self.f, self.op)?))
     }
 
     /// The signature that `inspect.signature` shows.
     #[getter]
-    fn __signature__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+    fn _signature<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let line = self.call_line(py)?;
         let arguments = &line[line.find('(').unwrap_or(0) + 1..line.len() - 1];
         let lambda = py.eval(&CString::new(format!("lambda {arguments}: None"))?, None, None)?;
@@ -383,24 +419,19 @@ impl PyFunction {
         py: Python<'py>,
         params: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let f = self.rebound(py, params)?;
-        if kernels::is_default(&f) {
-            return object(py, f.name(), self.op);
-        }
-        Ok(Bound::new(py, PyFunction::new(py, f, self.op)?)?.into_any())
+        made(py, self.rebound(py, params)?, self.op)
     }
 
-    /// The gradient by `x`: `g` times the derivative at `x`.
-    #[pyo3(signature = (x, g, /, **kwargs))]
+    /// The gradient by the operands, which are followed by `g`: `g` times the derivative there.
+    #[pyo3(signature = (*operands, **kwargs))]
     fn backward<'py>(
         &self,
         py: Python<'py>,
-        x: &Bound<'py, PyAny>,
-        g: &Bound<'py, PyAny>,
+        operands: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         of(self.f.name(), self.op, Op::Backward)?;
-        self.backward_function(py)?.call((x, g), kwargs)
+        self.backward_function(py)?.call(operands, kwargs)
     }
 
     /// The gradient by `x` from the output `y`, for functions whose output determines it.
@@ -413,16 +444,12 @@ impl PyFunction {
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         of(self.f.name(), self.op, Op::FromOutput)?;
-        let made = Py::new(py, PyFunction::new(py, self.f.clone(), Op::FromOutput)?)?;
+        let made = Py::new(py, PyFunction::of(py, self.f.clone(), Op::FromOutput)?)?;
         made.bind(py).as_any().call((y, g), kwargs)
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
-        let mut values = vec![];
-        for (p, v) in self.f.params() {
-            values.push(format!("{}={}", p.name, PyFloat::new(py, v).repr()?));
-        }
-        let bound = format!("nonlin.{}({})", camel(self.f.name()), values.join(", "));
+        let bound = constructor(py, &self.f)?;
         Ok(match self.op {
             Op::Forward => bound,
             Op::Derivative => format!("nonlin.derivative({bound})"),
@@ -441,26 +468,36 @@ impl PyFunction {
     fn __hash__(&self) -> u64 {
         use std::hash::{DefaultHasher, Hash, Hasher};
         let mut hasher = DefaultHasher::new();
-        (self.f.name(), self.op).hash(&mut hasher);
-        for v in kernels::values(&self.f) {
+        (self.f.text(), self.op).hash(&mut hasher);
+        for v in self.f.values() {
             // Equal numbers have one hash: 0.0 and -0.0 are equal.
             (v + 0.0).to_bits().hash(&mut hasher);
         }
         hasher.finish()
     }
 
-    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        if self.op == Op::Forward && kernels::is_default(&self.f) {
-            return Ok(PyString::new(py, self.f.name()).into_any());
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let (py, this) = (slf.py(), slf.get());
+        // What the module has is found there by its name.
+        if this.op == Op::Forward && this.listed() && this.f.is_default() {
+            let name = this.f.name();
+            if object(py, name, Op::Forward)?.is(slf) {
+                return Ok(PyString::new(py, name).into_any());
+            }
         }
-        let values = kernels::values(&self.f);
+        let values = this.f.values().to_vec();
         let build = py.import("nonlin._nonlin")?.getattr("rebuild")?;
-        let arguments = (self.f.name(), self.op.name(), values, None::<Vec<usize>>);
+        let arguments = (this.f.text(), this.op.name(), values, None::<Vec<usize>>);
         (build, arguments).into_pyobject(py).map(Bound::into_any)
     }
 }
 
 impl PyFunction {
+    /// Whether the module has an object of this class for the function.
+    fn listed(&self) -> bool {
+        listed(&self.f)
+    }
+
     fn call_line(&self, py: Python<'_>) -> PyResult<String> {
         docs::call_line(py, &self.f, self.op, !self.forms.is_empty())
     }
@@ -468,7 +505,7 @@ impl PyFunction {
     /// The function of the gradient.
     fn backward_function<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let made = self.backward.get_or_try_init(py, || {
-            let made = PyFunction::new(py, self.f.clone(), Op::Backward)?;
+            let made = PyFunction::of(py, self.f.clone(), Op::Backward)?;
             Ok::<_, PyErr>(Py::new(py, made)?.into_any())
         })?;
         Ok(made.bind(py).clone())
@@ -482,15 +519,43 @@ impl PyFunction {
         given: &Bound<'_, PyAny>,
         error: PyErr,
     ) -> PyErr {
-        if !error.is_instance_of::<PyTypeError>(py) {
-            return error;
-        }
-        let kind = given.get_type().name().map(|n| n.to_string()).unwrap_or_default();
-        PyTypeError::new_err(format!(
-            "`{name}` of `{}` must be a number or an array of numbers, not {kind}",
-            self.f.name()
-        ))
+        not_a_number(py, &name.to_string(), self.f.name(), given, error)
     }
+}
+
+/// The error for a parameter of that name, of that function, that is neither a number nor an array.
+fn not_a_number(
+    py: Python<'_>,
+    name: &str,
+    function: &str,
+    given: &Bound<'_, PyAny>,
+    error: PyErr,
+) -> PyErr {
+    if !error.is_instance_of::<PyTypeError>(py) {
+        return error;
+    }
+    let kind = given.get_type().name().map(|n| n.to_string()).unwrap_or_default();
+    PyTypeError::new_err(format!(
+        "`{name}` of `{function}` must be a number or an array of numbers, not {kind}"
+    ))
+}
+
+/// Whether the module has an object of this class for a function.
+fn listed(f: &AnyFunction) -> bool {
+    matches!(f, AnyFunction::Elementwise(_)) && PyFunction::needed(f) && !f.is_formula()
+}
+
+/// The call that makes a function.
+pub fn constructor(py: Python<'_>, f: &AnyFunction) -> PyResult<String> {
+    let mut words = vec![];
+    if !listed(f) {
+        words.push(PyString::new(py, f.text()).repr()?.to_string());
+    }
+    for (p, v) in f.params() {
+        words.push(format!("{}={}", p.name, PyFloat::new(py, v).repr()?));
+    }
+    let maker = if listed(f) { camel(f.name()) } else { "Function".to_owned() };
+    Ok(format!("nonlin.{maker}({})", words.join(", ")))
 }
 
 /// The name in camel case: `leaky_relu` is `LeakyRelu`.
@@ -513,23 +578,26 @@ fn object<'py>(py: Python<'py>, name: &str, op: Op) -> PyResult<Bound<'py, PyAny
     if let Some(found) = made.get_item(&key)? {
         return Ok(found);
     }
-    let object = match kernels::get(name) {
-        Ok(f) if f.name() == name => {
-            if PyFunction::needed(&f) {
-                Bound::new(py, PyFunction::new(py, f, op)?)?.into_any()
-            } else {
-                let doc = docs::elementwise(py, &f, op)?;
-                ufunc::elementwise(py, &f, op, &[], &doc)?.into_bound(py)
-            }
-        }
-        _ => {
-            let f = kernels::get_gated(name).map_err(crate::error)?;
-            let doc = docs::gated(py, &f, op)?;
-            ufunc::gated(py, &f, op, &doc)?.into_bound(py)
-        }
+    let f = match kernels::get(name) {
+        Ok(f) if f.name() == name => AnyFunction::from(f),
+        _ => kernels::get_gated(name).map_err(crate::error)?.into(),
+    };
+    let object = if PyFunction::needed(&f) {
+        Bound::new(py, PyFunction::of(py, f, op)?)?.into_any()
+    } else {
+        let doc = docs::of(py, &f, op)?;
+        ufunc::of(py, &f, op, &[], &doc)?.into_bound(py)
     };
     // Another thread may have been faster; its object is the one that stays.
     made.call_method1("setdefault", (key, object))
+}
+
+/// The object for a function and an operation: that of the module, where it has one.
+fn made<'py>(py: Python<'py>, f: AnyFunction, op: Op) -> PyResult<Bound<'py, PyAny>> {
+    if f.is_default() && listed(&f) {
+        return object(py, f.name(), op);
+    }
+    Ok(Bound::new(py, PyFunction::of(py, f, op)?)?.into_any())
 }
 
 /// Adds every elementwise and gated function to the module, by name, and the names by kind.
@@ -547,17 +615,26 @@ pub fn fill(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("FUNCTIONS", functions)
 }
 
-/// The catalogue's name for `name`, and its kind: elementwise, gated, rowwise.
+/// The catalogue's name for `name`, and its kind: elementwise, gated, rowwise; or the text, if it is a
+/// formula.
 #[pyfunction]
 pub fn lookup(name: &str) -> PyResult<(String, &'static str)> {
-    let error = match kernels::get(name) {
-        Ok(f) => return Ok((f.name().to_owned(), "elementwise")),
-        Err(error) => error,
-    };
-    let gated = kernels::get_gated(name).map(|f| (f.name().to_owned(), "gated"));
-    gated
-        .or_else(|_| kernels::get_rowwise(name).map(|f| (f.name().to_owned(), "rowwise")))
-        .map_err(|_| crate::error(error))
+    if let Ok(f) = kernels::get(name) {
+        return Ok((f.name().to_owned(), "elementwise"));
+    }
+    if let Ok(f) = kernels::get_gated(name) {
+        return Ok((f.name().to_owned(), "gated"));
+    }
+    if let Ok(f) = kernels::get_rowwise(name) {
+        return Ok((f.name().to_owned(), "rowwise"));
+    }
+    match AnyFunction::parse(name).map_err(crate::error)? {
+        // One of the catalogue, however it is written.
+        AnyFunction::Elementwise(f) if kernels::is_plain(&f) => {
+            Ok((f.name().to_owned(), "elementwise"))
+        }
+        _ => Ok((name.to_owned(), "formula")),
+    }
 }
 
 /// What the operation `op` of the operation `of` of a function is of the function itself.
@@ -581,25 +658,37 @@ pub fn related<'py>(f: &Bound<'py, PyAny>, op: &str) -> PyResult<Bound<'py, PyAn
     if let Ok(f) = f.cast::<PyFunction>() {
         let f = f.get();
         let op = of(f.f.name(), f.op, op)?;
-        if op == Op::Backward {
-            return f.backward_function(py);
-        }
-        if kernels::is_default(&f.f) {
-            return object(py, f.f.name(), op);
-        }
-        return Ok(Bound::new(py, PyFunction::new(py, f.f.clone(), op)?)?.into_any());
+        return if op == Op::Backward {
+            f.backward_function(py)
+        } else {
+            made(py, f.f.clone(), op)
+        };
     }
     let Some(spec) = ufunc::spec(f)? else {
         return Err(PyTypeError::new_err(format!("{} is no function of nonlin", f.repr()?)));
     };
     let op = of(&spec.name, spec.op, op)?;
-    if !spec.values.is_empty() || !spec.operands.is_empty() {
-        let known = kernels::get(&spec.name).map_err(crate::error)?;
-        let f = kernels::with_values(&known, &spec.values).map_err(crate::error)?;
+    let f = rebuilt(&spec.name, &spec.values)?;
+    if f.is_formula()
+        || f.text() != f.name()
+        || !spec.values.is_empty()
+        || !spec.operands.is_empty()
+    {
         let doc = docs::bound(&f, op);
-        return Ok(ufunc::elementwise(py, &f, op, &spec.operands, &doc)?.into_bound(py));
+        return Ok(ufunc::of(py, &f, op, &spec.operands, &doc)?.into_bound(py));
     }
     object(py, &spec.name, op)
+}
+
+/// The function of that text with these values of its parameters.
+fn rebuilt(text: &str, values: &[f64]) -> PyResult<AnyFunction> {
+    let f = AnyFunction::parse(text).map_err(crate::error)?;
+    let count = f.values().len();
+    if values.len() != count {
+        let text = format!("`{text}` has {count} parameters, not {}", values.len());
+        return Err(PyValueError::new_err(text));
+    }
+    f.with_values(values).map_err(crate::error)
 }
 
 /// What an object of this module was made from: name, operation, values, operands (`None` unless it
@@ -611,8 +700,8 @@ pub fn recipe(
 ) -> PyResult<Option<(String, &'static str, Vec<f64>, Option<Vec<usize>>)>> {
     if let Ok(f) = f.cast::<PyFunction>() {
         let f = f.get();
-        let name = f.f.name().to_owned();
-        return Ok(Some((name, f.op.name(), kernels::values(&f.f), None)));
+        let text = f.f.text().to_owned();
+        return Ok(Some((text, f.op.name(), f.f.values().to_vec(), None)));
     }
     let spec = ufunc::spec(f)?;
     Ok(spec.map(|Spec { name, op, values, operands }| (name, op.name(), values, Some(operands))))
@@ -637,26 +726,16 @@ pub fn rebuild<'py>(
         let made = ufunc::rowwise(py, name, op, (scale, zero_empty != 0.0), masked)?;
         return Ok(made.into_bound(py));
     }
-    if values.is_empty() {
-        return object(py, name, op);
-    }
-    let known = kernels::get(name).map_err(crate::error)?;
-    if values.len() != known.params().count() {
-        return Err(PyValueError::new_err(format!(
-            "`{name}` has {} parameters, not {}",
-            known.params().count(),
-            values.len()
-        )));
-    }
-    let f = kernels::with_values(&known, &values).map_err(crate::error)?;
-    let Some(operands) = operands else {
-        return Ok(Bound::new(py, PyFunction::new(py, f, op)?)?.into_any());
-    };
+    let f = rebuilt(name, &values)?;
+    let Some(operands) = operands else { return made(py, f, op) };
     if let Some(i) = operands.iter().find(|&&i| i >= values.len()) {
         return Err(PyValueError::new_err(format!("`{name}` has no parameter {i}")));
     }
+    if values.is_empty() && !f.is_formula() && f.text() == f.name() {
+        return object(py, f.name(), op);
+    }
     let doc = docs::bound(&f, op);
-    Ok(ufunc::elementwise(py, &f, op, &operands, &doc)?.into_bound(py))
+    Ok(ufunc::of(py, &f, op, &operands, &doc)?.into_bound(py))
 }
 
 /// The generalised ufunc of a row-wise function.

@@ -1,7 +1,8 @@
 //! All contact with the library's kernels. Whatever else is in this crate knows functions as the
 //! types of this file, and arrays as slices.
 
-pub use nonlin::{Element, Error, Exec, Function, GatedFunction};
+use nonlin::{Description, Formula};
+pub use nonlin::{Element, Error, Exec, Function, GatedFunction, Parameter};
 
 /// What is computed of an elementwise or gated function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -31,6 +32,14 @@ impl Op {
             Op::Second => "second_derivative",
             Op::Backward => "backward",
             Op::FromOutput => "backward_from_output",
+        }
+    }
+
+    /// How many operands it has, of a function of so many.
+    pub fn operands(self, of: usize) -> usize {
+        match self {
+            Op::Forward | Op::Derivative | Op::Second => of,
+            Op::Backward | Op::FromOutput => of + 1,
         }
     }
 
@@ -186,6 +195,195 @@ impl Kernel<3, 2> for GatedBackward {
     }
 }
 
+/// A function of one operand, or of two.
+#[derive(Clone)]
+pub enum AnyFunction {
+    /// Of `x`.
+    Elementwise(Function),
+    /// Of `a` and `b`.
+    Gated(GatedFunction),
+    /// Of `a` and `b`, made of a formula.
+    Formula(GatedFormula),
+}
+
+/// A formula of two operands. Its parameters are constants of the kernels, which other values make anew.
+#[derive(Clone)]
+pub struct GatedFormula {
+    formula: Formula,
+    values: Vec<f64>,
+    f: GatedFunction,
+}
+
+impl GatedFormula {
+    fn new(formula: Formula) -> Result<Self, Error> {
+        let f = GatedFunction::parse(formula.text())?;
+        let values = formula.params().map(|(_, v)| v).collect();
+        Ok(GatedFormula { formula, values, f })
+    }
+
+    /// The kernels for the values that it has.
+    pub fn function(&self) -> &GatedFunction {
+        &self.f
+    }
+
+    fn with_values(&self, values: &[f64]) -> Result<Self, Error> {
+        let f = GatedFunction::parse(with_constants(&self.formula, values)?.text())?;
+        Ok(GatedFormula { formula: self.formula.clone(), values: values.to_vec(), f })
+    }
+}
+
+/// A formula with these defaults of its parameters.
+fn with_constants(formula: &Formula, values: &[f64]) -> Result<Formula, Error> {
+    let mut new = formula.clone();
+    for ((name, default), &v) in formula.params().zip(values) {
+        // An expression as a default has more digits than its value.
+        if v.to_bits() != default.to_bits() {
+            new = new.with(name, v)?;
+        }
+    }
+    Ok(new)
+}
+
+impl AnyFunction {
+    /// The function of a name of the catalogue or of a formula.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        if let Ok(f) = nonlin::gated(text) {
+            return Ok(AnyFunction::Gated(f));
+        }
+        match Formula::parse(text) {
+            Ok(formula) if formula.is_gated() => {
+                GatedFormula::new(formula).map(AnyFunction::Formula)
+            }
+            // The library knows whether the text is meant as a name, and what is wrong with it.
+            _ => Function::parse(text).map(AnyFunction::Elementwise),
+        }
+    }
+
+    /// Its name in the catalogue, or the formula as it was given.
+    pub fn name(&self) -> &str {
+        self.meta().name
+    }
+
+    /// Names, formula, source, advice.
+    pub fn meta(&self) -> Description<'_> {
+        match self {
+            AnyFunction::Elementwise(f) => f.meta(),
+            AnyFunction::Gated(f) => f.meta(),
+            AnyFunction::Formula(f) => {
+                let meta = f.f.meta();
+                let listed = nonlin::gated(meta.name).is_ok();
+                Description { name: if listed { meta.name } else { f.formula.text() }, ..meta }
+            }
+        }
+    }
+
+    /// The text that [`parse`](Self::parse) makes it from, but for the values of parameters.
+    pub fn text(&self) -> &str {
+        match self {
+            AnyFunction::Elementwise(f) => f.name(),
+            AnyFunction::Gated(f) => f.name(),
+            AnyFunction::Formula(f) => f.formula.text(),
+        }
+    }
+
+    /// A name or formula whose defaults are the values that it has, if it is one that has a formula.
+    pub fn with_constants(&self) -> Result<String, Error> {
+        Ok(match self {
+            AnyFunction::Elementwise(f) if self.is_formula() => {
+                with_constants(&Formula::parse(f.name())?, f.values())?.text().to_owned()
+            }
+            AnyFunction::Formula(f) => with_constants(&f.formula, &f.values)?.text().to_owned(),
+            _ => self.name().to_owned(),
+        })
+    }
+
+    /// How many operands it has.
+    pub fn operands(&self) -> usize {
+        match self {
+            AnyFunction::Elementwise(_) => 1,
+            AnyFunction::Gated(_) | AnyFunction::Formula(_) => 2,
+        }
+    }
+
+    /// The parameters and their values.
+    pub fn params(&self) -> Vec<(Parameter<'_>, f64)> {
+        match self {
+            AnyFunction::Elementwise(f) => f.params().collect(),
+            AnyFunction::Gated(_) => vec![],
+            AnyFunction::Formula(f) => {
+                let all = f.formula.params().map(|(name, v)| Parameter::new(name, v, ""));
+                all.zip(f.values.iter().copied()).collect()
+            }
+        }
+    }
+
+    /// The values of the parameters, in their order.
+    pub fn values(&self) -> &[f64] {
+        match self {
+            AnyFunction::Elementwise(f) => f.values(),
+            AnyFunction::Gated(_) => &[],
+            AnyFunction::Formula(f) => &f.values,
+        }
+    }
+
+    /// With these values of its parameters, in their order.
+    pub fn with_values(&self, values: &[f64]) -> Result<Self, Error> {
+        Ok(match self {
+            AnyFunction::Elementwise(f) => AnyFunction::Elementwise(f.with_values(values)?),
+            AnyFunction::Gated(_) => self.clone(),
+            AnyFunction::Formula(f) => AnyFunction::Formula(f.with_values(values)?),
+        })
+    }
+
+    /// Whether all parameters have their defaults.
+    pub fn is_default(&self) -> bool {
+        self.params().iter().all(|(p, v)| *v == p.default)
+    }
+
+    /// Whether it is a formula that the catalogue does not have.
+    pub fn is_formula(&self) -> bool {
+        let name = self.name();
+        match self {
+            AnyFunction::Elementwise(_) => nonlin::get(name).is_err(),
+            AnyFunction::Gated(_) | AnyFunction::Formula(_) => nonlin::gated(name).is_err(),
+        }
+    }
+
+    /// The error that names the parameters that there are.
+    pub fn unknown_parameter(&self, name: &str) -> Error {
+        let known = self.params().iter().map(|(p, _)| p.name.to_owned().into()).collect();
+        Error::UnknownParameter {
+            function: self.name().to_owned().into(),
+            name: name.into(),
+            known,
+        }
+    }
+}
+
+/// Two of one text, with equal values, are one.
+impl PartialEq for AnyFunction {
+    fn eq(&self, o: &Self) -> bool {
+        (self.text(), self.values()) == (o.text(), o.values())
+    }
+}
+
+impl From<Function> for AnyFunction {
+    fn from(f: Function) -> Self {
+        AnyFunction::Elementwise(f)
+    }
+}
+
+impl From<GatedFunction> for AnyFunction {
+    fn from(f: GatedFunction) -> Self {
+        AnyFunction::Gated(f)
+    }
+}
+
+/// Whether a function is one of the catalogue at its defaults.
+pub fn is_plain(f: &Function) -> bool {
+    nonlin::get(f.name()).is_ok_and(|known| known == *f)
+}
+
 /// The elementwise functions of the catalogue.
 pub fn elementwise() -> impl Iterator<Item = Function> {
     nonlin::functions().iter().map(|f| (*f).clone())
@@ -208,35 +406,13 @@ pub fn get_gated(name: &str) -> Result<GatedFunction, Error> {
 
 /// The forms of `f` that PyTorch's argument `approximate` chooses from, `f` itself first; none
 /// where it has no such argument.
-pub fn forms(f: &Function) -> Vec<(&'static str, Function)> {
-    match nonlin::get_approximate(f.name(), "tanh") {
+pub fn forms(f: &AnyFunction) -> Vec<(&'static str, AnyFunction)> {
+    let AnyFunction::Elementwise(known) = f else { return vec![] };
+    match nonlin::get_approximate(known.name(), "tanh") {
         Ok(tanh) if tanh.name() == format!("{}_tanh", f.name()) => {
-            vec![("none", f.clone()), ("tanh", tanh)]
+            vec![("none", f.clone()), ("tanh", AnyFunction::Elementwise(tanh))]
         }
         _ => vec![],
-    }
-}
-
-/// `f` with these values of its parameters, in their order.
-pub fn with_values(f: &Function, values: &[f64]) -> Result<Function, Error> {
-    f.with_values(values)
-}
-
-/// The values of the parameters, in their order.
-pub fn values(f: &Function) -> Vec<f64> {
-    f.values().to_vec()
-}
-
-/// Whether all parameters have their defaults.
-pub fn is_default(f: &Function) -> bool {
-    f.params().all(|(p, v)| v == p.default)
-}
-
-/// The error that names the parameters that there are.
-pub fn unknown_parameter(f: &Function, name: &str) -> Error {
-    match f.clone().with(name, f64::NAN) {
-        Err(error) => error,
-        Ok(_) => unreachable!("no parameter may be NaN"),
     }
 }
 

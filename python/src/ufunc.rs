@@ -13,13 +13,13 @@ use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 use half::{bf16, f16};
 use numpy::npyffi::{NPY_TYPES, PY_UFUNC_API, PyUFuncGenericFunction, PyUFuncObject, npy_intp};
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyCapsule;
 
-use crate::kernels::{self, Element, Exec, Function, GatedFunction, Kernel, Op, Rows};
+use crate::kernels::{self, AnyFunction, Element, Exec, Function, GatedFunction, Kernel, Op, Rows};
 use crate::threads;
 
 /// Elements that are gathered at a time from arrays with strides.
@@ -52,7 +52,7 @@ pub fn find_bfloat16(py: Python<'_>) -> PyResult<()> {
 /// What a ufunc computes, enough to make it again.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Spec {
-    /// Name of the function in the catalogue.
+    /// Name of the function in the catalogue, or the formula that it was made from.
     pub name: String,
     /// What is computed of it.
     pub op: Op,
@@ -205,8 +205,29 @@ pub fn spec(object: &Bound<'_, PyAny>) -> PyResult<Option<Spec>> {
     }
 }
 
+/// A ufunc of a function; the parameters in `arrays` (indices) are operands too.
+pub fn of(
+    py: Python<'_>,
+    f: &AnyFunction,
+    op: Op,
+    arrays: &[usize],
+    doc: &str,
+) -> PyResult<Py<PyAny>> {
+    match f {
+        AnyFunction::Elementwise(f) => elementwise(py, f, op, arrays, doc),
+        AnyFunction::Gated(gated_f) => gated(py, gated_f, (f.text(), &[]), op, doc),
+        AnyFunction::Formula(_) if !arrays.is_empty() => Err(PyTypeError::new_err(format!(
+            "parameters of `{}` are numbers: a formula of two operands takes no arrays for them",
+            f.text()
+        ))),
+        AnyFunction::Formula(formula) => {
+            gated(py, formula.function(), (f.text(), f.values()), op, doc)
+        }
+    }
+}
+
 /// A ufunc of an elementwise function; the parameters in `arrays` (indices) are operands too.
-pub fn elementwise(
+fn elementwise(
     py: Python<'_>,
     f: &Function,
     op: Op,
@@ -216,14 +237,11 @@ pub fn elementwise(
     if op == Op::FromOutput && arrays.is_empty() {
         kernels::has_from_output(f).map_err(crate::error)?;
     }
-    let operands = match op {
-        Op::Forward | Op::Derivative | Op::Second => 1,
-        Op::Backward | Op::FromOutput => 2,
-    };
+    let operands = op.operands(1);
     let spec = Spec {
         name: f.name().to_owned(),
         op,
-        values: kernels::values(f),
+        values: f.values().to_vec(),
         operands: arrays.to_vec(),
     };
     let kinds = vec![Kind::Float; operands + arrays.len() + 1];
@@ -238,7 +256,7 @@ pub fn elementwise(
             Op::FromOutput => make(py, data, parts(loops!(zip, kernels::FromOutput))),
         };
     }
-    let data = Parametric { f: f.clone(), values: kernels::values(f), arrays: arrays.to_vec() };
+    let data = Parametric { f: f.clone(), values: f.values().to_vec(), arrays: arrays.to_vec() };
     match op {
         Op::Forward => make(py, data, parts(loops!(map_parametric, kernels::Forward))),
         Op::Derivative => make(py, data, parts(loops!(map_parametric, kernels::Derivative))),
@@ -248,9 +266,16 @@ pub fn elementwise(
     }
 }
 
-/// A ufunc of a gated function: its values, or its gradients.
-pub fn gated(py: Python<'_>, f: &GatedFunction, op: Op, doc: &str) -> PyResult<Py<PyAny>> {
-    let spec = Spec { name: f.name().to_owned(), op, values: vec![], operands: vec![] };
+/// A ufunc of the gated function of that text and these values of parameters: what it gives, or its
+/// gradients.
+fn gated(
+    py: Python<'_>,
+    f: &GatedFunction,
+    (text, values): (&str, &[f64]),
+    op: Op,
+    doc: &str,
+) -> PyResult<Py<PyAny>> {
+    let spec = Spec { name: text.to_owned(), op, values: values.to_vec(), operands: vec![] };
     let parts = |loops, operands, outputs| Parts {
         spec,
         loops,
@@ -660,7 +685,7 @@ fn checked<K, const I: usize, const O: usize>(
 where
     K: Kernel<I, O, Data = Function>,
 {
-    let f = kernels::with_values(f, values)?;
+    let f = f.with_values(values)?;
     if K::FROM_OUTPUT {
         kernels::has_from_output(&f)?;
     }

@@ -181,7 +181,7 @@ class _ByMapping:
         for key, value in self.mapping.items():
             if key == type(module) or (known is not None and key == name):
                 new = _make(value)
-                if isinstance(new, Activation) and new.name in FUNCTIONS:
+                if isinstance(new, Activation) and not new.two:
                     new.inplace |= bool(getattr(module, "inplace", False))
                 return new, name, _name(new)
         return None

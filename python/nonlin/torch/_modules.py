@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .. import _nonlin
 from ._functional import FUNCTIONS, PARAMETERS, UNITS, interleaved, prelu, put, rrelu, values
-from ._ops import gated, unary
+from ._ops import gated, pair, unary
 
 #: Names of modules where the name of the function does not make them.
 _NAMES = {
@@ -35,12 +36,13 @@ def module_name(name: str) -> str:
 
 
 class Activation(nn.Module):
-    """A module that applies a function of the catalogue.
+    """A module that applies a function of the catalogue, or a formula.
 
     Parameters
     ----------
     name : str
-        The function: an elementwise one, or a gated unit.
+        The function: an elementwise one, or a gated unit; or a formula in `x`, or in `a` and `b`, as
+        `nonlin.Function` takes it.
     inplace : bool, default False
         Whether the result replaces the input (elementwise functions).
     layout : {"halves", "interleaved"}, default "halves"
@@ -58,6 +60,9 @@ class Activation(nn.Module):
     >>> unit = nonlin.torch.Activation("swiglu", layout="halves")
     >>> unit(torch.ones(2, 8)).shape
     torch.Size([2, 4])
+    >>> f = nonlin.torch.Activation("x * tanh(alpha * x); alpha = 1 in (0, 10)", alpha=2)
+    >>> f(torch.tensor([-1.0, 0.5]))
+    tensor([0.9640, 0.3808])
     """
 
     def __init__(
@@ -70,20 +75,31 @@ class Activation(nn.Module):
         **params: float,
     ) -> None:
         super().__init__()
-        if name in UNITS:
-            if inplace or params:
+        formula = None
+        if name not in UNITS and name not in FUNCTIONS:
+            # The library knows aliases and formulas, and says what comes nearest.
+            known, two, formula, given = _nonlin.torch_formula(name, list(params.items()))
+            if known is not None:
+                name, formula = known, None
+                params = {k: v for k, v, _ in given}
+        self.two = name in UNITS if formula is None else two
+        if self.two:
+            if inplace or params and formula is None:
                 raise TypeError(f"{name} is a gated unit: it takes layout and dim")
             self.interleaved = interleaved(name, "halves" if layout is None else layout)
-            self._f: Any = gated(name)
-            self._values: tuple[float, ...] = ()
-        elif name in FUNCTIONS:
-            if layout is not None or dim != -1:
-                raise TypeError(f"{name} is elementwise: it has no layout and no dim")
-            self._f = unary(name)
-            self._values = values(name, params)
+        elif layout is not None or dim != -1:
+            raise TypeError(f"{name} is elementwise: it has no layout and no dim")
+        if formula is not None:
+            self._f: Any = pair("gated_formula") if two else unary("formula")
+            # Parameters are constants of the text.
+            self._values: tuple[Any, ...] = (formula,)
+            self._params = {k: v for k, v, _ in given}
+            self._defaults = {k: default for k, _, default in given}
         else:
-            # The library knows aliases, and says what comes nearest.
-            raise ValueError(f"unknown function `{name}`; known: {', '.join([*FUNCTIONS, *UNITS])}")
+            self._f = gated(name) if self.two else unary(name)
+            self._values = () if self.two else values(name, params)
+            self._defaults = PARAMETERS.get(name, {})
+            self._params = dict(zip(self._defaults, self._values))
         self.name = name
         self.inplace = inplace
         self.dim = dim
@@ -91,14 +107,14 @@ class Activation(nn.Module):
     @property
     def params(self) -> dict[str, float]:
         """The function's parameters."""
-        return dict(zip(PARAMETERS.get(self.name, ()), self._values))
+        return dict(self._params)
 
     def forward(self, input: Tensor, other: Tensor | None = None) -> Tensor:
         """Apply the function."""
-        if self.name in UNITS:
+        if self.two:
             if other is not None:
-                return self._f.forward(input, other)
-            return self._f.packed(input, self.dim, self.interleaved)
+                return self._f.forward(input, other, *self._values)
+            return self._f.packed(input, self.dim, self.interleaved, *self._values)
         if self.inplace:
             return put(input, self._f.forward, *self._values)
         return self._f.forward(input, *self._values)
@@ -106,10 +122,8 @@ class Activation(nn.Module):
     def extra_repr(self) -> str:
         named = type(self) is not Activation
         parts = [] if named else [repr(self.name)]
-        parts += [
-            f"{k}={v:g}" for k, v in self.params.items() if v != PARAMETERS[self.name][k]
-        ]
-        if self.name in UNITS:
+        parts += [f"{k}={v:g}" for k, v in self.params.items() if v != self._defaults[k]]
+        if self.two:
             parts += ["layout='interleaved'"] if self.interleaved else []
             parts += [f"dim={self.dim}"] if self.dim != -1 else []
         parts += ["inplace=True"] if self.inplace else []

@@ -301,16 +301,16 @@ class Pair:
     def __reduce__(self) -> Any:
         return pair, (self.name,)
 
-    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+    def forward(self, a: Tensor, b: Tensor, *p: Any) -> Tensor:
         """f(a, b)."""
         if is_compiling():
             if a.shape != b.shape:
                 a, b = torch.broadcast_tensors(a, b)
-            return self.op(a, b)
-        y = call(self.index, a, b)
-        return self.involved(a, b) if y is None else y
+            return self.op(a, b, *p)
+        y = call(self.index, a, b, *p)
+        return self.involved(a, b, *p) if y is None else y
 
-    def involved(self, a: Tensor, b: Tensor) -> Tensor:
+    def involved(self, a: Tensor, b: Tensor, *p: Any) -> Tensor:
         """f(a, b) where `call` does not do it."""
         for t in (a, b):
             if not isinstance(t, Tensor):
@@ -318,29 +318,29 @@ class Pair:
         if a.shape != b.shape:
             a, b = torch.broadcast_tensors(a, b)
         if _transformed():
-            return _PairT.apply(a, b, self)
+            return _PairT.apply(a, b, self, p)
         try:
             if (a.requires_grad or b.requires_grad) and is_grad_enabled():
-                return self.train(a, b)
-            return self.raw(a, b)
+                return self.train(a, b, *p)
+            return self.raw(a, b, *p)
         except NotImplementedError as e:
             raise _refused(self.name, e, a, b) from None
 
-    def backward(self, grad: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    def backward(self, grad: Tensor, a: Tensor, b: Tensor, *p: Any) -> tuple[Tensor, Tensor]:
         """`grad` times the derivatives by both operands."""
         if is_compiling():
-            return self.op_b(grad, a, b)
+            return self.op_b(grad, a, b, *p)
         if _transformed():
-            return _PairBackT.apply(grad, a, b, self)
+            return _PairBackT.apply(grad, a, b, self, p)
         if is_grad_enabled() and (grad.requires_grad or a.requires_grad or b.requires_grad):
-            return _PairBack.apply(grad, a, b, self)
-        return self.raw_b(grad, a, b)
+            return _PairBack.apply(grad, a, b, self, p)
+        return self.raw_b(grad, a, b, *p)
 
-    def second(self, ga: Tensor, gb: Tensor, grad: Tensor, a: Tensor, b: Tensor) -> Any:
+    def second(self, ga: Tensor, gb: Tensor, grad: Tensor, a: Tensor, b: Tensor, *p: Any) -> Any:
         """Gradients of ``ga da + gb db`` by `grad`, `a` and `b`, where (da, db) is `backward`."""
         raise NotImplementedError
 
-    def tangent(self, tangents: Any, grad: Tensor, a: Tensor, b: Tensor) -> Any:
+    def tangent(self, tangents: Any, grad: Tensor, a: Tensor, b: Tensor, *p: Any) -> Any:
         """How `backward` changes along these tangents of `grad`, `a` and `b`, each of them a tensor."""
         raise NotImplementedError
 
@@ -434,96 +434,158 @@ class Gated(Pair):
         return da, db
 
 
+class GatedFormula(Pair):
+    """The operators of all formulas of two tensors, whose text is an argument."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.op_s = getattr(torch.ops.nonlin, f"{name}_second").default
+        self.raw_s = _kernel(f"{name}_second")
+
+    def curvature(self, g: Tensor, a: Tensor, b: Tensor, text: str, operand: int) -> Any:
+        """`g` times the derivatives by both operands of the derivative by one of them."""
+        if is_compiling():
+            return self.op_s(g, a, b, text, operand)
+        if _transformed() or is_grad_enabled() and any(t.requires_grad for t in (g, a, b)):
+            return _Curvature.apply(g, a, b, self, text, operand)
+        return self.raw_s(g, a, b, text, operand)
+
+    def packed(self, x: Tensor, dim: int, interleaved: bool, *p: Any) -> Tensor:
+        """f of both operands packed along an axis."""
+        if not isinstance(x, Tensor):
+            raise no_tensor(self.name, x)
+        return self.forward(*halves(x, dim, interleaved), *p)
+
+    def second(self, ga: Tensor, gb: Tensor, grad: Tensor, a: Tensor, b: Tensor, *p: Any) -> Any:
+        da, _ = self.backward(ga, a, b, *p)
+        _, db = self.backward(gb, a, b, *p)
+        aa, ab = self.curvature(ga * grad, a, b, *p, 0)
+        ba, bb = self.curvature(gb * grad, a, b, *p, 1)
+        return da + db, aa + ba, ab + bb
+
+    def tangent(self, tangents: Any, grad: Tensor, a: Tensor, b: Tensor, *p: Any) -> Any:
+        grad_t, a_t, b_t = tangents
+        da, db = self.backward(grad_t, a, b, *p)
+        aa, ab = self.curvature(grad, a, b, *p, 0)
+        ba, bb = self.curvature(grad, a, b, *p, 1)
+        return da + aa * a_t + ab * b_t, db + ba * a_t + bb * b_t
+
+
+class _Curvature(Function):
+    """Second derivatives of a formula of two tensors, which have no derivatives by these."""
+
+    @staticmethod
+    def forward(g, a, b, f, text, operand):
+        return f.raw_s(g, a, b, text, operand)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.text = inputs[4]
+
+    @staticmethod
+    def backward(ctx, *_):
+        raise NotImplementedError(f"nonlin.torch: `{ctx.text}` has no third derivative")
+
+    @staticmethod
+    def vmap(info, in_dims, g, a, b, f, text, operand):
+        g, a, b = _align(info.batch_size, in_dims[:3], g, a, b)
+        return f.curvature(g, a, b, text, operand), (0, 0)
+
+
 def _pair_function(f: Pair) -> type[Function]:
     """What autograd keeps of a call of a function of two tensors and does with it."""
     raw, raw_b, index, index_b = f.raw, f.raw_b, f.index, _INDEX[f"{f.name}_backward"]
 
     class Plain(Function):
         @staticmethod
-        def forward(ctx, a, b):
+        def forward(ctx, a, b, *p):
             ctx.to_save = (a, b)
-            y = call(index, a, b)
-            return raw(a, b) if y is None else y
+            ctx.p = p
+            y = call(index, a, b, *p)
+            return raw(a, b, *p) if y is None else y
 
         @staticmethod
         def backward(ctx, grad):
             a, b = ctx.saved_tensors
+            p = ctx.p
             if is_grad_enabled():
-                return f.backward(grad, a, b)
-            both = call(index_b, grad, a, b)
-            return raw_b(grad, a, b) if both is None else both
+                both = f.backward(grad, a, b, *p)
+            else:
+                both = call(index_b, grad, a, b, *p)
+                both = raw_b(grad, a, b, *p) if both is None else both
+            return (*both, *(None for _ in p)) if p else both
 
     return Plain
 
 
 class _PairBack(Function):
     @staticmethod
-    def forward(ctx, grad, a, b, f):
+    def forward(ctx, grad, a, b, f, p):
         ctx.save_for_backward(grad, a, b)
-        ctx.f = f
-        return f.raw_b(grad, a, b)
+        ctx.f, ctx.p = f, p
+        return f.raw_b(grad, a, b, *p)
 
     @staticmethod
     def backward(ctx, ga, gb):
-        return *ctx.f.second(ga, gb, *ctx.saved_tensors), None
+        return *ctx.f.second(ga, gb, *ctx.saved_tensors, *ctx.p), None, None
 
 
 class _PairT(Function):
     """a function of two tensors under transforms."""
 
     @staticmethod
-    def forward(a, b, f):
-        return f.raw(a, b)
+    def forward(a, b, f, p):
+        return f.raw(a, b, *p)
 
     @staticmethod
     def setup_context(ctx, inputs, output):
-        a, b, ctx.f = inputs
+        a, b, ctx.f, ctx.p = inputs
         ctx.save_for_backward(a, b)
         ctx.save_for_forward(a, b)
 
     @staticmethod
     def backward(ctx, grad):
-        return *ctx.f.backward(grad, *ctx.saved_tensors), None
+        return *ctx.f.backward(grad, *ctx.saved_tensors, *ctx.p), None, None
 
     @staticmethod
-    def jvp(ctx, a_t, b_t, _):
+    def jvp(ctx, a_t, b_t, *_):
         a, b = ctx.saved_tensors
-        by_a, by_b = ctx.f.backward(torch.ones_like(a), a, b)
+        by_a, by_b = ctx.f.backward(torch.ones_like(a), a, b, *ctx.p)
         return _sum(
             None if a_t is None else by_a * a_t,
             None if b_t is None else by_b * b_t,
         )
 
     @staticmethod
-    def vmap(info, in_dims, a, b, f):
-        return f.forward(*_align(info.batch_size, in_dims, a, b)), 0
+    def vmap(info, in_dims, a, b, f, p):
+        return f.forward(*_align(info.batch_size, in_dims, a, b), *p), 0
 
 
 class _PairBackT(Function):
     """`_PairBack` under transforms."""
 
     @staticmethod
-    def forward(grad, a, b, f):
-        return f.raw_b(grad, a, b)
+    def forward(grad, a, b, f, p):
+        return f.raw_b(grad, a, b, *p)
 
     @staticmethod
     def setup_context(ctx, inputs, output):
-        grad, a, b, ctx.f = inputs
+        grad, a, b, ctx.f, ctx.p = inputs
         ctx.save_for_backward(grad, a, b)
         ctx.save_for_forward(grad, a, b)
 
     backward = _PairBack.backward
 
     @staticmethod
-    def jvp(ctx, grad_t, a_t, b_t, _):
+    def jvp(ctx, grad_t, a_t, b_t, *_):
         saved = ctx.saved_tensors
         tangents = (grad_t, a_t, b_t)
         zeros = (torch.zeros_like(x) if t is None else t for t, x in zip(tangents, saved))
-        return ctx.f.tangent(zeros, *saved)
+        return ctx.f.tangent(zeros, *saved, *ctx.p)
 
     @staticmethod
-    def vmap(info, in_dims, grad, a, b, f):
-        return f.backward(*_align(info.batch_size, in_dims, grad, a, b)), (0, 0)
+    def vmap(info, in_dims, grad, a, b, f, p):
+        return f.backward(*_align(info.batch_size, in_dims, grad, a, b), *p), (0, 0)
 
 
 def _packed_function(f: Gated) -> type[Function]:
@@ -573,13 +635,16 @@ _unary: dict[str, Unary] = {}
 _gated: dict[str, Gated] = {}
 _pairs: dict[str, Pair] = {}
 
+#: The operators of formulas, whose text they are given where others are given parameters.
+_formulas: dict[str, Any] = {}
+
 #: Our operators by name: the index by which the compiled module knows each.
 _INDEX: dict[str, int] = {}
 
 
 def unary(name: str) -> Unary:
-    """The operators of an elementwise function."""
-    return _unary[name]
+    """The operators of an elementwise function, or of formulas."""
+    return _formulas[name] if name in _formulas else _unary[name]
 
 
 def gated(name: str) -> Gated:
@@ -588,8 +653,8 @@ def gated(name: str) -> Gated:
 
 
 def pair(name: str) -> Pair:
-    """The operators of a function of two tensors."""
-    return _pairs[name]
+    """The operators of a function of two tensors, or of formulas of two."""
+    return _formulas[name] if name in _formulas else _pairs[name]
 
 
 def _define() -> None:
@@ -608,7 +673,13 @@ def _define() -> None:
         # Called where no gradient is wanted: nothing is to look for one.
         _library.impl("_" + name, torch.library.fallthrough_kernel, "Autograd")
     _nonlin.torch_implement()
+    _formulas["formula"] = Unary("formula")
+    _describe_unary(_formulas["formula"])
+    _formulas["gated_formula"] = GatedFormula("gated_formula")
+    _describe_gated_formula(_formulas["gated_formula"])
     for name in _INDEX:
+        if name in _formulas:
+            continue
         if f"{name}_second" in _INDEX:
             _unary[name] = Unary(name)
             _describe_unary(_unary[name])
@@ -697,33 +768,60 @@ def _describe_unary(f: Unary) -> None:
 def _describe_pair(f: Pair) -> None:
     name = f.name
 
-    def fake_b(grad, a, b):
+    def fake_b(grad, a, b, *p):
         like = _of_three(a, b, grad)
         return like, torch.empty_like(like)
 
-    _fake(name, _of_two)
+    _fake(name, lambda a, b, *p: _of_two(a, b))
     _fake(f"{name}_backward", fake_b)
 
     def setup(ctx, inputs, output):
-        ctx.save_for_backward(*inputs)
+        a, b, *ctx.p = inputs
+        ctx.save_for_backward(a, b)
 
     def backward(ctx, grad):
-        return f.op_b(grad, *ctx.saved_tensors)
+        return *f.op_b(grad, *ctx.saved_tensors, *ctx.p), *[None] * len(ctx.p)
+
+    def setup_b(ctx, inputs, output):
+        grad, a, b, *ctx.p = inputs
+        ctx.save_for_backward(grad, a, b)
 
     def backward_b(ctx, ga, gb):
-        return f.second(ga, gb, *ctx.saved_tensors)
+        return *f.second(ga, gb, *ctx.saved_tensors, *ctx.p), *[None] * len(ctx.p)
 
     _autograd(name, backward, setup)
-    _autograd(f"{name}_backward", backward_b, setup)
+    _autograd(f"{name}_backward", backward_b, setup_b)
 
-    def vmap(info, dims, a, b):
-        return f.op(*_align(info.batch_size, dims, a, b)), 0
+    def vmap(info, dims, a, b, *p):
+        return f.op(*_align(info.batch_size, dims, a, b), *p), 0
 
-    def vmap_b(info, dims, grad, a, b):
-        return f.op_b(*_align(info.batch_size, dims, grad, a, b)), (0, 0)
+    def vmap_b(info, dims, grad, a, b, *p):
+        return f.op_b(*_align(info.batch_size, dims, grad, a, b), *p), (0, 0)
 
     _vmap(name, vmap)
     _vmap(f"{name}_backward", vmap_b)
+
+
+def _describe_gated_formula(f: GatedFormula) -> None:
+    _describe_pair(f)
+    name = f"{f.name}_second"
+
+    def fake(g, a, b, *p):
+        like = _of_three(a, b, g)
+        return like, torch.empty_like(like)
+
+    def setup(ctx, inputs, output):
+        ctx.text = inputs[3]
+
+    def backward(ctx, *_):
+        raise NotImplementedError(f"nonlin.torch: `{ctx.text}` has no third derivative")
+
+    def vmap(info, dims, g, a, b, *p):
+        return f.op_s(*_align(info.batch_size, dims, g, a, b), *p), (0, 0)
+
+    _fake(name, fake)
+    _autograd(name, backward, setup)
+    _vmap(name, vmap)
 
 
 def _describe_packed(f: Gated) -> None:

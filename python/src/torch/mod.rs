@@ -4,6 +4,7 @@
 
 mod calls;
 mod eager;
+mod formulas;
 mod layout;
 mod library;
 mod operators;
@@ -16,6 +17,7 @@ use std::sync::Mutex;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
+use crate::kernels::AnyFunction;
 use calls::{Before, TorchKernel, entry, raised, set_before};
 use operators::{OPERATORS, find};
 use shim::{Boxed, Registrations};
@@ -107,6 +109,29 @@ fn torch_implement() -> PyResult<()> {
     Ok(())
 }
 
+/// What a module is told of a name or formula and values of parameters: the catalogue's name, if it has
+/// one; whether it has two operands; the formula with these values as constants; and all parameters.
+#[pyfunction]
+#[allow(clippy::type_complexity, reason = "a tuple of Python")]
+fn torch_formula(
+    text: &str,
+    given: Vec<(String, f64)>,
+) -> PyResult<(Option<String>, bool, String, Vec<(String, f64, f64)>)> {
+    let f = AnyFunction::parse(text).map_err(crate::error)?;
+    let mut values = f.values().to_vec();
+    for (name, value) in given {
+        let at = f.params().iter().position(|(p, _)| p.name == name);
+        values[at.ok_or_else(|| crate::error(f.unknown_parameter(&name)))?] = value;
+    }
+    let f = f.with_values(&values).map_err(crate::error)?;
+    let params = f.params();
+    let params = params.iter().map(|(p, v)| (p.name.to_owned(), *v, p.default)).collect();
+    let known = matches!(f, AnyFunction::Gated(_))
+        || matches!(f, AnyFunction::Elementwise(_)) && !f.is_formula();
+    let name = known.then(|| f.name().to_owned());
+    Ok((name, f.operands() == 2, f.with_constants().map_err(crate::error)?, params))
+}
+
 /// Adds the functions to the compiled module.
 pub fn fill(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<TorchKernel>()?;
@@ -116,6 +141,7 @@ pub fn fill(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(torch_enable, m)?)?;
     m.add_function(wrap_pyfunction!(torch_disable, m)?)?;
     m.add_function(wrap_pyfunction!(torch_implement, m)?)?;
+    m.add_function(wrap_pyfunction!(torch_formula, m)?)?;
     m.add_function(wrap_pyfunction!(eager::torch_call, m)?)?;
     Ok(())
 }

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
+use super::formulas;
 use super::layout::{
     Place, apart, apply, broadcast, c_strides, count, expanded, kept, result_strides, rows, span,
     with_number,
@@ -91,6 +92,13 @@ enum Own {
     PackedBack(&'static GatedFunction),
     Weighted,
     WeightedBack,
+    Formula,
+    FormulaBack,
+    FormulaSecond,
+    FormulaGate,
+    FormulaGateBack,
+    /// `g` times the derivatives by both operands of the derivative by one of them.
+    FormulaGateSecond,
 }
 
 /// All operators: PyTorch's first, then ours. The index is what a call carries.
@@ -98,6 +106,7 @@ pub static OPERATORS: LazyLock<Vec<Operator>> = LazyLock::new(|| {
     let mut all = Vec::new();
     of_pytorch(&mut all);
     of_nonlin(&mut all);
+    of_formulas(&mut all);
     all
 });
 
@@ -480,6 +489,28 @@ fn of_nonlin(all: &mut Vec<Operator>) {
     }
 }
 
+/// The operators of formulas, whose texts are arguments.
+fn of_formulas(all: &mut Vec<Operator>) {
+    let mut add = |text: &'static str, job: Own| {
+        all.push(Operator { schema: Schema::parse(text), job: Job::Own(job) });
+    };
+    add("nonlin::formula(Tensor x, str text) -> Tensor", Own::Formula);
+    add("nonlin::formula_backward(Tensor grad, Tensor x, str text) -> Tensor", Own::FormulaBack);
+    add(
+        "nonlin::formula_second(Tensor g, Tensor grad, Tensor x, str text) -> Tensor",
+        Own::FormulaSecond,
+    );
+    add("nonlin::gated_formula(Tensor a, Tensor b, str text) -> Tensor", Own::FormulaGate);
+    add(
+        "nonlin::gated_formula_backward(Tensor grad, Tensor a, Tensor b, str text) -> (Tensor, Tensor)",
+        Own::FormulaGateBack,
+    );
+    add(
+        "nonlin::gated_formula_second(Tensor g, Tensor a, Tensor b, str text, int operand) -> (Tensor, Tensor)",
+        Own::FormulaGateSecond,
+    );
+}
+
 /// The parameters of a function as the end of a list of arguments.
 fn parameters(f: &Function) -> String {
     f.params().map(|(p, _)| format!(", float {}={:?}", p.name, p.default)).collect()
@@ -618,6 +649,42 @@ impl Own {
             Own::WeightedBack => {
                 same_sizes(torch, a, 3)?;
                 two_by_three(torch, &WeightedBack, [a.tensor(0)?, a.tensor(1)?, a.tensor(2)?])
+            }
+            Own::Formula => {
+                let f = formulas::elementwise(a.text(1)?)?;
+                map(torch, &Map(&f), a.tensor(0)?, a, To::New)
+            }
+            Own::FormulaBack => {
+                same_sizes(torch, a, 2)?;
+                let f = formulas::elementwise(a.text(2)?)?;
+                let operands = [a.tensor(0)?, a.tensor(1)?];
+                elementwise_to::<_, 2, 3>(torch, &Back(&f), operands, 0, a, To::New)
+            }
+            Own::FormulaSecond => {
+                same_sizes(torch, a, 3)?;
+                let f = formulas::elementwise(a.text(3)?)?;
+                let operands = [a.tensor(0)?, a.tensor(1)?, a.tensor(2)?];
+                elementwise_to::<_, 3, 4>(torch, &Second(&f), operands, 0, a, To::New)
+            }
+            Own::FormulaGate => {
+                same_sizes(torch, a, 2)?;
+                let f = formulas::gated(a.text(2)?)?;
+                let operands = [a.tensor(0)?, a.tensor(1)?];
+                elementwise_to::<_, 2, 3>(torch, &Gate(&f), operands, 0, a, To::New)
+            }
+            Own::FormulaGateBack => {
+                same_sizes(torch, a, 3)?;
+                let f = formulas::gated(a.text(3)?)?;
+                two_by_three(torch, &GateBack(&f), [a.tensor(0)?, a.tensor(1)?, a.tensor(2)?])
+            }
+            Own::FormulaGateSecond => {
+                same_sizes(torch, a, 3)?;
+                let both = formulas::partials(a.text(3)?)?;
+                let operand = a.int(4)?;
+                let Some(f) = usize::try_from(operand).ok().and_then(|i| both.get(i)) else {
+                    return fail(format!("operand {operand}; there are 0 and 1"));
+                };
+                two_by_three(torch, &GateBack(f), [a.tensor(0)?, a.tensor(1)?, a.tensor(2)?])
             }
             Own::Packed(f) => {
                 let x = torch.read(a.tensor(0)?)?;
