@@ -286,9 +286,6 @@ class Monitor:
     ) -> None:
         """Takes a call in whose output is y."""
         name = self._name(path)
-        if not call.x.is_floating_point() or not call.x.numel():
-            return
-        call.axis = self._axis(name, call.x)
         # What is called here is no part of the model.
         self._inside += 1
         with torch.no_grad():
@@ -369,24 +366,46 @@ def _pop(path: list[str]) -> Callable[..., None]:
 class _Call:
     """A call of an activation, from before it until gradients have come."""
 
-    def __init__(self, x: Tensor, inplace: bool) -> None:
-        #: The input as it is now, since a call in place changes it.
-        self.x = x.detach().clone() if inplace else x.detach()
+    def __init__(self, operands: Any, axis: int, inplace: bool) -> None:
+        self.axis, self.count = axis, len(operands)
         self.sample: Sample | None = None
-        self.axis = -1
-        if x.requires_grad:
-            # Before the call: afterwards the tensor of a call in place is the output.
-            x.register_hook(self.gradient(0))
+        #: The input as it is now, since a call in place changes it. Both operands of a gated unit are
+        #: side by side, as in the packed form.
+        if len(operands) > 1:
+            self.x = torch.cat([t.detach() for t in operands], axis)
+        else:
+            self.x = operands[0].detach().clone() if inplace else operands[0].detach()
+        for i, tensor in enumerate(operands):
+            if tensor.requires_grad:
+                # Before the call: afterwards the tensor of a call in place is the output.
+                tensor.register_hook(self.gradient(0, i))
 
-    def gradient(self, row: int) -> Callable[[Tensor], None]:
-        """A hook that takes the gradient by the input (0) or the output (1)."""
+    def gradient(self, row: int, part: int | None = None) -> Callable[[Tensor], None]:
+        """A hook that takes the gradient by an operand (row 0) or by the output (row 1)."""
 
         def hook(gradient: Tensor) -> None:
-            if self.sample is not None:
-                known = self.sample.gradients[row]
-                known[:] = np.nan_to_num(known) + squares(gradient, self.axis, len(known))
+            if self.sample is None:
+                return
+            known = self.sample.gradients[row]
+            if part is not None:
+                size = len(known) // self.count
+                known = known[part * size : (part + 1) * size]
+            known[:] = np.nan_to_num(known) + squares(gradient, self.axis, len(known))
 
         return hook
+
+    def of(self, function: Callable[..., Tensor]) -> Callable[[Tensor], Tensor]:
+        """A function of the operands as one of what `x` is."""
+        return function if self.count == 1 else lambda t: function(*t.chunk(self.count, self.axis))
+
+
+def _operands(args: Any) -> Any:
+    """The operands of a call that can be measured: one tensor, or two of one shape."""
+    if not args or not all(isinstance(a, Tensor) and a.is_floating_point() and a.numel() for a in args):
+        return None
+    if len(args) == 1 or (len(args) == 2 and args[0].shape == args[1].shape and args[0].dim()):
+        return args
+    return None
 
 
 class _Watched:
@@ -399,19 +418,22 @@ class _Watched:
     def before(self, module: nn.Module, args: Any) -> None:
         """Looks at the input."""
         self.monitor._inside += 1
-        # Of a gated unit of two tensors the gate alone would be half the truth.
-        whole = len(args) == 1 and isinstance(args[0], Tensor)
-        self.calls.append(_Call(args[0], bool(getattr(module, "inplace", False))) if whole else None)
+        operands = _operands(args)
+        call = None
+        if operands is not None:
+            axis = self.monitor._axis(self.path, operands[0])
+            call = _Call(operands, axis, bool(getattr(module, "inplace", False)))
+        self.calls.append(call)
 
     def after(self, module: nn.Module, args: Any, out: Any) -> None:
         """Measures."""
         self.monitor._inside -= 1
         call = self.calls.pop()
         if call is None:
-            self.monitor._note(f"{self.path}: only calls with one tensor are measured")
+            self.monitor._note(f"{self.path}: only calls with one tensor, or two of one shape, are measured")
         elif isinstance(out, Tensor):
             text, function = _of_module(module, call.x)
-            self.monitor._measure(self.path, text, function, call, out)
+            self.monitor._measure(self.path, text, call.of(function), call, out)
 
 
 def _of_module(module: nn.Module, x: Tensor) -> tuple[str, Callable[[Tensor], Tensor]]:
@@ -450,12 +472,19 @@ class _Calls(TorchFunctionMode):
         word = _word(func)
         x = args[0] if args else kwargs.get("input")
         rest = args[1:]
-        two = word in UNITS and any(isinstance(a, Tensor) for a in rest)
-        if word not in _CALLS or not isinstance(x, Tensor) or two:
+        operands = None
+        if word in _CALLS:
+            # Of a gated unit both are operands; of others the further arguments are parameters.
+            two = word in UNITS and bool(rest) and isinstance(rest[0], Tensor)
+            operands, rest = _operands((x, *rest[:1]) if two else (x,)), rest[1:] if two else rest
+        if operands is None:
             return func(*args, **kwargs)
         given = {k: v for k, v in kwargs.items() if k not in ("input", "inplace", "out")}
         raw = getattr(func, "__name__", "")
-        call = _Call(x, bool(kwargs.get("inplace")) or (raw.endswith("_") and not raw.startswith("__")))
+        path = self.monitor._path[-1]
+        path = f"{path}.{word}" if path else word
+        inplace = bool(kwargs.get("inplace")) or (raw.endswith("_") and not raw.startswith("__"))
+        call = _Call(operands, self.monitor._axis(path, operands[0]), inplace)
         # What the function itself calls is part of it.
         self.monitor._inside += 1
         try:
@@ -463,9 +492,8 @@ class _Calls(TorchFunctionMode):
         finally:
             self.monitor._inside -= 1
         if isinstance(out, Tensor):
-            path = self.monitor._path[-1]
             text, function = _of_function(func, word, rest, given, call.x)
-            self.monitor._measure(f"{path}.{word}" if path else word, text, function, call, out)
+            self.monitor._measure(path, text, call.of(function), call, out)
         return out
 
 
@@ -488,7 +516,10 @@ def _of_function(
     text = f"{name}({', '.join(str(v) for v in numbers + others)})" if numbers + others else name
     if name in FUNCTIONS and not (rest or numbers or others) and _ours(x):
         return text, FUNCTIONS[name]
-    return text, lambda t: func(t, *rest, **given)
+    if name in UNITS and name != "glu" and _ours(x):
+        # With a gradient, which the kernel alone has not.
+        return text, UNITS[name]
+    return text, lambda *t: func(*t, *rest, **given)
 
 
 #: Names of the catalogue where PyTorch's differ.

@@ -159,6 +159,34 @@ def test_statistics_are_those_of_the_tensors():
         assert watch.layers[name].total.histogram.sum() == x.numel()
 
 
+@pytest.mark.parametrize("called", ["module", "function"])
+def test_gated_units_of_two_tensors(called):
+    """Measured like the packed form: channels of both operands side by side."""
+
+    class Gated(nn.Module):
+        def __init__(self, packed):
+            super().__init__()
+            self.unit, self.packed = nonlin.torch.ReGLU(), packed
+
+        def forward(self, a, b):
+            if self.packed:
+                return self.unit(torch.cat([a, b], -1))
+            return self.unit(a, b) if called == "module" else nonlin.torch.reglu(a, b)
+
+    found = []
+    a, b = torch.randn(2, 30, 3, requires_grad=True), torch.randn(2, 30, 3, requires_grad=True)
+    for packed in (False, True):
+        with monitor(Gated(packed), every=1) as watch:
+            watch._model(a, b).square().sum().backward()
+        (layer,) = watch.layers.values()
+        assert not watch.notes and layer.function == "reglu"
+        found.append(layer.channels())
+    for key, value in found[1].items():
+        if called == "module" or "gradient" not in key:
+            np.testing.assert_allclose(found[0][key], value, err_msg=key)
+    assert len(found[0]["mean"]) == 6 and np.all(found[0]["zero_slope"] > 0.2)
+
+
 def test_outliers():
     model = nn.Sequential(nn.Tanh())
     x = torch.randn(1000, 2)
