@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 import nonlin
 
-from ._functional import FUNCTIONS, PARAMETERS, UNITS
+from ._functional import FUNCTIONS, UNITS
 from ._graph import Node
 from ._modules import OWN, Activation, of_module
 
@@ -58,9 +58,9 @@ _GRID = np.concatenate([np.linspace(-6, 6, 49), [-20.0, 20.0]])
 class Following:
     """The function that follows a layer.
 
-    `function` is a name of the catalogue, or maps an array of float64; `params` are the parameters of
-    a name. `text` tells about it. `gated` functions have two inputs. Where it is a sine, `omega` is
-    its factor.
+    `function` is a name of the catalogue or a formula, or maps an array of float64; `params` are the
+    parameters of either. `text` tells about it. `gated` functions have two inputs. Where it is a sine,
+    `omega` is its factor.
     """
 
     function: Any
@@ -171,10 +171,9 @@ def activation_of(module: nn.Module) -> Following | None:
         )
     if isinstance(known, Activation):
         params = tuple(known.params.items())
-        usual = PARAMETERS.get(known.name, {})
-        shown = ", ".join(f"{k}={v:g}" for k, v in params if v != usual[k])
-        gated = known.name not in FUNCTIONS
-        return Following(known.name, f"{known.name}({shown})" if shown else known.name, params, gated)
+        shown = ", ".join(f"{k}={v:g}" for k, v in params if v != known.defaults[k])
+        text = f"{known.name}({shown})" if known.name.isidentifier() else f"{known.name} at {shown}"
+        return Following(known.name, text if shown else known.name, params, known.two)
     if known is not None or type(module).__module__ != "torch.nn.modules.activation":
         return None
     if isinstance(module, (nn.MultiheadAttention, *_ROWS)):

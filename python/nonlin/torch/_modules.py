@@ -94,12 +94,12 @@ class Activation(nn.Module):
             # Parameters are constants of the text.
             self._values: tuple[Any, ...] = (formula,)
             self._params = {k: v for k, v, _ in given}
-            self._defaults = {k: default for k, _, default in given}
+            self.defaults = {k: default for k, _, default in given}
         else:
             self._f = gated(name) if self.two else unary(name)
             self._values = () if self.two else values(name, params)
-            self._defaults = PARAMETERS.get(name, {})
-            self._params = dict(zip(self._defaults, self._values))
+            self.defaults = PARAMETERS.get(name, {})
+            self._params = dict(zip(self.defaults, self._values))
         self.name = name
         self.inplace = inplace
         self.dim = dim
@@ -122,7 +122,7 @@ class Activation(nn.Module):
     def extra_repr(self) -> str:
         named = type(self) is not Activation
         parts = [] if named else [repr(self.name)]
-        parts += [f"{k}={v:g}" for k, v in self.params.items() if v != self._defaults[k]]
+        parts += [f"{k}={v:g}" for k, v in self.params.items() if v != self.defaults[k]]
         if self.two:
             parts += ["layout='interleaved'"] if self.interleaved else []
             parts += [f"dim={self.dim}"] if self.dim != -1 else []

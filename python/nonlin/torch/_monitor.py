@@ -447,7 +447,7 @@ def _of_module(module: nn.Module, x: Tensor) -> tuple[str, Callable[[Tensor], Te
         # At the mean slope: no number is drawn.
         return following.text, lambda t: nn.functional.leaky_relu(t, (module.lower + module.upper) / 2)
     name = following.function
-    if isinstance(name, str) and not following.gated and not isinstance(module, nn.PReLU) and _ours(x):
+    if name in FUNCTIONS and not isinstance(module, nn.PReLU) and _ours(x):
         params = dict(following.params)
         return following.text, lambda t: FUNCTIONS[name](t, **params)
     return following.text, module.forward

@@ -186,3 +186,18 @@ def test_many_formulas():
     x = torch.ones(3, dtype=torch.float64)
     for i in range(600):
         assert nonlin.torch.Activation(f"x**2 + {i} * x")(x)[0] == 1 + i
+
+
+def test_init_and_monitor_know_them():
+    """Layers before a formula are initialised by its gain, and a monitor watches it."""
+    for formula in (nonlin.torch.Activation(GATE, alpha=2), nonlin.torch.Activation("x / (1 + exp(-x))")):
+        model = nn.Sequential(nn.Linear(64, 4096), formula, nn.Linear(4096, 8))
+        nonlin.torch.init_(model)
+        gain = float(nonlin.init.gain(formula.name, **formula.params))
+        assert abs(model[0].weight.std() * 64**0.5 / gain - 1) < 0.02
+    model = nn.Sequential(nn.Linear(8, 16), nonlin.torch.Activation(GATE, alpha=2), nn.Linear(16, 2))
+    with nonlin.torch.monitor(model, every=1) as watch:
+        for _ in range(3):
+            model(torch.randn(32, 8)).sum().backward()
+    (layer,) = watch.layers.values()
+    assert layer.samples and layer.function == f"{GATE} at alpha=2"
