@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import Any
 
 from ._aten import Operator, Report, disable, enable, is_enabled, report
+from ._callbacks import lightning_monitor, trainer_monitor
 from ._convert import Conversion, convert
 from ._functional import FUNCTIONS as _functions
 from ._functional import UNITS as _units
@@ -36,8 +37,10 @@ __all__ = [
     "enable",
     "init_",
     "is_enabled",
+    "lightning_monitor",
     "monitor",
     "report",
+    "trainer_monitor",
     *_functions,
     *_units,
     *_modules,

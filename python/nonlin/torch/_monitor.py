@@ -233,13 +233,14 @@ class Monitor:
         for state in states[1:]:
             self.merge(state)
 
-    def _begin(self, module: nn.Module, args: Any) -> None:
+    def begin_step(self) -> None:
+        """Begin a training step, where the model is not called as a whole; `end_step` ends its forward."""
         self._depth += 1
         if self._depth > 1:
-            # The model calls itself.
+            # The model calls itself, or a step has begun around its call.
             return
         self.flush()
-        if not module.training:
+        if not self._model.training:
             return
         now, self.step = self.step, self.step + 1
         if now % self.every:
@@ -258,10 +259,17 @@ class Monitor:
             self._mode = _Calls(self)
             self._mode.__enter__()
 
-    def _end(self, *_: Any) -> None:
-        self._depth -= 1
+    def end_step(self) -> None:
+        """End the forward of a step; nothing where none has begun."""
+        self._depth = max(self._depth - 1, 0)
         if not self._depth:
             self._unhook()
+
+    def _begin(self, module: nn.Module, args: Any) -> None:
+        self.begin_step()
+
+    def _end(self, *_: Any) -> None:
+        self.end_step()
 
     def _unhook(self) -> None:
         if self._mode is not None:

@@ -26,7 +26,8 @@ def advice(layers: Iterable[LayerSketch], window: int) -> list[str]:
         if recent is None or len(layer.samples) < 2:
             # One step shows no trend.
             continue
-        steps = min(window, layer.span)
+        count = min(window, layer.span)
+        steps = "1 step" if count == 1 else f"{count} steps"
         s = summary(recent)
         if g := s["gradient_out"]:
             norms.append((layer.name, g))
@@ -35,13 +36,13 @@ def advice(layers: Iterable[LayerSketch], window: int) -> list[str]:
         name = layer.function.split("(")[0].split(",")[0]
         if s["not_finite"]:
             found.append(
-                f"{who}: {s['not_finite']:.2g} of inputs NaN or infinite in the last {steps} steps; "
+                f"{who}: {s['not_finite']:.2g} of inputs NaN or infinite in the last {steps}; "
                 "smaller rate, gradient clipping or a wider type"
             )
         if dead >= DEAD:
             other = "elu or gelu" if name.startswith("leaky") else "leaky_relu"
             found.append(
-                f"{who}: {_percent(dead)} of units dead for {steps} steps; {other}, smaller rate or He "
+                f"{who}: {_percent(dead)} of units dead for {steps}; {other}, smaller rate or He "
                 "initialisation (nonlin.torch.init_)"
             )
         shut = s["saturated"] or 0.0
@@ -50,13 +51,13 @@ def advice(layers: Iterable[LayerSketch], window: int) -> list[str]:
             shut -= s["zero_slope"] or 0.0
         if shut >= SHUT:
             found.append(
-                f"{who}: {_percent(shut)} of slopes below 0.001 for {steps} steps, inputs of deviation "
+                f"{who}: {_percent(shut)} of slopes below 0.001 for {steps}, inputs of deviation "
                 f"{s['deviation']:.3g} around {s['mean']:.3g}; smaller weights (nonlin.torch.init_), normalised "
                 "inputs or a function that does not saturate"
             )
         if (s["exploding"] or 0) >= FAR:
             found.append(
-                f"{who}: {_percent(s['exploding'])} of inputs beyond the limit for {steps} steps; smaller rate, "
+                f"{who}: {_percent(s['exploding'])} of inputs beyond the limit for {steps}; smaller rate, "
                 "gradient clipping or normalisation"
             )
         elif (s["outliers"] or 0) >= OUTLYING:

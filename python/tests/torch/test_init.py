@@ -388,6 +388,19 @@ def test_what_is_left_is_listed():
     assert "does not call" in left["unused"]
 
 
+def test_formulas():
+    sharp = nonlin.torch.Activation("x * tanh(alpha * x); alpha = 1 in (0, 10)", alpha=2)
+    gate = nonlin.torch.Activation("a * max(b, 0)")
+    model = nn.Sequential(nn.Linear(6, 6), sharp, nn.Linear(6, 6), gate, nn.Linear(3, 6), nn.ReLU())
+    a, b, _ = quiet(model).layers
+    assert a.gain == pytest.approx(float(nonlin.init.gain(lambda x: x * np.tanh(2 * x))), rel=1e-9)
+    assert a.activation.endswith(" at alpha=2")
+    # E a^2 max(b, 0)^2 is 1/2.
+    assert b.gain == pytest.approx(2**0.5, rel=1e-9)
+    done, _ = rows(branching(nn.Linear(3, 3)), activations={"inner": "x * tanh(x)"})
+    assert done["inner"].gain == pytest.approx(float(nonlin.init.gain(lambda x: x * np.tanh(x))), rel=1e-9)
+
+
 def test_what_a_caller_tells_counts():
     model = branching(nn.Linear(3, 3))
     assert rows(model)[1] == {"inner": "its output leaves the part of the model that can be traced"}

@@ -187,6 +187,16 @@ def test_gated_units_of_two_tensors(called):
     assert len(found[0]["mean"]) == 6 and np.all(found[0]["zero_slope"] > 0.2)
 
 
+def test_formulas():
+    model = nn.Sequential(nonlin.torch.Activation("max(x, 0) ** 2"), nonlin.torch.Activation("a * tanh(b)"))
+    with monitor(model, every=1, window=1) as watch:
+        for _ in range(2):
+            model(torch.tensor([[-3.0, 1.0], [-4.0, 2.0]]))
+    assert [x.function for x in watch.layers.values()] == ["max(x, 0) ** 2", "a * tanh(b)"]
+    assert watch.layers["0"].dead(1).tolist() == [True, False] and not watch.notes
+    assert watch.advice()[0].startswith("layer 0 (max(x, 0) ** 2): 50 % of units dead for 1 step;")
+
+
 def test_outliers():
     model = nn.Sequential(nn.Tanh())
     x = torch.randn(1000, 2)
@@ -420,6 +430,86 @@ def test_channels_are_where_they_are_said_to_be():
         model(torch.randn(3, 2, 9))
         model(torch.randn(3, 2, 10))
     assert watch.notes == ["1 had 7 channels and has 8 at step 1: name the axis of channels by `channels`"]
+
+
+class FakeTrainer:
+    """What the callbacks ask of a trainer, or of its state."""
+
+    def __init__(self, first):
+        self.is_global_zero = self.is_world_process_zero = first
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("framework", ["transformers", "lightning"])
+def test_callbacks(framework, first, tmp_path, capsys, monkeypatch):
+    """Called in the order in which the frameworks call them."""
+    path = tmp_path / "page.html"
+    options = dict(every=2, window=8, jsonl=tmp_path / "log.jsonl", html=path)
+    trainer, model = FakeTrainer(first), network()
+    with torch.no_grad():
+        model[0].bias[:32] = -50
+    whole = nn.ModuleDict({"net": model})  # which is never called itself
+    if framework == "transformers":
+        transformers = pytest.importorskip("transformers")
+        callback = nonlin.torch.trainer_monitor(**options)
+        assert isinstance(callback, transformers.TrainerCallback)
+        callback.on_train_begin(None, trainer, None, model=model, optimizer=None)
+        train(model, 9)
+        callback.on_train_end(None, trainer, None, model=model)
+        name = "1"
+    else:
+        base = type("Callback", (), {})
+        package = type(nonlin)("lightning.pytorch")
+        package.Callback = base
+        monkeypatch.setitem(__import__("sys").modules, "lightning", type(nonlin)("lightning"))
+        monkeypatch.setitem(__import__("sys").modules, "lightning.pytorch", package)
+        callback = nonlin.torch.lightning_monitor(**options)
+        assert isinstance(callback, base)
+        callback.on_train_start(trainer, whole)
+        for batch in range(9):
+            callback.on_train_batch_start(trainer, whole, None, batch)
+            loss = F.cross_entropy(model(torch.randn(32, 16)), torch.randint(4, (32,)))
+            callback.on_before_backward(trainer, whole, loss)
+            assert torch.overrides._get_current_function_mode() is None and not model[1]._forward_hooks
+            loss.backward()
+            callback.on_train_batch_end(trainer, whole, None, None, batch)
+        callback.on_train_end(trainer, whole)
+        name = "net.1"
+    watch = callback.watch.monitor
+    assert watch.step == 9 and [s.step for s in watch.layers[name].samples] == [0, 2, 4, 6, 8]
+    assert not np.isnan(watch.layers[name].channels()["gradient_in"]).any()
+    printed = capsys.readouterr().out
+    assert (f"layer {name} (relu): " in printed and "dead for 8 steps" in printed) == first
+    assert path.exists() == (tmp_path / "log.jsonl").exists() == first
+
+
+def test_a_framework_that_is_missing(monkeypatch):
+    for name in ("lightning", "lightning.pytorch", "pytorch_lightning", "transformers"):
+        monkeypatch.setitem(__import__("sys").modules, name, None)
+    with pytest.raises(ModuleNotFoundError, match="pip install lightning"):
+        nonlin.torch.lightning_monitor()
+    with pytest.raises(ModuleNotFoundError, match="pip install transformers"):
+        nonlin.torch.trainer_monitor()
+
+
+def test_gathering_is_merging(monkeypatch):
+    model = network()
+
+    def watched(seed):
+        with monitor(model, every=1, window=4) as watch:
+            train(model, 4, rate=0, seed=seed)
+        return watch
+
+    one, two, both = watched(1), watched(2), watched(1)
+    both.merge(two)
+    states = [one.state(), two.state()]
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
+    monkeypatch.setattr(torch.distributed, "all_gather_object", lambda out, mine: out.__setitem__(slice(None), states))
+    two.gather()
+    for name, layer in both.layers.items():
+        np.testing.assert_array_equal(two.layers[name].total.count, 2 * one.layers[name].total.count)
+        np.testing.assert_array_equal(two.layers[name].total.sums, layer.total.sums)
+        np.testing.assert_array_equal(two.layers[name].last_alive, layer.last_alive)
 
 
 def test_errors():
