@@ -3,7 +3,7 @@
 `enable` puts nonlin's kernels under PyTorch's own operators, so that models run on them unchanged;
 `report` says which. `Activation`, the modules and the functions of this module are nonlin's own
 operators; `convert` swaps the activations of a built model, `init_` initialises its layers by what
-follows them.
+follows them, and `monitor` watches its activations in training.
 
 >>> import torch, nonlin.torch
 >>> nonlin.torch.swiglu(torch.tensor([1.0]), torch.tensor([2.0]))

@@ -56,6 +56,16 @@ class Sample(NamedTuple):
             self.histogram + other.histogram, np.add(self.gradients, other.gradients),
         )  # fmt: skip
 
+    def overall(self) -> "Sample":
+        """All channels as one, but for which of them are alive: what figures need takes a byte a channel."""
+        count = np.sum(self.count)
+        mean = np.sum(self.count * self.mean) / max(count, 1)
+        square = np.sum(self.square + self.count * (self.mean - mean) ** 2)
+        return self._replace(
+            count=np.array([count]), mean=np.array([mean]), square=np.array([square]),
+            sums=self.sums.sum(1, keepdims=True), gradients=self.gradients.sum(1, keepdims=True),
+        )  # fmt: skip
+
 
 def _merge_moments(a: Any, b: Any) -> Any:
     """Counts, means and sums of squares of two parts as one, by Chan, Golub and LeVeque."""
@@ -143,7 +153,7 @@ class LayerSketch:
     total : Sample or None
         All samples together.
     samples : deque of Sample
-        The last 512 by themselves.
+        The last 512 by themselves, their channels taken as one.
     last_alive : numpy.ndarray
         For each channel the last step at which a slope was not 0.
     """
@@ -175,7 +185,7 @@ class LayerSketch:
             self.gradients = self.gradients + np.nan_to_num(sample.gradients)
             self.steps += 1
         self.last_alive[sample.alive] = np.maximum(self.last_alive[sample.alive], sample.step)
-        self.samples.append(sample)
+        self.samples.append(sample.overall())
 
     def merge(self, other: "LayerSketch") -> None:
         """Takes in what another process has seen of the layer."""
@@ -256,15 +266,14 @@ class LayerSketch:
 
 def summary(sample: Sample) -> dict[str, float | None]:
     """The statistics of a sample over all channels, as they are written."""
-    whole = float(np.sum(sample.count) + np.sum(sample.sums[SUMS.index("not_finite")]))
-    count = max(float(np.sum(sample.count)), 1.0)
-    mean = float(np.sum(sample.count * sample.mean)) / count
-    inner = sample.square + sample.count * (sample.mean - mean) ** 2
-    gradients = [math.sqrt(g) if math.isfinite(g := float(np.sum(row))) else None for row in sample.gradients]
+    sample = sample.overall()
+    count = float(sample.count[0])
+    whole = count + float(sample.sums[SUMS.index("not_finite")][0])
+    gradients = [math.sqrt(row[0]) if math.isfinite(row[0]) else None for row in sample.gradients]
     return {
-        **{name: float(np.sum(row)) / whole for name, row in zip(SUMS, sample.sums)},
-        "mean": mean,
-        "deviation": math.sqrt(float(np.sum(inner)) / count),
+        **{name: float(row[0]) / whole for name, row in zip(SUMS, sample.sums)},
+        "mean": float(sample.mean[0]),
+        "deviation": math.sqrt(float(sample.square[0]) / max(count, 1.0)),
         "gradient_in": gradients[0],
         "gradient_out": gradients[1],
     }

@@ -15,6 +15,7 @@ from torch import nn
 import nonlin.torch
 from nonlin.torch import monitor
 from nonlin.torch._report import dead_over_time
+from nonlin.torch._sketch import summary
 
 
 def network(activation=nn.ReLU, depth=3, width=64):
@@ -73,7 +74,7 @@ def test_dying_takes_a_window():
     over_time = dead_over_time(watch.layers["1"], 40)
     assert max(over_time[:8]) < 0.3 and min(over_time[8:]) >= 0.5 and len(over_time) == 11
     assert [s.step for s in watch.layers["1"].samples][8] == 80
-    assert watch.layers["1"].recent(40).count[0] == 4 * 32
+    assert watch.layers["1"].recent(40).count.sum() == 4 * 32 * 64
     # Alive at step 40; a step is taken in when the next one begins.
     assert max(shares[:80]) < 0.3 and shares[82:] == [1.0] * 20
 
@@ -263,6 +264,29 @@ def test_training_does_not_change(kind):
         assert torch.equal(a, b)
     for m in model.modules():
         assert not m._forward_hooks and not m._forward_pre_hooks
+
+
+def test_long_runs_take_little_memory():
+    """A kept sample takes a byte for each channel and some hundred for the rest."""
+    model = nn.Sequential(nn.Linear(2, 3000), nn.ReLU())
+    with monitor(model, every=1, window=2) as watch:
+        for _ in range(530):
+            model(torch.zeros(1, 2))
+    layer = watch.layers["1"]
+    assert len(layer.samples) == 512 and layer.total.count[0] == 530
+    size = len(pickle.dumps(watch.state()))
+    assert size < 512 * (3000 + 1500) + 3000 * 8 * 20, size
+
+
+def test_summaries_are_those_of_all_elements():
+    model = nn.Sequential(nn.Tanh())
+    x = torch.randn(50, 7) * torch.arange(1, 8) + torch.arange(7)
+    with monitor(model, every=1) as watch:
+        model(x)
+    s = summary(watch.layers["0"].total)
+    assert s["mean"] == pytest.approx(x.mean().item(), rel=1e-5)
+    assert s["deviation"] == pytest.approx(x.std(correction=0).item(), rel=1e-5)
+    assert s == pytest.approx(summary(watch.layers["0"].recent(1)))
 
 
 def test_steps_and_evaluation():
