@@ -118,6 +118,13 @@ def trainer_monitor(*, verbose: bool = True, **options: Any) -> Any:
     ------
     ModuleNotFoundError
         If ``transformers`` is not installed.
+
+    Examples
+    --------
+    >>> import transformers, nonlin.torch
+    >>> callback = nonlin.torch.trainer_monitor(every=100, html="activations.html")
+    >>> isinstance(callback, transformers.TrainerCallback)
+    True
     """
     base = _base(("transformers",), "TrainerCallback", "transformers")
 
