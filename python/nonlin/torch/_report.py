@@ -173,7 +173,7 @@ def _lines(
     steps: list[int], lines: dict[str, list[float]], caption: str, top: float | None = None, log: bool = False
 ) -> str:
     """A figure of lines over steps."""
-    width, height, left, bottom = 340, 150, 46, 20
+    width, height, left, bottom, over = 340, 150, 46, 20, 24
     values = [v for line in lines.values() for v in line if math.isfinite(v) and (v > 0 or not log)]
     if not values:
         return ""
@@ -185,18 +185,18 @@ def _lines(
     def place(step: int, v: float) -> str:
         x = left + (width - left - 6) * (step - steps[0]) / max(steps[-1] - steps[0], 1)
         part = math.log(v / low) / math.log(high / low) if log else (v - low) / (high - low)
-        return f"{x:.1f},{height - bottom - (height - bottom - 8) * part:.1f}"
+        return f"{x:.1f},{height - bottom - (height - bottom - over) * part:.1f}"
 
     parts = [f"<figure><svg width='{width}' height='{height}' role='img'>"]
-    parts.append(f"<path d='M{left},8V{height - bottom}H{width - 6}' fill='none' stroke='#999'/>")
-    parts.append(f"<text x='2' y='14'>{high:.3g}</text><text x='2' y='{height - bottom}'>{low:.3g}</text>")
+    parts.append(f"<path d='M{left},{over}V{height - bottom}H{width - 6}' fill='none' stroke='#999'/>")
+    parts.append(f"<text x='2' y='{over + 4}'>{high:.3g}</text><text x='2' y='{height - bottom}'>{low:.3g}</text>")
     parts.append(f"<text x='{left}' y='{height - 5}'>step {steps[0]}</text>")
     parts.append(f"<text x='{width - 6}' y='{height - 5}' text-anchor='end'>{steps[-1]}</text>")
     for i, (name, line) in enumerate(lines.items()):
         points = [place(s, v) for s, v in zip(steps, line) if math.isfinite(v) and (v > 0 or not log)]
         colour = _COLOURS[i]
         parts.append(f"<polyline points='{' '.join(points)}' fill='none' stroke='{colour}' stroke-width='1.6'/>")
-        parts.append(f"<text x='{width - 90}' y='{18 + 13 * i}' style='fill:{colour}'>{html.escape(name)}</text>")
+        parts.append(f"<text x='{left + 80 * i}' y='12' style='fill:{colour}'>{html.escape(name)}</text>")
     return "".join([*parts, f"</svg><figcaption>{html.escape(caption)}</figcaption></figure>"])
 
 

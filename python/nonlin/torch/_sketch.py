@@ -18,7 +18,7 @@ OUTLIER = 6.0
 #: How many samples of a layer are kept for figures.
 KEPT = 512
 #: Bins of histograms: equal ones of asinh(x), which is x near 0 and grows like a logarithm.
-BINS = 64
+BINS = 256
 #: How many inputs of a sample are in its histogram at most.
 DRAWN = 2**15
 _REACH = math.asinh(1e6)
