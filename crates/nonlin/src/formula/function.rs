@@ -60,11 +60,15 @@ impl Formula {
     }
 }
 
+/// Bytes of a text that may be meant as a name; the catalogue's are shorter.
+const LONGEST_NAME: usize = 100;
+
 /// The formula of a text that is no name of the catalogue; `named`, the error of the look-up, if it is no
 /// formula either and looks like a name.
 fn parse(text: &str, named: Error) -> Result<Formula, Error> {
-    let name = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
-    Formula::parse(text).map_err(|e| if text.trim().chars().all(name) { named } else { e.into() })
+    let letter = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
+    let name = text.len() <= LONGEST_NAME && text.trim().chars().all(letter);
+    Formula::parse(text).map_err(|e| if name { named } else { e.into() })
 }
 
 impl Function {

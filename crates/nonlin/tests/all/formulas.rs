@@ -600,4 +600,10 @@ fn what_is_no_function_is_refused_by_what_it_looks_like() {
     let error = GatedFunction::parse("x * tanh(x)").unwrap_err().to_string();
     assert!(error.contains("`a` and `b`"), "{error}");
     assert_eq!(Function::parse("x-1").unwrap().value(3.0), 2.0);
+    // What is too long for a name is not repeated.
+    let error = Function::parse(&"x".repeat(1_000_000)).unwrap_err().to_string();
+    assert!(
+        error.starts_with("a formula has at most 10000 characters") && error.len() < 500,
+        "{error}"
+    );
 }
