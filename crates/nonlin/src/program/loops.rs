@@ -6,7 +6,7 @@
 use super::Op;
 use super::lower::{Asked, Code, Instruction, Link, Made, NOWHERE, Place, Registers};
 use super::operations::operations;
-use crate::level::{PerLevel, per_level};
+use crate::level::PerLevel;
 use crate::real::{Deferred, F64Lanes, F64ToF32, Jet, Prim, Real};
 use crate::simd::{Lanes64, Simd};
 use core::marker::PhantomData;
@@ -188,6 +188,8 @@ pub(crate) trait Engine: 'static {
     type Number<S: Simd>: Cell;
     /// The registers of primitives.
     type Primitive<S: Simd>: Cell;
+    /// The loops of what is no primitive.
+    fn loops<W: Work>() -> PerLevel<Loop>;
 }
 
 /// Arrays of f32 in registers of f64.
@@ -200,14 +202,24 @@ enum DeferredF64 {}
 impl Engine for ToF32 {
     type Number<S: Simd> = F64ToF32<S::Block64>;
     type Primitive<S: Simd> = F64ToF32<S::F64>;
+    fn loops<W: Work>() -> PerLevel<Loop> {
+        const { to_f32::loops::<(W, Self)>() }
+    }
 }
 impl Engine for F64 {
     type Number<S: Simd> = F64Lanes<S::Block64>;
-    type Primitive<S: Simd> = F64Lanes<S::Block64>;
+    type Primitive<S: Simd> = F64Lanes<S::F64>;
+    fn loops<W: Work>() -> PerLevel<Loop> {
+        const { f64::loops::<(W, Self)>() }
+    }
 }
+// One register at a time: what these numbers do is long, and there is much of it to compile.
 impl Engine for DeferredF64 {
-    type Number<S: Simd> = Deferred<F64Lanes<S::Block64>>;
-    type Primitive<S: Simd> = F64Lanes<S::Block64>;
+    type Number<S: Simd> = Deferred<F64Lanes<S::F64>>;
+    type Primitive<S: Simd> = F64Lanes<S::F64>;
+    fn loops<W: Work>() -> PerLevel<Loop> {
+        const { deferred::loops::<(W, Self)>() }
+    }
 }
 
 /// Where the numbers of a call are.
@@ -233,12 +245,10 @@ impl Frame<'_> {
         Some(Spot { pending: false, ..self.spots[usize::from(i.outputs[k])] })
     }
 
-    /// Keeps in mind whether exponents of an output are pending.
+    /// Keeps in mind whether exponents of an output are pending: its place may have had another number.
     #[inline(always)]
-    fn written<R: Cell>(&mut self, i: &Instruction, k: usize, pending: bool) {
-        if R::DEFERS {
-            self.spots[usize::from(i.outputs[k])].pending = pending;
-        }
+    fn written(&mut self, i: &Instruction, k: usize, pending: bool) {
+        self.spots[usize::from(i.outputs[k])].pending = pending;
     }
 }
 
@@ -272,7 +282,18 @@ unsafe fn work<S: Simd, P: Pair>(i: &Instruction, frame: &mut Frame<'_>, m: usiz
     unsafe { P::W::run::<S, P::E>(i, frame, m) }
 }
 
-per_level!(fn loops<P: Pair>(i: &Instruction, frame: &mut Frame<'_>, m: usize) = work);
+/// Loops for each level, in a module of their own, which the compiler works on apart from others.
+macro_rules! loops_apart {
+    ($($name:ident),*) => {
+        $(mod $name {
+            use super::{Frame, Instruction, Pair, work};
+            crate::level::per_level!(
+                fn loops<P: Pair>(i: &Instruction, frame: &mut Frame<'_>, m: usize) = work
+            );
+        })*
+    };
+}
+loops_apart!(to_f32, f64, deferred);
 
 /// From one place to another.
 enum Copy {}
@@ -288,7 +309,7 @@ impl Work for Copy {
             unsafe { E::Number::<S>::load(&from, j, k).store(&mut to, j, k) }
             j += E::Number::<S>::N;
         }
-        frame.written::<E::Number<S>>(i, 0, to.pending);
+        frame.written(i, 0, to.pending);
     }
 }
 
@@ -308,7 +329,7 @@ impl Work for Resolve {
             unsafe { E::Number::<S>::load(&from, j, k).store(&mut to, j, k) }
             j += E::Number::<S>::N;
         }
-        frame.written::<E::Number<S>>(i, 0, false);
+        frame.written(i, 0, false);
     }
 }
 
@@ -333,7 +354,7 @@ impl Work for Chain {
             // SAFETY: `j` and the register behind it are below `m`.
             unsafe { chain::<E::Number<S>, 1>(&first, steps, frame.spots, &mut to, j, k) }
         }
-        frame.written::<E::Number<S>>(i, 0, false);
+        frame.written(i, 0, false);
     }
 }
 
@@ -576,6 +597,9 @@ macro_rules! works {
                 if const { Op::$op.is_lowered() } {
                     unreachable!("nothing of it is left in an engine");
                 }
+                if const { E::Number::<S>::DEFERS && !Op::$op.is_deferred() } {
+                    unreachable!("its numbers have no exponents pending");
+                }
                 let k = frame.exponents;
                 let [$($c,)* ..] = i.constants;
                 let [$($($low)? $($input)?,)* ..] = i.inputs;
@@ -604,11 +628,11 @@ macro_rules! works {
                     unsafe { y.store(&mut to, j, k) }
                     j += E::Number::<S>::N;
                 }
-                frame.written::<E::Number<S>>(i, 0, to.pending);
+                frame.written(i, 0, to.pending);
                 $(
                     let _ = stringify!($pair);
                     if let Some(second) = second {
-                        frame.written::<E::Number<S>>(i, 1, second.pending);
+                        frame.written(i, 1, second.pending);
                     }
                 )?
             }
@@ -617,7 +641,7 @@ macro_rules! works {
         /// The loop of an operation of the table.
         fn plain<E: Engine>(op: Op) -> PerLevel<Loop> {
             match op {
-                $(Op::$op => const { loops::<(ops::$op, E)>() },)*
+                $(Op::$op => E::loops::<ops::$op>(),)*
                 Op::Jet | Op::JetAt | Op::SlopeJet | Op::SoftplusNeg => {
                     unreachable!("jets have loops of their own")
                 }
@@ -629,7 +653,8 @@ operations!(works);
 
 /// Primitives as types, and their loops.
 macro_rules! prims {
-    ($($prim:ident),*) => {
+    ($($module:ident $prim:ident),*) => {
+        loops_apart!($($module),*);
         mod prims {
             $(pub(super) enum $prim {})*
         }
@@ -640,23 +665,29 @@ macro_rules! prims {
         /// The loop of a primitive.
         fn primitive<A: Had, E: Engine, const SLOPE: bool>(p: Prim) -> PerLevel<Loop> {
             match p {
-                $(Prim::$prim => const { loops::<(Primitive<prims::$prim, A, SLOPE>, E)>() },)*
+                $(Prim::$prim => const { $module::loops::<(Primitive<prims::$prim, A, SLOPE>, E)>() },)*
             }
         }
     };
 }
-prims!(Exp, ExpM1, Sigmoid, Tanh, Softplus, Cdf, TanhSoftplus, Sqrt, Ln, Ln1p, Sin, Cos, Atan, Erf);
+prims!(
+    exp Exp, exp_m1 ExpM1, sigmoid Sigmoid, tanh Tanh, softplus Softplus, normal_cdf Cdf,
+    tanh_softplus TanhSoftplus, sqrt Sqrt, ln Ln, ln_1p Ln1p, sin Sin, cos Cos, atan Atan, erf Erf
+);
 
-/// The loop of an instruction in registers of `E`; primitives are in those of `P`.
-fn of<E: Engine, P: Engine>(i: &Instruction) -> PerLevel<Loop> {
-    let Code::Jet(asked, made, _) = i.code else {
-        return match i.code {
-            Code::Plain(op) => plain::<E>(op),
-            Code::Chain(..) => const { loops::<(Chain, E)>() },
-            Code::Resolve => const { loops::<(Resolve, E)>() },
-            _ => const { loops::<(Copy, E)>() },
-        };
-    };
+/// The loop of what is no primitive.
+fn arithmetic<E: Engine>(i: &Instruction) -> PerLevel<Loop> {
+    match i.code {
+        Code::Plain(op) => plain::<E>(op),
+        Code::Chain(..) => E::loops::<Chain>(),
+        _ => E::loops::<Copy>(),
+    }
+}
+
+/// The loop of an instruction in registers of f64.
+fn of(i: &Instruction) -> PerLevel<Loop> {
+    type P = F64;
+    let Code::Jet(asked, made, _) = i.code else { return arithmetic::<F64>(i) };
     let slope = matches!(made, Made::Slope | Made::GatedSlope)
         || [1, 2, 4].iter().any(|k| i.outputs[*k] != NOWHERE);
     match (asked, slope) {
@@ -666,21 +697,23 @@ fn of<E: Engine, P: Engine>(i: &Instruction) -> PerLevel<Loop> {
         (Asked::Corrected, true) => primitive::<Corrected, P, true>(i.prim),
         // What has a slope of its own: see `lower.rs`.
         (Asked::ForSlope, _) if i.prim == Prim::Tanh => {
-            const { loops::<(Primitive<prims::Tanh, ForSlope, true>, P)>() }
+            const { tanh::loops::<(Primitive<prims::Tanh, ForSlope, true>, P)>() }
         }
-        (Asked::ForSlope, _) => const { loops::<(Primitive<prims::Sigmoid, ForSlope, true>, P)>() },
+        (Asked::ForSlope, _) => {
+            const { sigmoid::loops::<(Primitive<prims::Sigmoid, ForSlope, true>, P)>() }
+        }
         (Asked::SoftplusNeg, false) => {
-            const { loops::<(Primitive<prims::Softplus, SoftplusNeg, false>, P)>() }
+            const { softplus::loops::<(Primitive<prims::Softplus, SoftplusNeg, false>, P)>() }
         }
         (Asked::SoftplusNeg, true) => {
-            const { loops::<(Primitive<prims::Softplus, SoftplusNeg, true>, P)>() }
+            const { softplus::loops::<(Primitive<prims::Softplus, SoftplusNeg, true>, P)>() }
         }
     }
 }
 
 /// The loop of a primitive where nothing is kept of a rounding: it has no corrections.
 fn rounded(i: &Instruction) -> PerLevel<Loop> {
-    let Code::Jet(..) = i.code else { return of::<ToF32, F64>(i) };
+    let Code::Jet(..) = i.code else { return arithmetic::<ToF32>(i) };
     if [1, 2].iter().any(|k| i.outputs[*k] != NOWHERE) {
         primitive::<At, ToF32, true>(i.prim)
     } else {
@@ -692,7 +725,12 @@ fn rounded(i: &Instruction) -> PerLevel<Loop> {
 pub(super) fn find(i: &Instruction, registers: Registers) -> PerLevel<Loop> {
     match registers {
         Registers::ToF32 => rounded(i),
-        Registers::F64 => of::<F64, F64>(i),
-        Registers::Deferred => of::<DeferredF64, F64>(i),
+        Registers::F64 => of(i),
+        Registers::Deferred => match i.code {
+            Code::Plain(op) if i.deferred => plain::<DeferredF64>(op),
+            Code::Copy => DeferredF64::loops::<Copy>(),
+            Code::Resolve => DeferredF64::loops::<Resolve>(),
+            _ => of(i),
+        },
     }
 }

@@ -129,6 +129,8 @@ pub(crate) enum Code {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Instruction {
     pub(super) code: Code,
+    /// Whether exponents of its numbers may be pending, or are for it to leave.
+    pub(super) deferred: bool,
     pub(super) prim: Prim,
     pub(super) constants: Immediate,
     pub(super) inputs: [Place; Node::INPUTS],
@@ -498,6 +500,7 @@ impl<'p> Lowering<'p> {
             let mut inputs = [node.inputs[0]; Node::INPUTS];
             inputs[..n].copy_from_slice(&node.inputs[..n]);
             Instruction {
+                deferred: false,
                 code: Code::Jet(asked, made, self.registers == Registers::Deferred),
                 prim: node.prim,
                 constants: [0.0; 2],
@@ -550,8 +553,12 @@ impl<'p> Lowering<'p> {
                     if op.results() == 2 && self.uses[usize::from(first) + 1] > 0 {
                         outputs[1] = first + 1;
                     }
+                    let pending = inputs[..n].iter().any(|v| self.may_defer(*v));
                     Instruction {
                         code: Code::Plain(op),
+                        deferred: self.registers == Registers::Deferred
+                            && op.is_deferred()
+                            && (pending || !op.is_alike()),
                         prim: Prim::Exp,
                         constants: self.program.constants(node),
                         inputs,
@@ -600,9 +607,18 @@ impl<'p> Lowering<'p> {
         alone
     }
 
-    fn finish(self) -> Option<Lowered> {
+    /// A number that is no result of the program, and has no exponent pending.
+    fn fresh(&mut self) -> u16 {
+        self.facts.push(Fact::Result { uniform: false });
+        self.defers.push(false);
+        self.uses.push(1);
+        (self.facts.len() - 1) as u16
+    }
+
+    fn finish(mut self) -> Option<Lowered> {
         let resolve = |from: u16, to: u16| Instruction {
             code: Code::Resolve,
+            deferred: true,
             prim: Prim::Exp,
             constants: [0.0; 2],
             inputs: [from; Node::INPUTS],
@@ -619,22 +635,25 @@ impl<'p> Lowering<'p> {
             }
             let uniform = self.read(node).all(|v| self.is_uniform(v));
             let mut instruction = self.instruction(at);
-            let mut before = None;
-            if let Code::Jet(..) = instruction.code
-                && self.may_defer(instruction.inputs[0])
-            {
-                // Primitives take numbers that are done.
-                let (from, fresh) = (instruction.inputs[0], by.len() as u16);
-                instruction.inputs = instruction.inputs.map(|v| if v == from { fresh } else { v });
-                by.push(None);
-                before = Some(resolve(from, fresh));
+            let mut before = Vec::new();
+            if !instruction.deferred {
+                // Other loops take numbers that are done.
+                for from in instruction.inputs {
+                    if self.may_defer(from) {
+                        let fresh = self.fresh();
+                        instruction.inputs =
+                            instruction.inputs.map(|v| if v == from { fresh } else { v });
+                        by.push(None);
+                        before.push(resolve(from, fresh));
+                    }
+                }
             }
             if uniform {
                 once.extend(before);
                 once.push(instruction);
                 continue;
             }
-            drafts.extend(before.map(|i| Some(Draft { i, steps: Vec::new() })));
+            drafts.extend(before.into_iter().map(|i| Some(Draft { i, steps: Vec::new() })));
             let draft = self.chained(instruction, &mut drafts, &by);
             for v in draft.i.outputs.iter().filter(|v| **v != NOWHERE) {
                 by[usize::from(*v)] = Some(drafts.len());
@@ -771,6 +790,7 @@ impl<'p> Lowering<'p> {
         }
         let copy = |from: Place, to: usize| Instruction {
             code: Code::Copy,
+            deferred: false,
             prim: Prim::Exp,
             constants: [0.0; 2],
             inputs: [from; Node::INPUTS],

@@ -446,6 +446,17 @@ macro_rules! facts {
                         | Op::PartNotGreater | Op::Sign | Op::SignOrOne | Op::Step | Op::Floor | Op::Round
                 )
             }
+            /// Whether engines have it for `Deferred` numbers. What it does with others is what `F64Lanes`
+            /// do once nothing is pending any more.
+            pub(super) const fn is_deferred(self) -> bool {
+                !self.is_alike()
+                    || matches!(
+                        self,
+                        Op::Mul | Op::Neg | Op::Abs | Op::PickAbove | Op::PickAtLeast
+                            | Op::PickIdentityAbove | Op::PickGreater | Op::Finite | Op::Saturated
+                            | Op::SlopeWithin | Op::TimesSlope | Op::Sign | Op::SignOrOne | Op::Step
+                    )
+            }
             /// How many numbers come out.
             pub(super) const fn results(self) -> usize {
                 match self {
