@@ -16,6 +16,7 @@ array([-0.08331547,  0.5       ,  1.0833155 ], dtype=float32)
 from nonlin import _nonlin
 from nonlin._catalog import Info, catalog, get, info
 from nonlin._gradients import backward_from_output, derivative, vjp
+from nonlin._learnable import Learnable
 from nonlin._nonlin import Function, __version__, get_num_threads, set_num_threads
 from nonlin._plot import plot
 from nonlin._rows import RowFunction
@@ -27,6 +28,7 @@ _formulas.describe()
 __all__ = [
     "Function",
     "Info",
+    "Learnable",
     "RowFunction",
     "backward_from_output",
     "catalog",

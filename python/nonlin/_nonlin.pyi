@@ -31,6 +31,33 @@ class Function:
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
 
+@final
+class LearnableKernel:
+    def __new__(cls, text: str) -> LearnableKernel: ...
+    def params(self) -> list[tuple[str, float, float, float]]: ...
+    def forward(
+        self,
+        kind: str,
+        x: Any,
+        y: Any,
+        values: Any,
+        shape: list[int],
+        axis: int,
+        threads: int | None,
+    ) -> None: ...
+    def backward(
+        self,
+        kind: str,
+        x: Any,
+        grad: Any,
+        dx: Any,
+        values: Any,
+        dvalues: Any,
+        shape: list[int],
+        axis: int,
+        threads: int | None,
+    ) -> None: ...
+
 def get_num_threads() -> int: ...
 def set_num_threads(n: int) -> None: ...
 def lookup(name: str) -> tuple[str, str]: ...

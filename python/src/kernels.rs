@@ -2,7 +2,9 @@
 //! types of this file, and arrays as slices.
 
 use nonlin::{Description, Formula};
-pub use nonlin::{Element, Error, Exec, Function, GatedFunction, Parameter};
+pub use nonlin::{
+    Element, Error, Exec, Function, GatedFunction, Learnable, Learned, Parameter,
+};
 
 /// What is computed of an elementwise or gated function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -382,6 +384,10 @@ impl From<GatedFunction> for AnyFunction {
 /// Whether a function is one of the catalogue at its defaults.
 pub fn is_plain(f: &Function) -> bool {
     nonlin::get(f.name()).is_ok_and(|known| known == *f)
+
+/// A function of the catalogue with parameters to be learned.
+pub fn learnable(text: &str) -> Result<Learnable, Error> {
+    nonlin::get(text)?.learnable()
 }
 
 /// The elementwise functions of the catalogue.

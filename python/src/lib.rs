@@ -3,6 +3,7 @@
 mod docs;
 mod function;
 mod kernels;
+mod learnable;
 mod threads;
 mod torch;
 mod ufunc;
@@ -26,6 +27,7 @@ fn _nonlin(m: &Bound<'_, PyModule>) -> PyResult<()> {
     threads::from_environment()?;
     ufunc::find_bfloat16(m.py())?;
     m.add_class::<function::PyFunction>()?;
+    m.add_class::<learnable::LearnableKernel>()?;
     m.add_function(wrap_pyfunction!(threads::get_num_threads, m)?)?;
     m.add_function(wrap_pyfunction!(threads::set_num_threads, m)?)?;
     m.add_function(wrap_pyfunction!(ufunc::_panicking, m)?)?;

@@ -15,7 +15,7 @@ use crate::kernels::Exec;
 const PARALLEL: usize = 1 << 15;
 
 /// The most threads that can be asked for.
-const MOST: usize = 1024;
+pub const MOST: usize = 1024;
 
 /// The variable of the environment that sets the number at import.
 const VARIABLE: &str = "NONLIN_NUM_THREADS";
@@ -91,10 +91,15 @@ fn pool(count: usize) -> Option<Arc<ThreadPool>> {
     Some(made)
 }
 
-/// Carries out `work` over `n` elements.
+/// Carries out `work` over `n` elements on as many threads as NumPy's face may use.
 #[inline]
 pub fn run(n: usize, work: impl Fn(&Exec) + Sync + Send) {
-    let count = THREADS.load(Ordering::Relaxed);
+    run_on(THREADS.load(Ordering::Relaxed), n, work);
+}
+
+/// Carries out `work` over `n` elements on up to `count` threads.
+#[inline]
+pub fn run_on(count: usize, n: usize, work: impl Fn(&Exec) + Sync + Send) {
     if count > 1
         && n >= PARALLEL
         && let Some(pool) = pool(count)

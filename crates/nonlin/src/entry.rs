@@ -7,6 +7,8 @@ use crate::activation::{
     list_params,
 };
 use crate::element::{BLOCK, Element};
+#[cfg(feature = "alloc")]
+use crate::error::Error;
 use crate::exec::Cost;
 #[cfg(feature = "alloc")]
 use crate::kernel::Each;
@@ -45,6 +47,9 @@ pub struct Entry {
     pub(crate) dd_backward: fn(Dd, Dd, &[Dd]) -> Dd,
     #[cfg(feature = "core-math")]
     pub(crate) correct: fn(Cm, &[Cm]) -> (Cm, Cm),
+    /// The definition recorded, if it has parameters that can be learned.
+    #[cfg(feature = "alloc")]
+    pub(crate) record: Option<fn() -> Result<RecordedEntry, Error>>,
     #[cfg(feature = "alloc")]
     pub(crate) trace: for<'a> fn(Expr<'a>, &[Expr<'a>]) -> Expr<'a>,
 }
@@ -133,6 +138,8 @@ impl Entry {
             },
             #[cfg(feature = "core-math")]
             correct: |x, p| (A::value(x, list::<A, _>(x, p)), A::slope(x, list::<A, _>(x, p))),
+            #[cfg(feature = "alloc")]
+            record: if A::PARAMS.is_empty() { None } else { Some(RecordedEntry::of::<A>) },
             #[cfg(feature = "alloc")]
             trace: |x, p| A::value(x, list::<A, _>(x, p)),
         }
@@ -348,6 +355,16 @@ impl Made {
     #[cfg(feature = "alloc")]
     pub(crate) fn each(&self) -> Option<&'static PerType<Each>> {
         either!(self, e => e.each, { let _ = e; None })
+    }
+
+    /// The programs of a function with parameters; an error if it has none.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn programs(&self) -> Result<Arc<RecordedEntry>, Error> {
+        match self {
+            Made::Recorded(e) if e.params() > 0 => Ok(e.clone()),
+            Made::Compiled(Entry { record: Some(record), .. }) => record().map(Arc::new),
+            _ => Err(Error::NoParameters { function: self.name() }),
+        }
     }
 
     /// `y = f(x)` for `n` elements.

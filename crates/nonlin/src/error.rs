@@ -103,6 +103,20 @@ pub enum Error {
         /// The parameter.
         name: Name,
     },
+    /// The function has no parameters, so that there is nothing to learn.
+    NoParameters {
+        /// The function.
+        function: Name,
+    },
+    /// Values of which not every parameter has as many.
+    ParameterValues {
+        /// The function.
+        function: Name,
+        /// How many parameters it has.
+        params: usize,
+        /// How many values there are.
+        values: usize,
+    },
     /// The function has no parameter that may be given per channel.
     NotPerChannel {
         /// The function.
@@ -196,7 +210,7 @@ pub enum Error {
         /// The shape of both, as it should be.
         wanted: Vec<usize>,
     },
-    /// Slopes that are neither one nor one for each channel.
+    /// Values of a parameter that are neither one nor one for each channel.
     #[cfg(feature = "alloc")]
     Channels {
         /// The axis of channels as given.
@@ -205,8 +219,8 @@ pub enum Error {
         shape: Vec<usize>,
         /// How many channels there are.
         channels: usize,
-        /// How many slopes there are.
-        slopes: usize,
+        /// How many values there are.
+        values: usize,
     },
     /// A mask that cannot be repeated to the shape of the scores.
     #[cfg(feature = "alloc")]
@@ -344,6 +358,13 @@ impl fmt::Display for Error {
                 f,
                 "`{function}` has two operands and the parameter `{name}`; write a number in its place"
             ),
+            Error::NoParameters { function } => {
+                write!(f, "`{function}` has no parameters to be learned; `prelu` has")
+            }
+            Error::ParameterValues { function, params, values } => write!(
+                f,
+                "`{function}` has {params} parameters, but there are {values} values; give {params}, or {params} for each channel"
+            ),
             Error::NotPerChannel { function } => {
                 write!(f, "`{function}` has no parameter per channel; `prelu` has")
             }
@@ -392,9 +413,9 @@ impl fmt::Display for Error {
                 write!(f, "{name} has shape {got:?}, {other} has {wanted:?}: they must be equal")
             }
             #[cfg(feature = "alloc")]
-            Error::Channels { axis, shape, channels, slopes } => write!(
+            Error::Channels { axis, shape, channels, values } => write!(
                 f,
-                "axis {axis} of shape {shape:?} has {channels} channels, but there are {slopes} slopes; give {channels} or 1"
+                "axis {axis} of shape {shape:?} has {channels} channels, but there are {values} values; give {channels} or 1"
             ),
             #[cfg(feature = "alloc")]
             Error::MaskShape { mask, scores } => write!(

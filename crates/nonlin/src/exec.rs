@@ -257,6 +257,19 @@ impl Exec {
     /// one.
     #[cfg(feature = "alloc")]
     pub(crate) fn rows(&self, rows: usize, n: usize, f: impl Fn(usize, usize) + Sync) {
-        self.block(self.block / n.max(1)).blocks(rows, Cost::ROWS.times(n), f);
+        self.parts(rows, n, Cost::ROWS, f);
+    }
+
+    /// Calls `f(first, count)` for as many parts of about `n` elements at a time as a block holds, at
+    /// least one.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn parts(
+        &self,
+        parts: usize,
+        n: usize,
+        cost: Cost,
+        f: impl Fn(usize, usize) + Sync,
+    ) {
+        self.block(self.block / n.max(1)).blocks(parts, cost.times(n), f);
     }
 }

@@ -46,6 +46,8 @@ extern crate alloc;
 mod activation;
 #[cfg(feature = "alloc")]
 mod catalog;
+#[cfg(feature = "alloc")]
+mod channels;
 mod element;
 mod elementwise;
 mod entry;
@@ -60,6 +62,8 @@ mod gated;
 #[cfg(feature = "half")]
 mod halves;
 mod kernel;
+#[cfg(feature = "alloc")]
+mod learnable;
 mod level;
 mod math;
 mod names;
@@ -83,6 +87,8 @@ pub mod shape;
 mod simd;
 mod stream;
 #[cfg(feature = "alloc")]
+mod sums;
+#[cfg(feature = "alloc")]
 mod training;
 mod tuned;
 
@@ -102,6 +108,8 @@ pub use formula::{Formula, FormulaError, Rewriting};
 pub use function::{Function, evaluate};
 pub use functions::*;
 pub use gated::{GatedFunction, Layout};
+#[cfg(feature = "alloc")]
+pub use learnable::{Learnable, Learned};
 pub use level::Level;
 pub use names::Name;
 #[cfg(feature = "alloc")]

@@ -872,7 +872,7 @@ fn spread<'w, T: Element>(
         let a = axis_of(shape, axis)?;
         if shape[a.0] != weight.len() {
             let (channels, slopes) = (shape[a.0], weight.len());
-            return Err(Error::Channels { axis, shape: shape.into(), channels, slopes });
+            return Err(Error::Channels { axis, shape: shape.into(), channels, values: slopes });
         }
         flat[a.0] = weight.len();
     }

@@ -2,15 +2,16 @@
 
 #![allow(unsafe_code)]
 
+use crate::channels::Channels;
 use crate::element::Element;
 use crate::error::Error;
 use crate::exec::{Cost, Exec, Shared, same_length};
-use crate::fpmode::DefaultMode;
 use crate::function::Function;
 use crate::kernel::{Call, Each, PerType};
+use crate::learnable::{self, Rules};
 use crate::level::Level;
-use crate::shape::{self, Around};
-use alloc::{vec, vec::Vec};
+use crate::shape;
+use alloc::vec::Vec;
 
 impl PerType<Each> {
     /// `y = f(x, w)` for `n` elements, each with its own parameter.
@@ -61,25 +62,6 @@ impl PerType<Each> {
     }
 }
 
-/// An array as outer x channels x inner.
-#[derive(Clone, Copy)]
-struct Channels {
-    channels: usize,
-    inner: usize,
-}
-
-fn channels_of(shape: &[usize], axis: isize, weights: usize) -> Result<Channels, Error> {
-    if weights == 1 {
-        // One slope for all: the axis does not matter.
-        return Ok(Channels { channels: 1, inner: shape::size(shape)? });
-    }
-    let Around { n: channels, inner, .. } = shape::around(shape, axis)?;
-    if channels != weights {
-        return Err(Error::Channels { axis, shape: shape.into(), channels, slopes: weights });
-    }
-    Ok(Channels { channels, inner })
-}
-
 /// Shortest run of one channel that gets a call of its own.
 const RUN: usize = 64;
 
@@ -125,7 +107,7 @@ impl Function {
         let kernels =
             self.made.each().ok_or_else(|| Error::NotPerChannel { function: self.made.name() })?;
         let len = shape::size(shape)?;
-        let layout = channels_of(shape, axis, weight.len())?;
+        let layout = Channels::of(shape, axis, weight.len())?;
         Ok(PerChannel { kernels, weight, layout, len })
     }
 }
@@ -161,7 +143,7 @@ impl<T: Element> PerChannel<'_, T> {
     /// `dx[i] = grad[i] f'(x[i])`, and in `dweight`, which has the length of the weights, the sum
     /// of `grad` times the derivative by the weight over each channel.
     ///
-    /// The sum is taken in f64 in the order of the array, whatever the number of threads.
+    /// The sum is taken in f64 in an order that the shape alone determines.
     ///
     /// # Panics
     /// If the lengths differ.
@@ -176,36 +158,37 @@ impl<T: Element> PerChannel<'_, T> {
     /// If the lengths differ.
     #[track_caller]
     pub fn backward_with(&self, exec: &Exec, x: &[T], grad: &[T], dx: &mut [T], dweight: &mut [T]) {
-        same_length("x", x.len(), "an array of that shape", self.len);
-        same_length("grad", grad.len(), "x", x.len());
-        same_length("dx", dx.len(), "x", x.len());
         same_length("dweight", dweight.len(), "weight", self.weight.len());
-        // Where each element has a weight of its own, there is nothing to sum.
-        let single = self.weight.len() == x.len();
-        let mut dw = if single { Vec::new() } else { vec![T::default(); x.len()] };
-        let tow = Shared(if single { dweight.as_mut_ptr() } else { dw.as_mut_ptr() });
-        let to = Shared(dx.as_mut_ptr());
-        let level = exec.current_level();
-        per_row(exec, x.len(), &self.layout, self.weight, |i, m, w| {
-            let inputs = [x[i..i + m].as_ptr(), w[..m].as_ptr(), grad[i..i + m].as_ptr()];
-            // SAFETY: the block lies within all arrays, of which `dw` or `dweight` has the length of
-            // `x`; `w` has `m` weights, and `Exec` has no level that is not available.
-            unsafe { self.kernels.back(level, inputs, [to.at(i), tow.at(i)], m) }
-        });
-        if single {
-            return;
+        if self.weight.len() == self.len {
+            return self.backward_single(exec, x, grad, dx, dweight);
         }
-        let _mode = DefaultMode::enter();
-        let mut sums = vec![0.0; self.layout.channels];
-        for (r, run) in dw.chunks(self.layout.inner.max(1)).enumerate() {
-            let s = &mut sums[r % self.layout.channels];
-            for v in run {
-                *s += v.to_f64();
-            }
-        }
+        let (rules, layout) = (Rules::Each(self.kernels), &self.layout);
+        let of_channel =
+            |channel: usize, list: &mut Vec<f64>| list.push(self.weight[channel].to_f64());
+        let sums =
+            learnable::backward(exec, layout, 1, &rules, &of_channel, (x, grad), dx, self.len);
         for (d, s) in dweight.iter_mut().zip(sums) {
             *d = T::from_f64(s);
         }
+    }
+
+    /// Where each element has a weight of its own, there is nothing to sum.
+    #[track_caller]
+    fn backward_single(&self, exec: &Exec, x: &[T], grad: &[T], dx: &mut [T], dweight: &mut [T]) {
+        same_length("x", x.len(), "an array of that shape", self.len);
+        same_length("grad", grad.len(), "x", x.len());
+        same_length("dx", dx.len(), "x", x.len());
+        let (to, tow) = (Shared(dx.as_mut_ptr()), Shared(dweight.as_mut_ptr()));
+        let level = exec.current_level();
+        exec.blocks(self.len, Cost::TABLES, |i, m| {
+            let inputs = [&x[i..i + m], &self.weight[i..i + m], &grad[i..i + m]];
+            let outputs = [to, tow];
+            // SAFETY: the block lies within all arrays, and `Exec` has no level that is not available.
+            unsafe {
+                let outputs = outputs.map(|to| to.at(i));
+                self.kernels.back(level, inputs.map(|a| a.as_ptr()), outputs, m);
+            }
+        });
     }
 }
 
@@ -217,7 +200,7 @@ fn per_row<T: Element>(
     weight: &[T],
     f: impl Fn(usize, usize, &[T]) + Sync,
 ) {
-    let of = |i: usize| weight[i / c.inner % c.channels];
+    let of = |i: usize| weight[c.channel(i)];
     if weight.len() == len {
         exec.blocks(len, Cost::TABLES, |i, m| f(i, m, &weight[i..i + m]));
     } else if c.inner >= RUN {

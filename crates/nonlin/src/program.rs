@@ -15,7 +15,7 @@ use crate::activation::{Elementwise, Gated, list_params};
 use crate::real::{Dual, F64ToF32, Jet, Prim, Real};
 use alloc::{boxed::Box, vec, vec::Vec};
 pub use function::About;
-pub(crate) use function::{RecordedEntry, RecordedGatedEntry};
+pub(crate) use function::{Gradients, RecordedEntry, RecordedGatedEntry};
 use operations::operations;
 use record::record;
 

@@ -20,15 +20,18 @@ from ._convert import Conversion, convert
 from ._functional import FUNCTIONS as _functions
 from ._functional import UNITS as _units
 from ._init import Initialisation, InitialisedLayer, init_
+from ._learnable import LEARNABLE, Learnable, parameter_groups
 from ._modules import MODULES as _modules
 from ._modules import Activation
 from ._monitor import Monitor, monitor
 
 __all__ = [
+    "LEARNABLE",
     "Activation",
     "Conversion",
     "Initialisation",
     "InitialisedLayer",
+    "Learnable",
     "Monitor",
     "Operator",
     "Report",
@@ -39,6 +42,7 @@ __all__ = [
     "is_enabled",
     "lightning_monitor",
     "monitor",
+    "parameter_groups",
     "report",
     "trainer_monitor",
     *_functions,

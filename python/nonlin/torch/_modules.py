@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 
 from .. import _nonlin
 from ._functional import FUNCTIONS, PARAMETERS, UNITS, interleaved, prelu, put, rrelu, values
+from ._learnable import Learnable
 from ._ops import gated, pair, unary
 
 #: Names of modules where the name of the function does not make them.
@@ -49,6 +51,9 @@ class Activation(nn.Module):
         How a gated unit's operands are packed in one tensor; ``forward(a, b)`` takes them apart.
     dim : int, default -1
         The axis along which they are packed.
+    learnable : bool or iterable of str, default False
+        Which parameters are learned: all, or those named. Then this is a `Learnable`, which has
+        arguments of its own.
     **params : float
         The function's parameters.
 
@@ -65,10 +70,16 @@ class Activation(nn.Module):
     tensor([0.9640, 0.3808])
     """
 
+    def __new__(cls, *args: Any, learnable: bool | Iterable[str] = False, **kwargs: Any) -> Any:
+        if cls is Activation and learnable is not False:
+            return Learnable(*args, learnable=learnable, **kwargs)
+        return super().__new__(cls)
+
     def __init__(
         self,
         name: str,
         *,
+        learnable: bool = False,
         inplace: bool = False,
         layout: str | None = None,
         dim: int = -1,
@@ -185,7 +196,7 @@ for _module in _MORE.values():
     _module.__module__ = "nonlin.torch"
 
 #: The classes that all modules of nonlin's are of.
-OWN = (Activation, PReLU, RReLU)
+OWN = (Activation, Learnable, PReLU, RReLU)
 
 MODULES: dict[str, type[nn.Module]] = {
     (_MORE[name].__name__ if name in _MORE else module_name(name)): _MORE.get(name) or _class(name)

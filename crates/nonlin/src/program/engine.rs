@@ -12,7 +12,7 @@
 #![allow(unsafe_code)]
 
 use super::loops::{Exponents, Frame, Spot};
-use super::lower::{ARRAYS, INPUTS, Lowered, OUTPUTS};
+use super::lower::{ARRAYS, INPUTS, Lowered, MOST_PLACES, OUTPUTS};
 use crate::level::Level;
 use core::mem::MaybeUninit;
 
@@ -46,7 +46,7 @@ struct Call<'a> {
 ///
 /// # Safety
 /// The inputs must be valid for reading `n` elements, the outputs for writing them, of the type that the
-/// program was lowered for; an output may be one of the inputs, but may not overlap one in another way.
+/// program was lowered for, or of f64 where outputs are wide; an output that is not wide may be one of the inputs, but may not overlap one in another way.
 /// `level` is available.
 pub(super) unsafe fn run(
     code: &Lowered,
@@ -68,7 +68,7 @@ pub(super) unsafe fn run(
         while !fits(BYTES, block) && block > LANES {
             block = (block / 2).next_multiple_of(LANES);
         }
-        in_room::<256, BYTES>(call, block);
+        in_room::<MOST_PLACES, BYTES>(call, block);
     }
 }
 
@@ -92,6 +92,11 @@ unsafe fn in_room<const SPOTS: usize, const BYTES: usize>(call: Call<'_>, block:
     for spot in &mut spots[..ARRAYS] {
         spot.narrow = code.narrow;
     }
+    if code.item == 4 {
+        for (spot, wide) in spots[INPUTS..].iter_mut().zip(code.wide) {
+            spot.narrow &= !wide;
+        }
+    }
     let places = ARRAYS + code.blocks + code.uniforms;
     let uniforms = code.uniforms * LANES * SIZE;
     for (b, spot) in spots[ARRAYS..places - code.uniforms].iter_mut().enumerate() {
@@ -114,6 +119,7 @@ unsafe fn in_room<const SPOTS: usize, const BYTES: usize>(call: Call<'_>, block:
 unsafe fn run_blocks(call: Call<'_>, mut frame: Frame<'_>, block: usize) {
     let Call { code, level, params, inputs, outputs, n } = call;
     let (size, first) = (code.item, ARRAYS + code.blocks);
+    let sizes = code.wide.map(|wide| if wide { SIZE } else { size });
     for (spot, v) in frame.spots[first..].iter().zip(code.literals.iter().chain(params)) {
         // SAFETY: a number that is the same for all elements has room for a register.
         unsafe { spot.at.cast::<[f64; LANES]>().write([*v; LANES]) }
@@ -142,8 +148,7 @@ unsafe fn run_blocks(call: Call<'_>, mut frame: Frame<'_>, block: usize) {
     let mut done = 0;
     while done < whole {
         let m = block.min(whole - done);
-        let at = done * size;
-        each(inputs.map(|p| p.wrapping_add(at)), outputs.map(|p| p.wrapping_add(at)), m);
+        each(inputs.map(|p| p.wrapping_add(done * size)), behind(outputs, sizes, done), m);
         done += m;
     }
     if done == n {
@@ -159,8 +164,14 @@ unsafe fn run_blocks(call: Call<'_>, mut frame: Frame<'_>, block: usize) {
     }
     let pads = to.each_mut().map(|pad| pad.as_mut_ptr().cast());
     each(from.each_ref().map(|pad| pad.as_ptr().cast()), pads, LANES);
-    for (pad, output) in pads.iter().zip(outputs).take(code.results) {
-        // SAFETY: so many bytes are left of every output, fewer than a pad has.
-        unsafe { core::ptr::copy_nonoverlapping(*pad, output.wrapping_add(at), bytes) }
+    let rest = behind(outputs, sizes, done);
+    for ((pad, output), size) in pads.iter().zip(rest).zip(sizes).take(code.results) {
+        // SAFETY: so many numbers are left of every output, fewer than a pad has.
+        unsafe { core::ptr::copy_nonoverlapping(*pad, output, (n - done) * size) }
     }
+}
+
+/// Where outputs go on behind `done` numbers of these sizes.
+fn behind(outputs: [*mut u8; OUTPUTS], sizes: [usize; OUTPUTS], done: usize) -> [*mut u8; OUTPUTS] {
+    core::array::from_fn(|k| outputs[k].wrapping_add(done * sizes[k]))
 }

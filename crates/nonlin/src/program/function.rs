@@ -4,8 +4,10 @@
 
 use super::engine::run;
 use super::lower::{INPUTS, Lowered, OUTPUTS, Registers};
+use super::record::record;
 use super::{Body, MOST, Program, Recorded, RecordedGated};
 use crate::activation::{Claims, Constraint, Description, Elementwise, Gate, Gated, Parameter};
+use crate::channels::BLOCK;
 use crate::element::Element;
 use crate::error::Error;
 use crate::exec::Cost;
@@ -15,7 +17,9 @@ use crate::names::{self, Name};
 #[cfg(feature = "core-math")]
 use crate::real::Cm;
 use crate::real::{Arena, Bounded, Dd, Dual, Extended, Interval, Real};
-use alloc::{string::String, sync::Arc, vec::Vec};
+use crate::sums::sum;
+use alloc::{string::String, sync::Arc, vec, vec::Vec};
+use core::mem::MaybeUninit;
 
 /// What a recorded function says about itself.
 ///
@@ -110,6 +114,11 @@ impl Engines {
         Some(Engines { f32: program.lower(Registers::ToF32)?, f64: program.lower(f64)? })
     }
 
+    /// These with outputs of f64, where so marked.
+    fn with_wide(self, wide: [bool; OUTPUTS]) -> Self {
+        Engines { f32: self.f32.with_wide(wide), f64: self.f64.with_wide(wide) }
+    }
+
     /// Runs the program on arrays of `T`, which is f32 or f64.
     ///
     /// # Safety
@@ -123,17 +132,102 @@ impl Engines {
         outputs: [*mut T; O],
         n: usize,
     ) {
+        // SAFETY: the arrays have `n` elements.
+        unsafe { self.run_to(level, params, inputs, outputs.map(|p| p.cast()), n) }
+    }
+
+    /// Runs the program on arrays of `T`, which is f32 or f64, with outputs of `T` or, where they are
+    /// wide, of f64.
+    ///
+    /// # Safety
+    /// See [`Engines::run`]; a wide output may not be an input.
+    unsafe fn run_to<T: Element, const I: usize, const O: usize>(
+        &self,
+        level: Level,
+        params: &[f64],
+        inputs: [*const T; I],
+        outputs: [*mut u8; O],
+        n: usize,
+    ) {
         let mut from = [core::ptr::null(); INPUTS];
         let mut to = [core::ptr::null_mut(); OUTPUTS];
         for (from, input) in from.iter_mut().zip(inputs) {
             *from = input.cast();
         }
         for (to, output) in to.iter_mut().zip(outputs) {
-            *to = output.cast();
+            *to = output;
         }
         // SAFETY: the arrays have `n` elements, of the type that the engine is for.
         unsafe {
             run(if T::F32_PARAMS { &self.f32 } else { &self.f64 }, level, params, from, to, n);
+        }
+    }
+}
+
+/// Programs for `grad f'(x)` and for `grad` times the derivative by each parameter.
+///
+/// The first one has the gradient by `x` and that by the first parameter, and each of the others the
+/// gradients by two more, so that what they have in common is computed once. Those by parameters are
+/// f64 whatever the arrays are: they are terms of sums.
+#[derive(Debug)]
+pub(crate) struct Gradients {
+    all: Vec<Engines>,
+    params: usize,
+}
+
+impl Gradients {
+    fn of(programs: &Recorded, params: usize) -> Option<Self> {
+        /// `grad` times the derivative by parameter `i`; `x` is input and `grad`.
+        fn by<T: Real>(programs: &Recorded, i: usize, x: &[T], p: &[T]) -> T {
+            let mut p: Vec<_> = p.iter().map(|v| Dual::fixed(*v)).collect();
+            p[i] = Dual::variable(p[i].v);
+            x[1] * programs.value(Dual::fixed(x[0]), &p).d
+        }
+        let first =
+            record(2, params, |x, p| [programs.backward(x[0], x[1], p), by(programs, 0, x, p)])?;
+        let mut all = vec![Engines::of(&first, Registers::Deferred)?.with_wide([false, true])];
+        for i in (1..params).step_by(2) {
+            // A parameter without a partner is computed once: two results may be one number.
+            let j = (i + 1).min(params - 1);
+            let two = record(2, params, |x, p| [by(programs, i, x, p), by(programs, j, x, p)])?;
+            all.push(Engines::of(&two, Registers::F64)?.with_wide([true, true]));
+        }
+        Some(Gradients { all, params })
+    }
+
+    /// `dx = grad f'(x)` for `n` elements, at most [`BLOCK`], and added to `sums` those of `grad` times
+    /// the derivatives by the parameters `p`.
+    ///
+    /// # Safety
+    /// `x` and `g` must be valid for reading `n` elements, `dx` for writing them; `dx` may be one
+    /// of them, but may not overlap one in another way. `level` is available. `T` is no half type.
+    pub(crate) unsafe fn run<T: Element>(
+        &self,
+        level: Level,
+        p: &[f64],
+        [x, g]: [*const T; 2],
+        dx: *mut T,
+        n: usize,
+        sums: &mut [f64],
+    ) {
+        debug_assert!(n <= BLOCK && sums.len() == self.params, "a block and its sums");
+        let mut terms = [[MaybeUninit::<f64>::uninit(); BLOCK]; 2];
+        let [a, b] = terms.each_mut().map(|terms| terms.as_mut_ptr().cast::<f64>());
+        let (first, sums) = sums.split_first_mut().expect("a parameter");
+        // The others first: `dx` may be what they read.
+        for (engines, sums) in self.all[1..].iter().zip(sums.chunks_mut(2)) {
+            // SAFETY: the arrays have `n` elements, the blocks of terms as many and more.
+            unsafe {
+                engines.run_to(level, p, [x, g], [a.cast(), b.cast()], n);
+                for (to, terms) in sums.iter_mut().zip([a, b]) {
+                    *to += sum::<f64>(level, terms, n);
+                }
+            }
+        }
+        // SAFETY: the arrays have `n` elements, the block of terms as many and more.
+        unsafe {
+            self.all[0].run_to(level, p, [x, g], [dx.cast(), a.cast()], n);
+            *first += sum::<f64>(level, a, n);
         }
     }
 }
@@ -292,6 +386,12 @@ impl RecordedEntry {
             // SAFETY: the arrays have `n` elements, and the level is available.
             unsafe { engines.run(level, p, [x, g], [dx], n) }
         });
+    }
+
+    /// Programs for the gradients by `x` and by the parameters, of which there is one at least.
+    pub(crate) fn gradients(&self) -> Result<Gradients, Error> {
+        Gradients::of(&self.programs, self.params())
+            .ok_or_else(|| Error::ProgramTooLong { function: self.name(), most: MOST })
     }
 
     /// The parameters as constants of dual numbers.

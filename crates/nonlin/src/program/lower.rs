@@ -8,7 +8,7 @@ use super::loops::{Loop, find as find_loop};
 use super::{Immediate, Node, Op, Program};
 use crate::level::PerLevel;
 use crate::real::Prim;
-use alloc::{boxed::Box, vec, vec::Vec};
+use alloc::{boxed::Box, collections::BTreeMap, vec, vec::Vec};
 
 /// The number type of an engine's registers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +40,7 @@ pub(super) const ARRAYS: usize = INPUTS + OUTPUTS;
 /// No place.
 pub(super) const NOWHERE: Place = Place::MAX;
 /// How many places there may be.
-const MOST_PLACES: usize = 200;
+pub(super) const MOST_PLACES: usize = 256;
 
 /// What is made of a jet before it is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -161,8 +161,17 @@ pub(crate) struct Lowered {
     pub(super) defers: bool,
     /// Whether numbers of arrays are not as those of blocks.
     pub(super) narrow: bool,
+    /// Which outputs are arrays of f64, whatever the others are.
+    pub(super) wide: [bool; OUTPUTS],
     /// Bytes of an element of an array.
     pub(super) item: usize,
+}
+
+impl Lowered {
+    /// This program with outputs of f64, where so marked.
+    pub(crate) fn with_wide(self, wide: [bool; OUTPUTS]) -> Self {
+        Lowered { wide, ..self }
+    }
 }
 
 /// What is known of a number before anything runs.
@@ -629,6 +638,8 @@ impl<'p> Lowering<'p> {
         let (mut once, mut each) = (Vec::new(), Vec::new());
         let (mut drafts, mut steps) = (Vec::new(), Vec::new());
         let mut by = vec![None; usize::from(program.values)];
+        // What has been resolved: once per call, or for each block.
+        let mut resolved = [BTreeMap::new(), BTreeMap::new()];
         for (at, node) in program.nodes.iter().enumerate() {
             if self.absorbed[at] || !self.is_needed(at) {
                 continue;
@@ -640,11 +651,16 @@ impl<'p> Lowering<'p> {
                 // Other loops take numbers that are done.
                 for from in instruction.inputs {
                     if self.may_defer(from) {
-                        let fresh = self.fresh();
+                        let known = resolved[usize::from(uniform)].get(&from).copied();
+                        let done = known.unwrap_or_else(|| {
+                            let fresh = self.fresh();
+                            by.push(None);
+                            before.push(resolve(from, fresh));
+                            resolved[usize::from(uniform)].insert(from, fresh);
+                            fresh
+                        });
                         instruction.inputs =
-                            instruction.inputs.map(|v| if v == from { fresh } else { v });
-                        by.push(None);
-                        before.push(resolve(from, fresh));
+                            instruction.inputs.map(|v| if v == from { done } else { v });
                     }
                 }
             }
@@ -816,6 +832,7 @@ impl<'p> Lowering<'p> {
             results: results.len(),
             defers: apart,
             narrow: matches!(self.registers, Registers::ToF32 | Registers::Deferred),
+            wide: [false; OUTPUTS],
             item: if self.registers == Registers::ToF32 { 4 } else { 8 },
         })
     }

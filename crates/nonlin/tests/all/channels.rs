@@ -127,11 +127,11 @@ fn prelu_shapes_that_do_not_fit() {
     );
     assert_eq!(
         text(&[2, 3], 1, &[0.0; 2]),
-        "axis 1 of shape [2, 3] has 3 channels, but there are 2 slopes; give 3 or 1"
+        "axis 1 of shape [2, 3] has 3 channels, but there are 2 values; give 3 or 1"
     );
     assert_eq!(
         text(&[2, 3], 1, &[]),
-        "axis 1 of shape [2, 3] has 3 channels, but there are 0 slopes; give 3 or 1"
+        "axis 1 of shape [2, 3] has 3 channels, but there are 0 values; give 3 or 1"
     );
     let e = nonlin::Elu.per_channel(&[0.0f32; 3], &[2, 3], 1).unwrap_err();
     assert_eq!(e.to_string(), "`elu` has no parameter per channel; `prelu` has");

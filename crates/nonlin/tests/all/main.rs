@@ -23,6 +23,7 @@ mod gated;
 #[cfg(feature = "half")]
 mod halves;
 mod interpolation;
+mod learnable;
 mod nd;
 mod primitives;
 mod program;

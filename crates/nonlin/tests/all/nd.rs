@@ -334,13 +334,13 @@ fn prelu_in_any_layout() {
         let e = Prelu.forward_channels_nd(&x, 1, &[0.0; 2]).unwrap_err();
         assert_eq!(
             e.to_string(),
-            "axis 1 of shape [2, 3] has 3 channels, but there are 2 slopes; give 3 or 1"
+            "axis 1 of shape [2, 3] has 3 channels, but there are 2 values; give 3 or 1"
         );
     }
     let e = Prelu.forward_channels_nd(&x.t(), 1, &[0.0; 3]).unwrap_err();
     assert_eq!(
         e.to_string(),
-        "axis 1 of shape [3, 2] has 2 channels, but there are 3 slopes; give 2 or 1"
+        "axis 1 of shape [3, 2] has 2 channels, but there are 3 values; give 2 or 1"
     );
 }
 

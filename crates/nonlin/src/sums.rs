@@ -1,0 +1,102 @@
+//! Sums in f64, in an order that does not depend on the registers.
+
+#![allow(unsafe_code)]
+
+use crate::element::Element;
+use crate::level::{Level, per_level};
+use crate::simd::{Lanes, Lanes64, Simd};
+
+/// How many numbers are added side by side: those of the widest register, twice.
+const ABREAST: usize = 16;
+
+/// Numbers that can be added in f64.
+pub(crate) trait Term: Copy {
+    /// A register of them.
+    ///
+    /// # Safety
+    /// `p` must be valid for reading as many numbers as a register of f64 has.
+    unsafe fn load<V: Lanes64>(p: *const Self) -> V;
+    fn wide(self) -> f64;
+}
+
+impl Term for f32 {
+    #[inline(always)]
+    unsafe fn load<V: Lanes64>(p: *const Self) -> V {
+        // SAFETY: as many numbers lie there as a register has.
+        unsafe { V::load_f32(p) }
+    }
+    #[inline(always)]
+    fn wide(self) -> f64 {
+        self.into()
+    }
+}
+
+impl Term for f64 {
+    #[inline(always)]
+    unsafe fn load<V: Lanes64>(p: *const Self) -> V {
+        // SAFETY: as many numbers lie there as a register has.
+        unsafe { V::load(p) }
+    }
+    #[inline(always)]
+    fn wide(self) -> f64 {
+        self
+    }
+}
+
+/// Adds every 16th number, then the 16 sums, in pairs.
+///
+/// # Safety
+/// `p` must be valid for reading `n` numbers, and `S` available.
+#[inline(always)]
+unsafe fn add<S: Simd, T: Term>(p: *const T, n: usize, sum: &mut f64) {
+    let mut sums = [S::F64::splat(0.0); ABREAST];
+    let registers = ABREAST / S::F64::N;
+    let whole = n - n % ABREAST;
+    let mut i = 0;
+    while i < whole {
+        let mut r = 0;
+        while r < registers {
+            // SAFETY: the register lies below `whole`.
+            sums[r] = sums[r] + unsafe { T::load::<S::F64>(p.add(i + r * S::F64::N)) };
+            r += 1;
+        }
+        i += ABREAST;
+    }
+    let mut all = [0.0; ABREAST];
+    for (r, sum) in sums[..registers].iter().enumerate() {
+        // SAFETY: all registers together have 16 numbers.
+        unsafe { sum.store(all.as_mut_ptr().add(r * S::F64::N)) }
+    }
+    for (k, all) in all.iter_mut().enumerate().take(n - whole) {
+        // SAFETY: fewer than 16 numbers are left behind `whole`.
+        *all += unsafe { *p.add(whole + k) }.wide();
+    }
+    let mut half = ABREAST / 2;
+    while half > 0 {
+        for k in 0..half {
+            all[k] += all[k + half];
+        }
+        half /= 2;
+    }
+    *sum = all[0];
+}
+
+per_level!(fn add_all<T: Term>(p: *const T, n: usize, sum: &mut f64) = add);
+
+/// The sum of `n` numbers of f32 or f64. All levels give the same bits.
+///
+/// # Safety
+/// `p` must be valid for reading `n` numbers, and `level` available.
+pub(crate) unsafe fn sum<T: Element>(level: Level, p: *const T, n: usize) -> f64 {
+    debug_assert!(!T::HALF, "half types are summed in f32");
+    let mut sum = 0.0;
+    // SAFETY: `T` is f32 or f64, of which there are `n`, and the level is available.
+    unsafe {
+        if T::F32_PARAMS {
+            const { add_all::<f32>() }.get(level)(p.cast(), n, &mut sum);
+        } else {
+            const { add_all::<f64>() }.get(level)(p.cast(), n, &mut sum);
+        }
+    }
+    sum
+}

@@ -1,0 +1,169 @@
+"""Functions whose parameters are learned: values for each channel, and gradients by them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from nonlin import _nonlin
+
+_KINDS = {np.dtype(t): t for t in ("float16", "float32", "float64")}
+
+
+class Learnable:
+    """A function whose parameters are learned.
+
+    Parameters
+    ----------
+    f : str or Function of nonlin
+        A function with parameters: its name, or the function itself.
+
+    Attributes
+    ----------
+    params : dict of str to float
+        The parameters, and the values that they start from.
+    bounds : dict of str to (float, float)
+        Between which values each of them must stay.
+
+    Examples
+    --------
+    >>> import numpy as np, nonlin
+    >>> elu = nonlin.Learnable("elu")
+    >>> x = np.array([[-1.0, -1.0], [2.0, -2.0]])
+    >>> alpha = np.array([1.0, 0.5])  # one for each channel
+    >>> elu.forward(x, alpha=alpha).round(4).tolist()
+    [[-0.6321, -0.3161], [2.0, -0.4323]]
+    >>> dx, dparams = elu.backward(x, np.ones_like(x), alpha=alpha)
+    >>> dparams["alpha"].round(4).tolist()
+    [-0.6321, -1.4968]
+    """
+
+    __slots__ = ("_kernel", "bounds", "name", "params")
+
+    def __init__(self, f: Any) -> None:
+        if isinstance(f, str):
+            name, start = f, {}
+        else:
+            recipe = _nonlin.recipe(f)
+            if recipe is None or recipe[1] != "forward":
+                raise TypeError(f"nonlin.Learnable takes a function of nonlin or its name, not {f!r}")
+            name, start = recipe[0], dict(getattr(f, "params", {}))
+        self._kernel = _nonlin.LearnableKernel(name)
+        self.name = name
+        params = self._kernel.params()
+        self.params: dict[str, float] = {p: start.get(p, v) for p, v, _, _ in params}
+        self.bounds: dict[str, tuple[float, float]] = {p: (lo, hi) for p, _, lo, hi in params}
+
+    def __reduce__(self) -> Any:
+        return _rebuilt, (self.name, self.params)
+
+    def __repr__(self) -> str:
+        return f"nonlin.Learnable({self.name!r})"
+
+    def _values(self, given: Mapping[str, Any]) -> tuple[np.ndarray, dict[str, int]]:
+        """The values of all parameters, one after the other, and how many of each were given."""
+        for p in given:
+            if p not in self.params:
+                known = ", ".join(self.params)
+                raise TypeError(f"`{self.name}` has no parameter `{p}`; it has {known}")
+        all_ = {p: np.asarray(given.get(p, v), dtype=np.float64) for p, v in self.params.items()}
+        for p, v in all_.items():
+            if v.ndim > 1:
+                raise ValueError(
+                    f"`{p}` has shape {v.shape}; it must be a number, or an array of one axis with a "
+                    "number for each channel"
+                )
+        sizes = {p: v.size for p, v in all_.items()}
+        each = max(sizes.values(), key=lambda n: (n != 1, n))
+        for p, n in sizes.items():
+            if n not in (1, each):
+                raise ValueError(f"`{p}` has {n} values, another parameter has {each}")
+        return np.concatenate([np.broadcast_to(v.ravel(), each) for v in all_.values()]), sizes
+
+    def forward(self, x: Any, /, *, axis: int = 1, **params: Any) -> np.ndarray:
+        """f(x).
+
+        Parameters
+        ----------
+        x : array_like
+            float16, float32 or float64; integers become float64.
+        axis : int, default 1
+            The axis of channels; it matters where a parameter has more values than one.
+        **params : float or array_like
+            Values of parameters: a number, or one for each channel. Others are as they start.
+
+        Returns
+        -------
+        ndarray
+            Of the shape and type of `x`.
+        """
+        (x,) = _arrays(x=x)
+        values, _ = self._values(params)
+        y = np.empty_like(x)
+        self._kernel.forward(_kind(x), _flat(x), _flat(y), values, list(x.shape), axis, None)
+        return y
+
+    def backward(
+        self, x: Any, grad: Any, /, *, axis: int = 1, **params: Any
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """The gradients by `x` and by the parameters, in one pass.
+
+        Parameters
+        ----------
+        x : array_like
+            The input.
+        grad : array_like
+            The gradient by the output, of the shape and type of `x`.
+        axis : int, default 1
+            The axis of channels.
+        **params : float or array_like
+            Values of parameters, as of `forward`.
+
+        Returns
+        -------
+        dx : ndarray
+            ``grad f'(x)``.
+        dparams : dict of str to ndarray
+            The sum of `grad` times the derivative by each parameter: float64, of the shape of its
+            values. The order of the sums depends on the shape of `x` alone.
+        """
+        x, grad = _arrays(x=x, grad=grad)
+        if x.shape != grad.shape:
+            raise ValueError(f"grad has shape {grad.shape}, x has {x.shape}: they must be equal")
+        values, sizes = self._values(params)
+        dx, dvalues = np.empty_like(x), np.empty_like(values)
+        self._kernel.backward(
+            _kind(x), _flat(x), _flat(grad), _flat(dx), values, dvalues, list(x.shape), axis, None
+        )
+        by = dict(zip(self.params, dvalues.reshape(len(sizes), -1), strict=True))
+        shapes = {p: np.shape(params.get(p, 0.0)) for p in self.params}
+        return dx, {
+            p: np.asarray(d.sum() if sizes[p] == 1 else d).reshape(shapes[p]) for p, d in by.items()
+        }
+
+
+def _rebuilt(name: str, params: dict[str, float]) -> Learnable:
+    made = Learnable(name)
+    made.params = params
+    return made
+
+
+def _arrays(**arrays: Any) -> list[np.ndarray]:
+    """The arrays in one type, C-contiguous."""
+    kind = np.result_type(*(np.asarray(a) for a in arrays.values()))
+    if kind not in _KINDS:
+        if not np.issubdtype(kind, np.integer) and kind != np.bool_:
+            raise TypeError(f"the type is {kind}; it must be float16, float32 or float64")
+        kind = np.dtype(np.float64)
+    return [np.ascontiguousarray(a, dtype=kind).reshape(np.shape(a)) for a in arrays.values()]
+
+
+def _kind(x: np.ndarray) -> str:
+    return _KINDS[x.dtype]
+
+
+def _flat(x: np.ndarray) -> np.ndarray:
+    """The elements in one axis; of a half type their bits."""
+    return x.reshape(-1).view(np.uint16) if x.dtype == np.float16 else x.reshape(-1)

@@ -1,0 +1,363 @@
+"""Activations whose parameters are learned."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import Function, once_differentiable
+from torch.nn.utils import parametrize
+
+from .. import _nonlin
+from ._ops import is_compiling
+
+#: Functions of the catalogue with parameters.
+LEARNABLE: tuple[str, ...] = tuple(
+    name for name in _nonlin.NAMES["elementwise"] if _nonlin.facts(name)["parameters"]
+)
+
+_KINDS = {
+    torch.float32: "float32",
+    torch.float64: "float64",
+    torch.float16: "float16",
+    torch.bfloat16: "bfloat16",
+}
+
+
+@lru_cache(maxsize=256)
+def _kernel(text: str) -> Any:
+    return _nonlin.LearnableKernel(text)
+
+
+def _flat(t: Tensor) -> Any:
+    """The elements in one axis, as an array of NumPy; of a half type their bits."""
+    t = t.detach().reshape(-1)
+    return (t.view(torch.uint16) if t.dtype in (torch.float16, torch.bfloat16) else t).numpy()
+
+
+def _values(values: Tensor) -> Any:
+    return values.detach().to(torch.float64).contiguous().numpy()
+
+
+def _checked(text: str, x: Tensor, values: Tensor) -> str:
+    """The type of an input, or an error that says what is wrong with it."""
+    if x.dtype not in _KINDS:
+        raise TypeError(f"{text} takes float16, bfloat16, float32 or float64, not {x.dtype}")
+    for t in (x, values):
+        if t.device.type != "cpu":
+            raise NotImplementedError(
+                f"{text}: a tensor is on {t.device}; nonlin's kernels run on the CPU"
+            )
+    return _KINDS[x.dtype]
+
+
+def _laid_out(x: Tensor, axis: int) -> tuple[Tensor, int, bool]:
+    """The tensor with its elements side by side, the axis of channels, and whether the channels were
+    last in memory."""
+    if x.dim() == 4 and not x.is_contiguous():
+        if x.is_contiguous(memory_format=torch.channels_last):
+            return x.permute(0, 2, 3, 1), (0, 3, 1, 2)[axis], True
+    return x.contiguous(), axis, False
+
+
+def _forward(x: Tensor, values: Tensor, text: str, axis: int) -> Tensor:
+    kind = _checked(text, x, values)
+    axis = axis if x.dim() else 0
+    x, axis, last = _laid_out(x, axis)
+    y = torch.empty_like(x)
+    threads = torch.get_num_threads()
+    _kernel(text).forward(
+        kind, _flat(x), _flat(y), _values(values), list(x.shape), axis, threads
+    )
+    return y.permute(0, 3, 1, 2) if last else y
+
+
+def _backward(
+    grad: Tensor, x: Tensor, values: Tensor, text: str, axis: int
+) -> tuple[Tensor, Tensor]:
+    kind = _checked(text, x, values)
+    axis = axis if x.dim() else 0
+    x, channels, last = _laid_out(x, axis)
+    grad = (grad.permute(0, 2, 3, 1) if last else grad).to(x.dtype).contiguous()
+    dx = torch.empty_like(x)
+    dvalues = torch.empty_like(values, dtype=torch.float64)
+    threads = torch.get_num_threads()
+    _kernel(text).backward(
+        kind,
+        _flat(x),
+        _flat(grad),
+        _flat(dx),
+        _values(values),
+        dvalues.numpy(),
+        list(x.shape),
+        channels,
+        threads,
+    )
+    return (dx.permute(0, 3, 1, 2) if last else dx), dvalues.to(values.dtype)
+
+
+class _Learned(Function):
+    """What eager code calls: an operator with a registered formula costs more in every call."""
+
+    @staticmethod
+    def forward(ctx, x, values, text, axis):
+        ctx.save_for_backward(x, values)
+        ctx.text, ctx.axis = text, axis
+        return _forward(x, values, text, axis)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad):
+        dx, dvalues = _backward(grad, *ctx.saved_tensors, ctx.text, ctx.axis)
+        return dx, dvalues, None, None
+
+
+# What compilers and exporters see.
+@torch.library.custom_op("nonlin::learnable", mutates_args=(), device_types="cpu")
+def _operator(x: Tensor, values: Tensor, text: str, axis: int) -> Tensor:
+    return _forward(x, values, text, axis)
+
+
+@torch.library.custom_op("nonlin::learnable_backward", mutates_args=(), device_types="cpu")
+def _operator_backward(
+    grad: Tensor, x: Tensor, values: Tensor, text: str, axis: int
+) -> tuple[Tensor, Tensor]:
+    return _backward(grad, x, values, text, axis)
+
+
+@_operator.register_fake
+def _(x, values, text, axis):
+    return torch.empty_like(x)
+
+
+@_operator_backward.register_fake
+def _(grad, x, values, text, axis):
+    return torch.empty_like(x), torch.empty_like(values)
+
+
+def _save(ctx, inputs, output):
+    x, values, ctx.text, ctx.axis = inputs
+    ctx.save_for_backward(x, values)
+
+
+def _gradients(ctx, grad):
+    dx, dvalues = _operator_backward(grad, *ctx.saved_tensors, ctx.text, ctx.axis)
+    return dx, dvalues, None, None
+
+
+_operator.register_autograd(_gradients, setup_context=_save)
+
+
+def apply(text: str, x: Tensor, values: Tensor, axis: int) -> Tensor:
+    """f(x) with values of the parameters: those of the first, then those of the second, and so on."""
+    if is_compiling():
+        return _operator(x, values, text, axis)
+    return _Learned.apply(x, values, text, axis)
+
+
+class Above(nn.Module):
+    """Keeps a parameter above a bound: ``low + softplus(raw)``, where `raw` is what is learned."""
+
+    def __init__(self, low: float) -> None:
+        super().__init__()
+        self.low = low
+
+    def forward(self, raw: Tensor) -> Tensor:
+        return self.low + nn.functional.softplus(raw)
+
+    def right_inverse(self, value: Tensor) -> Tensor:
+        above = value - self.low
+        return above + torch.log(-torch.expm1(-above))
+
+    def extra_repr(self) -> str:
+        return f"{self.low:g}"
+
+
+class Between(nn.Module):
+    """Keeps a parameter between two bounds: ``low + (high - low) sigmoid(raw)``, where `raw` is what
+    is learned."""
+
+    def __init__(self, low: float, high: float) -> None:
+        super().__init__()
+        self.low, self.high = low, high
+
+    def forward(self, raw: Tensor) -> Tensor:
+        return self.low + (self.high - self.low) * torch.sigmoid(raw)
+
+    def right_inverse(self, value: Tensor) -> Tensor:
+        return torch.logit((value - self.low) / (self.high - self.low), eps=1e-6)
+
+    def extra_repr(self) -> str:
+        return f"{self.low:g}, {self.high:g}"
+
+
+#: The largest magnitude of a parameter without bounds.
+_LIMIT = torch.finfo(torch.float32).max
+
+
+def constraint(low: float, high: float) -> nn.Module | None:
+    """What keeps a parameter within its bounds; `None` if it has none."""
+    if low > -_LIMIT and high < _LIMIT:
+        return Between(low, high)
+    if low > -_LIMIT:
+        return Above(low)
+    if high < _LIMIT:
+        raise NotImplementedError(f"a parameter with the one bound {high}, above it, is not learned")
+    return None
+
+
+class Learnable(nn.Module):
+    """An activation whose parameters are learned.
+
+    ``Activation(..., learnable=True)`` makes one. The gradients by the parameters are computed in the
+    same pass as that by the input, summed in float64 in an order that the shape alone determines.
+
+    Parameters
+    ----------
+    name : str
+        A function with parameters.
+    learnable : bool or iterable of str, default True
+        Which parameters are learned; the others are constants.
+    num_parameters : int, default 1
+        How many values each learned parameter has: 1, or one for each channel.
+    axis : int, default 1
+        The axis of channels.
+    device, dtype : optional
+        Of the parameters.
+    **params : float
+        Where parameters start, or what they are if they are not learned.
+
+    Notes
+    -----
+    Parameters are one-dimensional. One with bounds is kept within them by a parametrization
+    (`torch.nn.utils.parametrize`): ``low + softplus(raw)`` or ``low + (high - low) sigmoid(raw)``.
+    A second derivative is not defined.
+
+    Examples
+    --------
+    >>> import torch, nonlin.torch
+    >>> f = nonlin.torch.Activation("elu", learnable=True, num_parameters=2)
+    >>> y = f(torch.tensor([[-1.0, -1.0], [2.0, -2.0]]))
+    >>> y.sum().backward()
+    >>> f.alpha.grad
+    tensor([-0.6321, -1.4968])
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        learnable: bool | Iterable[str] = True,
+        num_parameters: int = 1,
+        axis: int = 1,
+        device: Any = None,
+        dtype: torch.dtype | None = None,
+        **params: float,
+    ) -> None:
+        super().__init__()
+        facts = {p: (start, low, high) for p, start, low, high in _kernel(name).params()}
+        known = ", ".join(facts)
+        for p in params:
+            if p not in facts:
+                raise TypeError(f"{name} has no parameter `{p}`; its parameters: {known}")
+        learned = facts.keys() if learnable is True else [learnable] if isinstance(
+            learnable, str
+        ) else list(learnable)
+        for p in learned:
+            if p not in facts:
+                raise ValueError(f"learnable: {name} has no parameter `{p}`; its parameters: {known}")
+        if num_parameters < 1:
+            raise ValueError(f"num_parameters is {num_parameters}; it must be at least 1")
+        self.name, self.num_parameters, self.axis = name, num_parameters, axis
+        self._names = tuple(facts)
+        self._learned = tuple(p for p in facts if p in learned)
+        self._starts = {p: float(params.get(p, start)) for p, (start, _, _) in facts.items()}
+        for p, (_, low, high) in facts.items():
+            start = self._starts[p]
+            if not low <= start <= high:
+                raise ValueError(f"`{p}` of `{name}` is {start:g}; it must be from {low:g} to {high:g}")
+            if p not in self._learned:
+                continue
+            value = torch.full((num_parameters,), start, device=device, dtype=dtype)
+            setattr(self, p, nn.Parameter(value))
+            rule = constraint(low, high)
+            if rule is not None:
+                parametrize.register_parametrization(self, p, rule)
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The parameters: tensors of those that are learned, numbers of the others."""
+        return {p: getattr(self, p) if p in self._learned else v for p, v in self._starts.items()}
+
+    def reset_parameters(self) -> None:
+        """Puts the parameters where they start."""
+        with torch.no_grad():
+            for p in self._learned:
+                if parametrize.is_parametrized(self, p):
+                    setattr(self, p, torch.full_like(getattr(self, p), self._starts[p]))
+                else:
+                    getattr(self, p).fill_(self._starts[p])
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Apply the function."""
+        all_ = self.params
+        learned = [all_[p] for p in self._learned]
+        if len(self._names) == 1:
+            return apply(self.name, input, learned[0], self.axis)
+        like = learned[0] if learned else input.new_empty(self.num_parameters)
+        rows = [v if isinstance(v, Tensor) else torch.full_like(like, v) for v in all_.values()]
+        return apply(self.name, input, torch.cat(rows), self.axis)
+
+    def extra_repr(self) -> str:
+        parts = [repr(self.name)]
+        if set(self._learned) != set(self._names):
+            parts.append(f"learnable={list(self._learned)}")
+        if self.num_parameters != 1:
+            parts.append(f"num_parameters={self.num_parameters}")
+        if self.axis != 1:
+            parts.append(f"axis={self.axis}")
+        starts = {p: start for p, start, _, _ in _kernel(self.name).params()}
+        parts += [f"{p}={v:g}" for p, v in self._starts.items() if v != starts[p]]
+        return ", ".join(parts)
+
+
+Learnable.__module__ = "nonlin.torch"
+
+
+def parameter_groups(model: nn.Module, weight_decay: float = 0.01) -> list[dict[str, Any]]:
+    """The parameters of a model in two groups for an optimizer: parameters of activations, biases and
+    the like, which have one axis at most, do not decay.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+    weight_decay : float, default 0.01
+        Of the others.
+
+    Returns
+    -------
+    list of dict
+        What optimizers of `torch.optim` take.
+
+    Examples
+    --------
+    >>> import torch, nonlin.torch
+    >>> model = torch.nn.Sequential(
+    ...     torch.nn.Linear(4, 4), nonlin.torch.Activation("elu", learnable=True)
+    ... )
+    >>> groups = nonlin.torch.parameter_groups(model, weight_decay=0.1)
+    >>> [(len(g["params"]), g["weight_decay"]) for g in groups]
+    [(1, 0.1), (2, 0.0)]
+    """
+    own = {id(p) for m in model.modules() if isinstance(m, (Learnable, nn.PReLU)) for p in m.parameters()}
+    decay, rest = [], []
+    for p in model.parameters():
+        if p.requires_grad:
+            (rest if id(p) in own or p.dim() <= 1 else decay).append(p)
+    return [
+        {"params": decay, "weight_decay": weight_decay},
+        {"params": rest, "weight_decay": 0.0},
+    ]

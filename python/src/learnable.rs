@@ -1,0 +1,172 @@
+//! Functions whose parameters are learned, on one-dimensional arrays that lie side by side.
+
+use half::slice::HalfBitsSliceExt;
+use half::{bf16, f16};
+use numpy::{PyReadonlyArray1, PyReadwriteArray1};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+
+use crate::kernels::{self, Element, Learned};
+use crate::threads;
+
+/// The compiled part of `nonlin.Learnable`, which has the documentation.
+#[pyclass(module = "nonlin._nonlin", frozen)]
+pub struct LearnableKernel {
+    of: kernels::Learnable,
+}
+
+type In<'py, T> = PyReadonlyArray1<'py, T>;
+type Out<'py, T> = PyReadwriteArray1<'py, T>;
+
+fn apart<E>(name: &str) -> impl Fn(E) -> PyErr {
+    move |_| PyValueError::new_err(format!("the elements of `{name}` must lie side by side"))
+}
+
+/// How many threads a call may run on, of which NumPy's face does not speak.
+fn count(threads: Option<usize>) -> usize {
+    threads.unwrap_or_else(threads::get_num_threads).clamp(1, threads::MOST)
+}
+
+fn lengths(all: &[(&str, usize)]) -> PyResult<()> {
+    let (first, n) = all[0];
+    match all.iter().find(|(_, m)| *m != n) {
+        None => Ok(()),
+        Some((name, m)) => Err(PyValueError::new_err(format!(
+            "`{name}` has {m} elements, `{first}` has {n}: they must be equal"
+        ))),
+    }
+}
+
+/// Calls `$job` with the elements of arrays as slices of the type that `$kind` names. Half types come
+/// as their bits.
+macro_rules! of_kind {
+    ($kind:expr, $job:ident($($input:ident),*; $output:ident), $($rest:expr),*) => {
+        match $kind {
+            "float32" => of_kind!(@plain f32, $job($($input),*; $output), $($rest),*),
+            "float64" => of_kind!(@plain f64, $job($($input),*; $output), $($rest),*),
+            "float16" => of_kind!(@half f16, $job($($input),*; $output), $($rest),*),
+            "bfloat16" => of_kind!(@half bf16, $job($($input),*; $output), $($rest),*),
+            other => Err(PyValueError::new_err(format!(
+                "the type is {other}; it must be float16, bfloat16, float32 or float64"
+            ))),
+        }
+    };
+    (@plain $t:ty, $job:ident($($input:ident),*; $output:ident), $($rest:expr),*) => {{
+        let ($($input,)* mut $output): ($(of_kind!(@in $input $t),)* Out<'_, $t>) =
+            ($($input.extract()?,)* $output.extract()?);
+        $job(
+            $($input.as_slice().map_err(apart(stringify!($input)))?,)*
+            $output.as_slice_mut().map_err(apart(stringify!($output)))?,
+            $($rest),*
+        )
+    }};
+    (@half $t:ty, $job:ident($($input:ident),*; $output:ident), $($rest:expr),*) => {{
+        let ($($input,)* mut $output): ($(of_kind!(@in $input u16),)* Out<'_, u16>) =
+            ($($input.extract()?,)* $output.extract()?);
+        $job(
+            $($input.as_slice().map_err(apart(stringify!($input)))?.reinterpret_cast::<$t>(),)*
+            $output.as_slice_mut().map_err(apart(stringify!($output)))?.reinterpret_cast_mut::<$t>(),
+            $($rest),*
+        )
+    }};
+    (@in $input:ident $t:ty) => { In<'_, $t> };
+}
+
+fn forward<T: Element>(
+    x: &[T],
+    y: &mut [T],
+    py: Python<'_>,
+    at: &Learned<'_, f64>,
+    len: usize,
+    threads: usize,
+) -> PyResult<()> {
+    lengths(&[("the shape", len), ("x", x.len()), ("y", y.len())])?;
+    let y = std::sync::Mutex::new(y);
+    py.detach(|| {
+        threads::run_on(threads, len, |exec| {
+            let mut y = y.lock().expect("nobody else has it");
+            at.forward_with(exec, x, &mut y);
+        });
+    });
+    Ok(())
+}
+
+fn backward<T: Element>(
+    x: &[T],
+    grad: &[T],
+    dx: &mut [T],
+    py: Python<'_>,
+    at: &Learned<'_, f64>,
+    len: usize,
+    threads: usize,
+    dvalues: &mut [f64],
+) -> PyResult<()> {
+    let all = [("the shape", len), ("x", x.len()), ("grad", grad.len()), ("dx", dx.len())];
+    lengths(&all)?;
+    let outputs = std::sync::Mutex::new((dx, dvalues));
+    py.detach(|| {
+        threads::run_on(threads, len, |exec| {
+            let mut outputs = outputs.lock().expect("nobody else has them");
+            let (dx, dvalues) = &mut *outputs;
+            at.backward_with(exec, x, grad, dx, dvalues);
+        });
+    });
+    Ok(())
+}
+
+#[pymethods]
+impl LearnableKernel {
+    /// Of a function of the catalogue, or of a formula.
+    #[new]
+    fn new(text: &str) -> PyResult<Self> {
+        Ok(LearnableKernel { of: kernels::learnable(text).map_err(crate::error)? })
+    }
+
+    /// Name, start, least and greatest value of each parameter.
+    fn params(&self) -> Vec<(String, f64, f64, f64)> {
+        let all = self.of.params();
+        all.map(|(p, start)| (p.name.to_owned(), start, p.low, p.high)).collect()
+    }
+
+    /// `y = f(x)`.
+    #[allow(clippy::too_many_arguments)]
+    fn forward(
+        &self,
+        py: Python<'_>,
+        kind: &str,
+        x: &Bound<'_, PyAny>,
+        y: &Bound<'_, PyAny>,
+        values: In<'_, f64>,
+        shape: Vec<usize>,
+        axis: isize,
+        threads: Option<usize>,
+    ) -> PyResult<()> {
+        let values = values.as_slice().map_err(apart("values"))?;
+        let at = self.of.at(values, &shape, axis).map_err(crate::error)?;
+        let len = shape.iter().product();
+        of_kind!(kind, forward(x; y), py, &at, len, count(threads))
+    }
+
+    /// `dx = grad f'(x)`, and the gradients by the values.
+    #[allow(clippy::too_many_arguments)]
+    fn backward(
+        &self,
+        py: Python<'_>,
+        kind: &str,
+        x: &Bound<'_, PyAny>,
+        grad: &Bound<'_, PyAny>,
+        dx: &Bound<'_, PyAny>,
+        values: In<'_, f64>,
+        mut dvalues: Out<'_, f64>,
+        shape: Vec<usize>,
+        axis: isize,
+        threads: Option<usize>,
+    ) -> PyResult<()> {
+        let values = values.as_slice().map_err(apart("values"))?;
+        let dvalues = dvalues.as_slice_mut().map_err(apart("dvalues"))?;
+        lengths(&[("values", values.len()), ("dvalues", dvalues.len())])?;
+        let at = self.of.at(values, &shape, axis).map_err(crate::error)?;
+        let len = shape.iter().product();
+        of_kind!(kind, backward(x, grad; dx), py, &at, len, count(threads), dvalues)
+    }
+}
