@@ -384,10 +384,11 @@ impl From<GatedFunction> for AnyFunction {
 /// Whether a function is one of the catalogue at its defaults.
 pub fn is_plain(f: &Function) -> bool {
     nonlin::get(f.name()).is_ok_and(|known| known == *f)
+}
 
-/// A function of the catalogue with parameters to be learned.
+/// A function of the catalogue, or a formula, with parameters to be learned.
 pub fn learnable(text: &str) -> Result<Learnable, Error> {
-    nonlin::get(text)?.learnable()
+    Function::parse(text)?.learnable()
 }
 
 /// The elementwise functions of the catalogue.
