@@ -2,9 +2,7 @@
 //! types of this file, and arrays as slices.
 
 use nonlin::{Description, Formula};
-pub use nonlin::{
-    Element, Error, Exec, Function, GatedFunction, Learnable, Learned, Parameter,
-};
+pub use nonlin::{Element, Error, Exec, Function, GatedFunction, Learnable, Learned, Parameter};
 
 /// What is computed of an elementwise or gated function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -91,6 +91,7 @@ fn forward<T: Element>(
     Ok(())
 }
 
+#[allow(clippy::too_many_arguments, reason = "arrays, and what the macro passes on")]
 fn backward<T: Element>(
     x: &[T],
     grad: &[T],
@@ -129,7 +130,7 @@ impl LearnableKernel {
     }
 
     /// `y = f(x)`.
-    #[allow(clippy::too_many_arguments)]
+    #[allow(clippy::too_many_arguments, reason = "arrays by name")]
     fn forward(
         &self,
         py: Python<'_>,
@@ -148,7 +149,7 @@ impl LearnableKernel {
     }
 
     /// `dx = grad f'(x)`, and the gradients by the values.
-    #[allow(clippy::too_many_arguments)]
+    #[allow(clippy::too_many_arguments, reason = "arrays by name")]
     fn backward(
         &self,
         py: Python<'_>,
