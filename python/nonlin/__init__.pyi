@@ -12,6 +12,7 @@ from nonlin._catalog import info as info
 from nonlin._gradients import backward_from_output as backward_from_output
 from nonlin._gradients import derivative as derivative
 from nonlin._gradients import vjp as vjp
+from nonlin._learnable import Learnable as Learnable
 from nonlin._nonlin import Function as Function
 from nonlin._nonlin import __version__ as __version__
 from nonlin._nonlin import get_num_threads as get_num_threads
@@ -88,6 +89,7 @@ __all__ = [
     "Identity",
     "Info",
     "LeakyRelu",
+    "Learnable",
     "LogSigmoid",
     "LogSoftmax",
     "Mish",

@@ -54,37 +54,49 @@ def _checked(text: str, x: Tensor, values: Tensor) -> str:
     return _KINDS[x.dtype]
 
 
-def _laid_out(x: Tensor, axis: int) -> tuple[Tensor, int, bool]:
-    """The tensor with its elements side by side, the axis of channels, and whether the channels were
-    last in memory."""
-    if x.dim() == 4 and not x.is_contiguous():
-        if x.is_contiguous(memory_format=torch.channels_last):
-            return x.permute(0, 2, 3, 1), (0, 3, 1, 2)[axis], True
-    return x.contiguous(), axis, False
+def _order(x: Tensor) -> list[int]:
+    """The axes in the order in which elements lie in memory; as they are, if there are gaps."""
+    usual = list(range(x.dim()))
+    if x.is_contiguous():
+        return usual
+    order = sorted(usual, key=lambda a: -x.stride(a))
+    return order if x.permute(order).is_contiguous() else usual
+
+
+def _axis(x: Tensor, axis: int, order: list[int]) -> int:
+    """Where the axis of channels is in that order. The kernels say what is wrong with one."""
+    return order.index(axis % x.dim()) if -x.dim() <= axis < x.dim() else axis
 
 
 def _forward(x: Tensor, values: Tensor, text: str, axis: int) -> Tensor:
-    kind = _checked(text, x, values)
-    axis = axis if x.dim() else 0
-    x, axis, last = _laid_out(x, axis)
+    kind, order = _checked(text, x, values), _order(x)
+    axis = _axis(x, axis, order)
+    x = x.permute(order).contiguous()
     y = torch.empty_like(x)
-    threads = torch.get_num_threads()
     _kernel(text).forward(
-        kind, _flat(x), _flat(y), _values(values), list(x.shape), axis, threads
+        kind,
+        _flat(x),
+        _flat(y),
+        _values(values),
+        list(x.shape),
+        axis,
+        torch.get_num_threads(),
     )
-    return y.permute(0, 3, 1, 2) if last else y
+    return y.permute(_inverse(order))
+
+
+def _inverse(order: list[int]) -> list[int]:
+    return [order.index(a) for a in range(len(order))]
 
 
 def _backward(
     grad: Tensor, x: Tensor, values: Tensor, text: str, axis: int
 ) -> tuple[Tensor, Tensor]:
-    kind = _checked(text, x, values)
-    axis = axis if x.dim() else 0
-    x, channels, last = _laid_out(x, axis)
-    grad = (grad.permute(0, 2, 3, 1) if last else grad).to(x.dtype).contiguous()
-    dx = torch.empty_like(x)
-    dvalues = torch.empty_like(values, dtype=torch.float64)
-    threads = torch.get_num_threads()
+    kind, order = _checked(text, x, values), _order(x)
+    axis = _axis(x, axis, order)
+    x = x.permute(order).contiguous()
+    grad = grad.permute(order).to(x.dtype).contiguous()
+    dx, dvalues = torch.empty_like(x), torch.empty_like(values, dtype=torch.float64)
     _kernel(text).backward(
         kind,
         _flat(x),
@@ -93,10 +105,10 @@ def _backward(
         _values(values),
         dvalues.numpy(),
         list(x.shape),
-        channels,
-        threads,
+        axis,
+        torch.get_num_threads(),
     )
-    return (dx.permute(0, 3, 1, 2) if last else dx), dvalues.to(values.dtype)
+    return dx.permute(_inverse(order)), dvalues.to(values.dtype)
 
 
 class _Learned(Function):
@@ -158,6 +170,13 @@ def apply(text: str, x: Tensor, values: Tensor, axis: int) -> Tensor:
     return _Learned.apply(x, values, text, axis)
 
 
+def _inside(bound: float, dtype: torch.dtype, up: bool) -> float:
+    """A bound that stays one when it is rounded to a type: a step further in."""
+    facts = torch.finfo(dtype)
+    step = max(abs(bound) * facts.eps, facts.tiny if bound else 0.0)
+    return bound + step if up else bound - step
+
+
 class Above(nn.Module):
     """Keeps a parameter above a bound: ``low + softplus(raw)``, where `raw` is what is learned."""
 
@@ -166,10 +185,12 @@ class Above(nn.Module):
         self.low = low
 
     def forward(self, raw: Tensor) -> Tensor:
-        return self.low + nn.functional.softplus(raw)
+        return _inside(self.low, raw.dtype, True) + nn.functional.softplus(raw)
 
     def right_inverse(self, value: Tensor) -> Tensor:
-        above = value - self.low
+        # A value at the bound itself has no such form: the nearest that has one.
+        facts = torch.finfo(value.dtype)
+        above = (value - _inside(self.low, value.dtype, True)).clamp(min=facts.eps)
         return above + torch.log(-torch.expm1(-above))
 
     def extra_repr(self) -> str:
@@ -185,10 +206,15 @@ class Between(nn.Module):
         self.low, self.high = low, high
 
     def forward(self, raw: Tensor) -> Tensor:
-        return self.low + (self.high - self.low) * torch.sigmoid(raw)
+        low, high = self._bounds(raw.dtype)
+        return low + (high - low) * torch.sigmoid(raw)
+
+    def _bounds(self, dtype: torch.dtype) -> tuple[float, float]:
+        return _inside(self.low, dtype, True), _inside(self.high, dtype, False)
 
     def right_inverse(self, value: Tensor) -> Tensor:
-        return torch.logit((value - self.low) / (self.high - self.low), eps=1e-6)
+        low, high = self._bounds(value.dtype)
+        return torch.logit((value - low) / (high - low), eps=torch.finfo(value.dtype).eps)
 
     def extra_repr(self) -> str:
         return f"{self.low:g}, {self.high:g}"

@@ -11,7 +11,16 @@ from torch import nn
 import nonlin
 import nonlin.torch as nt
 
-NAMES = [name for name in nt.LEARNABLE]
+FORMULAS = [
+    "x * sigmoid(beta * x); beta = 1",
+    "where(x > 0, a / b * x, a * (exp(x / b) - 1)); a = 1 in [0.001, 1000], b = 1 in [0.001, 1000]",
+    "x + sin(alpha * x)^2 / alpha; alpha = 1 in [0.001, 1000]",
+    "(p1 - p2) * x * sigmoid(beta * (p1 - p2) * x) + p2 * x; p1 = 1, p2 = 0.25, beta = 1",
+    "gamma * tanh(alpha * x) + beta; alpha = 0.5, gamma = 1, beta = 0.125",
+    "sigmoid(b) * max(x, 0) + (1 - sigmoid(b)) * a * (x + x^2 / 2 + x^3 / 3); a = 0.25, b = 0",
+]
+
+NAMES = [*nt.LEARNABLE, *FORMULAS]
 
 KINDS = [torch.float32, torch.float64, torch.float16, torch.bfloat16]
 
@@ -98,6 +107,19 @@ def test_bounds_hold_in_training():
         assert f.alpha.item() >= 1e-6 and torch.isfinite(f(x)).all()
     f.reset_parameters()
     assert f.alpha.item() == pytest.approx(0.5, rel=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_bounds_hold_far_out(dtype):
+    """Whatever is learned, the value is one that the function takes."""
+    for text in ("celu", "softplus", "x * tanh(k * x); k = 0.25 in (0, 1)", "max(x, k * x); k = 0.3 in [0.1, 2]"):
+        f = nt.Activation(text, learnable=True, dtype=dtype)
+        (name,) = nonlin.Learnable(text).params
+        assert getattr(f, name).item() == pytest.approx(f.params[name].item(), rel=1e-2)
+        for raw in (-1e4, 0.0, 1e4):
+            with torch.no_grad():
+                getattr(f.parametrizations, name).original.fill_(raw)
+            assert torch.isfinite(f(torch.ones(3, dtype=dtype))).all()
 
 
 def test_learns_what_it_was_made_of():
