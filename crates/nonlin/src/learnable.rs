@@ -7,6 +7,7 @@ use crate::channels::{BLOCK, Channels, Piece};
 use crate::element::Element;
 use crate::error::Error;
 use crate::exec::{Exec, Shared, same_length};
+use crate::fpmode::DefaultMode;
 use crate::function::Function;
 use crate::kernel::{Call, Each, PerType};
 use crate::level::Level;
@@ -199,6 +200,7 @@ impl<V: Element> Learned<'_, V> {
         let of_channel = |channel: usize, list: &mut Vec<f64>| self.of_channel(channel, list);
         let sums =
             backward(exec, &self.layout, params, &rules, &of_channel, (x, grad), dx, self.len);
+        let _mode = DefaultMode::enter();
         for (channel, sums) in sums.chunks_exact(params).enumerate() {
             for (p, sum) in sums.iter().enumerate() {
                 dvalues[p * self.each + channel] = V::from_f64(*sum);

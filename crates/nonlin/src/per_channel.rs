@@ -6,6 +6,7 @@ use crate::channels::Channels;
 use crate::element::Element;
 use crate::error::Error;
 use crate::exec::{Cost, Exec, Shared, same_length};
+use crate::fpmode::DefaultMode;
 use crate::function::Function;
 use crate::kernel::{Call, Each, PerType};
 use crate::learnable::{self, Rules};
@@ -167,6 +168,7 @@ impl<T: Element> PerChannel<'_, T> {
             |channel: usize, list: &mut Vec<f64>| list.push(self.weight[channel].to_f64());
         let sums =
             learnable::backward(exec, layout, 1, &rules, &of_channel, (x, grad), dx, self.len);
+        let _mode = DefaultMode::enter();
         for (d, s) in dweight.iter_mut().zip(sums) {
             *d = T::from_f64(s);
         }

@@ -124,17 +124,19 @@ fn nor_of_what_goes_on_beside_kernels() {
     let rrelu = nonlin::Rrelu.training(7, 0).unwrap();
     let weight = [0.1f32, 0.2, 0.3];
     let leaky = nonlin::get("leaky_relu").unwrap().with("negative_slope", 0.1).unwrap();
+    let elu = nonlin::Elu.learnable().unwrap();
     let all = || {
-        let mut out = [(); 5].map(|()| vec![0.0f32; x.len()]);
-        let [a, b, c, d, e] = &mut out;
-        let mut dweight = [0.0; 3];
+        let mut out = [(); 6].map(|()| vec![0.0f32; x.len()]);
+        let [a, b, c, d, e, f] = &mut out;
+        let (mut dweight, mut dalpha) = ([0.0; 3], [0.0; 3]);
+        elu.at(&weight, &[333, 3], 1).unwrap().backward(&x, &x, f, &mut dalpha);
         let prelu = nonlin::Prelu.per_channel(&weight, &[333, 3], 1).unwrap();
         prelu.forward(&x, a);
         prelu.backward(&x, &x, b, &mut dweight);
         rrelu.forward(&x, c);
         leaky.forward_with(&Exec::new().stream_from(0), &x, d);
         nonlin::Silu.second_derivative(&x, e);
-        (out, dweight)
+        (out, [dweight, dalpha])
     };
     let (want, (got, after)) = (all(), within(ODD, all));
     let same = want.0.iter().zip(&got.0).all(|(a, b)| first_difference(a, b).is_none());
