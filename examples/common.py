@@ -49,8 +49,9 @@ def arguments(
         description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     add = parser.add_argument
-    add("--activation", default=activation, metavar="NAME", type=known,
-        help="a function of nonlin's catalogue, or `learnable`: a PReLU")  # fmt: skip
+    add("--activation", default=activation, metavar="NAME|FORMULA", type=known,
+        help="a function of nonlin's catalogue or a formula in x; `learnable:` before it trains its "
+        "parameters, `learnable` alone is a PReLU")  # fmt: skip
     add("--steps", type=positive, default=steps, help="batches to train on, in all")
     add("--batch", type=positive, default=batch, help="samples of a batch, of all processes together")
     add("--rate", type=float, default=rate, help="learning rate")
@@ -93,17 +94,30 @@ def file(text: str) -> Path:
     return path
 
 
+#: What stands before an activation whose parameters are trained.
+LEARNABLE = "learnable:"
+
+
 def known(text: str) -> str:
-    """The name of an activation; of one that there is not, what comes nearest."""
+    """The name of an activation, or a formula; of a name that there is not, what comes nearest."""
+    if text == "learnable":
+        return "learnable:prelu"
+    if text.startswith(LEARNABLE):
+        name = known(text.removeprefix(LEARNABLE))
+        try:
+            nonlin.Learnable(name)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+        return LEARNABLE + name
     try:
-        return text if text == "learnable" else nonlin.info(text).name
+        return nonlin.info(text).name
     except (TypeError, ValueError) as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def is_gated(text: str) -> bool:
     """Whether an activation takes two operands, such as swiglu."""
-    return text != "learnable" and nonlin.info(text).kind == "gated"
+    return not text.startswith(LEARNABLE) and nonlin.info(text).kind == "gated"
 
 
 def activation(text: str, features: int = 1) -> nn.Module:
@@ -112,12 +126,13 @@ def activation(text: str, features: int = 1) -> nn.Module:
     Parameters
     ----------
     text : str
-        A name of the catalogue, or ``"learnable"``.
+        A name of the catalogue or a formula, after ``"learnable:"`` if its parameters are trained.
     features : int, default 1
-        How many channels (axis 1) have a parameter of their own, if it is learned.
+        How many channels (axis 1) have parameters of their own, if they are trained.
     """
-    if text == "learnable":
-        return nonlin.torch.PReLU(features)
+    if text.startswith(LEARNABLE):
+        name = text.removeprefix(LEARNABLE)
+        return nonlin.torch.Activation(name, learnable=True, num_parameters=features)
     kind = nonlin.info(text).kind
     if kind != "elementwise":
         sys.exit(f"--activation {text}: a {kind} function; here an elementwise one is needed, such as silu")

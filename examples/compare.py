@@ -116,7 +116,7 @@ def network(sizes: list[int], name: str) -> nn.Sequential:
         nn.init.normal_(linear.weight, std=(gain if layers else 1) / math.sqrt(wide))
         nn.init.zeros_(linear.bias)
         layers += [linear, *([nn.BatchNorm1d(next_wide)] if norm else [])]
-        layers.append(common.activation("learnable" if function == "prelu" else function, next_wide))
+        layers.append(common.activation("learnable:prelu" if function == "prelu" else function, next_wide))
     return nn.Sequential(*layers[: -2 if norm else -1])
 
 

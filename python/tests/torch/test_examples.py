@@ -2,6 +2,7 @@
 
 import csv
 import multiprocessing
+import math
 import os
 import runpy
 import signal
@@ -192,7 +193,14 @@ def test_activations(examples, capsys):
     """Names and aliases are known, what is not gets the nearest name; gated units are refused."""
     common, _ = examples
     assert common.known("swish") == "silu"
-    assert common.activation("learnable", 6).weight.shape == (6,)
+    assert common.known("learnable") == "learnable:prelu"
+    assert common.activation("learnable:prelu", 6).weight.shape == (6,)
+    formula = "x * tanh(k * x); k = 1"
+    assert common.known(formula) == formula
+    assert common.activation(formula)(torch.tensor(2.0)) == pytest.approx(2 * math.tanh(2))
+    assert common.activation(common.known(f"learnable:{formula}"), 3).k.shape == (3,)
+    with pytest.raises(common.argparse.ArgumentTypeError, match="no parameters"):
+        common.known("learnable:gelu")
     with pytest.raises(common.argparse.ArgumentTypeError, match="did you mean `silu`"):
         common.known("sillu")
     with pytest.raises(SystemExit, match="swiglu: a gated function"):
