@@ -28,7 +28,7 @@ use core::mem::MaybeUninit;
 /// let elu = Elu.learnable()?;
 /// // Two samples of two channels, with an alpha for each channel.
 /// let f = elu.at(&[1.0f32, 0.5], &[2, 2], 1)?;
-/// let (x, grad) = ([-1.0, -1.0, 2.0, -2.0], [1.0; 4]);
+/// let (x, grad) = ([-1.0f32, -1.0, 2.0, -2.0], [1.0; 4]);
 /// let (mut y, mut dx, mut dalpha) = ([0.0; 4], [0.0; 4], [0.0; 2]);
 /// f.forward(&x, &mut y);
 /// f.backward(&x, &grad, &mut dx, &mut dalpha);
