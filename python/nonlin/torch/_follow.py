@@ -13,6 +13,7 @@ import nonlin
 
 from ._functional import FUNCTIONS, UNITS
 from ._graph import Node
+from ._learnable import Learnable
 from ._modules import OWN, Activation, of_module
 
 #: Operations on single elements, whose results are functions of one input as long as all other
@@ -160,7 +161,13 @@ def _elementwise(node: Node) -> bool:
 def activation_of(module: nn.Module) -> Following | None:
     """The function of an activation module; `None` if it is none, or not elementwise."""
     known = module if isinstance(module, OWN) else of_module(module)
-    if isinstance(known, nn.PReLU):
+    if isinstance(known, Learnable) and known.name != "prelu":
+        # One value stands for those of all channels: their mean.
+        params = tuple((k, float(torch.as_tensor(v).detach().float().mean())) for k, v in known.params.items())
+        shown = ", ".join(f"{k}={v:.4g}" for k, v in params)
+        text = f"{known.name}({shown})" if known.name.isidentifier() else f"{known.name} at {shown}"
+        return Following(known.name, text, params)
+    if isinstance(known, (nn.PReLU, Learnable)):
         slope = float(known.weight.detach().float().square().mean().sqrt())
         return Following("prelu", f"prelu(weight={slope:.4g})", (("weight", slope),))
     if isinstance(known, nn.RReLU):

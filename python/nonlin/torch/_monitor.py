@@ -16,6 +16,7 @@ from . import _report
 from ._follow import activation_of
 from ._functional import FUNCTIONS, UNITS
 from ._graph import Node
+from ._learnable import Learnable
 from ._modules import of_callable
 from ._sketch import EDGES, LayerSketch, Sample, observe, slopes, squares, summary
 
@@ -455,7 +456,7 @@ def _of_module(module: nn.Module, x: Tensor) -> tuple[str, Callable[[Tensor], Te
         # At the mean slope: no number is drawn.
         return following.text, lambda t: nn.functional.leaky_relu(t, (module.lower + module.upper) / 2)
     name = following.function
-    if name in FUNCTIONS and not isinstance(module, nn.PReLU) and _ours(x):
+    if name in FUNCTIONS and not isinstance(module, (nn.PReLU, Learnable)) and _ours(x):
         params = dict(following.params)
         return following.text, lambda t: FUNCTIONS[name](t, **params)
     return following.text, module.forward

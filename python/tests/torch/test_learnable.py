@@ -209,6 +209,24 @@ def test_no_weight_decay():
     assert len(rest["params"]) == 3 and rest["weight_decay"] == 0
 
 
+def test_init_and_monitor_know_it():
+    """He's gain is that of the values that are learned; the monitor takes the slope of each channel's."""
+    act = nt.Activation("elu", learnable=True, num_parameters=8)
+    model = nn.Sequential(nn.Linear(4, 8), act, nn.Linear(8, 1))
+    with torch.no_grad():
+        act.alpha.copy_(torch.tensor([0.0, *[0.5] * 7]))
+        model[0].bias.fill_(-50.0)  # far on the left: the slope of channel 0 is 0, others are saturated
+    report = nt.init_(model, bias=None, verbose=False)
+    assert report.layers[0].activation == "elu(alpha=0.4375)"
+    assert report.layers[0].gain == pytest.approx(float(nonlin.init.gain("elu", alpha=0.4375)))
+    with nt.monitor(model, every=1, window=1) as watch:
+        for _ in range(3):
+            model(inputs((16, 4), torch.float32)).square().mean().backward()
+    layer = watch.layers["1"]
+    assert layer.dead(1).tolist() == [True, *[False] * 7]
+    assert (layer.channels()["saturated"] == 1).all()
+
+
 def test_errors():
     with pytest.raises(ValueError, match="gelu.* no parameters"):
         nt.Activation("gelu", learnable=True)
