@@ -15,12 +15,13 @@ from __future__ import annotations
 from typing import Any
 
 from ._aten import Operator, Report, disable, enable, is_enabled, report
+from ._adaptive import Adaptive, AdaptiveReLU  # after PyTorch has been opened
 from ._callbacks import lightning_monitor, trainer_monitor
 from ._convert import Conversion, convert
 from ._functional import FUNCTIONS as _functions
 from ._functional import UNITS as _units
 from ._init import Initialisation, InitialisedLayer, init_
-from ._learnable import LEARNABLE, Learnable, parameter_groups
+from ._learnable import LEARNABLE, GatedPolynomial, Learnable, parameter_groups
 from ._modules import MODULES as _modules
 from ._modules import Activation
 from ._monitor import Monitor, monitor
@@ -28,7 +29,10 @@ from ._monitor import Monitor, monitor
 __all__ = [
     "LEARNABLE",
     "Activation",
+    "Adaptive",
+    "AdaptiveReLU",
     "Conversion",
+    "GatedPolynomial",
     "Initialisation",
     "InitialisedLayer",
     "Learnable",

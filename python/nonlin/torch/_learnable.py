@@ -387,3 +387,56 @@ def parameter_groups(model: nn.Module, weight_decay: float = 0.01) -> list[dict[
         {"params": decay, "weight_decay": weight_decay},
         {"params": rest, "weight_decay": 0.0},
     ]
+
+
+class GatedPolynomial(Learnable):
+    r"""A mixture of relu and a polynomial that is learned:
+    ``sigmoid(b) max(x, 0) + (1 - sigmoid(b)) a (x + x^2 / 2 + ... + x^n / n)``.
+
+    Parameters
+    ----------
+    degree : int, default 3
+        n.
+    separate : bool, default False
+        Whether each power has a factor of its own, a1 to an, in place of a.
+    num_parameters : int, default 1
+        How many values each parameter has: 1, or one for each channel.
+    axis : int, default 1
+        The axis of channels.
+    device, dtype : optional
+        Of the parameters.
+    **params : float
+        Where parameters start: a at 0.25, b at 0.
+
+    Examples
+    --------
+    >>> import torch, nonlin.torch
+    >>> f = nonlin.torch.GatedPolynomial()
+    >>> f(torch.tensor([-1.0, 2.0])).detach()
+    tensor([-0.1042,  1.8333])
+    >>> f.regulariser()
+    tensor(0.3125, grad_fn=<AddBackward0>)
+    """
+
+    def __init__(self, degree: int = 3, *, separate: bool = False, **kwargs: Any) -> None:
+        if not 1 <= degree <= 16:
+            raise ValueError(f"degree is {degree}; it must be between 1 and 16")
+        powers = [f"x^{i} / {i}" for i in range(1, degree + 1)]
+        if separate:
+            sum_ = "(" + " + ".join(f"a{i} * {p}" for i, p in enumerate(powers, 1)) + ")"
+            starts = ", ".join(f"a{i} = 0.25" for i in range(1, degree + 1))
+        else:
+            sum_, starts = "a * (" + " + ".join(powers) + ")", "a = 0.25"
+        super().__init__(
+            f"sigmoid(b) * max(x, 0) + (1 - sigmoid(b)) * {sum_}; {starts}, b = 0", **kwargs
+        )
+
+    def regulariser(self) -> Tensor:
+        """What keeps it near half and half and the polynomial small: the mean of a² plus that of
+        (b - 0.5)², to be added to a loss with a weight."""
+        factors = torch.cat([v for p, v in self.params.items() if p != "b" and isinstance(v, Tensor)])
+        b = torch.as_tensor(self.params["b"])
+        return factors.square().mean() + (b - 0.5).square().mean()
+
+
+GatedPolynomial.__module__ = "nonlin.torch"

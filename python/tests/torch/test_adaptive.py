@@ -1,0 +1,181 @@
+"""Activations whose parameters follow the statistics of their input."""
+
+import copy
+import io
+import multiprocessing
+import pickle
+
+import pytest
+import torch
+import torch.distributed as dist
+from torch import nn
+
+import nonlin.torch as nt
+
+SOFTPLUS = {"beta": lambda mean, deviation: 1 / deviation}
+
+
+def inputs(shape, dtype=torch.float64, seed=0):
+    g = torch.Generator().manual_seed(seed)
+    return (3 + 2 * torch.randn(shape, generator=g, dtype=torch.float64)).to(dtype)
+
+
+def composed(x, channels, eps=1e-5):
+    """softplus at the temperature of the deviation, from PyTorch's own operators."""
+    axes = [a for a in range(x.dim()) if a != 1] if channels else None
+    var = x.var(axes, correction=0, keepdim=True) if channels else x.var(correction=0)
+    s = (var + eps).sqrt()
+    return s * nn.functional.softplus(x / s, threshold=1e9)
+
+
+@pytest.mark.parametrize("channels", [None, 3])
+def test_values_and_gradients(channels):
+    f = nt.Adaptive("softplus", SOFTPLUS, num_features=channels)
+    x = inputs((4, 3, 5)).requires_grad_()
+    weight = inputs((4, 3, 5), seed=1)
+    y = f(x)
+    (dx,) = torch.autograd.grad(y, x, weight)
+    wanted = composed(x, channels)
+    assert torch.allclose(y, wanted, rtol=1e-13)
+    # Through the statistics as well.
+    assert torch.allclose(dx, torch.autograd.grad(wanted, x, weight)[0], rtol=1e-10, atol=1e-13)
+    assert torch.autograd.gradcheck(f, (x,))
+
+
+def test_running_statistics_are_those_of_batch_norm():
+    f = nt.Adaptive("softplus", SOFTPLUS, num_features=3, running=True)
+    mean_of_all = nt.Adaptive("softplus", SOFTPLUS, num_features=3, running=True, momentum=None)
+    norm, whole = nn.BatchNorm1d(3), nn.BatchNorm1d(3, momentum=None)
+    for seed in range(5):
+        x = inputs((6, 3, 5), torch.float32, seed)
+        for module in (f, mean_of_all, norm, whole):
+            module(x)
+    for mine, its in ((f, norm), (mean_of_all, whole)):
+        assert torch.allclose(mine.running_mean, its.running_mean, rtol=1e-6)
+        assert torch.allclose(mine.running_var, its.running_var, rtol=1e-6)
+        assert mine.num_batches_tracked == 5
+    f.eval()
+    # Evaluation looks at no other element.
+    x = inputs((6, 3, 5), torch.float32, 9)
+    assert torch.equal(f(x)[:1], f(x[:1])) and f.num_batches_tracked == 5
+    again = nt.Adaptive("softplus", SOFTPLUS, num_features=3, running=True).eval()
+    again.load_state_dict(f.state_dict())
+    assert torch.equal(again(x), f(x))
+
+
+def test_workers_merge():
+    """Two workers that saw half of the batches each have, merged, the mean of all."""
+    make = lambda: nt.Adaptive("softplus", SOFTPLUS, num_features=2, running=True, momentum=None)
+    one, two, both = make(), make(), make()
+    for seed in range(6):
+        x = inputs((50, 2), torch.float32, seed)
+        both(x)
+        (one if seed < 2 else two)(x)
+    between = (one.running_mean - two.running_mean).square() * (2 * 4 / 36)
+    one.merge(two)
+    assert one.num_batches_tracked == 6
+    assert torch.allclose(one.running_mean, both.running_mean, rtol=1e-6)
+    assert torch.allclose(one.running_var, both.running_var + between, rtol=1e-5)
+    with pytest.raises(ValueError, match="running statistics"):
+        one.merge(nt.AdaptiveReLU())
+
+
+def test_relu_by_slope_and_threshold():
+    x = inputs((8, 3), torch.float32) - 3
+    mean, deviation = x.mean(0), (x.var(0, correction=0) + 1e-5).sqrt()
+    slope = torch.sigmoid(-mean / deviation)
+    f = nt.AdaptiveReLU(num_features=3)
+    assert torch.allclose(f(x), torch.where(x > 0, x, slope * x))
+    f = nt.AdaptiveReLU("threshold", k=0.5, num_features=3)
+    assert torch.allclose(f(x), (x - mean - deviation / 2).clamp(min=0), atol=1e-6)
+    # What is negative altogether passes, so that nothing dies.
+    dead = (-5 - x.abs()).requires_grad_()
+    nt.AdaptiveReLU()(dead).sum().backward()
+    assert dead.grad.abs().min() > 0.1
+
+
+def _worker(rank, address, pipe):
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{address}", rank=rank, world_size=2)
+    x = inputs((8, 3), seed=5)
+    mine = x[:5] if rank == 0 else x[5:]  # of different sizes
+    mine = mine.clone().requires_grad_()
+    f = nt.Adaptive("softplus", SOFTPLUS, num_features=3, running=True, sync=True)
+    y = f(mine)
+    y.square().sum().backward()
+    dist.destroy_process_group()
+    state = io.BytesIO()
+    torch.save((y.detach(), mine.grad, f.state_dict()), state)
+    pipe.send_bytes(state.getvalue())
+
+
+def test_processes_have_one_statistic(tmp_path):
+    """Two processes with parts of a batch give what one gives with all of it, and the gradients."""
+    fork = multiprocessing.get_context("fork")
+    results = []
+    pipes = [fork.Pipe(duplex=False) for _ in range(2)]
+    workers = [
+        fork.Process(target=_worker, args=(rank, tmp_path / "store", pipes[rank][1]))
+        for rank in range(2)
+    ]
+    for worker in workers:
+        worker.start()
+    for reader, _ in pipes:
+        assert reader.poll(60), "a process has not answered"
+        results.append(torch.load(io.BytesIO(reader.recv_bytes())))
+    for worker in workers:
+        worker.join(60)
+        assert worker.exitcode == 0
+    x = inputs((8, 3), seed=5).requires_grad_()
+    f = nt.Adaptive("softplus", SOFTPLUS, num_features=3, running=True)
+    y = f(x)
+    y.square().sum().backward()
+    assert torch.allclose(torch.cat([r[0] for r in results]), y, rtol=1e-12)
+    assert torch.allclose(torch.cat([r[1] for r in results]), x.grad, rtol=1e-9, atol=1e-12)
+    for _, _, state in results:
+        for name, value in f.state_dict().items():
+            assert torch.allclose(state[name], value, rtol=1e-6), name
+
+
+def test_half_types_copies_and_compilers():
+    x = inputs((64, 3), torch.bfloat16)
+    f = nt.AdaptiveReLU(num_features=3, running=True)
+    assert f(x).dtype == torch.bfloat16 and f.running_mean.dtype == torch.float32
+    for g in (copy.deepcopy(f), pickle.loads(pickle.dumps(f))):
+        assert torch.equal(g.eval()(x), copy.deepcopy(f).eval()(x))
+    g = nt.Adaptive("softplus", SOFTPLUS)
+    x = inputs((16, 3), torch.float32)
+    assert torch.allclose(torch.compile(g, fullgraph=True, backend="aot_eager")(x), g(x))
+    assert "softplus" in repr(g) and "running=True" in repr(f)
+
+
+def test_gated_polynomial():
+    """The articles' formula, with one factor or with one for each power, and its regulariser."""
+    x = inputs((5, 2), seed=3) - 3
+    for separate in (False, True):
+        f = nt.GatedPolynomial(degree=4, separate=separate, num_parameters=2, dtype=torch.float64, b=0.5)
+        names = ["a1", "a2", "a3", "a4"] if separate else ["a"]
+        assert sorted(n for n, _ in f.named_parameters()) == [*names, "b"]
+        gate = torch.sigmoid(torch.tensor(0.5))
+        sum_ = sum(x**i / i for i in range(1, 5))
+        assert torch.allclose(f(x), gate * x.clamp(min=0) + (1 - gate) * 0.25 * sum_)
+        assert f.regulariser().item() == pytest.approx(0.0625)
+        f.regulariser().backward()
+        assert f.b.grad.tolist() == [0, 0]
+    with pytest.raises(ValueError, match="degree is 0"):
+        nt.GatedPolynomial(0)
+
+
+def test_errors():
+    with pytest.raises(TypeError, match="softplus has no parameter `alpha`; its parameters: beta"):
+        nt.Adaptive("softplus", {"alpha": lambda m, s: s})
+    with pytest.raises(TypeError, match="`beta` of softplus has a rule, and a value"):
+        nt.Adaptive("softplus", SOFTPLUS, beta=1.0)
+    with pytest.raises(ValueError, match="no parameter of softplus adapts"):
+        nt.Adaptive("softplus", {})
+    with pytest.raises(ValueError, match="has 4 channels; num_features is 3"):
+        nt.Adaptive("softplus", SOFTPLUS, num_features=3)(torch.ones(2, 4))
+    with pytest.raises(ValueError, match="mode is 'gain'"):
+        nt.AdaptiveReLU("gain")
+    with pytest.raises(ValueError, match="has no mean"):
+        nt.AdaptiveReLU()(torch.empty(0))
