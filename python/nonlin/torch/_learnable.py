@@ -39,7 +39,8 @@ def _flat(t: Tensor) -> Any:
 
 
 def _values(values: Tensor) -> Any:
-    return values.detach().to(torch.float64).contiguous().numpy()
+    # A copy: FSDP frees the memory of parameters, which PyTorch refuses where NumPy has seen it.
+    return values.detach().to(torch.float64, copy=True).contiguous().numpy()
 
 
 def _checked(text: str, x: Tensor, values: Tensor) -> str:

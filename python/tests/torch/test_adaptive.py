@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.distributed as dist
 from torch import nn
+from torch.distributed.fsdp import fully_shard
 
 import nonlin.torch as nt
 
@@ -94,39 +95,93 @@ def test_relu_by_slope_and_threshold():
     assert dead.grad.abs().min() > 0.1
 
 
-def _worker(rank, address, pipe):
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{address}", rank=rank, world_size=2)
-    x = inputs((8, 3), seed=5)
+def _statistics(rank, x):
+    """What one of two processes has of its part of a batch."""
     mine = x[:5] if rank == 0 else x[5:]  # of different sizes
     mine = mine.clone().requires_grad_()
     f = nt.Adaptive("softplus", SOFTPLUS, num_features=3, running=True, sync=True)
     y = f(mine)
     y.square().sum().backward()
-    dist.destroy_process_group()
+    return y.detach(), mine.grad, f.state_dict()
+
+
+def network():
+    torch.manual_seed(1)
+    return nn.Sequential(
+        nn.Linear(3, 6),
+        nt.Activation("elu", learnable=True, num_parameters=6),
+        nn.Linear(6, 6),
+        nt.Adaptive("softplus", SOFTPLUS, num_features=6, running=True, sync=True),
+        nn.Linear(6, 6),
+        nt.Activation("x * sigmoid(beta * x); beta = 1", learnable=True),
+        nn.Linear(6, 1),
+    ).double()
+
+
+def train(model, x, y):
+    """The losses of some steps."""
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
+    losses = []
+    for _ in range(6):
+        optimizer.zero_grad()
+        loss = (model(x).squeeze(1) - y).square().mean()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.detach())
+    return torch.stack(losses)
+
+
+def _training(rank, x):
+    """Losses and state of one of two processes that train together, each with half of the batch."""
+    part = slice(4 * rank, 4 * rank + 4)
+    model = network()
+    together = nn.parallel.DistributedDataParallel(model)
+    losses = train(together, x[part], x[part].sum(1))
+    return losses, model.state_dict()
+
+
+def _sharded(rank, x):
+    """Losses and state of one of two processes that hold half of the parameters each."""
+    part = slice(4 * rank, 4 * rank + 4)
+    model = network()
+    fully_shard(model)
+    losses = train(model, x[part], x[part].sum(1))
+    whole = {k: v.full_tensor() if hasattr(v, "full_tensor") else v for k, v in model.state_dict().items()}
+    return losses, whole
+
+
+def _process(rank, address, work, x, pipe):
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{address}", rank=rank, world_size=2)
     state = io.BytesIO()
-    torch.save((y.detach(), mine.grad, f.state_dict()), state)
+    torch.save(work(rank, x), state)
+    dist.destroy_process_group()
     pipe.send_bytes(state.getvalue())
 
 
-def test_processes_have_one_statistic(tmp_path):
-    """Two processes with parts of a batch give what one gives with all of it, and the gradients."""
+def in_two_processes(work, x, folder):
+    """What both give."""
     fork = multiprocessing.get_context("fork")
-    results = []
     pipes = [fork.Pipe(duplex=False) for _ in range(2)]
-    workers = [
-        fork.Process(target=_worker, args=(rank, tmp_path / "store", pipes[rank][1]))
-        for rank in range(2)
-    ]
+    arguments = [(rank, folder / "store", work, x, pipes[rank][1]) for rank in range(2)]
+    workers = [fork.Process(target=_process, args=a) for a in arguments]
     for worker in workers:
         worker.start()
+    results = []
     for reader, _ in pipes:
         assert reader.poll(60), "a process has not answered"
         results.append(torch.load(io.BytesIO(reader.recv_bytes())))
     for worker in workers:
         worker.join(60)
         assert worker.exitcode == 0
-    x = inputs((8, 3), seed=5).requires_grad_()
+    return results
+
+
+def test_processes_have_one_statistic(tmp_path):
+    """Two processes with parts of a batch give what one gives with all of it, and the gradients."""
+    x = inputs((8, 3), seed=5)
+    results = in_two_processes(_statistics, x, tmp_path)
+    x = x.requires_grad_()
     f = nt.Adaptive("softplus", SOFTPLUS, num_features=3, running=True)
     y = f(x)
     y.square().sum().backward()
@@ -135,6 +190,21 @@ def test_processes_have_one_statistic(tmp_path):
     for _, _, state in results:
         for name, value in f.state_dict().items():
             assert torch.allclose(state[name], value, rtol=1e-6), name
+
+
+@pytest.mark.parametrize("work", [_training, _sharded])
+def test_processes_that_train_together(work, tmp_path):
+    """Learned and adaptive activations under DistributedDataParallel and FSDP2: one model, and that of one
+    process with the whole batch."""
+    x = inputs((8, 3), seed=7)
+    (one, state), (two, other) = in_two_processes(work, x, tmp_path)
+    model = network()
+    losses = train(model, x, x.sum(1))
+    assert torch.allclose((one + two) / 2, losses, rtol=1e-10)
+    assert losses[-1] < losses[0]
+    for name, value in model.state_dict().items():
+        assert torch.equal(state[name], other[name]), name
+        assert torch.allclose(state[name], value, rtol=1e-9), name
 
 
 def test_half_types_copies_and_compilers():
