@@ -21,7 +21,7 @@ from ._convert import Conversion, convert
 from ._functional import FUNCTIONS as _functions
 from ._functional import UNITS as _units
 from ._init import Initialisation, InitialisedLayer, init_
-from ._learnable import LEARNABLE, GatedPolynomial, Learnable, parameter_groups
+from ._learnable import LEARNABLE, GatedPolynomial, Learnable, Mixture, parameter_groups
 from ._modules import MODULES as _modules
 from ._modules import Activation
 from ._monitor import Monitor, monitor
@@ -36,6 +36,7 @@ __all__ = [
     "Initialisation",
     "InitialisedLayer",
     "Learnable",
+    "Mixture",
     "Monitor",
     "Operator",
     "Report",

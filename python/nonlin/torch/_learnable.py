@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from torch.autograd.function import Function, once_differentiable
 from torch.nn.utils import parametrize
 
+import nonlin
+
 from .. import _nonlin
 from ._ops import is_compiling
 
@@ -379,7 +381,7 @@ def parameter_groups(model: nn.Module, weight_decay: float = 0.01) -> list[dict[
     >>> [(len(g["params"]), g["weight_decay"]) for g in groups]
     [(1, 0.1), (2, 0.0)]
     """
-    own = {id(p) for m in model.modules() if isinstance(m, (Learnable, nn.PReLU)) for p in m.parameters()}
+    own = {id(p) for m in model.modules() if isinstance(m, (Learnable, Mixture, nn.PReLU)) for p in m.parameters()}
     decay, rest = [], []
     for p in model.parameters():
         if p.requires_grad:
@@ -441,3 +443,79 @@ class GatedPolynomial(Learnable):
 
 
 GatedPolynomial.__module__ = "nonlin.torch"
+
+
+class Mixture(nn.Module):
+    """A weighted mean of activations, whose weights are learned.
+
+    Parameters
+    ----------
+    *names : str
+        Elementwise functions, at their defaults.
+    num_parameters : int, default 1
+        How many sets of weights there are: 1, or one for each channel.
+    axis : int, default 1
+        The axis of channels.
+    device, dtype : optional
+        Of the parameters.
+
+    Notes
+    -----
+    Weights are the softmax of `logits`, which are learned and start at 0, so all weights are equal. The
+    regulariser that a sparse mixture wants is a matter of the loss.
+
+    Examples
+    --------
+    >>> import torch, nonlin.torch
+    >>> f = nonlin.torch.Mixture("relu", "tanh")
+    >>> f(torch.tensor([-1.0, 2.0])).detach()
+    tensor([-0.3808,  1.4820])
+    >>> f.weights
+    {'relu': tensor([0.5000]), 'tanh': tensor([0.5000])}
+    """
+
+    def __init__(
+        self,
+        *names: str,
+        num_parameters: int = 1,
+        axis: int = 1,
+        device: Any = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        if len(names) < 2:
+            raise ValueError(f"a mixture takes two functions at least, not {len(names)}")
+        if num_parameters < 1:
+            raise ValueError(f"num_parameters is {num_parameters}; it must be at least 1")
+        for name in names:
+            if nonlin.info(name).kind != "elementwise":
+                raise ValueError(f"`{name}` is not elementwise, which the parts of a mixture are")
+        self.names, self.axis = tuple(nonlin.info(name).name for name in names), axis
+        if len(set(self.names)) < len(names):
+            raise ValueError(f"a function is in the mixture twice: {', '.join(self.names)}")
+        terms = [f"w{i} * {name}(x)" for i, name in enumerate(self.names)]
+        starts = [f"w{i} = {1 / len(names)!r}" for i in range(len(names))]
+        self._text = f"{' + '.join(terms)}; {', '.join(starts)}"
+        _kernel(self._text)
+        self.logits = nn.Parameter(
+            torch.zeros(len(names), num_parameters, device=device, dtype=dtype)
+        )
+
+    @property
+    def weights(self) -> dict[str, Tensor]:
+        """The weight of each function."""
+        return dict(zip(self.names, self.logits.detach().softmax(0), strict=True))
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Apply the function."""
+        return apply(self._text, input, self.logits.softmax(0).reshape(-1), self.axis)
+
+    def extra_repr(self) -> str:
+        parts = [repr(name) for name in self.names]
+        if self.logits.shape[1] != 1:
+            parts.append(f"num_parameters={self.logits.shape[1]}")
+        parts += [f"axis={self.axis}"] if self.axis != 1 else []
+        return ", ".join(parts)
+
+
+Mixture.__module__ = "nonlin.torch"

@@ -203,10 +203,34 @@ def test_threads_do_not_show():
 
 
 def test_no_weight_decay():
-    model = nn.Sequential(nn.Linear(4, 4), nt.Activation("elu", learnable=True), nn.PReLU())
+    own = [nt.Activation("elu", learnable=True), nn.PReLU(), nt.Mixture("relu", "tanh")]
+    model = nn.Sequential(nn.Linear(4, 4), *own)
     decay, rest = nt.parameter_groups(model, weight_decay=0.3)
     assert [p.dim() for p in decay["params"]] == [2] and decay["weight_decay"] == 0.3
-    assert len(rest["params"]) == 3 and rest["weight_decay"] == 0
+    assert len(rest["params"]) == 4 and rest["weight_decay"] == 0
+
+
+def test_mixture():
+    """A weighted mean of functions; gradients by weights and input are PyTorch's."""
+    f = nt.Mixture("relu", "tanh", "swish", num_parameters=3, dtype=torch.float64)
+    x = inputs((5, 3)).requires_grad_()
+    with torch.no_grad():
+        f.logits.copy_(inputs((3, 3), seed=4))
+    parts = torch.stack([x.relu(), x.tanh(), nn.functional.silu(x)])
+    wanted = (f.logits.softmax(0)[:, None] * parts).sum(0)
+    assert torch.allclose(f(x), wanted)
+    leaves, weight = (x, f.logits), inputs((5, 3), seed=5)
+    got, its = (torch.autograd.grad(y, leaves, weight) for y in (f(x), wanted))
+    assert all(torch.allclose(a, b) for a, b in zip(got, its, strict=True))
+    assert list(f.weights) == ["relu", "tanh", "silu"] and "num_parameters=3" in repr(f)
+    for names, words in (
+        (["relu"], "two functions at least"),
+        (["silu", "swish"], "twice"),
+        (["relu", "swiglu"], "not elementwise"),
+        (["relu", "tnah"], "did you mean `tanh`"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            nt.Mixture(*names)
 
 
 def test_init_and_monitor_know_it():
