@@ -40,8 +40,10 @@ def test_against_ufuncs(text, dtype, order):
         assert by[p].shape == (3,) and by[p].dtype == np.float64
         assert (np.abs(by[p] - wanted.sum((0, 2))) <= 1e-7 * size).all()
         # One value for all: the sum over channels.
-        one = f.backward(x, grad, **{**values, p: 1.25 * f.params[p]})[1][p]
-        assert np.shape(one) == ()
+        both = (1.25 * f.params[p], np.full(3, 1.25 * f.params[p]))
+        one, three = (f.backward(x, grad, **{**values, p: v})[1][p] for v in both)
+        assert np.shape(one) == () and np.shape(three) == (3,)
+        assert one == pytest.approx(three.sum(), rel=1e-12, abs=1e-12)
     slope = (f.forward(x64 + 1e-6, **wide) - f.forward(x64 - 1e-6, **wide)) / 2e-6
     near = np.abs(x64) > 1e-5
     assert (np.abs(dx - slope * g64)[near] <= (2 * unit + 1e-6) * (1 + np.abs(g64[near]))).all()
