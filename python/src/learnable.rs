@@ -144,6 +144,7 @@ impl LearnableKernel {
     ) -> PyResult<()> {
         let values = values.as_slice().map_err(apart("values"))?;
         let at = self.of.at(values, &shape, axis).map_err(crate::error)?;
+        // A product that overflows was refused with the shape.
         let len = shape.iter().product();
         of_kind!(kind, forward(x; y), py, &at, len, count(threads))
     }
@@ -167,6 +168,7 @@ impl LearnableKernel {
         let dvalues = dvalues.as_slice_mut().map_err(apart("dvalues"))?;
         lengths(&[("values", values.len()), ("dvalues", dvalues.len())])?;
         let at = self.of.at(values, &shape, axis).map_err(crate::error)?;
+        // A product that overflows was refused with the shape.
         let len = shape.iter().product();
         of_kind!(kind, backward(x, grad; dx), py, &at, len, count(threads), dvalues)
     }

@@ -223,7 +223,7 @@ impl Rules<'_> {
     ///
     /// # Safety
     /// `x` and `g` must be valid for reading `n` elements, `dx` for writing them; `dx` may be one
-    /// of them, but may not overlap one in another way. `level` is available.
+    /// of them, but may not overlap one in another way. `n` is at most [`BLOCK`]. `level` is available.
     unsafe fn block<T: Element>(
         &self,
         level: Level,

@@ -22,7 +22,7 @@ pub(crate) trait Term: Copy {
 impl Term for f32 {
     #[inline(always)]
     unsafe fn load<V: Lanes64>(p: *const Self) -> V {
-        // SAFETY: as many numbers lie there as a register has.
+        // SAFETY: the caller vouches for `V::N` numbers of f32 behind `p`, which is what this reads.
         unsafe { V::load_f32(p) }
     }
     #[inline(always)]
@@ -34,7 +34,7 @@ impl Term for f32 {
 impl Term for f64 {
     #[inline(always)]
     unsafe fn load<V: Lanes64>(p: *const Self) -> V {
-        // SAFETY: as many numbers lie there as a register has.
+        // SAFETY: the caller vouches for `V::N` numbers of f64 behind `p`, which is what this reads.
         unsafe { V::load(p) }
     }
     #[inline(always)]

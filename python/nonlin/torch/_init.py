@@ -30,7 +30,7 @@ __all__ = ["Initialisation", "InitialisedLayer", "init_"]
 #: What is kept, by the mode: activations, gradients, or both by halves.
 _MODES = {"fan_in": "forward", "fan_out": "backward", "fan_avg": "mean"}
 
-#: Functions with slope 0 for all negative inputs: a bias above 0 has their units begin alive.
+#: Functions whose slope is 0 below 0. With a bias above 0 their units start where the slope is not 0.
 _RECTIFIERS = ("relu", "relu6", "reglu", "relu_glu")
 
 

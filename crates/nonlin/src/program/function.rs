@@ -200,7 +200,8 @@ impl Gradients {
     ///
     /// # Safety
     /// `x` and `g` must be valid for reading `n` elements, `dx` for writing them; `dx` may be one
-    /// of them, but may not overlap one in another way. `level` is available. `T` is no half type.
+    /// of them, but may not overlap one in another way. `n` is at most [`BLOCK`]. `level` is available.
+    /// `T` is no half type.
     pub(crate) unsafe fn run<T: Element>(
         &self,
         level: Level,
