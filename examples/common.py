@@ -197,6 +197,15 @@ def classes(labels: Tensor) -> Tensor:
     return whole
 
 
+def rows(path: Path | None) -> tuple[Tensor, Tensor]:
+    """Inputs and classes, a row a sample: of a CSV file, or the digits."""
+    if path is None:
+        images, labels = digits()
+        return images.flatten(1), labels
+    x, labels = table(path)
+    return x, classes(labels)
+
+
 def split(count: int, share: float, seed: int) -> tuple[Tensor, Tensor]:
     """The indices of samples to train on, and of a share to test on."""
     order = torch.randperm(count, generator=generator(seed, 0))

@@ -64,12 +64,7 @@ def main() -> None:
     add("--folds", type=common.positive, default=5, help="parts of the data, each tested on once")
     args = common.parse(parser)
     with common.processes():
-        if args.csv is not None:
-            x, labels = common.table(args.csv)
-            labels = common.classes(labels)
-        else:
-            x, labels = common.digits()
-            x = x.flatten(1)
+        x, labels = common.rows(args.csv)
         if not 2 <= args.folds <= len(x):
             sys.exit(f"--folds {args.folds}: from 2 to {len(x)}, as many as there are samples")
         if args.quick:

@@ -22,12 +22,7 @@ def main() -> None:
     parser.add_argument("--features", type=common.positive, help="units of a layer before; none by default")
     args = common.parse(parser)
     with common.processes():
-        if args.csv is not None:
-            x, labels = common.table(args.csv)
-            labels = common.classes(labels)
-        else:
-            x, labels = common.digits()
-            x = x.flatten(1)
+        x, labels = common.rows(args.csv)
         train, test = common.split(len(x), 0.2, args.seed)
         x = (x - x[train].mean(0)) / x[train].std(0).clamp_min(0.01)
         wide, many = x.shape[1], int(labels.max()) + 1
