@@ -19,6 +19,7 @@ from nonlin._gradients import backward_from_output, derivative, vjp
 from nonlin._learnable import Learnable
 from nonlin._nonlin import Function, __version__, get_num_threads, set_num_threads
 from nonlin._plot import plot
+from nonlin._rational import RationalFit, fit_rational
 from nonlin._rows import RowFunction
 from nonlin import _catalog, _factories, _formulas, _pickling, init
 
@@ -29,10 +30,12 @@ __all__ = [
     "Function",
     "Info",
     "Learnable",
+    "RationalFit",
     "RowFunction",
     "backward_from_output",
     "catalog",
     "derivative",
+    "fit_rational",
     "get",
     "get_num_threads",
     "info",

@@ -32,6 +32,8 @@ from nonlin._nonlin import __version__ as __version__
 from nonlin._nonlin import get_num_threads as get_num_threads
 from nonlin._nonlin import set_num_threads as set_num_threads
 from nonlin._plot import plot as plot
+from nonlin._rational import RationalFit as RationalFit
+from nonlin._rational import fit_rational as fit_rational
 from nonlin._rows import RowFunction as RowFunction
 
 def __dir__() -> list[str]: ...

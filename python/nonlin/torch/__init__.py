@@ -25,14 +25,20 @@ from ._learnable import LEARNABLE, GatedPolynomial, Learnable, Mixture, paramete
 from ._modules import MODULES as _modules
 from ._modules import Activation
 from ._monitor import Monitor, monitor
+from ._piecewise import APL, PWLU
+from ._rational import PAU, GroupRational
 
 __all__ = [
+    "APL",
     "LEARNABLE",
+    "PAU",
+    "PWLU",
     "Activation",
     "Adaptive",
     "AdaptiveReLU",
     "Conversion",
     "GatedPolynomial",
+    "GroupRational",
     "Initialisation",
     "InitialisedLayer",
     "Learnable",

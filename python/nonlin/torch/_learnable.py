@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import Function, once_differentiable
+from torch.autograd.function import Function
 from torch.nn.utils import parametrize
 
 import nonlin
 
 from .. import _nonlin
-from ._ops import is_compiling
+from ._composed import composed
+from ._ops import is_compiling, is_grad_enabled
 
 #: Functions of the catalogue with parameters.
 LEARNABLE: tuple[str, ...] = tuple(
@@ -32,6 +33,53 @@ _KINDS = {
 @lru_cache(maxsize=256)
 def _kernel(text: str) -> Any:
     return _nonlin.LearnableKernel(text)
+
+
+class Blocks:
+    """An input as rows of channels, ``rows[row, channel, i]``, of which some are computed at a time.
+
+    What is added together follows from the shape alone, and sums of blocks are added in order: then the
+    number of threads does not show.
+    """
+
+    def __init__(self, x: Tensor, axis: int, each: int) -> None:
+        self._order = _order(x)
+        self._shape = shape = x.permute(self._order).shape
+        at = _axis(x, axis, self._order)
+        if each == 1:
+            self._form = -1, 1, 1
+        elif not 0 <= at < x.dim():
+            raise ValueError(f"axis is {axis}; the input has {x.dim()} axes")
+        elif shape[at] != each:
+            raise ValueError(f"axis {axis} has {shape[at]} channels, but there are {each} values")
+        else:
+            self._form = shape[:at].numel(), each, shape[at + 1 :].numel()
+        self.rows = self.of(x)
+
+    def of(self, t: Tensor) -> Tensor:
+        """A tensor of the input's shape in that form."""
+        return t.detach().permute(self._order).reshape(self._form)
+
+    def new(self) -> Tensor:
+        """A result in that form."""
+        return torch.empty_like(self.rows, memory_format=torch.contiguous_format)
+
+    def back(self, rows: Tensor) -> Tensor:
+        """A result in the form of the input."""
+        return rows.reshape(self._shape).permute(_inverse(self._order))
+
+    def parts(self, threads: int = 1) -> Iterator[tuple[slice, int]]:
+        """Rows to compute at a time, and of how many blocks they are: one for each thread."""
+        rows = len(self.rows)
+        # Below this many elements PyTorch adds on one thread.
+        unit = max(1, 32_767 // max(1, self.rows[:1].numel()))
+        for start in range(0, rows, step := unit * threads):
+            end = min(start + step, rows)
+            whole = end - (end - start) % unit
+            if whole > start:
+                yield slice(start, whole), (whole - start) // unit
+            if whole < end:
+                yield slice(whole, end), 1
 
 
 def _flat(t: Tensor) -> Any:
@@ -124,10 +172,36 @@ class _Learned(Function):
         return _forward(x, values, text, axis)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx, grad):
-        dx, dvalues = _backward(grad, *ctx.saved_tensors, ctx.text, ctx.axis)
-        return dx, dvalues, None, None
+        of = ctx.text, ctx.axis
+        if is_grad_enabled():
+            return *Twice.apply(grad, *ctx.saved_tensors, _backward, composed, of), None, None
+        return *_backward(grad, *ctx.saved_tensors, *of), None, None
+
+
+class Twice(Function):
+    """The gradients by an input and by values, where they are to be differentiated in turn: what they are
+    a kernel says, their derivatives follow from the function composed of PyTorch's own operators."""
+
+    @staticmethod
+    def forward(ctx, grad, x, values, kernel, composition, of):
+        ctx.save_for_backward(grad, x, values)
+        ctx.composition, ctx.of = composition, of
+        return kernel(grad, x, values, *of)
+
+    @staticmethod
+    def backward(ctx, g_dx, g_dvalues):
+        again = is_grad_enabled()
+        wanted = [t if again and t.requires_grad else t.detach().requires_grad_() for t in ctx.saved_tensors]
+        grad, x, values = wanted
+        with torch.enable_grad():
+            y = ctx.composition(x, values, *ctx.of)
+            dx, dvalues = torch.autograd.grad(
+                y, (x, values), grad.to(y.dtype), create_graph=True, materialize_grads=True
+            )
+            both = (dx * g_dx).sum() + (dvalues * g_dvalues).sum()
+            by = torch.autograd.grad(both, wanted, create_graph=again, materialize_grads=True)
+        return *by, None, None, None
 
 
 # What compilers and exporters see.
@@ -223,6 +297,22 @@ class Between(nn.Module):
         return f"{self.low:g}, {self.high:g}"
 
 
+class Exponential(nn.Module):
+    """Keeps a parameter above 0: ``exp(raw)``, where `raw` is what is learned, clamped to bounds."""
+
+    def __init__(self, low: float, high: float) -> None:
+        super().__init__()
+        self.low, self.high = low, high
+
+    def forward(self, raw: Tensor) -> Tensor:
+        facts = torch.finfo(raw.dtype)
+        low, high = _inside(self.low, raw.dtype, True), min(self.high, facts.max)
+        return raw.exp().clamp(max(low, facts.tiny), high)
+
+    def right_inverse(self, value: Tensor) -> Tensor:
+        return value.log()
+
+
 #: The largest magnitude of a parameter without bounds.
 _LIMIT = torch.finfo(torch.float32).max
 
@@ -236,6 +326,22 @@ def constraint(low: float, high: float) -> nn.Module | None:
     if high < _LIMIT:
         raise NotImplementedError(f"a parameter with the one bound {high}, above it, is not learned")
     return None
+
+
+def _chosen(
+    argument: str, name: str, chosen: bool | str | Iterable[str], known: Iterable[str]
+) -> tuple[str, ...]:
+    """The parameters that an argument names, in the order of the function's."""
+    known = tuple(known)
+    if isinstance(chosen, bool):
+        return known if chosen else ()
+    chosen = (chosen,) if isinstance(chosen, str) else tuple(chosen)
+    for p in chosen:
+        if p not in known:
+            all_ = ", ".join(known) or "none"
+            which = "parameter" if argument == "learnable" else "learned parameter"
+            raise ValueError(f"{argument}: {name} has no {which} `{p}`; its {which}s: {all_}")
+    return tuple(p for p in known if p in chosen)
 
 
 class Learnable(nn.Module):
@@ -252,6 +358,13 @@ class Learnable(nn.Module):
         Which parameters are learned; the others are constants.
     num_parameters : int, default 1
         How many values each learned parameter has: 1, or one for each channel.
+    groups : int, optional
+        In place of `num_parameters`: channels are this many groups of neighbours, and each group has a
+        value of each parameter.
+    shared : iterable of str, optional
+        Learned parameters that have one value whatever `num_parameters` and `groups` are.
+    log_scale : bool or iterable of str, default False
+        Which learned parameters are ``exp(raw)``, where `raw` is what is learned; True is all of them.
     axis : int, default 1
         The axis of channels.
     device, dtype : optional
@@ -262,8 +375,11 @@ class Learnable(nn.Module):
     Notes
     -----
     Parameters are one-dimensional. One with bounds is kept within them by a parametrization
-    (`torch.nn.utils.parametrize`): ``low + softplus(raw)`` or ``low + (high - low) sigmoid(raw)``.
-    A second derivative is not defined.
+    (`torch.nn.utils.parametrize`): ``low + softplus(raw)`` or ``low + (high - low) sigmoid(raw)``, or
+    with `log_scale` ``exp(raw)``, which is clamped to the bounds and has no gradient beyond them.
+
+    First derivatives are those of nonlin's kernels. Second ones, of a backward with `create_graph`, are
+    computed by PyTorch's operators from the formula in float64, which is slower.
 
     Examples
     --------
@@ -273,6 +389,12 @@ class Learnable(nn.Module):
     >>> y.sum().backward()
     >>> f.alpha.grad
     tensor([-0.6321, -1.4968])
+
+    Snake, as vocoders have it: frequencies and amplitudes of eight channels are learned as logarithms.
+
+    >>> snake = "x + sin(alpha * x)^2 / beta; alpha = 1 in (0, inf), beta = 1 in (0, inf)"
+    >>> nonlin.torch.Activation(snake, learnable=True, num_parameters=8, log_scale=True).alpha.shape
+    torch.Size([8])
     """
 
     def __init__(
@@ -281,6 +403,9 @@ class Learnable(nn.Module):
         *,
         learnable: bool | Iterable[str] = True,
         num_parameters: int = 1,
+        groups: int | None = None,
+        shared: Iterable[str] = (),
+        log_scale: bool | Iterable[str] = False,
         axis: int = 1,
         device: Any = None,
         dtype: torch.dtype | None = None,
@@ -292,17 +417,20 @@ class Learnable(nn.Module):
         for p in params:
             if p not in facts:
                 raise TypeError(f"{name} has no parameter `{p}`; its parameters: {known}")
-        learned = facts.keys() if learnable is True else [learnable] if isinstance(
-            learnable, str
-        ) else list(learnable)
-        for p in learned:
-            if p not in facts:
-                raise ValueError(f"learnable: {name} has no parameter `{p}`; its parameters: {known}")
+        learned = _chosen("learnable", name, learnable, facts)
         if num_parameters < 1:
             raise ValueError(f"num_parameters is {num_parameters}; it must be at least 1")
-        self.name, self.num_parameters, self.axis = name, num_parameters, axis
+        if groups is not None:
+            if groups < 1:
+                raise ValueError(f"groups is {groups}; it must be at least 1")
+            if num_parameters not in (1, groups):
+                raise ValueError(f"groups is {groups} and num_parameters {num_parameters}: give one of them")
+            num_parameters = groups
+        self.name, self.num_parameters, self.groups, self.axis = name, num_parameters, groups, axis
         self._names = tuple(facts)
         self._learned = tuple(p for p in facts if p in learned)
+        self._shared = _chosen("shared", name, shared, self._learned)
+        self._log_scale = _chosen("log_scale", name, log_scale, self._learned)
         self._starts = {p: float(params.get(p, start)) for p, (start, _, _) in facts.items()}
         for p, (_, low, high) in facts.items():
             start = self._starts[p]
@@ -310,9 +438,13 @@ class Learnable(nn.Module):
                 raise ValueError(f"`{p}` of `{name}` is {start:g}; it must be from {low:g} to {high:g}")
             if p not in self._learned:
                 continue
-            value = torch.full((num_parameters,), start, device=device, dtype=dtype)
-            setattr(self, p, nn.Parameter(value))
+            size = 1 if p in self._shared else num_parameters
+            setattr(self, p, nn.Parameter(torch.full((size,), start, device=device, dtype=dtype)))
             rule = constraint(low, high)
+            if p in self._log_scale:
+                if not start > 0:
+                    raise ValueError(f"log_scale: `{p}` of `{name}` starts at {start:g}; exp is above 0")
+                rule = Exponential(low, high)
             if rule is not None:
                 parametrize.register_parametrization(self, p, rule)
 
@@ -330,27 +462,56 @@ class Learnable(nn.Module):
                 else:
                     getattr(self, p).fill_(self._starts[p])
 
+    def _values(self, input: Tensor) -> Tensor:
+        """The values of all parameters: those of the first, then those of the second, and so on."""
+        all_ = self.params
+        if len(all_) == 1:
+            (only,) = all_.values()
+            return only if only.numel() == self.num_parameters else only.expand(self.num_parameters)
+        learned = [all_[p] for p in self._learned]
+        like = learned[0] if learned else input.new_empty(1)
+        like = like if like.numel() == self.num_parameters else like.expand(self.num_parameters)
+        tensors = (v if isinstance(v, Tensor) else torch.full_like(like, v) for v in all_.values())
+        rows = [v if v.numel() == like.numel() else v.expand_as(like) for v in tensors]
+        return torch.cat(rows)
+
     def forward(self, input: Tensor) -> Tensor:
         """Apply the function."""
-        all_ = self.params
-        learned = [all_[p] for p in self._learned]
-        if len(self._names) == 1:
-            return apply(self.name, input, learned[0], self.axis)
-        like = learned[0] if learned else input.new_empty(self.num_parameters)
-        rows = [v if isinstance(v, Tensor) else torch.full_like(like, v) for v in all_.values()]
-        return apply(self.name, input, torch.cat(rows), self.axis)
+        values = self._values(input)
+        if self.groups is None:
+            return self._computed(input, values, self.axis)
+        # A group is an axis of its own: no value is copied for a channel.
+        axis = self.axis if self.axis < 0 else self.axis - input.dim()
+        if not -input.dim() <= axis < 0 or input.shape[axis] % self.groups:
+            raise ValueError(
+                f"an input of shape {tuple(input.shape)}: axis {self.axis} must have a multiple of "
+                f"{self.groups} channels, which is the number of groups"
+            )
+        split = input.unflatten(axis, (self.groups, input.shape[axis] // self.groups))
+        return self._computed(split, values, axis - 1).flatten(axis - 1, axis)
 
-    def extra_repr(self) -> str:
-        parts = [repr(self.name)]
-        if set(self._learned) != set(self._names):
+    def _computed(self, input: Tensor, values: Tensor, axis: int) -> Tensor:
+        """The function with those values."""
+        return apply(self.name, input, values, axis)
+
+    def _told(self, learnable: bool = True) -> list[str]:
+        """What its representation says about parameters."""
+        parts = []
+        if learnable and self._learned != self._names:
             parts.append(f"learnable={list(self._learned)}")
-        if self.num_parameters != 1:
+        if self.groups is not None:
+            parts.append(f"groups={self.groups}")
+        elif self.num_parameters != 1:
             parts.append(f"num_parameters={self.num_parameters}")
+        parts += [f"shared={list(self._shared)}"] if self._shared else []
+        parts += [f"log_scale={list(self._log_scale)}"] if self._log_scale else []
         if self.axis != 1:
             parts.append(f"axis={self.axis}")
         starts = {p: start for p, start, _, _ in _kernel(self.name).params()}
-        parts += [f"{p}={v:g}" for p, v in self._starts.items() if v != starts[p]]
-        return ", ".join(parts)
+        return parts + [f"{p}={v:g}" for p, v in self._starts.items() if v != starts[p]]
+
+    def extra_repr(self) -> str:
+        return ", ".join([repr(self.name), *self._told()])
 
 
 Learnable.__module__ = "nonlin.torch"

@@ -10,8 +10,10 @@ from torch import Tensor, nn
 
 from .. import _nonlin
 from ._functional import FUNCTIONS, PARAMETERS, UNITS, interleaved, prelu, put, rrelu, values
-from ._learnable import Learnable
+from ._learnable import GatedPolynomial, Learnable
 from ._ops import gated, pair, unary
+from ._piecewise import PWLU
+from ._rational import PAU, GroupRational
 
 #: Names of modules where the name of the function does not make them.
 _NAMES = {
@@ -37,6 +39,15 @@ def module_name(name: str) -> str:
     return _NAMES.get(name, "".join(part.capitalize() for part in name.split("_")))
 
 
+#: Functions that are learned and have arguments of their own, by the names that `Activation` knows.
+LEARNED: dict[str, type[Learnable]] = {
+    "gated_polynomial": GatedPolynomial,
+    "group_rational": GroupRational,
+    "pau": PAU,
+    "pwlu": PWLU,
+}
+
+
 class Activation(nn.Module):
     """A module that applies a function of the catalogue, or a formula.
 
@@ -53,7 +64,8 @@ class Activation(nn.Module):
         The axis along which they are packed.
     learnable : bool or iterable of str, default False
         Which parameters are learned: all, or those named. Then this is a `Learnable`, which has
-        arguments of its own.
+        arguments of its own; ``"pau"``, ``"group_rational"``, ``"pwlu"`` and ``"gated_polynomial"`` are
+        `PAU`, `GroupRational`, `PWLU` and `GatedPolynomial`.
     **params : float
         The function's parameters.
 
@@ -72,6 +84,12 @@ class Activation(nn.Module):
 
     def __new__(cls, *args: Any, learnable: bool | Iterable[str] = False, **kwargs: Any) -> Any:
         if cls is Activation and learnable is not False:
+            name = args[0] if args else kwargs.get("name")
+            if name in LEARNED:
+                kwargs.pop("name", None)
+                if learnable is not True:
+                    kwargs["learnable"] = learnable
+                return LEARNED[name](*args[1:], **kwargs)
             return Learnable(*args, learnable=learnable, **kwargs)
         return super().__new__(cls)
 
@@ -86,6 +104,8 @@ class Activation(nn.Module):
         **params: float,
     ) -> None:
         super().__init__()
+        if name in LEARNED:
+            raise ValueError(f"`{name}` is learned: Activation({name!r}, learnable=True)")
         formula = None
         if name not in UNITS and name not in FUNCTIONS:
             # The library knows aliases and formulas, and says what comes nearest.

@@ -53,6 +53,32 @@ def test_gradcheck(name):
         return nonlin.torch._learnable.apply(name, x, torch.cat(values), 1)
 
     assert torch.autograd.gradcheck(call, (x, *values), eps=1e-7, atol=1e-6)
+    assert torch.autograd.gradgradcheck(call, (x, *values), eps=1e-7, atol=1e-6)
+
+
+def test_derivatives_of_second_order():
+    """They are of modules as a whole; first ones are those of the kernels, whether or not a graph is made;
+    far from 0, where a textbook form overflows, there is no NaN; third ones exist."""
+    mixture = nt.Mixture("relu", "tanh", "gelu", num_parameters=2, dtype=torch.float64)
+    swish = nt.Activation("silu", learnable=True, groups=2, dtype=torch.float64)
+    for f in (mixture, swish):
+        x = inputs((3, 4, 2) if f is swish else (4, 2)).requires_grad_()
+        assert torch.autograd.gradgradcheck(lambda x, p, f=f: f(x) + 0 * p.sum(), (x, *f.parameters()))
+        leaves = [x, *f.parameters()]
+        plain, graphed = (torch.autograd.grad(f(x).sum(), leaves, create_graph=c) for c in (False, True))
+        assert all(torch.equal(a, b) for a, b in zip(plain, graphed, strict=True))
+    elu = nt.Activation("elu", learnable=True)
+    x = torch.tensor([800.0, -1.0, -800.0], requires_grad=True)
+    (dx,) = torch.autograd.grad(elu(x).sum(), x, create_graph=True)
+    again = torch.autograd.grad(dx.sum(), [x, elu.alpha], create_graph=True)
+    assert torch.allclose(again[0], torch.tensor([0, 0.36787944, 0]))
+    assert again[1].item() == pytest.approx(0.36787944)
+    (third,) = torch.autograd.grad(again[0].sum(), x)
+    assert torch.allclose(third, torch.tensor([0, 0.36787944, 0]))
+    half = torch.tensor([-1.0], dtype=torch.bfloat16, requires_grad=True)
+    (dx,) = torch.autograd.grad(elu(half), half, create_graph=True)
+    (again,) = torch.autograd.grad(dx, half)
+    assert again.dtype == torch.bfloat16 and again.item() == pytest.approx(0.368, rel=1e-2)
 
 
 @pytest.mark.parametrize("dtype", KINDS)
