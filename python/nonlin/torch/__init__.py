@@ -27,6 +27,7 @@ from ._modules import Activation
 from ._monitor import Monitor, monitor
 from ._piecewise import APL, PWLU
 from ._rational import PAU, GroupRational
+from ._saving import recompute
 
 __all__ = [
     "APL",
@@ -54,6 +55,7 @@ __all__ = [
     "lightning_monitor",
     "monitor",
     "parameter_groups",
+    "recompute",
     "report",
     "trainer_monitor",
     *_functions,

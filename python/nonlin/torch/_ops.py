@@ -144,14 +144,17 @@ def _unary_function(f: Unary) -> type[Function]:
     function: what it knows costs no time."""
     raw, raw_b, index, index_b = f.raw, f.raw_b, f.index, _INDEX[f"{f.name}_backward"]
     none = (None,) * (len(f.op._schema.arguments) - 1)
+    # Its slope is that at its output, which the next layer keeps as well.
+    keeps_output = f.name == "relu"
 
     class Plain(Function):
         @staticmethod
         def forward(ctx, x, *p):
-            ctx.to_save = (x,)
             ctx.p = p
             y = call(index, x, *p)
-            return raw(x, *p) if y is None else y
+            y = raw(x, *p) if y is None else y
+            ctx.to_save = (y if keeps_output else x,)
+            return y
 
         @staticmethod
         def backward(ctx, grad):

@@ -3,7 +3,9 @@
 import copy
 import io
 import multiprocessing
+import os
 import pickle
+import signal
 
 import pytest
 import torch
@@ -205,6 +207,98 @@ def test_processes_that_train_together(work, tmp_path):
     for name, value in model.state_dict().items():
         assert torch.equal(state[name], other[name]), name
         assert torch.allclose(state[name], value, rtol=1e-9), name
+
+
+def learned_network():
+    """Every kind of learned module, with parameters in bounds, of groups and of logarithms."""
+    torch.manual_seed(2)
+    return nn.Sequential(
+        nn.Linear(3, 6),
+        nt.PAU("gelu", num_parameters=6),
+        nn.Linear(6, 6),
+        nt.PWLU("silu", segments=4, num_parameters=6),
+        nt.Adaptive("softplus", SOFTPLUS, num_features=6, running=True, sync=True),
+        nn.Linear(6, 6),
+        nt.Activation("celu", learnable=True, groups=3),
+        nt.Activation("silu", learnable=True, log_scale=True),
+        nt.Mixture("relu", "tanh", num_parameters=6),
+        nn.Linear(6, 1),
+    )
+
+
+def _resumable(rank, address, x, folder, die, pipe):
+    """Steps 1 to 8 from the checkpoint, if there is one, which is written after each; the second process dies
+    in the step told."""
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{address}", rank=rank, world_size=2)
+    model = learned_network()
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    start, path = 0, folder / "checkpoint.pt"
+    if path.exists():
+        saved = torch.load(path)
+        model.load_state_dict(saved["model"])
+        optimizer.load_state_dict(saved["optimizer"])
+        start = saved["step"]
+    together = nn.parallel.DistributedDataParallel(model)
+    part = slice(4 * rank, 4 * rank + 4)
+    for step in range(start + 1, 9):
+        optimizer.zero_grad()
+        loss = (together(x[part] * step).squeeze(1) - x[part].sum(1)).square().mean()
+        if rank == 1 and step == die:
+            os.kill(os.getpid(), signal.SIGKILL)
+        loss.backward()
+        optimizer.step()
+        if rank == 0:
+            state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step}
+            torch.save(state, folder / "new.pt")
+            os.replace(folder / "new.pt", path)
+        dist.barrier()
+    state = io.BytesIO()
+    torch.save((start, model.state_dict()), state)
+    pipe.send_bytes(state.getvalue())
+    dist.destroy_process_group()
+
+
+def _run(x, folder, die):
+    """What both processes give, and how they ended."""
+    fork = multiprocessing.get_context("fork")
+    pipes = [fork.Pipe(duplex=False) for _ in range(2)]
+    store = folder / f"store{die}"
+    workers = [
+        fork.Process(target=_resumable, args=(rank, store, x, folder, die, pipes[rank][1])) for rank in range(2)
+    ]
+    for worker in workers:
+        worker.start()
+    for _, writer in pipes:
+        writer.close()
+    for worker in workers:
+        worker.join(60)
+        assert worker.exitcode is not None, "a process has not ended"
+    codes = [worker.exitcode for worker in workers]
+    results = [torch.load(io.BytesIO(reader.recv_bytes())) for reader, _ in pipes] if codes == [0, 0] else None
+    return codes, results
+
+
+def test_a_killed_process_changes_nothing(tmp_path):
+    """Training of learned and adaptive modules, of whose two processes one is killed, resumed from its
+    checkpoint: the weights are bit for bit those of a run that nothing disturbed."""
+    x = inputs((8, 3), torch.float32, seed=11)
+    start = learned_network().state_dict()  # fits are made before the processes are
+    for name in ("whole", "killed"):
+        (tmp_path / name).mkdir()
+    codes, whole = _run(x, tmp_path / "whole", None)
+    assert codes == [0, 0]
+    codes, _ = _run(x, tmp_path / "killed", 6)
+    assert codes[1] == -signal.SIGKILL and codes[0] != 0
+    assert torch.load(tmp_path / "killed/checkpoint.pt")["step"] == 5
+    codes, resumed = _run(x, tmp_path / "killed", None)
+    assert codes == [0, 0]
+    assert [r[0] for r in whole] == [0, 0] and [r[0] for r in resumed] == [5, 5]
+    states = [state for _, state in (*whole, *resumed)]
+    for name, value in states[0].items():
+        if isinstance(value, torch.Tensor):
+            assert all(torch.equal(other[name], value) for other in states[1:]), name
+            assert not torch.equal(value, start[name]), f"{name} has not learned"
 
 
 def test_half_types_copies_and_compilers():

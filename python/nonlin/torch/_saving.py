@@ -1,0 +1,254 @@
+"""What activations keep for backward: their input, their output, that and one bit, or what computes it."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.autograd.function import Function
+
+import nonlin
+
+from .._rational import fitted
+from ._ops import is_grad_enabled, pair, unary
+
+#: ``a f'(x)`` where `b` is f(x), of parameters by name, and what these must be.
+_FROM_OUTPUT: dict[str, str] = {
+    "celu": "where(b > 0, a, a * (1 + b / alpha))",
+    "elu": "where(b > 0, a, a * (b + alpha))",
+    "identity": "a + 0 * b",
+    "leaky_relu": "where(b > 0, a, a * negative_slope)",
+    "log_sigmoid": "-a * expm1(b)",
+    "relu": "",  # which always keeps its output
+    "selu": "where(b > 0, 1.0507009873554805 * a, a * (b + 1.7580993408473766))",
+    "sigmoid": "a * b * (1 - b)",
+    "softplus": "-a * expm1(-beta * b)",
+    "tanh": "a * (1 - b) * (1 + b)",
+}
+
+#: Functions with one minimum, which two sides share.
+_ONE_MINIMUM = ("gelu", "gelu_tanh", "mish", "silu")
+
+#: How far the slope of "bit" may be off, by the type; from the rounding of the output near the minimum.
+BIT_ERRORS = {torch.float64: 5e-4, torch.float32: 5e-4, torch.float16: 2e-2, torch.bfloat16: 5e-2}
+
+
+def check(save: str, name: str, two: bool, params: dict[str, float], changed: bool, inplace: bool) -> None:
+    """An error if a function cannot keep what it is told to."""
+    allowed = ["input", "recompute"]
+    if not two and name in _FROM_OUTPUT and all(v >= 0 for v in params.values()):
+        allowed.append("output")
+    if not two and name in _ONE_MINIMUM and not changed:
+        allowed.append("bit")
+    if name == "relu":
+        allowed.remove("recompute")  # it would keep more
+    if save not in allowed:
+        reason = ""
+        if save == "recompute":
+            reason = ": its output, which is kept, needs no input"
+        if save == "output" and not two and name in _FROM_OUTPUT:
+            reason = ": with a negative parameter the output does not determine the slope"
+        elif save == "output":
+            reason = ": the output does not determine the slope"
+        elif save == "bit":
+            known = ", ".join(_ONE_MINIMUM)
+            reason = f": that is for functions with one minimum ({known}, at their defaults)"
+        raise ValueError(f"save is {save!r}, and `{name}` takes {', '.join(map(repr, sorted(allowed)))}{reason}")
+    if inplace and save != "input":
+        raise ValueError(f"save={save!r} and inplace=True: backward needs what would be overwritten")
+
+
+class _Output(Function):
+    @staticmethod
+    def forward(ctx, x, f, p, text):
+        y = f.raw(x, *p)
+        ctx.save_for_backward(y)
+        ctx.text = text
+        return y
+
+    @staticmethod
+    def backward(ctx, grad):
+        (y,) = ctx.saved_tensors
+        f = pair("gated_formula")
+        return (f.forward if is_grad_enabled() else f.raw)(grad, y, ctx.text), None, None, None
+
+
+def from_output(name: str, x: Tensor, p: tuple[float, ...], params: dict[str, float]) -> Tensor:
+    """f(x), of which the output is kept."""
+    if not _FROM_OUTPUT[name]:
+        return unary(name).forward(x, *p)
+    starts = ", ".join(f"{k} = {v!r}" for k, v in params.items())
+    return _Output.apply(x, unary(name), p, f"{_FROM_OUTPUT[name]}; {starts}" if params else _FROM_OUTPUT[name])
+
+
+@lru_cache(maxsize=8)
+def _inverse(name: str) -> tuple[float, float, str]:
+    """Where the minimum is, its value, and ``a f'(x)`` where `b` is the root of f(x) less the minimum,
+    negative on the left: a smooth function of `b` on each side."""
+    at, least = nonlin.info(name).minimum
+    f, slope = nonlin.get(name), nonlin.derivative(name)
+
+    def of_root(b: np.ndarray) -> np.ndarray:
+        # The inverse by bisection: b lies between two roots from the start.
+        low, high = np.where(b < 0, -800.0, at), np.where(b < 0, at, 800.0)
+        for _ in range(100):
+            middle = (low + high) / 2
+            up = (f(middle) - least < b * b) ^ (b < 0)
+            low, high = np.where(up, middle, low), np.where(up, high, middle)
+        return slope((low + high) / 2)
+
+    far = np.linspace(0, 30, 301)
+    far = far[np.abs(slope(far) - 1) > 1e-7][-1]  # from here on the slope is 1
+    left, right = -((-least) ** 0.5), float(f(far) - least) ** 0.5
+    sides = []
+    for interval in ((left, 0.0), (0.0, right)):
+        fit = fitted(of_root, 8, 8, *interval, (1, 2))
+        p, q = (_horner(c) for c in (fit.numerator, (0.0, *fit.denominator)))
+        sides.append(f"({p}) / (1 + abs({q}))")
+    root = f"min(max(b, {left!r}), {right!r})"
+    return at, least, "a * " + f"where(b > 0, {sides[1]}, {sides[0]})".replace("ROOT", root)
+
+
+def _horner(c: tuple[float, ...]) -> str:
+    text = repr(c[-1])
+    for value in reversed(c[:-1]):
+        text = f"{value!r} + ROOT * ({text})"
+    return text
+
+
+class _Bit(Function):
+    @staticmethod
+    def forward(ctx, x, f):
+        y = f.raw(x)
+        at, _, _ = _inverse(f.name)
+        side = (x > at).reshape(-1)
+        # Not a tensor that autograd looks at: nothing else has it.
+        ctx.bits, ctx.f = np.packbits(side.numpy()), f
+        ctx.save_for_backward(y)
+        return y
+
+    @staticmethod
+    def backward(ctx, grad):
+        if is_grad_enabled():
+            raise NotImplementedError(f"{ctx.f.name} with save='bit' has no second derivative; save='input' has")
+        (y,) = ctx.saved_tensors
+        _, least, text = _inverse(ctx.f.name)
+        # 1 on the right of the minimum, -1 on the left.
+        side = torch.from_numpy(np.unpackbits(ctx.bits, count=y.numel()).view(np.int8)).mul_(2).sub_(1)
+        wide = y if y.dtype == torch.float64 else y.float()
+        root = (wide - least).clamp_(min=0).sqrt_().mul_(side.reshape(y.shape))
+        dx = pair("gated_formula").raw(grad.to(root.dtype).contiguous(), root, text)
+        return dx.to(y.dtype), None
+
+
+def with_bit(name: str, x: Tensor) -> Tensor:
+    """f(x), of which the output is kept, and on which side of the minimum the input is."""
+    return _Bit.apply(x, unary(name))
+
+
+class _Kept(NamedTuple):
+    """A tensor that is kept, as it was then."""
+
+    tensor: Tensor
+    version: int
+
+
+class _Recipe(NamedTuple):
+    """What computes a tensor: a function of others, and where in its result the tensor lies."""
+
+    function: Callable[..., Tensor]
+    operands: tuple[Any, ...]
+    stride: tuple[int, ...]
+    view: tuple[tuple[int, ...], tuple[int, ...], int]
+
+
+class _Saving:
+    """What is kept within a `recompute`."""
+
+    def __init__(self) -> None:
+        self._of: dict[int, tuple[Any, int, Callable[..., Tensor], tuple[Any, ...]]] = {}
+
+    def result(self, function: Callable[..., Tensor], *operands: Tensor) -> Tensor:
+        """The function's value, which is computed again where something else keeps it."""
+        kept = tuple(self.keep(t.detach()) for t in operands)
+        y = function(*operands)
+        if y.numel():
+            self._of[_place(y)] = weakref.ref(y), y._version, function, kept
+        return y
+
+    def keep(self, t: Tensor) -> Any:
+        """What is kept in place of a tensor."""
+        if t.layout == torch.strided and t.device.type == "cpu" and t.numel():
+            y, version, function, operands = self._of.get(_place(t), (lambda: None, 0, None, ()))
+            y = y()
+            # As long as the result is there, nothing else is in its place.
+            if y is not None and function is not None and t._version == version and t.dtype == y.dtype:
+                view = tuple(t.shape), t.stride(), t.storage_offset() - y.storage_offset()
+                return _Recipe(function, operands, y.stride(), view)
+        return _Kept(t, t._version)
+
+
+def _place(t: Tensor) -> int:
+    return t.untyped_storage().data_ptr()
+
+
+def _found(kept: _Kept | _Recipe) -> Tensor:
+    """The tensor that was kept."""
+    if isinstance(kept, _Kept):
+        if kept.tensor._version != kept.version:
+            raise RuntimeError(
+                "one of the variables needed for gradient computation has been modified by an inplace "
+                f"operation: a tensor of shape {tuple(kept.tensor.shape)}, which nonlin.torch.recompute keeps, "
+                f"is at version {kept.tensor._version}; expected version {kept.version}"
+            )
+        return kept.tensor
+    with torch.no_grad():
+        y = kept.function(*map(_found, kept.operands))
+    if y.stride() != kept.stride:
+        raise RuntimeError(f"a result has strides {y.stride()} where it had {kept.stride} in forward")
+    shape, stride, offset = kept.view
+    return y.as_strided(shape, stride, y.storage_offset() + offset)
+
+
+_now = threading.local()
+
+
+@contextmanager
+def recompute() -> Iterator[None]:
+    """Outputs of activations with ``save="recompute"`` are not kept by what follows them: backward computes
+    them again.
+
+    The activation keeps its input, or the operands of a gated unit, as always. The layer after it would
+    keep its output as well: within this context it does not. Backward computes each such output once more,
+    with its bits.
+
+    Examples
+    --------
+    >>> import torch, nonlin.torch
+    >>> unit = nonlin.torch.SwiGLU(save="recompute")
+    >>> model = torch.nn.Sequential(torch.nn.Linear(8, 64), unit, torch.nn.Linear(32, 8))
+    >>> with nonlin.torch.recompute():
+    ...     loss = model(torch.ones(4, 8)).square().mean()
+    >>> loss.backward()
+    """
+    before, _now.saving = current(), _Saving()
+    try:
+        with torch.autograd.graph.saved_tensors_hooks(_now.saving.keep, _found):
+            yield
+    finally:
+        _now.saving = before
+
+
+def current() -> _Saving | None:
+    """The innermost `recompute` of this thread."""
+    return getattr(_now, "saving", None)
+
+
+recompute.__module__ = "nonlin.torch"
