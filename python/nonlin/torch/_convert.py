@@ -181,8 +181,12 @@ class _ByMapping:
         for key, value in self.mapping.items():
             if key == type(module) or (known is not None and key == name):
                 new = _make(value)
-                if isinstance(new, Activation) and not new.two:
-                    new.inplace |= bool(getattr(module, "inplace", False))
+                if isinstance(new, Activation) and new.save == "input":
+                    # What it keeps goes over where the new function can keep that, and so does inplace.
+                    if (save := getattr(module, "save", "input")) in new.can_save():
+                        new.save = save
+                    if not new.two and new.save == "input":
+                        new.inplace |= bool(getattr(module, "inplace", False))
                 return new, name, _name(new)
         return None
 

@@ -152,12 +152,16 @@ class Activation(nn.Module):
         self.dim = dim
         self.save = save
         if save != "input":
-            _saving.check(save, name, self.two, self._params, self._params != self.defaults, inplace)
+            _saving.check(save, name, self.can_save(), inplace)
 
     @property
     def params(self) -> dict[str, float]:
         """The function's parameters."""
         return dict(self._params)
+
+    def can_save(self) -> list[str]:
+        """What `save` may be for this function and its parameters."""
+        return ["input"] if self.inplace else _saving.allowed(self.name, self.two, self._params, self.defaults)
 
     def forward(self, input: Tensor, other: Tensor | None = None) -> Tensor:
         """Apply the function."""

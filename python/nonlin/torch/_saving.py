@@ -40,29 +40,33 @@ _ONE_MINIMUM = ("gelu", "gelu_tanh", "mish", "silu")
 BIT_ERRORS = {torch.float64: 5e-4, torch.float32: 5e-4, torch.float16: 2e-2, torch.bfloat16: 5e-2}
 
 
-def check(save: str, name: str, two: bool, params: dict[str, float], changed: bool, inplace: bool) -> None:
-    """An error if a function cannot keep what it is told to."""
-    allowed = ["input", "recompute"]
+def allowed(name: str, two: bool, params: dict[str, float], defaults: dict[str, float]) -> list[str]:
+    """What a function can keep."""
+    found = ["input"]
     if not two and name in _FROM_OUTPUT and all(v >= 0 for v in params.values()):
-        allowed.append("output")
-    if not two and name in _ONE_MINIMUM and not changed:
-        allowed.append("bit")
-    if name == "relu":
-        allowed.remove("recompute")  # it would keep more
-    if save not in allowed:
-        reason = ""
-        if save == "recompute":
-            reason = ": its output, which is kept, needs no input"
-        if save == "output" and not two and name in _FROM_OUTPUT:
-            reason = ": with a negative parameter the output does not determine the slope"
-        elif save == "output":
-            reason = ": the output does not determine the slope"
-        elif save == "bit":
-            known = ", ".join(_ONE_MINIMUM)
-            reason = f": that is for functions with one minimum ({known}, at their defaults)"
-        raise ValueError(f"save is {save!r}, and `{name}` takes {', '.join(map(repr, sorted(allowed)))}{reason}")
-    if inplace and save != "input":
+        found.append("output")
+    if not two and name in _ONE_MINIMUM and params == defaults:
+        found.append("bit")
+    if name != "relu":  # which would keep more
+        found.append("recompute")
+    return found
+
+
+def check(save: str, name: str, can: list[str], inplace: bool) -> None:
+    """An error if a function cannot keep what it is told to."""
+    if inplace:
         raise ValueError(f"save={save!r} and inplace=True: backward needs what would be overwritten")
+    if save in can:
+        return
+    reason = ""
+    if save == "output":
+        negative = ", with a negative parameter" if name in _FROM_OUTPUT else ""
+        reason = f": its output does not determine the slope{negative}"
+    elif save == "bit":
+        reason = f": that is for functions with one minimum, at their defaults: {', '.join(_ONE_MINIMUM)}"
+    elif save == "recompute":
+        reason = ": its output, which is kept, needs no input"
+    raise ValueError(f"save is {save!r}, and `{name}` takes {', '.join(map(repr, can))}{reason}")
 
 
 class _Output(Function):

@@ -273,9 +273,24 @@ def test_gated_units_keep_their_operands():
                 assert set(seen) == {t.data_ptr() for t in operands}, (name, save)
 
 
+def test_conversion_takes_it_along():
+    """Where the new function can keep what the old one did; what is told of the new one counts."""
+    model = nn.Sequential(nt.SiLU(save="bit"), nt.Tanh(save="output"), nn.ReLU(inplace=True))
+    mapping = {"silu": "mish", "tanh": "gelu", "relu": nt.SiLU(save="recompute")}
+    nt.convert(model, mapping)
+    assert [(m.name, m.save, m.inplace) for m in model] == [
+        ("mish", "bit", False),
+        ("gelu", "input", False),
+        ("silu", "recompute", False),
+    ]
+    inplace = nn.Sequential(nn.ReLU(inplace=True))
+    nt.convert(inplace, {"relu": "elu"})
+    assert inplace[0].inplace and inplace[0].can_save() == ["input"]
+
+
 def test_what_is_refused():
     for words, name, kw in (
-        ("`gelu` takes 'bit', 'input', 'recompute': the output does not", "gelu", {"save": "output"}),
+        ("`gelu` takes 'input', 'bit', 'recompute': its output does not", "gelu", {"save": "output"}),
         ("a negative parameter", "elu", {"save": "output", "alpha": -1.0}),
         ("functions with one minimum", "silu", {"save": "bit", "beta": 2.0}),
         ("functions with one minimum", "relu", {"save": "bit"}),
