@@ -236,10 +236,10 @@ impl RowFunction {
     ) -> Result<(), Error> {
         same_length("y", y.len(), "x", x.len());
         shape::check("the array", x.len(), shape)?;
-        let layout = mask.layout(shape, &axes.into().of(shape)?)?;
+        let lie = Lie::of(shape, axes.into(), &mask)?;
         let (x, y) = (Shared(x.as_ptr().cast_mut()), Shared(y.as_mut_ptr()));
         // SAFETY: both slices have the size of the shape.
-        unsafe { self.rows(exec, x, &layout, &mask, y) }
+        unsafe { self.rows(exec, x, &lie, &mask, y) }
         Ok(())
     }
 
@@ -256,10 +256,10 @@ impl RowFunction {
         mask: Mask<'_, T>,
     ) -> Result<(), Error> {
         shape::check("the array", x.len(), shape)?;
-        let layout = mask.layout(shape, &axes.into().of(shape)?)?;
+        let lie = Lie::of(shape, axes.into(), &mask)?;
         let x = Shared(x.as_mut_ptr());
         // SAFETY: the slice has the size of the shape.
-        unsafe { self.rows(exec, x, &layout, &mask, x) }
+        unsafe { self.rows(exec, x, &lie, &mask, x) }
         Ok(())
     }
 
@@ -305,10 +305,10 @@ impl RowFunction {
         same_length("grad", grad.len(), "y", y.len());
         same_length("dx", dx.len(), "y", y.len());
         shape::check("the array", y.len(), shape)?;
-        let layout = mask.layout(shape, &axes.into().of(shape)?)?;
+        let lie = Lie::of(shape, axes.into(), &mask)?;
         let (grad, dx) = (Shared(grad.as_ptr().cast_mut()), Shared(dx.as_mut_ptr()));
         // SAFETY: the three slices have the size of the shape.
-        unsafe { self.rows_back(exec, y, grad, &layout, &mask, dx) }
+        unsafe { self.rows_back(exec, y, grad, &lie, &mask, dx) }
         Ok(())
     }
 
@@ -330,10 +330,10 @@ impl RowFunction {
         same_length("grad", grad.len(), "y", y.len());
         shape::check("the array", y.len(), shape)?;
         let mask = Mask::new();
-        let layout = mask.layout(shape, &axes.into().of(shape)?)?;
+        let lie = Lie::of(shape, axes.into(), &mask)?;
         let grad = Shared(grad.as_mut_ptr());
         // SAFETY: both slices have the size of the shape.
-        unsafe { self.rows_back(&Exec::new(), y, grad, &layout, &mask, grad) }
+        unsafe { self.rows_back(&Exec::new(), y, grad, &lie, &mask, grad) }
         Ok(())
     }
 
@@ -365,30 +365,44 @@ impl RowFunction {
     }
 
     /// # Safety
-    /// `x` and `y` point to as many elements as `layout` has, apart or the same; the mask is that of
-    /// the layout.
+    /// `x` and `y` point to as many elements as `lie` has, apart or the same; `lie` was made of
+    /// the mask.
     unsafe fn rows<T: Element>(
         &self,
         exec: &Exec,
         x: Shared<T>,
-        layout: &Layout,
+        lie: &Lie,
         mask: &Mask<'_, T>,
         y: Shared<T>,
     ) {
+        let level = exec.current_level();
+        // `count` rows of `n` elements, one after another, without a mask.
+        let plain = |n: usize, count: usize, x: *const T, y: *mut T| {
+            let (job, none) = (self.job(n), core::ptr::null());
+            // SAFETY: both pointers have so many elements; the level is available, which was checked
+            // when it was set.
+            unsafe {
+                (T::pick(&KERNELS).rows)(level, &job, x, none, core::ptr::null(), y, n, count)
+            }
+        };
+        let layout = match lie {
+            Lie::InOrder { rows, n } => {
+                return exec.rows(*rows, *n, |r, count| {
+                    // SAFETY: the rows from `r` on begin `r n` elements behind the first one.
+                    unsafe { plain(*n, count, x.at(r * n), y.at(r * n)) }
+                });
+            }
+            Lie::Walked(layout) => layout,
+        };
         let n = layout.row.len();
         if n == 0 || layout.rows.len() == 0 {
             return;
         }
-        let (level, job) = (exec.current_level(), self.job(n));
+        let job = self.job(n);
         // `count` rows from number `r` on, which lie one after another behind `x` and go to `y`.
         let some = |r: usize, count: usize, x: *const T, y: *mut T| {
             if mask.is_empty() {
-                let none = core::ptr::null();
-                // SAFETY: there are so many rows of `n` elements; the level is available, which
-                // was checked when it was set.
-                return unsafe {
-                    (T::pick(&KERNELS).rows)(level, &job, x, none, core::ptr::null(), y, n, count)
-                };
+                return plain(n, count, x, y);
             }
             let mut own = RowMask::new();
             for i in 0..count {
@@ -418,22 +432,37 @@ impl RowFunction {
     }
 
     /// # Safety
-    /// `grad` and `dx` point to as many elements as `layout` and `y` have, apart or the same; the mask
-    /// is that of the layout.
+    /// `grad` and `dx` point to as many elements as `lie` and `y` have, apart or the same; `lie` was
+    /// made of the mask.
     unsafe fn rows_back<T: Element>(
         &self,
         exec: &Exec,
         y: &[T],
         grad: Shared<T>,
-        layout: &Layout,
+        lie: &Lie,
         mask: &Mask<'_, T>,
         dx: Shared<T>,
     ) {
+        let (level, log, scale) = (exec.current_level(), self.entry.log, self.scale);
+        let back = T::pick(&KERNELS).back;
+        let layout = match lie {
+            Lie::InOrder { rows, n } => {
+                return exec.rows(*rows, *n, |first, count| {
+                    for at in (first..first + count).map(|r| r * n) {
+                        // SAFETY: row `r` begins `r n` elements behind the first one, and has `n`;
+                        // the level is available, which was checked when it was set.
+                        unsafe {
+                            back(level, log, scale, y[at..].as_ptr(), grad.at(at), dx.at(at), *n)
+                        }
+                    }
+                });
+            }
+            Lie::Walked(layout) => layout,
+        };
         let n = layout.row.len();
         if n == 0 || layout.rows.len() == 0 {
             return;
         }
-        let (level, log, scale) = (exec.current_level(), self.entry.log, self.scale);
         // `count` rows from number `r` on, which lie one after another.
         let some = |r: usize, count: usize, y: *const T, grad: *const T, dx: *mut T| {
             let (mut own, mut visible) = (RowMask::new(), Vec::new());
@@ -443,7 +472,7 @@ impl RowFunction {
                 if mask.is_empty() {
                     // SAFETY: each pointer has `n` elements; the level is available, which was
                     // checked when it was set.
-                    unsafe { (T::pick(&KERNELS).back)(level, log, scale, y, grad, dx, n) }
+                    unsafe { back(level, log, scale, y, grad, dx, n) }
                     continue;
                 }
                 let place = layout.rows.at(r + i);
@@ -463,7 +492,7 @@ impl RowFunction {
                 }));
                 // SAFETY: each pointer has `n` elements; the level is available, which was checked
                 // when it was set.
-                unsafe { (T::pick(&KERNELS).back)(level, log, scale, y, visible.as_ptr(), dx, n) }
+                unsafe { back(level, log, scale, y, visible.as_ptr(), dx, n) }
                 for j in (0..n).filter(|j| !part(*j)) {
                     // SAFETY: the row of results has `n` elements.
                     unsafe { dx.add(j).write(T::default()) }
@@ -487,6 +516,24 @@ impl RowFunction {
                 // calls have a row in common.
                 scatter(layout, r, count, rows, |at, v| unsafe { dx.at(at).write(v) });
             });
+        }
+    }
+}
+
+/// How rows lie in an array.
+enum Lie {
+    /// One after another, without a mask: how many there are, and how many elements each has. No
+    /// memory is asked for to say so, which takes longer than a short row.
+    InOrder { rows: usize, n: usize },
+    /// As a layout says.
+    Walked(Layout),
+}
+
+impl Lie {
+    fn of<T: Element>(shape: &[usize], axes: Axes<'_>, mask: &Mask<'_, T>) -> Result<Lie, Error> {
+        match axes.in_order(shape) {
+            Some((rows, n)) if mask.is_empty() => Ok(Lie::InOrder { rows, n }),
+            _ => Ok(Lie::Walked(mask.layout(shape, &axes.of(shape)?)?)),
         }
     }
 }

@@ -167,6 +167,17 @@ impl<'a, const N: usize> From<&'a [isize; N]> for Axes<'a> {
 }
 
 impl Axes<'_> {
+    /// How many rows there are and how many elements each has, if they run along the last axis of
+    /// more than one element, so that each follows the one before it. `None` says nothing: of several
+    /// axes, of an array without elements, and of axes that it has not. The size was checked.
+    pub(crate) fn in_order(&self, shape: &[usize]) -> Option<(usize, usize)> {
+        let Which::One(a) = self.0 else { return None };
+        let a = axis(a, shape).ok()?;
+        let product = |part: &[usize]| part.iter().product::<usize>();
+        let in_order = product(&shape[a + 1..]) == 1 && shape[a] != 0;
+        in_order.then(|| (product(&shape[..a]), shape[a]))
+    }
+
     /// For each axis of `shape` whether rows run along it. An array without axes is a row of one
     /// element, along axis 0 or -1.
     ///

@@ -123,6 +123,67 @@ const HUGE: f64 = f64::from_bits((1023 + 900) << 52);
 /// Makes gradients so small that no sum overflows.
 const SMALLER: f64 = f64::from_bits((1023 - 64) << 52);
 
+/// `sum down g y`, or of `down g` alone, as a pair: of `whole` elements, and of the `ends`.
+/// `USUAL`: `down` is 1, and if the result is not finite it is not to be used.
+///
+/// # Safety
+/// Both pointers have `whole` elements, a multiple of [`SUMS`].
+#[inline(always)]
+unsafe fn sum<S: Simd, T: Cell, const USUAL: bool>(
+    log: bool,
+    down: f64,
+    y: *const T,
+    g: *const T,
+    whole: usize,
+    ends: Option<(&[T; SUMS], &[T; SUMS])>,
+) -> (f64, f64) {
+    let lanes = S::F64::N;
+    let zero = S::F64::splat(0.0);
+    let (mut sums, mut lost) = ([zero; SUMS], [zero; SUMS]);
+    // A block of `SUMS` elements. A macro and not a closure, which may not be inlined and would lose
+    // the instructions of its level.
+    macro_rules! block {
+        ($y:expr, $g:expr) => {
+            for k in 0..SUMS / lanes {
+                // SAFETY: the block has `SUMS` elements.
+                let y: S::F64 = unsafe { T::load($y.add(k * lanes)) };
+                // SAFETY: the block has `SUMS` elements.
+                let mut g: S::F64 = unsafe { T::load($g.add(k * lanes)) };
+                if !USUAL {
+                    g = g * S::F64::splat(down);
+                }
+                let (p, mut e) = if log { (g, zero) } else { g.two_prod(y) };
+                if !USUAL {
+                    let finite = S::F64::splat(f64::INFINITY).gt(e.abs());
+                    e = S::F64::select(finite, e, zero);
+                }
+                let (s, r) = sums[k].two_sum(p);
+                sums[k] = s;
+                lost[k] = (lost[k] + r) + e;
+            }
+        };
+    }
+    let mut i = 0;
+    while i < whole {
+        // SAFETY: `SUMS` elements from `i` on are part of the row.
+        let (y, g) = unsafe { (y.add(i), g.add(i)) };
+        block!(y, g);
+        i += SUMS;
+    }
+    if let Some((y, g)) = ends {
+        block!(y.as_ptr(), g.as_ptr());
+    }
+    let (mut all, mut rest) = ([0.0; SUMS], [0.0; SUMS]);
+    for k in 0..SUMS / lanes {
+        // SAFETY: the buffers have `SUMS` elements.
+        unsafe {
+            sums[k].store(all.as_mut_ptr().add(k * lanes));
+            lost[k].store(rest.as_mut_ptr().add(k * lanes));
+        }
+    }
+    reduce(core::array::from_fn(|i| (all[i], rest[i])))
+}
+
 /// `dx = scale * y (g - sum g y)`; log: `scale * (g - e^y sum g)`.
 ///
 /// # Safety
@@ -162,50 +223,22 @@ pub(super) unsafe fn row_back<S: Simd, T: Cell>(
     }
     // Gradients are multiplied by this first, and results divided by it.
     let mut down = 1.0;
-    let total = loop {
-        let (mut sums, mut lost) = ([zero; SUMS], [zero; SUMS]);
-        // The element `i` of a block of `SUMS`, of the row or of its end.
-        macro_rules! block {
-            ($y:expr, $g:expr) => {
-                for k in 0..SUMS / lanes {
-                    // SAFETY: the block has `SUMS` elements.
-                    let y: S::F64 = unsafe { T::load($y.add(k * lanes)) };
-                    // SAFETY: the block has `SUMS` elements.
-                    let g: S::F64 = unsafe { T::load($g.add(k * lanes)) };
-                    let g = g * S::F64::splat(down);
-                    let (p, e) = if log { (g, zero) } else { g.two_prod(y) };
-                    let (s, r) = sums[k].two_sum(p);
-                    sums[k] = s;
-                    let finite = S::F64::splat(f64::INFINITY).gt(e.abs());
-                    lost[k] = (lost[k] + r) + S::F64::select(finite, e, zero);
-                }
-            };
-        }
-        let mut i = 0;
-        while i < whole {
-            // SAFETY: `SUMS` elements from `i` on are part of the row.
-            let (y, g) = unsafe { (y.add(i), g.add(i)) };
-            block!(y, g);
-            i += SUMS;
-        }
-        if whole < n {
-            block!(y_end.as_ptr(), g_end.as_ptr());
-        }
-        let (mut all, mut rest) = ([0.0; SUMS], [0.0; SUMS]);
-        for k in 0..SUMS / lanes {
-            // SAFETY: the buffers have `SUMS` elements.
-            unsafe {
-                sums[k].store(all.as_mut_ptr().add(k * lanes));
-                lost[k].store(rest.as_mut_ptr().add(k * lanes));
+    let ends = if whole < n { Some((&y_end, &g_end)) } else { None };
+    // SAFETY: both pointers have `whole` elements, a multiple of `SUMS`.
+    let mut total = unsafe { sum::<S, T, true>(log, down, y, g, whole, ends) };
+    // False of NaN too.
+    let usual = total.0.abs() < HUGE;
+    if !usual {
+        total = loop {
+            // SAFETY: both pointers have `whole` elements, a multiple of `SUMS`.
+            let total = unsafe { sum::<S, T, false>(log, down, y, g, whole, ends) };
+            if !T::FULL || down != 1.0 || total.0.abs() < HUGE {
+                break total;
             }
+            // The sum has overflowed, or its difference to a gradient might.
+            down = SMALLER;
         }
-        let total = reduce(core::array::from_fn(|i| (all[i], rest[i])));
-        if !T::FULL || down != 1.0 || total.0.abs() < HUGE {
-            break total;
-        }
-        // The sum has overflowed, or its difference to a gradient might.
-        down = SMALLER;
-    };
+    }
     let (hi, lo) = (S::F64::splat(total.0), S::F64::splat(total.1));
     // The scale comes before a difference that may be small if it is large, and else last: so nothing
     // is subnormal on the way that the result is not.

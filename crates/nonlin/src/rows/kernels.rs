@@ -30,7 +30,8 @@ unsafe fn rows<S: Simd, T: Cell>(
     rows: usize,
     done: &mut bool,
 ) {
-    if !T::FULL && S::F32::FUSED && job.scale == 1.0 && keep.is_null() && add.is_null() {
+    let plain = job.scale == 1.0 && keep.is_null() && add.is_null();
+    if !T::FULL && S::F32::FUSED && plain {
         let (x, y) = (x.cast(), y.cast());
         // SAFETY: what is not `FULL` is f32, and both pointers have `rows` times `n` elements.
         return unsafe {
@@ -43,7 +44,14 @@ unsafe fn rows<S: Simd, T: Cell>(
     }
     for r in 0..rows {
         // SAFETY: row `r` lies within the elements of both arrays; a mask has a single row.
-        unsafe { row::<S, T>(job, x.add(r * n), keep, add, y.add(r * n), n, done) }
+        unsafe {
+            let (x, y) = (x.add(r * n), y.add(r * n));
+            if T::FULL && plain {
+                row::<S, T, true>(job, x, keep, add, y, n, done);
+            } else {
+                row::<S, T, false>(job, x, keep, add, y, n, done);
+            }
+        }
     }
 }
 

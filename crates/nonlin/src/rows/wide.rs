@@ -136,11 +136,12 @@ impl Scaling {
 const EXACT: f64 = (1u64 << 24) as f64;
 
 /// Logits over `post`, with -inf where masked, as a sum of two numbers, for `V::N` elements at `i`.
+/// `PLAIN`: there is no mask, and the scale is 1.
 ///
 /// # Safety
 /// Each pointer that is not null has `V::N` elements from `i` on.
 #[inline(always)]
-unsafe fn logits<T: Cell, V: Lanes64>(
+unsafe fn logits<T: Cell, V: Lanes64, const PLAIN: bool>(
     scaling: &Scaling,
     x: *const T,
     keep: *const bool,
@@ -150,6 +151,9 @@ unsafe fn logits<T: Cell, V: Lanes64>(
     let zero = V::splat(0.0);
     // SAFETY: `x` has `V::N` elements from `i` on.
     let v: V = unsafe { T::load(x.wrapping_add(i)) };
+    if PLAIN {
+        return (v, zero);
+    }
     let (mut z, mut lo) = (v, zero);
     if scaling.pre != 1.0 {
         let pre = V::splat(scaling.pre);
@@ -189,28 +193,36 @@ unsafe fn logits<T: Cell, V: Lanes64>(
     (z, lo)
 }
 
-/// `e^d` of the difference `d` to the largest logit, and `d` itself, as a pair.
+/// The difference of a logit to the largest one, as a pair.
 #[inline(always)]
-fn term<T: Cell, V: Lanes64>(scaling: &Scaling, z: V, lo: V, max: V, max_lo: V) -> (V, V, V) {
+fn difference<T: Cell, V: Lanes64, const PLAIN: bool>(
+    scaling: &Scaling,
+    (z, lo): (V, V),
+    (max, max_lo): (V, V),
+) -> (V, V) {
     let post = V::splat(scaling.post);
     if !T::FULL {
-        let d = (z - max) * post;
-        return (f64_to_f32::exp_neg(d), d, V::splat(0.0));
+        return ((z - max) * post, V::splat(0.0));
     }
-    let (s, e) = z.two_sum(-max);
-    let (s, e) = (s * post, (e + (lo - max_lo)) * post);
-    let (s, e) = if scaling.exact {
-        (s, e)
-    } else {
-        // Where logits are so large that their low parts alone tell them apart, those are the
-        // difference. -inf has no low part.
-        let finite = V::splat(f64::INFINITY).gt(s.abs());
-        let (sum, rest) = s.two_sum(e);
-        (V::select(finite, sum, s), V::select(finite, rest, V::splat(0.0)))
-    };
+    let (mut s, mut e) = z.two_sum(-max);
+    if !PLAIN {
+        (s, e) = (s * post, (e + (lo - max_lo)) * post);
+        if !scaling.exact {
+            // Where logits are so large that their low parts alone tell them apart, those are the
+            // difference. -inf has no low part.
+            let finite = V::splat(f64::INFINITY).gt(s.abs());
+            let (sum, rest) = s.two_sum(e);
+            (s, e) = (V::select(finite, sum, s), V::select(finite, rest, V::splat(0.0)));
+        }
+    }
     let near = s.gt(V::splat(-1e6));
-    let e = V::select(near, e, V::splat(0.0));
-    (f64_lanes::exp_neg(s, e), s, e)
+    (s, V::select(near, e, V::splat(0.0)))
+}
+
+/// `e^d`, as exactly as results need it.
+#[inline(always)]
+fn term<T: Cell, V: Lanes64>((d, d_lo): (V, V)) -> V {
+    if T::FULL { f64_lanes::exp_neg(d, d_lo) } else { f64_to_f32::exp_neg(d) }
 }
 
 /// Writes the lanes of `v` to the elements from `i` on, but none from `end` on.
@@ -233,12 +245,12 @@ unsafe fn put<T: Cell, V: Lanes64>(v: V, y: *mut T, i: usize, end: usize) {
 }
 
 /// One row: the largest logit, then the sum, then the results. `done` becomes false, and the row is as
-/// it was, if f64 has to do it.
+/// it was, if f64 has to do it. `PLAIN`: there is no mask, and the scale is 1.
 ///
 /// # Safety
 /// `x` and `y` point to `n` elements, apart or the same, and each of the others that is not null.
 #[inline(always)]
-pub(super) unsafe fn row<S: Simd, T: Cell>(
+pub(super) unsafe fn row<S: Simd, T: Cell, const PLAIN: bool>(
     job: &RowJob,
     x: *const T,
     keep: *const bool,
@@ -292,7 +304,7 @@ pub(super) unsafe fn row<S: Simd, T: Cell>(
                 let mut $j = 0;
                 while $j < SUMS {
                     // SAFETY: `SUMS` elements from `i` are in the row or in the buffers.
-                    let ($z, $lo) = unsafe { logits::<T, S::F64>(&scaling, xp, kp, ap, $i + $j) };
+                    let ($z, $lo) = unsafe { logits::<T, S::F64, PLAIN>(&scaling, xp, kp, ap, $i + $j) };
                     $body
                     $j += lanes;
                 }
@@ -308,7 +320,7 @@ pub(super) unsafe fn row<S: Simd, T: Cell>(
     each!(|i, j, z, lo| {
         let k = j / lanes;
         let more = z.gt(top[k]);
-        if T::FULL {
+        if T::FULL && !PLAIN {
             let tie =
                 Lanes::select(top[k].gt(z), zero, Lanes::select(more, zero, S::F64::splat(1.0)))
                     .gt(zero);
@@ -316,7 +328,7 @@ pub(super) unsafe fn row<S: Simd, T: Cell>(
             top_lo[k] = Lanes::select(more, lo, Lanes::select(higher, lo, top_lo[k]));
         }
         top[k] = Lanes::select(more, z, top[k]);
-        nan = nan + Lanes::select(z.is_nan(), z, zero);
+        nan = Lanes::select(z.is_nan(), z, nan);
     });
     let (mut max, mut max_lo) = (f64::NEG_INFINITY, 0.0);
     for k in 0..SUMS / lanes {
@@ -354,18 +366,20 @@ pub(super) unsafe fn row<S: Simd, T: Cell>(
     }
 
     // The terms: those equal to the largest are counted, the others added.
-    let (m, m_lo) = (S::F64::splat(max), S::F64::splat(max_lo));
+    let top = (S::F64::splat(max), S::F64::splat(max_lo));
     let mut sum = [zero; SUMS];
     let mut err = [zero; SUMS];
     let mut count = [zero; SUMS];
     each!(|i, j, z, lo| {
         let k = j / lanes;
-        let (e, d, d_lo) = term::<T, S::F64>(&scaling, z, lo, m, m_lo);
+        let (d, d_lo) = difference::<T, S::F64, PLAIN>(&scaling, (z, lo), top);
+        let e = term::<T, S::F64>((d, d_lo));
         if T::FULL && !job.log {
             // SAFETY: `y` has `visible` elements; those of `x` here have been read.
             unsafe { put::<T, S::F64>(e, y, i + j, visible) }
         }
-        let below = zero.gt(d + d_lo);
+        // Without scaling `d` is 0 for equal numbers alone, and what rounds off it changes no sign.
+        let below = zero.gt(if PLAIN { d } else { d + d_lo });
         count[k] = count[k] + Lanes::select(below, zero, S::F64::splat(1.0));
         let e = Lanes::select(below, e, zero);
         if T::FULL {
@@ -424,13 +438,14 @@ pub(super) unsafe fn row<S: Simd, T: Cell>(
     let (l, l_lo) = if job.log { ln_total(largest, rest) } else { (0.0, 0.0) };
     let (l, l_lo) = (S::F64::splat(l), S::F64::splat(l_lo));
     each!(|i, j, z, lo| {
-        let (e, d, d_lo) = term::<T, S::F64>(&scaling, z, lo, m, m_lo);
+        let (d, d_lo) = difference::<T, S::F64, PLAIN>(&scaling, (z, lo), top);
         let r = if job.log {
             let (s, r) = d.two_sum(-l);
-            let finite = S::F64::splat(f64::INFINITY).gt(s.abs());
+            // Neither exceeds 0.
+            let finite = s.gt(S::F64::splat(f64::NEG_INFINITY));
             s + Lanes::select(finite, r + (d_lo - l_lo), zero)
         } else {
-            e * inverse
+            term::<T, S::F64>((d, d_lo)) * inverse
         };
         // SAFETY: `y` has `visible` elements.
         unsafe { put::<T, S::F64>(r, y, i + j, visible) }

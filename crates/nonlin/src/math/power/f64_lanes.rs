@@ -131,5 +131,6 @@ pub(crate) fn minus_one<V: Lanes64>(e: Exp<V>) -> (V, V) {
 #[inline(always)]
 pub(crate) fn exp_neg<V: Lanes64>(x: V, lo: V) -> V {
     let e = Exp::new(x, Some(lo));
-    finish(e.rounded(), e.k)
+    // Without `far` no lane is to be scaled, which would be looked for once more.
+    if e.far { finish(e.rounded(), e.k) } else { e.rounded() }
 }
