@@ -3,7 +3,6 @@
 
 use std::slice::{from_raw_parts, from_raw_parts_mut};
 
-use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 pub use nonlin::{Element, Function, GatedFunction};
 
@@ -57,54 +56,33 @@ pub fn glu() -> &'static GatedFunction {
 
 /// An element of a tensor.
 pub trait Number: Element {
-    /// `z = e^-|x|`, which PyTorch's backward of log-sigmoid wants to be given.
-    fn decay(x: &[Self], z: &mut [Self]);
+    /// `-|x|`.
+    fn below_zero(self) -> Self;
 }
 
-/// `s / (1 - s)` is `e^-|x|`, where `s` is the sigmoid of `-|x|`.
-macro_rules! decay {
-    ($float:ty) => {
-        fn decay(x: &[$float], z: &mut [$float]) {
-            for (z, x) in z.iter_mut().zip(x) {
-                *z = -x.abs();
-            }
-            forward_in_place(sigmoid(), z);
-            for z in z {
-                *z /= 1.0 - *z;
+macro_rules! number {
+    ($t:ty, $sign:expr) => {
+        impl Number for $t {
+            fn below_zero(self) -> Self {
+                Self::from_bits(self.to_bits() | $sign)
             }
         }
     };
 }
 
-impl Number for f32 {
-    decay!(f32);
+number!(f32, 1 << 31);
+number!(f64, 1 << 63);
+number!(f16, 1 << 15);
+number!(bf16, 1 << 15);
+
+/// `z = e^-|x|`, which PyTorch's backward of log-sigmoid wants to be given: below 0 it is the slope of
+/// ELU.
+fn decay<T: Number>(x: &[T], z: &mut [T]) {
+    for (z, x) in z.iter_mut().zip(x) {
+        *z = x.below_zero();
+    }
+    elu().derivative_in_place(z);
 }
-
-impl Number for f64 {
-    decay!(f64);
-}
-
-/// Numbers that are widened at a time.
-const WIDE: usize = 512;
-
-macro_rules! narrow {
-    ($half:ty) => {
-        impl Number for $half {
-            fn decay(x: &[$half], z: &mut [$half]) {
-                let (mut wide, mut out) = ([0.0f32; WIDE], [0.0f32; WIDE]);
-                for (x, z) in x.chunks(WIDE).zip(z.chunks_mut(WIDE)) {
-                    let (wide, out) = (&mut wide[..x.len()], &mut out[..x.len()]);
-                    x.convert_to_f32_slice(wide);
-                    f32::decay(wide, out);
-                    z.convert_from_f32_slice(out);
-                }
-            }
-        }
-    };
-}
-
-narrow!(f16);
-narrow!(bf16);
 
 fn forward_in_place<T: Element>(f: &Function, x: &mut [T]) {
     f.forward_in_place(x);
@@ -194,13 +172,20 @@ impl Kernel<3, 1> for Second<'_> {
 /// log-sigmoid, and what PyTorch keeps for its backward.
 pub struct LogSigmoidKept;
 
+impl LogSigmoidKept {
+    /// Elements of which both results are computed while they are in the first-level cache.
+    const BLOCK: usize = 2048;
+}
+
 impl Kernel<1, 2> for LogSigmoidKept {
     unsafe fn run<T: Number>(&self, [x]: [*const T; 1], [y, z]: [*mut T; 2], n: usize) {
         // SAFETY: by the contract all lead to `n` elements, and nothing overlaps.
-        unsafe {
-            let x = from_raw_parts(x, n);
-            log_sigmoid().forward(x, from_raw_parts_mut(y, n));
-            T::decay(x, from_raw_parts_mut(z, n));
+        let (x, y, z) =
+            unsafe { (from_raw_parts(x, n), from_raw_parts_mut(y, n), from_raw_parts_mut(z, n)) };
+        let results = y.chunks_mut(Self::BLOCK).zip(z.chunks_mut(Self::BLOCK));
+        for (x, (y, z)) in x.chunks(Self::BLOCK).zip(results) {
+            log_sigmoid().forward(x, y);
+            decay(x, z);
         }
     }
 }
