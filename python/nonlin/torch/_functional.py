@@ -54,7 +54,7 @@ def put(x: Tensor, forward: Callable[..., Tensor], *given: float) -> Tensor:
 
 def _elementwise(name: str) -> Callable[..., Tensor]:
     f: Unary = unary(name)
-    forward, involved, op, index = f.forward, f.involved, f.op, f.index
+    forward, involved, train, op, index = f.forward, f.involved, f.train, f.op, f.index
     defaults = PARAMETERS[name]
     usual = tuple(defaults.values())
 
@@ -73,6 +73,8 @@ def _elementwise(name: str) -> Callable[..., Tensor]:
                 return op(input)
             # What is called most: a kernel and nothing else.
             y = call(index, input)
+            if y is NotImplemented:
+                return train(input, *usual)
             return involved(input, *usual) if y is None else y
         return parametric(input, *given, inplace=inplace, **named)
 
@@ -110,7 +112,7 @@ def _elementwise(name: str) -> Callable[..., Tensor]:
 
 def _gated_unit(name: str) -> Callable[..., Tensor]:
     f: Gated = gated(name)
-    involved, index = f.involved, f.index
+    involved, train, index = f.involved, f.train, f.index
 
     def function(
         a: Tensor, b: Tensor | None = None, *, layout: str | None = None, dim: int = -1
@@ -122,6 +124,8 @@ def _gated_unit(name: str) -> Callable[..., Tensor]:
         if is_compiling():
             return f.forward(a, b)
         y = call(index, a, b)
+        if y is NotImplemented:
+            return train(a, b)
         return involved(a, b) if y is None else y
 
     function.__name__ = function.__qualname__ = name

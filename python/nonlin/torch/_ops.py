@@ -21,8 +21,8 @@ is_compiling = torch.compiler.is_compiling
 is_grad_enabled = torch.is_grad_enabled
 under_func = torch._C._are_functorch_transforms_active
 
-#: The kernel of an operator, by the index of the operator, for plain tensors of which no gradient is
-#: recorded; `None` if the call is not so simple.
+#: The kernel of an operator, by the index of the operator, for plain tensors; `NotImplemented` if a
+#: gradient is to be recorded, and `None` if the call is not so simple.
 call = _nonlin.torch_call
 
 _library = torch.library.Library("nonlin", "DEF")
@@ -44,7 +44,7 @@ def _kernel(name: str) -> Any:
 
     def kernel(*arguments):
         result = call(index, *arguments)
-        return raw(*arguments) if result is None else result
+        return raw(*arguments) if result is None or result is NotImplemented else result
 
     return kernel
 
@@ -55,6 +55,7 @@ def _apply(name: str, function: type[Function]) -> Any:
     back = function._backward_cls
     back.__name__ = "".join(part.capitalize() for part in name.split("_")) + "Backward"
     back.apply = function.backward
+    back.p = ()
     return super(Function, function).apply
 
 
@@ -103,10 +104,12 @@ class Unary:
         if is_compiling():
             return self.op(x, *p)
         y = call(self.index, x, *p)
+        if y is NotImplemented:
+            return self.train(x, *p)
         return self.involved(x, *p) if y is None else y
 
     def involved(self, x: Tensor, *p: float) -> Tensor:
-        """f(x) where `call` does not do it."""
+        """f(x) where `call` says no more."""
         if not isinstance(x, Tensor):
             raise no_tensor(self.name, x)
         if _transformed():
@@ -150,7 +153,8 @@ def _unary_function(f: Unary) -> type[Function]:
     class Plain(Function):
         @staticmethod
         def forward(ctx, x, *p):
-            ctx.p = p
+            if p:
+                ctx.p = p
             y = call(index, x, *p)
             y = raw(x, *p) if y is None else y
             ctx.to_save = (y if keeps_output else x,)
@@ -311,10 +315,12 @@ class Pair:
                 a, b = torch.broadcast_tensors(a, b)
             return self.op(a, b, *p)
         y = call(self.index, a, b, *p)
+        if y is NotImplemented:
+            return self.train(a, b, *p)
         return self.involved(a, b, *p) if y is None else y
 
     def involved(self, a: Tensor, b: Tensor, *p: Any) -> Tensor:
-        """f(a, b) where `call` does not do it."""
+        """f(a, b) where `call` says no more."""
         for t in (a, b):
             if not isinstance(t, Tensor):
                 raise no_tensor(self.name, t)
@@ -392,6 +398,8 @@ class Gated(Pair):
         if is_compiling():
             return self.op_p(x, dim, interleaved)
         y = call(self.index_p, x, dim, interleaved)
+        if y is NotImplemented:
+            return self.train_p(x, dim, interleaved)
         if y is not None:
             return y
         if not isinstance(x, Tensor):
@@ -503,7 +511,8 @@ def _pair_function(f: Pair) -> type[Function]:
         @staticmethod
         def forward(ctx, a, b, *p):
             ctx.to_save = (a, b)
-            ctx.p = p
+            if p:
+                ctx.p = p
             y = call(index, a, b, *p)
             return raw(a, b, *p) if y is None else y
 

@@ -9,7 +9,7 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyTuple, PyType};
+use pyo3::types::{PyNotImplemented, PyTuple, PyType};
 
 use super::calls::{RELEASE, owned, raised, wrapped};
 use super::layout::count;
@@ -70,9 +70,10 @@ static NAMES: LazyLock<Vec<CString>> = LazyLock::new(|| {
 /// Arguments that an operator can have here.
 const ARGUMENTS: usize = 8;
 
-/// Calls the operator of that index with plain arguments: tensors that are no subclass and for which
-/// no gradient is recorded, and numbers, which may be left out at the end. `None` stands for a call that is not so simple, or that fails: PyTorch's
-/// own way of calling knows what to do, or to say.
+/// Calls the operator of that index with plain arguments: tensors that are no subclass, and numbers,
+/// which may be left out at the end. `None` stands for a call that is not so simple, or that fails:
+/// PyTorch's own way of calling knows what to do, or to say. `NotImplemented` stands for a call that is
+/// as simple, but of which a gradient is to be recorded.
 #[pyfunction]
 #[pyo3(signature = (index, *args))]
 pub fn torch_call<'py>(
@@ -96,13 +97,15 @@ pub fn torch_call<'py>(
     let grad = torch.grad_is_enabled();
     let mut stack = [0; ARGUMENTS];
     let mut tensors = [const { None }; ARGUMENTS];
+    let mut recorded = false;
     for (i, (p, object)) in parameters.iter().zip(args.iter_borrowed()).enumerate() {
         match p.kind {
             Kind::Tensor => {
-                let recorded =
-                    || object.getattr(intern!(py, "requires_grad")).and_then(|r| r.is_truthy());
-                if !object.get_type().is(&known.tensor) || grad && recorded()? {
+                if !object.get_type().is(&known.tensor) {
                     return Ok(None);
+                }
+                if grad && !recorded {
+                    recorded = object.getattr(intern!(py, "requires_grad"))?.is_truthy()?;
                 }
                 tensors[i] = Some(owned(torch, &object)?);
             }
@@ -135,6 +138,10 @@ pub fn torch_call<'py>(
             Some(number) if p.kind == Kind::Float => *place = number.to_bits(),
             _ => return Ok(None),
         }
+    }
+    if recorded {
+        let here = tensors.iter().flatten().all(|tensor| torch.is_here(tensor));
+        return Ok(here.then(|| PyNotImplemented::get(py).to_owned().into_any()));
     }
     for (place, tensor) in stack.iter_mut().zip(tensors) {
         if let Some(tensor) = tensor {

@@ -87,6 +87,7 @@ shim! {
     always {
     aoti_torch_get_dtype: fn(Handle, *mut i32) -> Code;
     aoti_torch_get_dim: fn(Handle, *mut i64) -> Code;
+    aoti_torch_get_numel: fn(Handle, *mut i64) -> Code;
     aoti_torch_get_device_type: fn(Handle, *mut i32) -> Code;
     aoti_torch_get_sizes: fn(Handle, *mut *const i64) -> Code;
     aoti_torch_get_strides: fn(Handle, *mut *const i64) -> Code;
@@ -262,10 +263,14 @@ pub struct Tensor<'a> {
 }
 
 impl Torch {
+    #[inline(always)]
     fn check(&self, code: Code) -> Res<()> {
-        if code == 0 {
-            return Ok(());
-        }
+        if code == 0 { Ok(()) } else { self.failed() }
+    }
+
+    /// What PyTorch says of its function that failed last.
+    #[cold]
+    fn failed(&self) -> Res<()> {
         let text = self.functions.torch_exception_get_what_without_backtrace.map(|what| {
             // SAFETY: the function takes nothing and returns a text that ends with nul, or null.
             let text = unsafe { what() };
@@ -303,6 +308,14 @@ impl Torch {
             (std::slice::from_raw_parts(sizes, dim), std::slice::from_raw_parts(strides, dim))
         };
         Ok(Tensor { handle, dtype, sizes, strides })
+    }
+
+    /// How many elements a tensor has; 0 where PyTorch does not say.
+    pub fn numel(&self, tensor: &Owned) -> usize {
+        let mut n = 0;
+        // SAFETY: the handle is alive while it is borrowed; the place written to is ours.
+        let code = unsafe { (self.functions.aoti_torch_get_numel)(tensor.handle(), &raw mut n) };
+        if code == 0 { usize::try_from(n).unwrap_or(0) } else { 0 }
     }
 
     /// Whether a tensor is in main memory.
