@@ -23,7 +23,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from timing import per_call
+from timing import per_call, warm_up
 
 import nonlin.torch
 
@@ -33,7 +33,7 @@ MACHINE = HERE / "torch.json"
 FIELDS = ["function", "pass", "dtype", "inputs", "size", "threads", "rival", "us"]
 #: Rounds, and seconds of calls in each. A call that alone takes longer than `LONG` seconds is timed
 #: in fewer rounds, since it is measured better.
-ROUNDS, BUDGET, LONG, LONG_ROUNDS = 7, 1.5e-3, 10e-3, 3
+ROUNDS, BUDGET, LONG, LONG_ROUNDS = 7, 1.5e-3, 10e-3, 5
 QUICK_ROUNDS, QUICK_BUDGET = 3, 0.3e-3
 
 FUNCTIONS = {
@@ -97,8 +97,7 @@ def in_turns(rivals: dict, rounds: int, budget: float) -> dict[str, float]:
     for turn in range(rounds):
         for name, (before, call) in rivals.items():
             before()
-            if turn == 0:
-                call()
+            warm_up(call)
             times[name].append(per_call(call, budget))
         if turn + 1 >= LONG_ROUNDS and max(t[-1] for t in times.values()) > LONG * 1e6:
             break
