@@ -1,6 +1,7 @@
 //! How PyTorch calls operators: boxed, through its C interface, or through Python where a schema has
 //! the type `Scalar`. What a kernel declines goes on to the one that PyTorch had before.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -141,7 +142,7 @@ unsafe fn take(torch: &Torch, operator: &Operator, stack: *mut u64) -> Res<Argum
                 Err(stop) => {
                     // The arguments that follow must be taken over nonetheless.
                     wrong = Some(stop);
-                    Value::Text(String::new())
+                    Value::Text(Cow::Borrowed(""))
                 }
             },
             Kind::Scalar => {
@@ -354,7 +355,7 @@ fn arguments<'py>(
             values.push(match p.kind {
                 Kind::Scalar | Kind::Float => Value::Float(number()?),
                 Kind::Int => Value::Int(number()? as i64),
-                Kind::Str => Value::Text(default.to_owned()),
+                Kind::Str => Value::Text(Cow::Borrowed(default)),
                 Kind::Bool | Kind::Tensor | Kind::Dtype => return Err(missing()),
             });
             continue;
@@ -372,7 +373,7 @@ fn arguments<'py>(
             },
             Kind::Int => Value::Int(object.extract()?),
             Kind::Bool => Value::Bool(object.extract()?),
-            Kind::Str => Value::Text(object.extract()?),
+            Kind::Str => Value::Text(Cow::Owned(object.extract()?)),
             Kind::Dtype => return Ok(None),
         });
     }

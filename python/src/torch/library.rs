@@ -35,8 +35,8 @@ functions! {
 }
 
 /// The function with its only parameter changed; `None` if the value is out of bounds.
-pub fn with(function: &Function, name: &str, value: f64) -> Option<Function> {
-    function.with(name, value).ok()
+pub fn with(function: &Function, value: f64) -> Option<Function> {
+    function.with_index(0, value).ok()
 }
 
 /// The catalogue's elementwise functions.

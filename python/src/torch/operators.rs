@@ -128,17 +128,12 @@ fn gelu_of(a: &Arguments, i: usize) -> Res<Option<Cow<'static, Function>>> {
     })
 }
 
-/// A function with its parameter set; borrowed where that is the default.
-fn set(
-    f: &'static Function,
-    name: &str,
-    default: f64,
-    value: f64,
-) -> Option<Cow<'static, Function>> {
-    if value == default {
+/// A function with its only parameter set; borrowed where it has that value.
+fn set(f: &'static Function, value: f64) -> Option<Cow<'static, Function>> {
+    if f.values() == [value] {
         return Some(Cow::Borrowed(f));
     }
-    with(f, name, value).map(Cow::Owned)
+    with(f, value).map(Cow::Owned)
 }
 
 /// Which of the ELU family `elu(alpha, scale, input_scale)` is. PyTorch's selu and celu call it so.
@@ -146,7 +141,7 @@ fn elu_of(alpha: f64, scale: f64, input_scale: f64) -> Option<Cow<'static, Funct
     /// The constants that PyTorch passes for SELU, which nonlin has to more digits.
     const SELU: (f64, f64) = (1.673_263_242_354_377_2, 1.050_700_987_355_480_5);
     if input_scale == 1.0 && scale == 1.0 {
-        return set(elu(), "alpha", 1.0, alpha);
+        return set(elu(), alpha);
     }
     if input_scale == 1.0 && (alpha, scale) == SELU {
         return Some(Cow::Borrowed(selu()));
@@ -154,7 +149,7 @@ fn elu_of(alpha: f64, scale: f64, input_scale: f64) -> Option<Cow<'static, Funct
     // PyTorch divides by alpha as it is, and for the gradient by alpha as a number of f32.
     let inverse = [1.0 / alpha, 1.0 / f64::from(alpha as f32)];
     if scale == 1.0 && inverse.contains(&input_scale) {
-        return set(celu(), "alpha", 1.0, alpha);
+        return set(celu(), alpha);
     }
     None
 }
@@ -165,7 +160,7 @@ fn softplus_of(beta: f64, threshold: f64) -> Option<Cow<'static, Function>> {
     if threshold < 20.0 || threshold.is_nan() {
         return None;
     }
-    set(softplus(), "beta", 1.0, beta)
+    set(softplus(), beta)
 }
 
 fn of_pytorch(all: &mut Vec<Operator>) {
@@ -368,12 +363,7 @@ fn of_pytorch(all: &mut Vec<Operator>) {
             );
         };
     }
-    scalar!(
-        "leaky_relu",
-        "Scalar negative_slope=0.01",
-        |a| Ok(set(leaky_relu(), "negative_slope", 0.01, a.float(1)?)),
-        2
-    );
+    scalar!("leaky_relu", "Scalar negative_slope=0.01", |a| Ok(set(leaky_relu(), a.float(1)?)), 2);
     scalar!(
         "elu",
         "Scalar alpha=1, Scalar scale=1, Scalar input_scale=1",
@@ -415,7 +405,7 @@ fn of_pytorch(all: &mut Vec<Operator>) {
     scalar_back!(
         "leaky_relu_backward",
         "Tensor grad_output, Tensor self, Scalar negative_slope, bool self_is_result",
-        |a| Ok(set(leaky_relu(), "negative_slope", 0.01, a.float(2)?)),
+        |a| Ok(set(leaky_relu(), a.float(2)?)),
         0,
         1,
         Slope::Argument(3),
@@ -707,7 +697,7 @@ fn weighted(torch: &Torch, a: &Arguments) -> Res<Outcome> {
     if single && weight.dtype == x.dtype {
         // SAFETY: an argument of PyTorch has the one element that its sizes say.
         let value = unsafe { number_at(torch.data(&weight)?, weight.dtype) };
-        if let Some(f) = with(prelu(), "weight", value) {
+        if let Some(f) = with(prelu(), value) {
             return map(torch, &Map(&f), a.tensor(0)?, a, To::New);
         }
     }

@@ -2,6 +2,8 @@
 //! -> Tensor`. The table of operators says by them what arguments a kernel gets; before a kernel is
 //! placed under an operator of PyTorch, PyTorch's own schema is compared.
 
+use std::borrow::Cow;
+
 use super::shim::{Owned, Res, fail};
 
 /// The type of an argument.
@@ -112,7 +114,7 @@ pub enum Value {
     /// A truth value.
     Bool(bool),
     /// A text.
-    Text(String),
+    Text(Cow<'static, str>),
     /// The number of a type of elements.
     Dtype(i32),
 }

@@ -4,6 +4,7 @@
 //! `torch/csrc/inductor/aoti_torch/c/shim.h` and `torch/csrc/stable/c/shim.h`, which PyTorch keeps
 //! compatible; every function used here exists since 2.10 unless it is an `Option`.
 
+use std::borrow::Cow;
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, OnceLock};
@@ -376,15 +377,21 @@ impl Torch {
     ///
     /// # Safety
     /// `handle` must be a `StringHandle` that nobody else will delete.
-    pub unsafe fn text(&self, handle: *mut c_void) -> Res<String> {
+    pub unsafe fn text(&self, handle: *mut c_void) -> Res<Cow<'static, str>> {
+        /// What the argument `approximate` of GELU says, for which no memory is asked.
+        const KNOWN: [&str; 2] = ["none", "tanh"];
         let mut text = std::ptr::null();
         // SAFETY: the handle is valid until it is deleted; the text ends with nul and lives as long.
         unsafe {
             let code = (self.functions.torch_string_c_str)(handle, &raw mut text);
             let text = if code == 0 {
-                CStr::from_ptr(text).to_string_lossy().into_owned()
+                let text = CStr::from_ptr(text);
+                match KNOWN.iter().find(|known| text.to_bytes() == known.as_bytes()) {
+                    Some(known) => Cow::Borrowed(*known),
+                    None => Cow::Owned(text.to_string_lossy().into_owned()),
+                }
             } else {
-                String::new()
+                Cow::Borrowed("")
             };
             (self.functions.torch_delete_string)(handle);
             self.check(code).map(|()| text)
