@@ -96,7 +96,11 @@ def in_turns(rivals: dict, rounds: int, budget: float) -> dict[str, float]:
     times: dict[str, list[float]] = {name: [] for name in rivals}
     for turn in range(rounds):
         for name, (before, call) in rivals.items():
+            # Two results are held meanwhile, else what `before` leaves on the heap would lie in their
+            # places, and the next ones would go to new pages.
+            held = [call(), call()]
             before()
+            del held
             warm_up(call)
             times[name].append(per_call(call, budget))
         if turn + 1 >= LONG_ROUNDS and max(t[-1] for t in times.values()) > LONG * 1e6:
@@ -144,7 +148,7 @@ def measure(name: str, threads: int, quick: bool):
         y = function(leaf)
 
         def backward(y=y, leaf=leaf, g=g):
-            torch.autograd.grad(y, leaf, g, retain_graph=True)
+            return torch.autograd.grad(y, leaf, g, retain_graph=True)
 
         for direction, call in (("forward", lambda x=x: function(x)), ("backward", backward)):
             times = in_turns({"PyTorch": (disable, call), "nonlin": (enable, call)}, rounds, budget)

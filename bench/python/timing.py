@@ -6,7 +6,7 @@ import time
 
 
 #: Calls before a rival is timed, and seconds after which there are enough of them.
-WARM_CALLS, WARM = 16, 10e-3
+WARM_CALLS, WARM = 8, 20e-3
 
 
 def warm_up(call) -> None:
