@@ -6,8 +6,9 @@
 Networks are those whose activations take more than their weights: a multilayer perceptron of four hidden
 layers, and a chain of gated feed-forward blocks. For each `save` of `nonlin.torch.Activation` the losses and
 gradients are compared with PyTorch's first. Peaks are the most bytes that PyTorch's allocator holds during a
-step above weights and inputs. Times of a step are medians over rounds of the ratio to PyTorch's within a
-round, in which all take turns in random order. Rows go to bench/python/memory.csv; training.py writes the page.
+step above weights and inputs. Times are the processor's for a step on one thread: medians over rounds of the
+ratio to PyTorch's within a round, in which all take turns in random order. Rows go to bench/python/memory.csv,
+from which training.py writes the page.
 """
 
 from __future__ import annotations
@@ -113,9 +114,9 @@ def measure(function: str, rounds: int) -> list[list[str]]:
         case.step()
     for _ in range(rounds):
         for save in draw.sample(list(cases), len(cases)):
-            start = time.perf_counter()
+            start = time.process_time()
             cases[save].step()
-            times[save].append(time.perf_counter() - start)
+            times[save].append(time.process_time() - start)
     rows = []
     for save, case in cases.items():
         ratio = statistics.median(t / p for t, p in zip(times[save], times[""], strict=True))
@@ -142,7 +143,8 @@ def section() -> list[str]:
         "`nonlin.torch.Activation(name, save=...)` says what is kept for backward; `python bench/python/memory.py`",
         f"measures it. relu, silu and gelu are in an MLP of {depth} layers of {width} with a batch of {batch:,},",
         f"swiglu in {blocks} blocks of {narrow} with {hidden:,} hidden units and {tokens:,} tokens. *Gradient* is how far",
-        "all gradients together are from PyTorch's, relative to their size. *Time* is that of a step over PyTorch's.",
+        "all gradients together are from PyTorch's, relative to their size. *Time* is the processor's for a step on",
+        "one thread, over PyTorch's.",
         "",
         "| activation | `save` | peak, MiB | over PyTorch's | time | gradient |",
         "|---|---|---|---|---|---|",
@@ -163,9 +165,8 @@ def main() -> None:
         os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | training.KEEP)
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--threads", type=int, default=2)
     given = parser.parse_args()
-    torch.set_num_threads(given.threads)
+    torch.set_num_threads(1)
     rows = [row for function in SAVES for row in measure(function, given.rounds)]
     with RECORD.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")

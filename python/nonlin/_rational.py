@@ -120,22 +120,16 @@ def fit_rational(
             raise ValueError(f"the degree of the {word} is {degree}; it must be from 1 to 12")
     if not (np.isfinite([low, high]).all() and low < high):
         raise ValueError(f"interval is {interval}; it must be two finite numbers, the lesser first")
-    return fitted(_catalog.get(f) if isinstance(f, str) else f, n, m, low, high, (m + 1, 1, 2))
-
-
-def fitted(
-    function: Callable[[np.ndarray], Any], n: int, m: int, low: float, high: float, steps: tuple[int, ...]
-) -> RationalFit:
-    """The best fit, of those that start with each step-th power in Q."""
+    function = _catalog.get(f) if isinstance(f, str) else f
     points = np.cos(np.pi * (np.arange(_SAMPLES) + 0.5) / _SAMPLES)
     x = (low + high) / 2 + (high - low) / 2 * points
     y = np.asarray(function(x), dtype=float)
     if y.shape != x.shape or not np.isfinite(y).all():
-        raise ValueError(f"the function is not finite between {low:g} and {high:g}, or not elementwise")
+        raise ValueError(f"{f!r} is not finite between {low:g} and {high:g}, or not elementwise")
     # Powers of x over the greatest: the problem is the same, and well conditioned.
     scale = max(abs(low), abs(high))
     u = x / scale
-    tries = [_descend(u, y, *_linear(u, y, n, m, step)) for step in steps]
+    tries = [_descend(u, y, *_linear(u, y, n, m, step)) for step in (m + 1, 1, 2)]
     # Of those that are exact but for roundings, the first: a polynomial has no denominator.
     _, a, b = min(tries, key=lambda t: max(t[0], 1e-24))
     a, b = a / scale ** np.arange(n + 1.0), b / scale ** np.arange(1.0, m + 1)

@@ -79,7 +79,7 @@ class Activation(nn.Module):
     "output" is for relu, leaky_relu, elu, celu, selu, sigmoid, tanh, softplus, log_sigmoid and identity with
     parameters that are not negative; slopes are within three roundings of 1, or of their factor where that is
     greater. "bit" is for silu, gelu, gelu_tanh and mish at their defaults, which have one minimum: the bit
-    tells the side. Slopes are within 5e-4, 2e-2 in float16 and 5e-2 in bfloat16, and
+    tells the side. Slopes are within 3e-4, 1e-2 in float16 and 3e-2 in bfloat16, and
     have no derivative. With "recompute" all bits are those of "input". relu keeps its output with "input" as
     well, and gated units never keep more than their operands. Compiled, and under transforms of `torch.func`, PyTorch decides what
     is kept.

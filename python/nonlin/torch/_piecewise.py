@@ -15,7 +15,7 @@ from torch.nn.utils import parametrize
 from nonlin import _catalog
 
 from ._functional import FUNCTIONS
-from ._learnable import Blocks, Learnable, Twice, _checked
+from ._learnable import Blocks, Learnable, Twice, _checked, pick
 from ._ops import is_compiling, is_grad_enabled
 
 
@@ -41,10 +41,6 @@ class _Table:
         return whole.long().clamp(-1, n) + channel, t - whole.clamp(min=0)
 
 
-def _pick(table: Tensor, piece: Tensor) -> Tensor:
-    return table.index_select(0, piece.reshape(-1)).reshape(piece.shape)
-
-
 def _line(base: Tensor, slope: Tensor, within: Tensor) -> Tensor:
     """``base + slope within``, where a slope of 0 leaves the height as it is, however far."""
     return torch.where((slope == 0) & within.isinf(), base, base + slope * within)
@@ -65,7 +61,7 @@ def _forward(x: Tensor, values: Tensor, n: int, axis: int) -> Tensor:
     y, base, slope = blocks.new(), table.base.reshape(-1), table.slope.reshape(-1)
     for part, _ in blocks.parts():
         piece, within = table.of(blocks.rows[part].to(base.dtype), *channels)
-        heights, slopes = _pick(base, piece), _pick(slope, piece)
+        heights, slopes = pick(base, piece), pick(slope, piece)
         if within.abs().amax().isfinite():
             y[part] = heights.addcmul_(slopes, within)
         else:
@@ -83,7 +79,7 @@ def _backward(grad: Tensor, x: Tensor, values: Tensor, n: int, axis: int) -> tup
     for part, _ in blocks.parts():
         g = grads[part].to(slope.dtype)
         piece, within = table.of(blocks.rows[part].to(slope.dtype), *channels)
-        dx[part] = _pick(slope, piece).mul_(g).mul_(channels[1])
+        dx[part] = pick(slope, piece).mul_(g).mul_(channels[1])
         piece = piece.reshape(-1)
         for sums, terms in ((by_base, g), (by_slope, within.mul_(g))):
             sums.scatter_add_(0, piece, terms.reshape(-1).double())
@@ -114,7 +110,7 @@ def _composed(x: Tensor, values: Tensor, n: int, axis: int) -> Tensor:
     first = 1 + torch.arange(each, device=x.device) * (n + 2)
     channels = (t.reshape(shape) for t in (table.left, table.scale, first))
     piece, within = table.of(x.to(values.dtype), *channels)
-    return _line(_pick(table.base.reshape(-1), piece), _pick(table.slope.reshape(-1), piece), within)
+    return _line(pick(table.base.reshape(-1), piece), pick(table.slope.reshape(-1), piece), within)
 
 
 class _Piecewise(Function):

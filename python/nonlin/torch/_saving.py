@@ -16,7 +16,7 @@ from torch.autograd.function import Function
 
 import nonlin
 
-from .._rational import fitted
+from ._learnable import Blocks, pick
 from ._ops import is_grad_enabled, pair, unary
 
 #: ``a f'(x)`` where `b` is f(x), of parameters by name, and what these must be.
@@ -36,8 +36,12 @@ _FROM_OUTPUT: dict[str, str] = {
 #: Functions with one minimum, which two sides share.
 _ONE_MINIMUM = ("gelu", "gelu_tanh", "mish", "silu")
 
-#: How far the slope of "bit" may be off, by the type; from the rounding of the output near the minimum.
-BIT_ERRORS = {torch.float64: 5e-4, torch.float32: 5e-4, torch.float16: 2e-2, torch.bfloat16: 5e-2}
+#: How many chords the slope has as a function of the output.
+_CHORDS = 4096
+
+#: How far the slope of "bit" may be off, by the type. It is the rounding of the output near the
+#: minimum; in float64 that of the chords.
+BIT_ERRORS = {torch.float64: 1e-4, torch.float32: 3e-4, torch.float16: 1e-2, torch.bfloat16: 3e-2}
 
 
 def allowed(name: str, two: bool, params: dict[str, float], defaults: dict[str, float]) -> list[str]:
@@ -92,49 +96,45 @@ def from_output(name: str, x: Tensor, p: tuple[float, ...], params: dict[str, fl
     return _Output.apply(x, unary(name), p, f"{_FROM_OUTPUT[name]}; {starts}" if params else _FROM_OUTPUT[name])
 
 
+class _Inverse(NamedTuple):
+    """The slope f'(x) by the root of f(x) less the minimum, negative on the left: a smooth function, as
+    chords of equal width from `left` on."""
+
+    minimum: float
+    least: float
+    left: float
+    scale: float
+    base: Tensor
+    rise: Tensor
+
+
 @lru_cache(maxsize=8)
-def _inverse(name: str) -> tuple[float, float, str]:
-    """Where the minimum is, its value, and ``a f'(x)`` where `b` is the root of f(x) less the minimum,
-    negative on the left: a smooth function of `b` on each side."""
+def _inverse(name: str) -> _Inverse:
     at, least = nonlin.info(name).minimum
     f, slope = nonlin.get(name), nonlin.derivative(name)
-
-    def of_root(b: np.ndarray) -> np.ndarray:
-        # The inverse by bisection: b lies between two roots from the start.
-        low, high = np.where(b < 0, -800.0, at), np.where(b < 0, at, 800.0)
-        for _ in range(100):
-            middle = (low + high) / 2
-            up = (f(middle) - least < b * b) ^ (b < 0)
-            low, high = np.where(up, middle, low), np.where(up, high, middle)
-        return slope((low + high) / 2)
-
-    far = np.linspace(0, 30, 301)
-    far = far[np.abs(slope(far) - 1) > 1e-7][-1]  # from here on the slope is 1
+    far = np.linspace(0, 40, 401)
+    far = far[np.abs(slope(far) - 1) > 1e-8][-1]  # from here on the slope is 1
     left, right = -((-least) ** 0.5), float(f(far) - least) ** 0.5
-    sides = []
-    for interval in ((left, 0.0), (0.0, right)):
-        fit = fitted(of_root, 8, 8, *interval, (1, 2))
-        p, q = (_horner(c) for c in (fit.numerator, (0.0, *fit.denominator)))
-        sides.append(f"({p}) / (1 + abs({q}))")
-    root = f"min(max(b, {left!r}), {right!r})"
-    return at, least, "a * " + f"where(b > 0, {sides[1]}, {sides[0]})".replace("ROOT", root)
-
-
-def _horner(c: tuple[float, ...]) -> str:
-    text = repr(c[-1])
-    for value in reversed(c[:-1]):
-        text = f"{value!r} + ROOT * ({text})"
-    return text
+    root = np.linspace(left, right, _CHORDS + 1)
+    # The inverse by bisection: it lies between these from the start.
+    low, high = np.where(root < 0, -800.0, at), np.where(root < 0, at, 800.0)
+    for _ in range(100):
+        middle = (low + high) / 2
+        up = (f(middle) - least < root * root) ^ (root < 0)
+        low, high = np.where(up, middle, low), np.where(up, high, middle)
+    slopes = slope((low + high) / 2)
+    slopes[0], slopes[-1] = 0, 1  # the limits
+    base = torch.from_numpy(slopes)
+    return _Inverse(at, least, left, _CHORDS / (right - left), base[:-1].clone(), base.diff())
 
 
 class _Bit(Function):
     @staticmethod
     def forward(ctx, x, f):
         y = f.raw(x)
-        at, _, _ = _inverse(f.name)
-        side = (x > at).reshape(-1)
+        side = Blocks(y, 0, 1).of(x) > _inverse(f.name).minimum
         # Not a tensor that autograd looks at: nothing else has it.
-        ctx.bits, ctx.f = np.packbits(side.numpy()), f
+        ctx.bits, ctx.f = np.packbits(side.reshape(-1).numpy()), f
         ctx.save_for_backward(y)
         return y
 
@@ -143,13 +143,20 @@ class _Bit(Function):
         if is_grad_enabled():
             raise NotImplementedError(f"{ctx.f.name} with save='bit' has no second derivative; save='input' has")
         (y,) = ctx.saved_tensors
-        _, least, text = _inverse(ctx.f.name)
-        # 1 on the right of the minimum, -1 on the left.
-        side = torch.from_numpy(np.unpackbits(ctx.bits, count=y.numel()).view(np.int8)).mul_(2).sub_(1)
-        wide = y if y.dtype == torch.float64 else y.float()
-        root = (wide - least).clamp_(min=0).sqrt_().mul_(side.reshape(y.shape))
-        dx = pair("gated_formula").raw(grad.to(root.dtype).contiguous(), root, text)
-        return dx.to(y.dtype), None
+        _, least, left, scale, base, rise = _inverse(ctx.f.name)
+        blocks = Blocks(y, 0, 1)
+        dx, grads = blocks.new(), blocks.of(grad)
+        side = torch.from_numpy(np.unpackbits(ctx.bits, count=y.numel())).view(torch.bool).reshape(dx.shape)
+        wide = torch.float64 if y.dtype == torch.float64 else torch.float32
+        base, rise = base.to(wide), rise.to(wide)
+        for part, _ in blocks.parts(torch.get_num_threads()):
+            root = (blocks.rows[part].to(wide) - least).clamp_(min=0).sqrt_()
+            place = torch.where(side[part], root, -root).sub_(left).mul_(scale).clamp_(0, len(base))
+            # What is no number has a chord as well, and stays no number.
+            chord = place.long().clamp_(0, len(base) - 1)
+            slope = pick(base, chord).addcmul_(pick(rise, chord), place.sub_(chord))
+            dx[part] = slope.mul_(grads[part])
+        return blocks.back(dx), None
 
 
 def with_bit(name: str, x: Tensor) -> Tensor:
