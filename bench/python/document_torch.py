@@ -94,8 +94,8 @@ def text() -> str:
         "",
         "PyTorch's own kernels and nonlin's under the same operators (`nonlin.torch.enable()`) took",
         "turns, each after calls that do not count. The median of seven rounds counts, of five where a",
-        "call takes more than 10 ms. The C library was told to keep the memory of results, so that no",
-        "call pays for new pages.",
+        "call takes more than 10 ms. The C library was told to keep the memory of results, so that calls",
+        "seldom pay for new pages.",
         "",
         f"{machine['date']}, {machine['cpu']}, PyTorch {machine['torch']} ({machine['capability']}),",
         f"Python {machine['python']}. Times are microseconds of a call.",
@@ -162,7 +162,8 @@ def text() -> str:
         f"All of {sum(k[3].startswith('normal') for k in kernels)} measurements with normal inputs in",
         f"which nonlin takes more than {LIMIT} times PyTorch's time; operators with arguments of the",
         f"type Scalar ({', '.join(f'`{n}`' for n in sorted(SCALAR))}) are called through Python and may",
-        f"take {SCALAR_US} µs more below 1,024 elements.",
+        f"take {SCALAR_US} µs more below 1,024 elements. A figure far above those of the sizes and types",
+        "next to it is that of a disturbed measurement, as where results of 100 MB got new pages.",
         "",
     ]
     head = ["", "pass", "type", "inputs", "elements", "threads", "PyTorch", "nonlin", "×"]

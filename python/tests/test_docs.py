@@ -112,6 +112,13 @@ def test_accuracy_document_is_not_stale():
     subprocess.run([sys.executable, "-B", script, "--check"], check=True)
 
 
+def test_performance_document_is_not_stale():
+    """docs/python-performance.md, its figures and what `report()` calls slower are what the records
+    give."""
+    script = ROOT / "bench/python/document.py"
+    subprocess.run([sys.executable, "-B", script, "--check"], check=True)
+
+
 def test_catalog():
     about = nonlin.catalog()
     assert [a.name for a in about] == sum(NAMES.values(), [])
