@@ -162,8 +162,8 @@ def text() -> str:
         f"All of {sum(k[3].startswith('normal') for k in kernels)} measurements with normal inputs in",
         f"which nonlin takes more than {LIMIT} times PyTorch's time; operators with arguments of the",
         f"type Scalar ({', '.join(f'`{n}`' for n in sorted(SCALAR))}) are called through Python and may",
-        f"take {SCALAR_US} µs more below 1,024 elements. A figure far above those of the sizes and types",
-        "next to it is that of a disturbed measurement, as where results of 100 MB got new pages.",
+        f"take {SCALAR_US} µs more below 1,024 elements. All figures are of one run. One far above",
+        "those of the sizes and types next to it may be of a disturbed measurement: repeat it alone.",
         "",
     ]
     head = ["", "pass", "type", "inputs", "elements", "threads", "PyTorch", "nonlin", "×"]
