@@ -14,7 +14,7 @@ array([-0.08331547,  0.5       ,  1.0833155 ], dtype=float32)
 """
 
 from nonlin import _nonlin
-from nonlin._catalog import Info, catalog, get, info
+from nonlin._catalog import Info, catalog, get, info, load
 from nonlin._gradients import backward_from_output, derivative, vjp
 from nonlin._learnable import Learnable
 from nonlin._nonlin import Function, __version__, get_num_threads, set_num_threads
@@ -40,21 +40,37 @@ __all__ = [
     "get_num_threads",
     "info",
     "init",
+    "load",
     "plot",
     "set_num_threads",
     "vjp",
 ]
 
-for _names in _nonlin.NAMES.values():
-    for _name in _names:
+for _kind in ("elementwise", "gated", "rowwise"):
+    for _name in _nonlin.NAMES[_kind]:
         globals()[_name] = _catalog.get(_name)
         _factory = _factories.factory(_name)
         globals()[_factory.__name__] = _factory
         __all__ += [_name, _factory.__name__]
 
-del _factory, _name, _names
+del _factory, _kind, _name
 __all__.sort()
+
+#: What makes functions that are formulas with other parameters, and their names.
+_makers = {_factories.camel(name): name for name in _nonlin.NAMES["formula"]}
+
+
+def __getattr__(name):
+    # Functions that are formulas are made when they are asked for.
+    if name in _makers.values():
+        made = _catalog.get(name)
+    elif name in _makers:
+        made = _factories.factory(_makers[name])
+    else:
+        raise AttributeError(f"module 'nonlin' has no attribute {name!r}")
+    globals()[name] = made
+    return made
 
 
 def __dir__():
-    return [*__all__, "__version__"]
+    return [*__all__, "__version__", *_makers, *_makers.values()]

@@ -1,5 +1,6 @@
 """Functions by name, and what is known of them."""
 
+import sys
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Mapping, NamedTuple
@@ -168,3 +169,71 @@ def get(name: str, /, **params: Any) -> Any:
         return function.bind(**params)
     word = next(iter(params))
     raise TypeError(f"`{name}` has no parameter `{word}`; it has none")
+
+
+def load(path: Any) -> dict[str, Any]:
+    """The functions of a catalogue of your own, a TOML file with a table for each.
+
+    Parameters
+    ----------
+    path : str or path-like
+        Of a file such as::
+
+            [softer]
+            formula = "x / (k + abs(x)); k = 1 in (0, 9)"
+            source = "where it is from"   # both optional
+            notes = "what there is to say about it"
+
+    Returns
+    -------
+    dict of str to Function
+        By name, in the order of the file.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    ValueError
+        If it is no TOML, a table has no formula or an unknown key, a name is that of a function of
+        nonlin, or a formula is wrong. Nothing is loaded then.
+
+    Examples
+    --------
+    >>> import nonlin, pathlib, tempfile
+    >>> file = pathlib.Path(tempfile.mkdtemp()) / "mine.toml"
+    >>> _ = file.write_text('[softer]\\nformula = "x / (k + abs(x)); k = 1 in (0, 9)"\\n')
+    >>> mine = nonlin.load(file)
+    >>> mine["softer"](3.0, k=3).item()
+    0.5
+    """
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    with open(path, "rb") as file:
+        try:
+            tables = tomllib.load(file)
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
+            raise ValueError(f"{path}: {e}") from None
+    return {name: _loaded(path, name, table) for name, table in tables.items()}
+
+
+def _loaded(path: Any, name: str, table: Any) -> Any:
+    place = f"{path}: [{name}]"
+    if not isinstance(table, dict) or not isinstance(table.get("formula"), str):
+        raise ValueError(f"{place} needs a formula: `formula = \"x * tanh(x)\"`")
+    for key, value in table.items():
+        if key not in ("formula", "source", "notes"):
+            raise ValueError(f"{place} has a key `{key}`; its keys are formula, source, notes")
+        if not isinstance(value, str):
+            raise ValueError(f"{place}: `{key}` is {value!r}, which is no text")
+    try:
+        taken = _nonlin.lookup(name)[0]
+    except ValueError:
+        taken = None
+    if taken is not None:
+        raise ValueError(f"{place} is a name of `{taken}`, which nonlin has; choose another name")
+    try:
+        return _nonlin.Function(table["formula"])
+    except ValueError as e:
+        raise ValueError(f"{place}: {e}") from None

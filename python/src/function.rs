@@ -611,19 +611,20 @@ pub fn fill(m: &Bound<'_, PyModule>) -> PyResult<()> {
     names.set_item("elementwise", elementwise)?;
     names.set_item("gated", gated)?;
     names.set_item("rowwise", kernels::rowwise().map(|f| f.name()).collect::<Vec<_>>())?;
+    names.set_item("formula", kernels::formulas().collect::<Vec<_>>())?;
     m.add("NAMES", names)?;
     m.add("FUNCTIONS", functions)
 }
 
-/// The catalogue's name for `name`, and its kind: elementwise, gated, rowwise; or the text, if it is a
-/// formula.
+/// The catalogue's name for `name`, and its kind: elementwise, gated, rowwise, or formula, by name or as
+/// the text.
 #[pyfunction]
 pub fn lookup(name: &str) -> PyResult<(String, &'static str)> {
     if let Ok(f) = kernels::get(name) {
-        return Ok((f.name().to_owned(), "elementwise"));
+        return Ok((f.name().to_owned(), if f.is_recorded() { "formula" } else { "elementwise" }));
     }
     if let Ok(f) = kernels::get_gated(name) {
-        return Ok((f.name().to_owned(), "gated"));
+        return Ok((f.name().to_owned(), if f.is_recorded() { "formula" } else { "gated" }));
     }
     if let Ok(f) = kernels::get_rowwise(name) {
         return Ok((f.name().to_owned(), "rowwise"));

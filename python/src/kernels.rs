@@ -209,16 +209,18 @@ pub enum AnyFunction {
 /// A formula of two operands. Its parameters are constants of the kernels, which other values make anew.
 #[derive(Clone)]
 pub struct GatedFormula {
+    /// The name or the formula that it was made of.
+    text: String,
     formula: Formula,
     values: Vec<f64>,
     f: GatedFunction,
 }
 
 impl GatedFormula {
-    fn new(formula: Formula) -> Result<Self, Error> {
-        let f = GatedFunction::parse(formula.text())?;
+    fn new(text: &str, formula: Formula) -> Result<Self, Error> {
+        let f = GatedFunction::parse(text)?;
         let values = formula.params().map(|(_, v)| v).collect();
-        Ok(GatedFormula { formula, values, f })
+        Ok(GatedFormula { text: text.trim().to_owned(), formula, values, f })
     }
 
     /// The kernels for the values that it has.
@@ -228,7 +230,7 @@ impl GatedFormula {
 
     fn with_values(&self, values: &[f64]) -> Result<Self, Error> {
         let f = GatedFunction::parse(with_constants(&self.formula, values)?.text())?;
-        Ok(GatedFormula { formula: self.formula.clone(), values: values.to_vec(), f })
+        Ok(GatedFormula { values: values.to_vec(), f, ..self.clone() })
     }
 }
 
@@ -247,12 +249,13 @@ fn with_constants(formula: &Formula, values: &[f64]) -> Result<Formula, Error> {
 impl AnyFunction {
     /// The function of a name of the catalogue or of a formula.
     pub fn parse(text: &str) -> Result<Self, Error> {
-        if let Ok(f) = nonlin::gated(text) {
-            return Ok(AnyFunction::Gated(f));
+        match nonlin::gated(text) {
+            Ok(f) if !f.is_recorded() => return Ok(AnyFunction::Gated(f)),
+            _ => {}
         }
         match Formula::parse(text) {
             Ok(formula) if formula.is_gated() => {
-                GatedFormula::new(formula).map(AnyFunction::Formula)
+                GatedFormula::new(text, formula).map(AnyFunction::Formula)
             }
             // The library knows whether the text is meant as a name, and what is wrong with it.
             _ => Function::parse(text).map(AnyFunction::Elementwise),
@@ -272,7 +275,7 @@ impl AnyFunction {
             AnyFunction::Formula(f) => {
                 let meta = f.f.meta();
                 let listed = nonlin::gated(meta.name).is_ok();
-                Description { name: if listed { meta.name } else { f.formula.text() }, ..meta }
+                Description { name: if listed { meta.name } else { &f.text }, ..meta }
             }
         }
     }
@@ -282,13 +285,14 @@ impl AnyFunction {
         match self {
             AnyFunction::Elementwise(f) => f.name(),
             AnyFunction::Gated(f) => f.name(),
-            AnyFunction::Formula(f) => f.formula.text(),
+            AnyFunction::Formula(f) => &f.text,
         }
     }
 
     /// A name or formula whose defaults are the values that it has, if it is one that has a formula.
     pub fn with_constants(&self) -> Result<String, Error> {
         Ok(match self {
+            _ if self.is_default() => self.text().to_owned(),
             AnyFunction::Elementwise(f) if self.is_formula() => {
                 with_constants(&Formula::parse(f.name())?, f.values())?.text().to_owned()
             }
@@ -340,12 +344,12 @@ impl AnyFunction {
         self.params().iter().all(|(p, v)| *v == p.default)
     }
 
-    /// Whether it is a formula that the catalogue does not have.
+    /// Whether it is a formula, by name or as a text, that has no kernels of its own.
     pub fn is_formula(&self) -> bool {
-        let name = self.name();
         match self {
-            AnyFunction::Elementwise(_) => nonlin::get(name).is_err(),
-            AnyFunction::Gated(_) | AnyFunction::Formula(_) => nonlin::gated(name).is_err(),
+            AnyFunction::Elementwise(f) => f.is_recorded(),
+            AnyFunction::Gated(f) => f.is_recorded(),
+            AnyFunction::Formula(f) => f.f.is_recorded(),
         }
     }
 
@@ -387,6 +391,11 @@ pub fn is_plain(f: &Function) -> bool {
 /// A function of the catalogue, or a formula, with parameters to be learned.
 pub fn learnable(text: &str) -> Result<Learnable, Error> {
     Function::parse(text)?.learnable()
+}
+
+/// The names of functions of the catalogue that are formulas.
+pub fn formulas() -> impl Iterator<Item = &'static str> {
+    nonlin::formulas().iter().chain(nonlin::gated_formulas()).map(|m| m.name)
 }
 
 /// The elementwise functions of the catalogue.

@@ -19,7 +19,7 @@ const VERSIONS: [u32; 4] = [10, 11, 13, 14];
 const MAIN: u32 = 11;
 
 /// What other versions are tested with; the oldest has the oldest NumPy that the package allows.
-const OTHERS: &[&str] = &["ml_dtypes", "pytest", "pytest-xdist", "hypothesis"];
+const OTHERS: &[&str] = &["ml_dtypes", "pytest", "pytest-xdist", "hypothesis", "tomli"];
 const OLDEST_NUMPY: &str = "numpy==2.0.*";
 
 /// The tests that other versions run: those of the border, not of the kernels.

@@ -22,6 +22,9 @@ Examples:
   nonlin show 'x * tanh(alpha * x); alpha = 1 in (0, 10)'"
 )]
 pub struct Args {
+    /// Functions of your own: a TOML file with a table for each, `[name]` with a `formula`
+    #[arg(long, global = true, value_name = "FILE")]
+    pub catalog: Option<PathBuf>,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,

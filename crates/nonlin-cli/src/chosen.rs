@@ -7,6 +7,7 @@ use nonlin::{
     RowFunction,
 };
 
+use crate::catalog;
 use crate::input::Cell;
 
 /// A function with its parameters.
@@ -27,11 +28,12 @@ pub struct Rows {
 }
 
 impl Chosen {
-    /// The function called `name`, or of that formula, with some parameters set.
+    /// The function called `name`, in the file of `--catalog` or in nonlin, or of that formula, with some parameters set.
     ///
     /// # Errors
     /// There is none, or it has no such parameter, or a value is out of bounds.
     pub fn new(name: &str, params: &[(String, f64)]) -> Result<Self> {
+        let name = catalog::formula(name).unwrap_or(name);
         let mut chosen = match (nonlin::get(name), nonlin::gated(name), nonlin::rowwise(name)) {
             (Ok(f), ..) => Chosen::Elementwise(f),
             (_, Ok(f), _) => Chosen::Gated(f),
@@ -68,6 +70,15 @@ impl Chosen {
                     .iter()
                     .map(|&f| Chosen::Rows(Rows { softmax: f.clone() })),
             )
+    }
+
+    /// All functions of the catalogue that are formulas: elementwise, gated.
+    pub fn formulas() -> impl Iterator<Item = Self> {
+        let elementwise =
+            nonlin::formulas().iter().map(|m| nonlin::get(m.name).map(Chosen::Elementwise));
+        let gated =
+            nonlin::gated_formulas().iter().map(|m| nonlin::gated(m.name).map(Chosen::Gated));
+        elementwise.chain(gated).map(|f| f.expect("a formula of the catalogue"))
     }
 
     /// Sets parameters, all of them together.
@@ -120,13 +131,12 @@ impl Chosen {
         }
     }
 
-    /// Whether it is a formula that the catalogue does not have, of which nothing is claimed.
+    /// Whether it is a formula, of which nothing is claimed.
     #[must_use]
     pub fn is_formula(&self) -> bool {
-        let name = self.meta().name;
         match self {
-            Chosen::Elementwise(_) => nonlin::get(name).is_err(),
-            Chosen::Gated(_) => nonlin::gated(name).is_err(),
+            Chosen::Elementwise(f) => f.is_recorded(),
+            Chosen::Gated(f) => f.is_recorded(),
             Chosen::Rows(_) => false,
         }
     }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`args`] | the command line |
 //! | [`commands`] | what each subcommand does |
+//! | [`catalog`] | a file of functions of one's own |
 //! | [`chosen`] | a function of any kind, by name |
 //! | [`properties`], [`measure`] | limits, zeros, extrema, kinks; error and speed |
 //! | [`explain`] | how good a formula is as written and as computed |
@@ -25,6 +26,7 @@
 pub mod args;
 pub mod array;
 pub mod bench;
+pub mod catalog;
 pub mod chosen;
 pub mod commands;
 pub mod curve;

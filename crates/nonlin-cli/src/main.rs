@@ -21,7 +21,8 @@ fn main() -> ExitCode {
             _ => return fail(&usage(&e.render().to_string()), 2),
         },
     };
-    match nonlin_cli::commands::run(&args.command) {
+    let opened = args.catalog.as_deref().map_or(Ok(()), nonlin_cli::catalog::open);
+    match opened.and_then(|()| nonlin_cli::commands::run(&args.command)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
             // Whoever read the output has enough of it.

@@ -6,7 +6,7 @@ use std::fs;
 
 use common::good;
 use nonlin_cli::chosen::Chosen;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 fn here(words: &[&str]) -> String {
     good(tempfile::tempdir().unwrap().path(), words)
@@ -36,15 +36,18 @@ fn the_list_is_complete() {
     let text = here(&["list"]);
     let json: Value = serde_json::from_str(&here(&["list", "--json"])).unwrap();
     let json = json.as_array().unwrap();
-    assert_eq!(json.len(), Chosen::all().count());
-    for (f, entry) in Chosen::all().zip(json) {
+    let all: Vec<Chosen> = Chosen::all().chain(Chosen::formulas()).collect();
+    assert_eq!(json.len(), all.len());
+    for (f, entry) in all.iter().zip(json) {
         let meta = f.meta();
         assert!(text.contains(&format!("  {} ", meta.name)), "{}", meta.name);
         assert!(text.contains(meta.formula), "{}", meta.name);
         assert_eq!(entry["name"], meta.name);
         assert_eq!(entry["kind"], f.kind());
         assert_eq!(entry["formula"], meta.formula);
-        assert!(entry["source"].as_str().is_some_and(|s| !s.is_empty()), "{}", meta.name);
+        // What is plain mathematics has no paper.
+        let source = entry["source"].as_str().is_some_and(|s| !s.is_empty());
+        assert!(source || f.is_formula(), "{}", meta.name);
     }
     assert!(text.contains("alpha = 1") && text.contains("also") && text.contains("gated\n"));
 }
@@ -225,4 +228,41 @@ fn formulas_are_functions() {
     for part in [">silu<", "[0, 10] at alpha=3<", ">a * tanh(b)(x, 1)<"] {
         assert!(svg.contains(part), "{part}");
     }
+}
+
+#[test]
+fn a_file_of_functions_is_a_catalogue() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = "[soft]\nformula = \"x / (k + abs(x)); k = 1 in (0, 9)\"\nsource = \"us\"\n\
+                [unit]\nformula = \"a * tanh(b)\"\nnotes = \"ours\"\n";
+    std::fs::write(dir.path().join("mine.toml"), text).unwrap();
+    let out = |args: &[&str]| {
+        let all = [args, &["--catalog", "mine.toml"]].concat();
+        let done = common::nonlin(dir.path(), &all);
+        (
+            done.status.success(),
+            String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned(),
+        )
+    };
+    let (good, list) = out(&["list"]);
+    assert!(
+        good && list.contains("  soft ") && list.contains("us") && list.contains("ours"),
+        "{list}"
+    );
+    let json: Value = serde_json::from_str(&out(&["list", "--json"]).1).unwrap();
+    let last = json.as_array().unwrap().last().unwrap();
+    assert_eq!(
+        (&last["name"], &last["kind"], &last["notes"]),
+        (&json!("unit"), &json!("gated"), &json!("ours"))
+    );
+    let (good, shown) = out(&["show", "soft", "--param", "k=2"]);
+    assert!(good && shown.contains("k = 2"), "{shown}");
+    let (good, explained) = out(&["explain", "soft"]);
+    assert!(good && explained.contains("x / (k + abs(x))"), "{explained}");
+    std::fs::write(dir.path().join("mine.toml"), "[gelu]\nformula = \"x\"\n").unwrap();
+    let (good, error) = out(&["list"]);
+    assert!(
+        !good && error.contains("mine.toml") && error.contains("`gelu` is a name of gelu"),
+        "{error}"
+    );
 }

@@ -100,3 +100,42 @@ fn slopes_of_stable_forms_are_slopes_of_the_text() {
         }
     }
 }
+
+/// The references of functions that are formulas, which the tests of accuracy rest on.
+#[test]
+fn references_of_named_formulas_are_what_their_text_says() {
+    for meta in nonlin::formulas() {
+        let (f, formula) = (nonlin::get(meta.name).unwrap(), Formula::parse(meta.formula).unwrap());
+        // Parameters as an array of f64 has them: constants such as 1/3 in two numbers.
+        let values: Vec<(f64, f64)> = f.params().map(|(p, v)| (v, p.rest)).collect();
+        for x in samples().into_iter().filter(|x| reachable(*x)) {
+            let arena = Mpfr::new(PRECISION);
+            let p: Vec<_> = values
+                .iter()
+                .map(|(v, rest)| Dual::fixed(arena.number(*v) + arena.number(*rest)))
+                .collect();
+            let want = formula.evaluate_as_written(&[Dual::variable(arena.number(x))], &p);
+            let (value, slope) = f.reference(x);
+            for (what, got, want) in
+                [("value", value, want.v.value()), ("slope", slope, want.d.value())]
+            {
+                // At a kink, and outside of the domain, there is nothing to compare.
+                if want.is_nan() || got.hi.is_nan() || got.hi.is_infinite() {
+                    continue;
+                }
+                let got = Float::with_val(200, got.hi) + got.lo;
+                let apart = Float::with_val(64, &got - &want).abs();
+                // Coefficients of formulas have 92 digits, and series end at 2^-70; beside zeros of a
+                // function what is left of a difference counts.
+                let room = Float::with_val(64, want.clone().abs() >> 66u32) + 1e-26;
+                assert!(
+                    apart <= room,
+                    "{what} of {} at {x:e}: {} for {}",
+                    meta.name,
+                    got.to_f64(),
+                    want.to_f64()
+                );
+            }
+        }
+    }
+}

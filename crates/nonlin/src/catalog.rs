@@ -1,6 +1,10 @@
 //! Look-up by name: every function, its aliases, and the nearest name to a misspelt one.
 
+mod formulas;
+
+use crate::activation::Meta;
 use crate::error::{Error, Kind};
+use crate::formula::Formula;
 use crate::function::Function;
 use crate::functions::{ELEMENTWISE, GATED, ROWWISE};
 use crate::gated::GatedFunction;
@@ -26,6 +30,28 @@ pub fn functions() -> &'static [&'static Function] {
     ELEMENTWISE
 }
 
+/// What is said about the functions that are defined by a formula, sorted by name: [`get`] makes one of
+/// them when it is asked for.
+///
+/// ```
+/// let all = nonlin::formulas();
+/// let snake = all.iter().find(|m| m.name == "snake").unwrap();
+/// assert_eq!(snake.formula, "x + sin(alpha * x)^2 / alpha; alpha = 1 in [0.000001, 1000000]");
+/// assert_eq!(nonlin::get("snake")?.with("alpha", 2.0)?.value(0.5f32), 0.8540367); // 0.5 + sin(1)^2 / 2
+/// # Ok::<(), nonlin::Error>(())
+/// ```
+#[must_use]
+pub fn formulas() -> &'static [Meta] {
+    formulas::ELEMENTWISE
+}
+
+/// What is said about the gated functions that are defined by a formula, sorted by name: [`gated`] makes
+/// one of them when it is asked for.
+#[must_use]
+pub fn gated_formulas() -> &'static [Meta] {
+    formulas::GATED
+}
+
 /// Every gated function, with its usual gate, sorted by name.
 #[must_use]
 pub fn gated_functions() -> &'static [&'static GatedFunction] {
@@ -42,10 +68,44 @@ pub fn rowwise_functions() -> &'static [&'static RowFunction] {
 /// need no argument.
 ///
 /// A framework's name is taken only where it means the definition without further arguments.
-fn names_of(meta: crate::Meta) -> impl Iterator<Item = &'static str> {
+fn names_of(meta: Meta) -> impl Iterator<Item = &'static str> {
     let plain = |n: &&'static str| !n.is_empty() && !n.contains('(');
     let frameworks = [meta.pytorch, meta.onnx, meta.keras].into_iter().filter(plain);
     core::iter::once(meta.name).chain(meta.aliases.iter().copied()).chain(frameworks)
+}
+
+/// Modules of frameworks with the short names that they are imported by, and the name that a definition
+/// has there.
+const MODULES: [(&str, fn(&Meta) -> &'static str); 14] = [
+    ("torch.nn.functional.", |m| m.pytorch),
+    ("torch.nn.", |m| m.pytorch),
+    ("torch.special.", |m| m.pytorch),
+    ("torch.", |m| m.pytorch),
+    ("nn.functional.", |m| m.pytorch),
+    ("nn.", |m| m.pytorch),
+    ("F.", |m| m.pytorch),
+    ("jax.nn.", |m| m.jax),
+    ("jax.numpy.", |m| m.jax),
+    ("jnp.", |m| m.jax),
+    ("keras.activations.", |m| m.keras),
+    ("keras.ops.", |m| m.keras),
+    ("mlx.nn.", |m| m.name),
+    ("nonlin.", |m| m.name),
+];
+
+/// Of some definitions the one called `name`: with a module before it, first the one that has the name
+/// there (JAX's `gelu` is `gelu_tanh`).
+fn find<D>(all: impl Iterator<Item = D> + Clone, meta: fn(&D) -> Meta, name: &str) -> Option<D> {
+    let qualified = MODULES.iter().find_map(|(m, own)| Some((own, name.strip_prefix(m)?)));
+    let name = qualified.map_or(name, |(_, rest)| rest);
+    let there =
+        qualified.and_then(|(own, _)| all.clone().find(|d| names::same(own(&meta(d)), name)));
+    there.or_else(|| all.clone().find(|d| names_of(meta(d)).any(|n| names::same(n, name))))
+}
+
+/// The formula of that name.
+pub(crate) fn formula(name: &str) -> Option<&'static Meta> {
+    find(formulas().iter().chain(gated_formulas()), |m| **m, name)
 }
 
 /// The elementwise function called `name`; letter case, `-` and `_` do not matter.
@@ -60,8 +120,12 @@ fn names_of(meta: crate::Meta) -> impl Iterator<Item = &'static str> {
 /// # Errors
 /// If there is none; the error names one that is spelt nearly so, or the kind of function it is.
 pub fn get(name: &str) -> Result<Function, Error> {
-    let found = functions().iter().find(|f| names_of(f.meta()).any(|n| names::same(n, name)));
-    found.map(|f| (*f).clone()).ok_or_else(|| unknown(name, Kind::Elementwise))
+    let found = find(functions().iter(), |f| f.meta(), name);
+    match (found, find(formulas().iter(), |m| **m, name)) {
+        (Some(f), _) => Ok((*f).clone()),
+        (None, Some(meta)) => Formula::parse(meta.formula)?.function(*meta),
+        (None, None) => Err(unknown(name, Kind::Elementwise)),
+    }
 }
 
 /// [`get`] with PyTorch's argument: `gelu` with `approximate="tanh"` is `gelu_tanh`.
@@ -86,8 +150,12 @@ pub fn get_approximate(name: &str, approximate: &str) -> Result<Function, Error>
 /// # Errors
 /// If there is none; the error names one that is spelt nearly so, or the kind of function it is.
 pub fn gated(name: &str) -> Result<GatedFunction, Error> {
-    let found = gated_functions().iter().find(|f| names_of(f.meta()).any(|n| names::same(n, name)));
-    found.map(|f| (*f).clone()).ok_or_else(|| unknown(name, Kind::Gated))
+    let found = find(gated_functions().iter(), |f| f.meta(), name);
+    match (found, find(gated_formulas().iter(), |m| **m, name)) {
+        (Some(f), _) => Ok((*f).clone()),
+        (None, Some(meta)) => Formula::parse(meta.formula)?.gated_function(*meta),
+        (None, None) => Err(unknown(name, Kind::Gated)),
+    }
 }
 
 /// The row-wise function called `name`: softmax or log-softmax.
@@ -113,9 +181,11 @@ impl FromStr for Level {
 
 /// Every name with the function that it stands for.
 fn all_names() -> impl Iterator<Item = (Kind, &'static str, &'static str)> {
-    let of = |kind, meta: crate::Meta| names_of(meta).map(move |n| (kind, n, meta.name));
-    let elementwise = functions().iter().flat_map(move |f| of(Kind::Elementwise, f.meta()));
-    let gated = gated_functions().iter().flat_map(move |f| of(Kind::Gated, f.meta()));
+    let of = |kind, meta: Meta| names_of(meta).map(move |n| (kind, n, meta.name));
+    let elementwise = functions().iter().map(|f| f.meta()).chain(formulas().iter().copied());
+    let elementwise = elementwise.flat_map(move |m| of(Kind::Elementwise, m));
+    let gated = gated_functions().iter().map(|f| f.meta()).chain(gated_formulas().iter().copied());
+    let gated = gated.flat_map(move |m| of(Kind::Gated, m));
     let rows = rowwise_functions().iter().flat_map(move |f| of(Kind::RowWise, f.meta()));
     elementwise.chain(gated).chain(rows)
 }

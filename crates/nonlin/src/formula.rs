@@ -8,12 +8,14 @@
 //! | `error.rs` | says where it is wrong, and shows the place |
 //! | `graph.rs`, `number.rs` | keep it in normal form; constants have twice the digits of f64 |
 //! | `rules.rs` | replaces textbook forms by stable ones |
+//! | `derivative.rs` | differentiates it |
 //! | `builtin.rs` | finds the function of the catalogue that it is |
 //! | `evaluate.rs` | evaluates it with any [`Real`](crate::real::Real) |
 //! | `function.rs` | makes a [`Function`] of it |
 //! | `print.rs` | writes it as text again |
 
 mod builtin;
+mod derivative;
 mod error;
 mod evaluate;
 mod function;
@@ -26,6 +28,7 @@ mod rules;
 mod tokens;
 
 use crate::activation::Param;
+use crate::catalog;
 use crate::error::Error;
 use crate::function::Function;
 use crate::gated::GatedFunction;
@@ -124,15 +127,17 @@ pub struct Rewriting {
 }
 
 impl Formula {
-    /// Reads a formula.
+    /// Reads a formula, or takes that of a name in [`formulas`](crate::formulas).
     ///
     /// # Errors
     /// If the text is none: the error says where, and what was expected there.
     pub fn parse(text: &str) -> Result<Self, FormulaError> {
+        let text = catalog::formula(text).map_or(text, |meta| meta.formula);
         let parse::Parsed { mut graph, root, params, gated } = parse::parse(text)?;
         let stable = rules::stable(&mut graph, root);
         // Rewriting that runs out of room leaves the formula as it was written.
-        let stable = if graph.excess.is_none() { stable } else { root };
+        let stable = if graph.excess.take().is_none() { stable } else { root };
+        graph.slopes = graph.quotient_slopes(stable);
         Ok(Formula { text: text.trim().into(), graph, written: root, stable, params, gated })
     }
 

@@ -147,6 +147,13 @@ impl Function {
         self.made.description()
     }
 
+    /// Whether it was made of programs when the program ran, from a formula or a [`Body`](crate::Body):
+    /// nothing is claimed of it then.
+    #[must_use]
+    pub fn is_recorded(&self) -> bool {
+        !matches!(self.made, Made::Compiled(_))
+    }
+
     /// Properties at default parameters. Of a recorded function none are known: limits are NaN.
     #[must_use]
     pub fn claims(&self) -> &Claims {

@@ -225,6 +225,12 @@ impl GatedFunction {
         }
     }
 
+    /// Whether it was made of programs when the program ran, from a formula or a [`Body`](crate::Body).
+    #[must_use]
+    pub fn is_recorded(&self) -> bool {
+        !matches!(self.made, Made::Compiled(_))
+    }
+
     /// Which operand is the gate.
     #[must_use]
     pub fn gate(&self) -> Gate {

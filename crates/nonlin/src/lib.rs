@@ -98,7 +98,8 @@ pub use activation::{
 };
 #[cfg(feature = "alloc")]
 pub use catalog::{
-    functions, gated, gated_functions, get, get_approximate, rowwise, rowwise_functions,
+    formulas, functions, gated, gated_formulas, gated_functions, get, get_approximate, rowwise,
+    rowwise_functions,
 };
 pub use element::Element;
 pub use error::{Error, Kind};

@@ -152,6 +152,9 @@ pub trait Real:
     + Div<Output = Self>
     + Neg<Output = Self>
 {
+    /// Whether it has a derivative, which [`with_slopes`](Self::with_slopes) sets.
+    const DIFFERENTIATES: bool = false;
+
     /// The literal `c`, of the same kind as `self`.
     fn lit(self, c: f64) -> Self;
     /// `|self|`.
@@ -173,6 +176,17 @@ pub trait Real:
     #[inline(always)]
     fn constant(self, c: (f64, f64)) -> Self {
         self.lit(c.0) + self.lit(c.1)
+    }
+    /// The literal that it is, if it knows.
+    #[inline(always)]
+    fn literal(self) -> Option<f64> {
+        None
+    }
+    /// This value of a function of some numbers, with the derivatives by them: the derivative is that of
+    /// each number times the one by it.
+    #[inline(always)]
+    fn with_slopes(self, _slopes: &[(Self, Self)]) -> Self {
+        self
     }
     /// 0, and NaN for NaN: the derivative of what is constant piece by piece.
     #[inline(always)]

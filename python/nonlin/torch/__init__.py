@@ -25,6 +25,7 @@ from ._learnable import LEARNABLE, GatedPolynomial, Learnable, Mixture, paramete
 from ._modules import MODULES as _modules
 from ._modules import Activation
 from ._monitor import Monitor, monitor
+from . import _named
 from ._piecewise import APL, PWLU
 from ._rational import PAU, GroupRational
 from ._saving import recompute
@@ -69,5 +70,9 @@ globals().update(_modules)
 
 
 def __getattr__(name: str) -> Any:
-    known = ", ".join(sorted([*_functions, *_units]))
+    made = _named.make(name)
+    if made is not None:
+        globals()[name] = made
+        return made
+    known = ", ".join(sorted([*_functions, *_units, *_named.MODULES.values()]))
     raise AttributeError(f"nonlin.torch has no function `{name}`; its functions: {known}")

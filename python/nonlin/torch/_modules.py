@@ -208,7 +208,9 @@ class Activation(nn.Module):
         return ", ".join(parts)
 
 
-def _class(name: str) -> type[Activation]:
+def class_of(name: str) -> type[Activation]:
+    """A module of its own for a function."""
+
     def __init__(self: Activation, *args: float, **kwargs: Any) -> None:
         positional = dict(zip(PARAMETERS.get(name, ()), args, strict=False))
         if len(positional) < len(args):
@@ -266,7 +268,7 @@ for _module in _MORE.values():
 OWN = (Activation, Learnable, PReLU, RReLU)
 
 MODULES: dict[str, type[nn.Module]] = {
-    (_MORE[name].__name__ if name in _MORE else module_name(name)): _MORE.get(name) or _class(name)
+    (_MORE[name].__name__ if name in _MORE else module_name(name)): _MORE.get(name) or class_of(name)
     for name in (*FUNCTIONS, *UNITS)
 }
 

@@ -8,12 +8,14 @@ use serde_json::{Value, json};
 
 use super::print;
 use crate::args::Explain;
+use crate::catalog;
 use crate::explain::{Errors, MANY, Measured, measure, units_text};
 use crate::text::number_text;
 
 /// Explains how a formula is computed.
 pub fn run(args: &Explain) -> Result<()> {
-    let f = Formula::parse(&args.formula).map_err(nonlin::Error::from)?;
+    let formula = catalog::formula(&args.formula).unwrap_or(&args.formula);
+    let f = Formula::parse(formula).map_err(nonlin::Error::from)?;
     let measured = measure(&f);
     if args.json {
         let text = serde_json::to_string_pretty(&report(&f, &measured))?;

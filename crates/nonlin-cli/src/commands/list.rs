@@ -7,21 +7,35 @@ use serde_json::{Map, Value, json};
 
 use super::print;
 use crate::args::List;
+use crate::catalog;
 use crate::chosen::Chosen;
 use crate::text::number_text;
 
 /// Prints the catalogue.
 pub fn run(args: &List) -> Result<()> {
+    let all: Vec<Chosen> = Chosen::all().chain(Chosen::formulas()).collect();
     if args.json {
-        let all: Vec<Value> = Chosen::all().map(|f| Value::Object(facts(&f))).collect();
+        let mut all: Vec<Value> = all.iter().map(|f| Value::Object(facts(f))).collect();
+        for (name, entry) in catalog::entries() {
+            let mut facts = facts(&Chosen::new(name, &[])?);
+            facts["name"] = json!(name);
+            facts["source"] = json!(entry.source);
+            facts.insert("notes".to_owned(), json!(entry.notes));
+            all.push(Value::Object(facts));
+        }
         return print(&format!("{}\n", serde_json::to_string_pretty(&all)?));
     }
-    let widest = Chosen::all().map(|f| f.meta().name.len()).max().unwrap_or(0);
+    let widest = all.iter().map(|f| f.meta().name.len()).max().unwrap_or(0);
     let mut text = String::new();
-    let mut kind = "";
-    for f in Chosen::all() {
-        if f.kind() != kind {
-            kind = f.kind();
+    let mut kind = String::new();
+    for f in &all {
+        let of = if f.is_formula() {
+            format!("{}, by a formula", f.kind())
+        } else {
+            f.kind().to_owned()
+        };
+        if of != kind {
+            kind = of;
             let gap = if text.is_empty() { "" } else { "\n" };
             writeln!(text, "{gap}{kind}")?;
         }
@@ -39,6 +53,17 @@ pub fn run(args: &List) -> Result<()> {
         if !meta.source.is_empty() {
             about.push(meta.source.to_owned());
         }
+        if !about.is_empty() {
+            writeln!(text, "  {:widest$}  {}", "", about.join("; "))?;
+        }
+    }
+    if catalog::entries().next().is_some() {
+        writeln!(text, "\nof the file")?;
+    }
+    for (name, entry) in catalog::entries() {
+        writeln!(text, "  {name:widest$}  {}", entry.formula)?;
+        let about = [&*entry.source, &*entry.notes];
+        let about: Vec<&str> = about.into_iter().filter(|t| !t.is_empty()).collect();
         if !about.is_empty() {
             writeln!(text, "  {:widest$}  {}", "", about.join("; "))?;
         }

@@ -1,12 +1,13 @@
 //! A graph at any number type: which method of [`Real`] each node is.
 //!
-//! Beyond one method a node there are four things that keep digits and limits:
+//! Beyond one method a node there are five things that keep digits and limits:
 //!
 //! * arguments of exponentials are sums of two numbers, since their roundings grow in the result;
 //! * a product with a factor that vanishes (`exp`, a sigmoid) keeps that factor's power of two apart,
 //!   and is 0 where the factor is 0 and the rest infinite;
 //! * quotients and roots of powers are computed at an input that is cut off where their powers would
 //!   overflow, times the power that was cut off;
+//! * dual numbers get the derivative of such a quotient from `derivative.rs`;
 //! * the branches of `where(x > c, ...)` see only the numbers that they are for, which bounds need.
 
 use super::graph::{Call, Graph, Id, Node, Test};
@@ -91,6 +92,21 @@ impl<T: Real> Evaluation<'_, T> {
     }
 
     fn node(&mut self, place: usize, id: Id) -> T {
+        let v = self.undifferentiated(place, id);
+        if !T::DIFFERENTIATES || self.plain {
+            return v;
+        }
+        let Some(slopes) = self.g.slopes.get(&id) else { return v };
+        // The derivative of a root has the root in it.
+        self.places[place].known[id] = Some(v);
+        let terms: Vec<(T, T)> = slopes
+            .iter()
+            .map(|&(leaf, slope)| (self.at(place, leaf), self.at(place, slope)))
+            .collect();
+        v.with_slopes(&terms)
+    }
+
+    fn undifferentiated(&mut self, place: usize, id: Id) -> T {
         let g = self.g;
         if !self.plain
             && let Some(v) = self.tamed(place, id)
@@ -228,7 +244,7 @@ impl<T: Real> Evaluation<'_, T> {
         }
         let (mut z_value, rest) = self.argument(place, z);
         if p == Prim::Exp {
-            z_value = z_value.min(z_value.lit(MOST_EXPONENT));
+            z_value = z_value.pick_above(0.0, z_value.saturated(MOST_EXPONENT), z_value);
         }
         let jet = z_value.jet_at(rest, p);
         // x * gate(c x) for a positive c: the gate vanishes at -inf alone.
@@ -606,6 +622,16 @@ fn shares(g: &Graph, a: Id, b: Id) -> bool {
     left.iter().zip(&right).enumerate().any(|(id, (l, r))| {
         *l && *r && matches!(g.node(id), Node::Call(..) | Node::Power(..)) && g.depends(id)
     })
+}
+
+/// Whether it is made of powers and roots of operands, with something to divide by or a root among them.
+pub(crate) fn is_quotient(g: &Graph, id: Id) -> bool {
+    let wild = |n: &Node| match n {
+        Node::Product(_, factors) => factors.iter().any(|&(f, n)| n < 0 && g.depends(f)),
+        Node::Call(Call::Sqrt, z) => g.depends(*z),
+        _ => false,
+    };
+    g.depends(id) && degree(g, id).is_some() && g.reaches(id, wild)
 }
 
 /// How a node grows: like which power of the inputs, and with which largest power on the way; `None`

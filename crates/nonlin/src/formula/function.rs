@@ -1,7 +1,7 @@
 //! Formulas as functions: those of the catalogue, or recorded programs.
 
 use super::{Formula, FormulaError};
-use crate::activation::Parameter;
+use crate::activation::{Meta, Parameter};
 use crate::catalog;
 use crate::error::Error;
 use crate::function::Function;
@@ -34,9 +34,22 @@ impl Body for AtDefaults<'_> {
 }
 
 impl Formula {
+    /// The function of the catalogue that this formula defines.
+    pub(crate) fn function(&self, meta: Meta) -> Result<Function, Error> {
+        Function::record(self.with_params(About::described(meta)), self)
+    }
+
+    /// The gated function of the catalogue that this formula defines.
+    pub(crate) fn gated_function(&self, meta: Meta) -> Result<GatedFunction, Error> {
+        GatedFunction::record(About::described(meta), &AtDefaults(self))
+    }
+
     /// What a recorded function says about itself.
     fn about(&self) -> About {
-        let about = About::new(&self.text, &self.stable());
+        self.with_params(About::new(&self.text, &self.stable()))
+    }
+
+    fn with_params(&self, about: About) -> About {
         self.params.iter().fold(about, |about, p| {
             let (low, high, exact, rest) = (p.low, p.high, p.exact, p.rest);
             about.with(Parameter {

@@ -189,6 +189,8 @@ pub(crate) struct Graph {
     pub(crate) steps: Vec<Step>,
     /// Constants that are no f64, as they came first.
     constants: Vec<Number>,
+    /// Derivatives of nodes that dual numbers differentiate badly: see `derivative.rs`.
+    pub(crate) slopes: BTreeMap<Id, Vec<(Id, Id)>>,
 }
 
 impl Graph {
@@ -394,6 +396,22 @@ impl Graph {
             }
         }
         gathered.retain(|_, n| *n != 0);
+        // z sign(z) is |z|.
+        let sign = gathered.iter().find_map(|(&id, &n)| match self.nodes[id] {
+            Node::Call(Call::Sign, z) if n == 1 && gathered.get(&z).is_some_and(|m| *m > 0) => {
+                Some((id, z))
+            }
+            _ => None,
+        });
+        if let Some((sign, z)) = sign {
+            let size = self.call(Call::Abs, z);
+            let rest = gathered
+                .iter()
+                .filter(|(id, _)| **id != sign)
+                .map(|(&id, &n)| (id, if id == z { n as i32 - 1 } else { n as i32 }));
+            let rest: Vec<(Id, i32)> = rest.chain([(size, 1)]).collect();
+            return self.product(total, &rest);
+        }
         if gathered.values().any(|n| n.abs() > i64::from(MOST_POWER)) {
             self.excess.get_or_insert(Excess::Power);
         }
@@ -477,6 +495,11 @@ impl Graph {
                 let inner = self.call(Call::Abs, rest);
                 self.times(c.magnitude(), inner)
             }
+            (Call::Sign, Node::Product(c, factors)) if c.is_positive() && *c != Number::ONE => {
+                let factors = factors.clone();
+                let rest = self.product(Number::ONE, &factors);
+                self.call(Call::Sign, rest)
+            }
             // Already not negative.
             (
                 Call::Abs,
@@ -536,6 +559,11 @@ impl Graph {
     fn ordered(&self, a: Id, b: Id) -> (Id, Id) {
         let fixed = |id| !self.depends(id);
         if (fixed(a), a) <= (fixed(b), b) { (a, b) } else { (b, a) }
+    }
+
+    /// How many nodes it has, common ones as often as they are used.
+    pub(crate) fn length(&self, id: Id) -> u32 {
+        self.facts[id].length
     }
 
     /// Whether an input is part of it.

@@ -2,6 +2,7 @@
 
 use super::graph::{Call, Graph, Id, Test};
 use super::number::Number;
+use crate::activation::Meta;
 use crate::{catalog, names};
 
 /// Functions of the grammar.
@@ -189,7 +190,10 @@ pub(crate) fn function_names() -> impl Iterator<Item = &'static str> {
     let elementwise = catalog::functions()
         .iter()
         .flat_map(|f| core::iter::once(f.name()).chain(f.meta().aliases.iter().copied()));
+    let of = |m: &Meta| core::iter::once(m.name).chain(m.aliases.iter().copied());
+    let elementwise = elementwise.chain(catalog::formulas().iter().flat_map(of));
     let gated = catalog::gated_functions().iter().map(|f| f.name());
+    let gated = gated.chain(catalog::gated_formulas().iter().map(|m| m.name));
     let named = NAMED.iter().map(|(n, _)| *n).chain(["where"]);
     calls.chain(named).chain(elementwise).chain(gated)
 }

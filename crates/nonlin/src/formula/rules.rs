@@ -18,7 +18,7 @@ pub(crate) struct Rule {
 }
 
 /// All rules, in the order in which they are tried.
-pub(crate) static RULES: [Rule; 37] = [
+pub(crate) static RULES: [Rule; 39] = [
     Rule {
         name: "erf(z) + 1 -> 2 normal_cdf(sqrt(2) z)",
         reason: "the sum cancels on the left",
@@ -151,6 +151,11 @@ pub(crate) static RULES: [Rule; 37] = [
         apply: hyperbolic,
     },
     Rule {
+        name: "z - tanh(z) -> (z cosh(z) - sinh(z)) / cosh(z) as a series for |z| <= 5/4",
+        reason: "the difference cancels near 0, where it is z^3 / 3",
+        apply: less_tanh,
+    },
+    Rule {
         name: "softplus(z) - z -> softplus(-z)",
         reason: "the difference cancels on the right",
         apply: softplus_less,
@@ -280,6 +285,11 @@ pub(crate) static RULES: [Rule; 37] = [
                 Some(g.neg(soft))
             })
         },
+    },
+    Rule {
+        name: "ln(z / (1 - z)) -> log1p((2 z - 1) / (1 - z)) for z from 1/4 to 3/4, -ln((1 - z) / z) above",
+        reason: "the quotient rounds near 1, where its logarithm is near 0, and is infinite at 1",
+        apply: log_odds,
     },
     Rule {
         name: "ln(exp(z) - 1) -> z + log1mexp(-z), ln(1 - exp(z)) -> log1mexp(z)",
@@ -470,6 +480,36 @@ fn hyperbolic(g: &mut Graph, id: Id) -> Option<Id> {
     None
 }
 
+/// `c z - c tanh(z)`: the series above the line is the sum of `2 k z^(2 k + 1) / (2 k + 1)!`, of which the
+/// first term left out is 2^-70 of the first one.
+fn less_tanh(g: &mut Graph, id: Id) -> Option<Id> {
+    const TERMS: u32 = 11;
+    let (k, all) = terms(g, id)?;
+    let [(c, s), (d, t)] = all[..] else { return None };
+    for ((c, z), (d, tanh)) in [((c, s), (d, t)), ((d, t), (c, s))] {
+        let Node::Call(Call::Tanh, inner) = *g.node(tanh) else { continue };
+        let (factor, base) = g.multiple(inner);
+        if !k.is(0.0) || base != z || !c.close_to(d.times(factor).negated()) {
+            continue;
+        }
+        let z = inner;
+        let mut series = Vec::new();
+        let mut factorial = Number::ONE;
+        for k in 1..=TERMS {
+            let n = Number::new(f64::from(2 * k));
+            factorial = factorial.times(n).times(n.plus(Number::ONE));
+            let power = g.product(Number::ONE, &[(z, 2 * k as i32 - 2)]);
+            series.push((n.over(factorial), power));
+        }
+        let series = g.sum(Number::ZERO, &series);
+        let cosh = g.call(Call::Cosh, z);
+        let near = g.product(d.negated(), &[(z, 3), (series, 1), (cosh, -1)]);
+        let (size, end) = (g.call(Call::Abs, z), g.number(Number::new(1.25)));
+        return Some(g.choose(Test::Greater, size, end, id, near));
+    }
+    None
+}
+
 /// `c softplus(z) - c z`.
 fn softplus_less(g: &mut Graph, id: Id) -> Option<Id> {
     let (k, all) = terms(g, id)?;
@@ -547,21 +587,25 @@ fn root_less(g: &mut Graph, id: Id) -> Option<Id> {
     None
 }
 
-/// `c sqrt(u) - k` where `c^2 u - k^2` has no constant.
+/// `c sqrt(u) - k` where `c^2 u - k^2` has no constant; other terms stay.
 fn root_less_one(g: &mut Graph, id: Id) -> Option<Id> {
     let (k, all) = terms(g, id)?;
-    let [(c, root)] = all[..] else { return None };
-    let Node::Call(Call::Sqrt, u) = *g.node(root) else { return None };
-    if k.is(0.0) || k.is_negative() == c.is_negative() {
-        return None;
+    for (i, &(c, root)) in all.iter().enumerate() {
+        let Node::Call(Call::Sqrt, u) = *g.node(root) else { continue };
+        if k.is(0.0) || k.is_negative() == c.is_negative() {
+            continue;
+        }
+        let over = g.sum(k.times(k).negated(), &[(c.times(c), u)]);
+        if matches!(g.node(over), Node::Sum(k, _) if !k.is(0.0)) {
+            continue;
+        }
+        let size = g.sum(k.magnitude(), &[(c.magnitude(), root)]);
+        let quotient = g.div(over, size);
+        let mut kept = all.clone();
+        kept[i] = (if c.is_negative() { Number::MINUS_ONE } else { Number::ONE }, quotient);
+        return Some(g.sum(Number::ZERO, &kept));
     }
-    let over = g.sum(k.times(k).negated(), &[(c.times(c), u)]);
-    if matches!(g.node(over), Node::Sum(k, _) if !k.is(0.0)) {
-        return None;
-    }
-    let size = g.sum(k.magnitude(), &[(c.magnitude(), root)]);
-    let quotient = g.div(over, size);
-    Some(if c.is_negative() { g.neg(quotient) } else { quotient })
+    None
 }
 
 /// `c z / sqrt(u) + k` where `c^2 z^2 - k^2 u` has no operand in it.
@@ -757,6 +801,28 @@ fn log(g: &mut Graph, id: Id, of: fn(&mut Graph, Id) -> Option<Id>) -> Option<Id
         Node::Call(Call::Ln, inner) => of(g, inner),
         _ => None,
     }
+}
+
+fn log_odds(g: &mut Graph, id: Id) -> Option<Id> {
+    let Node::Call(Call::Ln, inner) = *g.node(id) else { return None };
+    let (k, list) = factors_of(g, inner);
+    let (z, rest) = match list[..] {
+        [(z, 1), (rest, -1)] | [(rest, -1), (z, 1)] if k == Number::ONE => (z, rest),
+        _ => return None,
+    };
+    let sum = matches!(g.node(z), Node::Sum(..));
+    if sum || g.sum(Number::ONE, &[(Number::MINUS_ONE, z)]) != rest {
+        return None;
+    }
+    let [low, high] = [0.25, 0.75].map(|v| g.number(Number::new(v)));
+    let other = g.div(rest, z);
+    let right = g.call(Call::Ln, other);
+    let right = g.neg(right);
+    let twice = g.sum(Number::MINUS_ONE, &[(Number::TWO, z)]);
+    let ratio = g.div(twice, rest);
+    let middle = g.call(Call::Ln1p, ratio);
+    let inside = g.choose(Test::Greater, z, high, right, middle);
+    Some(g.choose(Test::Greater, z, low, inside, id))
 }
 
 fn log_of_expm1(g: &mut Graph, inner: Id) -> Option<Id> {

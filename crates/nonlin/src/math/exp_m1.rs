@@ -36,6 +36,8 @@ pub(crate) fn f64_lanes<V: Lanes64>(x: V, lo: Option<V>) -> Jet<V> {
         (d, d_lo) = scale_sum(e.k, d, d_lo);
         let large = e.k.gt(zero);
         (v, v_lo) = (V::select(large, d, v), V::select(large, zero, v_lo));
+        // An infinity has no rest.
+        d_lo = V::select(V::splat(f64::INFINITY).gt(d), d_lo, zero);
     }
     Jet { v, v_lo, d, d_lo, dd: d, k: zero }
 }

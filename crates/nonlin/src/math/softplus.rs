@@ -46,8 +46,9 @@ pub(crate) fn f64_lanes<V: Lanes64>(x: V, lo: Option<V>) -> Jet<V> {
     };
     let v_lo = V::select(V::splat(f64::MAX).gt(v), rest + g_lo, zero);
     let s = sigmoid::f64_lanes::<V, false>(x, lo);
-    let (d, d_lo) = (finish(s.v, s.k), finish(s.v_lo, s.k));
-    Jet { v, v_lo, d, d_lo, dd: finish(s.d, s.k), k }
+    // What is left to be multiplied once `k` has been.
+    let rest = s.k - k;
+    Jet { v, v_lo, d: finish(s.v, rest), d_lo: finish(s.v_lo, rest), dd: finish(s.d, rest), k }
 }
 
 /// For f64 results: `ln(1 + e^(x + lo))` for `x <= 0`, as `w H(w)` with `w = e^x` and `H(w) = ln(1 + w) / w`.

@@ -6,7 +6,9 @@ use super::engine::run;
 use super::lower::{INPUTS, Lowered, OUTPUTS, Registers};
 use super::record::record;
 use super::{Body, MOST, Program, Recorded, RecordedGated};
-use crate::activation::{Claims, Constraint, Description, Elementwise, Gate, Gated, Parameter};
+use crate::activation::{
+    Claims, Constraint, Description, Elementwise, Gate, Gated, Meta, Parameter,
+};
 use crate::channels::BLOCK;
 use crate::element::Element;
 use crate::error::Error;
@@ -32,6 +34,8 @@ pub struct About {
     name: Arc<str>,
     formula: Arc<str>,
     params: Vec<OwnParameter>,
+    /// What else is said about a function of the catalogue.
+    meta: Meta,
 }
 
 /// A [`Parameter`] with texts of its own.
@@ -53,7 +57,14 @@ impl About {
     /// A function with a name and a formula in `x` (of two operands: `a` and `b`) and its parameters.
     #[must_use]
     pub fn new(name: &str, formula: &str) -> Self {
-        About { name: name.into(), formula: formula.into(), params: Vec::new() }
+        let meta = Meta::new("", "");
+        About { name: name.into(), formula: formula.into(), params: Vec::new(), meta }
+    }
+
+    /// A function of the catalogue, whose formula may have parameters behind it.
+    pub(crate) fn described(meta: Meta) -> Self {
+        let formula = meta.formula.split(';').next().unwrap_or(meta.formula);
+        About { meta, ..About::new(meta.name, formula) }
     }
 
     /// With one more parameter, which may be any number up to [`Parameter::LIMIT`].
@@ -97,7 +108,98 @@ impl About {
     }
 
     pub(crate) fn description(&self) -> Description<'_> {
-        Description::new(&self.name, &self.formula)
+        Description { name: &self.name, formula: &self.formula, ..self.meta }
+    }
+}
+
+/// Exponents of the numbers at which a limit is looked for: far out, but their squares, and their
+/// products with parameters, are numbers that sine and cosine can reduce; logarithms grow by a tenth
+/// from each to the next.
+const FAR_OUT: [i64; 8] = [370, 390, 412, 435, 459, 484, 511, 540];
+
+/// The limit of `f` at an infinity.
+fn limit(infinity: f64, f: impl Fn(Extended) -> Extended) -> f64 {
+    Extended::limit(&FAR_OUT.map(|k| f(Extended::power_of_two(infinity, k))))
+}
+
+/// Limits of a function at both infinities, which are looked for when they are asked for.
+struct Limits<F> {
+    f: F,
+    /// At `-inf`, at `inf`.
+    found: [Option<f64>; 2],
+}
+
+impl<F: Fn(f64) -> f64> Limits<F> {
+    fn new(f: F) -> Self {
+        Limits { f, found: [None; 2] }
+    }
+
+    fn at(&mut self, infinity: f64) -> f64 {
+        let Limits { f, found } = self;
+        *found[usize::from(infinity > 0.0)].get_or_insert_with(|| f(infinity))
+    }
+}
+
+/// Calls `run` with inputs, output and length until it has written `n` elements to `y`, and puts what
+/// `limit` gives where the first input is infinite.
+///
+/// # Safety
+/// The inputs must be valid for reading `n` elements, `y` for writing them; `y` may be one of the inputs,
+/// but may not overlap one in another way. `run` may read and write as many elements as it is told. `T` is
+/// f32 or f64.
+unsafe fn with_limits<T: Element, const I: usize>(
+    inputs: [*const T; I],
+    y: *mut T,
+    n: usize,
+    run: impl Fn([*const T; I], *mut T, usize),
+    mut limit: impl FnMut([T; I]) -> f64,
+) {
+    for start in (0..n).step_by(LOOK) {
+        let m = LOOK.min(n - start);
+        // SAFETY: `start + m <= n`.
+        let some = unsafe { some_infinite(inputs[0].add(start), m) };
+        if !some {
+            // SAFETY: `start < n`.
+            run(inputs.map(|x| unsafe { x.add(start) }), unsafe { y.add(start) }, m);
+            continue;
+        }
+        for start in (start..start + m).step_by(BLOCK) {
+            let m = BLOCK.min(n - start);
+            // `y` may be an input.
+            let mut copies = [[T::default(); BLOCK]; I];
+            for (copy, x) in copies.iter_mut().zip(inputs) {
+                // SAFETY: `start + m <= n`, and `m` is at most the length of the copy.
+                unsafe { core::ptr::copy_nonoverlapping(x.add(start), copy.as_mut_ptr(), m) }
+            }
+            // SAFETY: `start + m <= n`.
+            let y = unsafe { y.add(start) };
+            run(copies.each_ref().map(|copy| copy.as_ptr()), y, m);
+            for i in (0..m).filter(|i| copies[0][*i].to_f64().is_infinite()) {
+                let at = limit(copies.each_ref().map(|copy| copy[i]));
+                // SAFETY: `i < m`.
+                unsafe { y.add(i).write(T::from_f64(at)) }
+            }
+        }
+    }
+}
+
+/// How many numbers are looked through for infinities before they are computed.
+const LOOK: usize = 4096;
+
+/// Whether one of the `n` numbers is infinite.
+///
+/// # Safety
+/// `x` must be valid for reading `n` elements of `T`, which is f32 or f64.
+unsafe fn some_infinite<T: Element>(x: *const T, n: usize) -> bool {
+    // The sign is shifted out.
+    if T::F32_PARAMS {
+        // SAFETY: `T` is f32, of which `n` lie there.
+        let x = unsafe { core::slice::from_raw_parts(x.cast::<u32>(), n) };
+        x.iter().fold(false, |any, x| any | (x << 1 == f32::INFINITY.to_bits() << 1))
+    } else {
+        // SAFETY: `T` is f64, of which `n` lie there.
+        let x = unsafe { core::slice::from_raw_parts(x.cast::<u64>(), n) };
+        x.iter().fold(false, |any, x| any | (x << 1 == f64::INFINITY.to_bits() << 1))
     }
 }
 
@@ -352,9 +454,26 @@ impl RecordedEntry {
             };
         }
         self.rounded::<T, _>(call, |p| {
-            // SAFETY: the arrays have `n` elements, and the level is available.
-            unsafe { self.map.run(level, p, [x], [y], n) }
+            let mut limits = Limits::new(|infinity| self.limit(infinity, p));
+            // SAFETY: the arrays have `n` elements, those that are handed on as many as is said, and the
+            // level is available.
+            unsafe {
+                let run = |x, y, m| self.map.run(level, p, x, [y], m);
+                with_limits([x], y, n, run, |[x]: [T; 1]| limits.at(x.to_f64()));
+            }
         });
+    }
+
+    /// The limit of f at an infinity.
+    fn limit(&self, infinity: f64, p: &[f64]) -> f64 {
+        let p: Vec<_> = p.iter().map(|v| Extended::new(*v)).collect();
+        limit(infinity, |x| self.programs.value(x, &p))
+    }
+
+    /// The limit of f' at an infinity.
+    fn limit_of_slope(&self, infinity: f64, p: &[f64]) -> f64 {
+        let p: Vec<_> = p.iter().map(|v| Extended::new(*v)).collect();
+        limit(infinity, |x| self.programs.slope(x, &p))
     }
 
     /// `dx = g f'(x)` for `n` elements.
@@ -381,11 +500,20 @@ impl RecordedEntry {
                 });
             };
         }
-        let engines =
-            if from_output { self.from_output.as_ref().expect("asked before") } else { &self.back };
         self.rounded::<T, _>(call, |p| {
-            // SAFETY: the arrays have `n` elements, and the level is available.
-            unsafe { engines.run(level, p, [x, g], [dx], n) }
+            let mut limits = Limits::new(|infinity| self.limit_of_slope(infinity, p));
+            // SAFETY: the arrays have `n` elements, those that are handed on as many as is said, and the
+            // level is available.
+            unsafe {
+                if from_output {
+                    let engines = self.from_output.as_ref().expect("asked before");
+                    return engines.run(level, p, [x, g], [dx], n);
+                }
+                let run = |inputs, dx, m| self.back.run(level, p, inputs, [dx], m);
+                with_limits([x, g], dx, n, run, |[x, g]: [T; 2]| {
+                    g.to_f64() * limits.at(x.to_f64())
+                });
+            }
         });
     }
 
@@ -402,6 +530,10 @@ impl RecordedEntry {
 
     /// f″(x) with at most the relative error `relative`: quickly, where that is good enough.
     pub(crate) fn curvature(&self, x: f64, p: &[Dd], relative: f64) -> f64 {
+        if x.is_infinite() {
+            let p = Self::fixed(p);
+            return limit(x, |x| self.programs.slope(Dual::variable(x), &p).d);
+        }
         let x = Dd::new(x);
         let quick = self.programs.slope(Dual::variable(Bounded::from(x)), &Self::fixed(p)).d;
         quick.within(relative).unwrap_or_else(|| {
@@ -418,9 +550,20 @@ impl RecordedEntry {
                 p[i] = Dual::variable(p[i].v);
                 e.programs.value(Dual::fixed(x.into()), &p).d
             }
+            if x.is_infinite() {
+                *g = self.limit_by_parameter(x, p, i);
+                continue;
+            }
             let quick = by::<Bounded>(self, at(x), p, i).within(relative);
             *g = quick.unwrap_or_else(|| by::<Extended>(self, at(x), p, i).to_f64());
         }
+    }
+
+    /// The limit of the derivative by a parameter at an infinity.
+    fn limit_by_parameter(&self, infinity: f64, p: &[Dd], index: usize) -> f64 {
+        let mut p = Self::fixed(p);
+        p[index] = Dual::variable(p[index].v);
+        limit(infinity, |x| self.programs.value(Dual::fixed(x), &p).d)
     }
 
     /// Bounds of f and f′.
@@ -435,17 +578,29 @@ impl RecordedEntry {
     /// f(x) and f′(x) to about 30 digits.
     pub(crate) fn dd(&self, x: Dd, p: &[Dd]) -> (Dd, Dd) {
         let p = Self::extended(p);
+        if x.hi.is_infinite() {
+            let value = limit(x.hi, |x| self.programs.value(x, &p));
+            let slope = limit(x.hi, |x| self.programs.slope(x, &p));
+            return (Dd::new(value), Dd::new(slope));
+        }
         (self.programs.value(x.into(), &p).to_dd(), self.programs.slope(x.into(), &p).to_dd())
     }
 
     /// `g f'(x)` to about 30 digits.
     pub(crate) fn dd_backward(&self, x: Dd, g: Dd, p: &[Dd]) -> Dd {
+        if x.hi.is_infinite() {
+            return g * self.dd(x, p).1;
+        }
         self.programs.backward::<Extended>(x.into(), g.into(), &Self::extended(p)).to_dd()
     }
 
     /// f(x) and f′(x) from correctly rounded functions.
     #[cfg(feature = "core-math")]
     pub(crate) fn correct(&self, x: Cm, p: &[Cm]) -> (Cm, Cm) {
+        if x.0.is_infinite() {
+            let p: Vec<f64> = p.iter().map(|p| p.0).collect();
+            return (Cm(self.limit(x.0, &p)), Cm(self.limit_of_slope(x.0, &p)));
+        }
         (self.programs.value(x, p), self.programs.slope(x, p))
     }
 

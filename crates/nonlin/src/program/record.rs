@@ -17,6 +17,8 @@ struct State {
     constants: Vec<Immediate>,
     /// The first result of each operation that is there.
     known: BTreeMap<Key, u16>,
+    /// Results that are literals.
+    literals: BTreeMap<u16, f64>,
     /// How many numbers there are: operands, parameters, results.
     values: usize,
     /// Whether there was no room for some operation.
@@ -51,6 +53,7 @@ pub(super) fn record<const O: usize>(
             nodes: Vec::new(),
             constants: Vec::new(),
             known: BTreeMap::new(),
+            literals: BTreeMap::new(),
             values: arguments,
             full: false,
         }),
@@ -149,6 +152,9 @@ impl Recorder {
         state.values += op.results();
         state.nodes.push(Node { op, prim, constants: at as u16, inputs });
         state.known.insert(key, value);
+        if op == Op::Lit {
+            state.literals.insert(value, constants[0]);
+        }
         value
     }
 }
@@ -225,6 +231,9 @@ impl Neg for Symbol<'_> {
 impl Real for Symbol<'_> {
     fn lit(self, c: f64) -> Self {
         self.op(Op::Lit, &[c], &[])
+    }
+    fn literal(self) -> Option<f64> {
+        self.recorder.state.borrow().literals.get(&self.value).copied()
     }
     fn constant(self, (c, rest): (f64, f64)) -> Self {
         self.op(Op::Constant, &[c, rest], &[])

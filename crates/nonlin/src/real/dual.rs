@@ -12,6 +12,11 @@ use core::ops::{Add, Div, Mul, Neg, Sub};
 const SERIES_END: f64 = 1.0 / 16.0;
 const SERIES_TERMS: u32 = 18;
 
+/// A power of two that stands for all lower ones: what has it is 0.
+const GONE: f64 = -2020.0;
+/// A derivative below this one is 0 where the inside is infinite, or as good as infinite for the type.
+const FLAT: f64 = 1e-301;
+
 /// `v + d ε` with `ε² = 0`.
 #[derive(Clone, Copy, Debug)]
 pub struct Dual<T> {
@@ -73,6 +78,24 @@ impl<T: Real> Neg for Dual<T> {
 }
 
 impl<T: Real> Real for Dual<T> {
+    const DIFFERENTIATES: bool = true;
+
+    #[inline(always)]
+    fn literal(self) -> Option<f64> {
+        self.v.literal().filter(|_| self.d.literal() == Some(0.0))
+    }
+    fn with_slopes(self, slopes: &[(Self, Self)]) -> Self {
+        let mut d: Option<T> = None;
+        for (number, by) in slopes {
+            let term = match number.d.literal() {
+                Some(0.0) => continue,
+                Some(1.0) => by.v,
+                _ => by.v * number.d,
+            };
+            d = Some(d.map_or(term, |d| d + term));
+        }
+        Dual { v: self.v, d: d.unwrap_or_else(|| self.v.flat()) }
+    }
     #[inline(always)]
     fn lit(self, c: f64) -> Self {
         Dual::fixed(self.v.lit(c))
@@ -92,7 +115,7 @@ impl<T: Real> Real for Dual<T> {
     }
     #[inline(always)]
     fn min(self, c: Self) -> Self {
-        Dual { v: self.v.min(c.v), d: self.v.pick_greater(c.v, c.d, self.d) }
+        Dual { v: self.v.min(c.v), d: c.v.pick_greater(self.v, self.d, c.d) }
     }
     #[inline(always)]
     fn pick_above(self, c: f64, hi: Self, lo: Self) -> Self {
@@ -150,7 +173,8 @@ impl<T: Real> Real for Dual<T> {
         // What does not change has no effect, also where the other factor is infinite.
         let by_base = self.d.abs().pick_above(0.0, by_base, by_base.finite());
         let by_power = y.d.abs().pick_above(0.0, by_power, by_power.finite());
-        Dual { v, d: self.d * by_base + y.d * by_power }
+        let base = by_base.abs().pick_above(FLAT, self.d, self.d.finite());
+        Dual { v, d: base * by_base + y.d * by_power }
     }
     #[inline(always)]
     fn lowest(self) -> Self {
@@ -175,9 +199,10 @@ impl<T: Real> Real for Dual<T> {
     #[inline(always)]
     fn jet_at(self, lo: Self, p: Prim) -> Jet<Self> {
         let j = self.v.jet_at(lo.v, p);
-        let dx = self.d;
+        // Where it is flat it stays so, however fast the inside grows.
+        let d = j.k.pick_above(GONE, j.d + j.d_lo, j.d.lit(0.0));
+        let dx = d.abs().pick_above(FLAT, self.d, self.d.finite());
         // In one number, since products of dual numbers leave low parts out.
-        let d = j.d + j.d_lo;
         Jet {
             v: Dual { v: j.v, d: d * dx },
             v_lo: Dual::fixed(j.v_lo),

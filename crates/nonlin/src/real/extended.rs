@@ -91,6 +91,49 @@ impl Extended {
         if hi.is_finite() { hi + lo } else { hi }
     }
 
+    /// `sign 2^k`.
+    pub(crate) fn power_of_two(sign: f64, k: i64) -> Self {
+        Extended { m: Dd::new(1.0f64.copysign(sign)), k }
+    }
+
+    /// `|self| 2^k < |o|`.
+    fn far_below(self, o: Self, k: i64) -> bool {
+        self.is_zero() && !o.is_zero() || self.k.saturating_add(k) < o.k
+    }
+
+    /// The limit of a function that has these values at numbers far out, one farther than the other: a
+    /// number that they all are, 0 or an infinity if they come near it, NaN if they do neither.
+    pub(crate) fn limit(values: &[Self]) -> f64 {
+        let (Some(&first), Some(&last)) = (values.first(), values.last()) else { return f64::NAN };
+        if values.iter().any(|v| v.is_nan()) {
+            return f64::NAN;
+        }
+        if values.iter().all(|v| v.is_zero()) {
+            return last.m.hi;
+        }
+        let sign = |v: &Self| v.m.hi.is_sign_negative();
+        let one_sign = values.iter().all(|v| sign(v) == sign(&last));
+        if values.iter().all(|&v| (v - last).far_below(last, 90)) {
+            return last.to_f64();
+        }
+        if one_sign && values.iter().all(|v| v.k > 1023) {
+            return f64::INFINITY.copysign(last.m.hi);
+        }
+        if values.iter().all(|v| v.is_zero() || v.k < -100) {
+            return if one_sign { 0.0f64.copysign(last.m.hi) } else { 0.0 };
+        }
+        // Logarithms grow and fall slowly: every step has to, and all together by a tenth.
+        let each = |f: fn(Self, Self) -> bool| values.windows(2).all(|v| f(v[0].abs(), v[1].abs()));
+        let ratio = (last / first).abs();
+        if one_sign && each(|a, b| (b - a).positive()) && (ratio - Extended::new(1.1)).positive() {
+            return f64::INFINITY.copysign(last.m.hi);
+        }
+        if one_sign && each(|a, b| (a - b).positive()) && (Extended::new(0.9) - ratio).positive() {
+            return 0.0f64.copysign(last.m.hi);
+        }
+        f64::NAN
+    }
+
     fn is_zero(self) -> bool {
         self.m.hi == 0.0
     }

@@ -24,6 +24,7 @@ mod gated;
 mod halves;
 mod interpolation;
 mod learnable;
+mod named_formulas;
 mod nd;
 mod primitives;
 mod program;
