@@ -432,8 +432,9 @@ fn mpfr() -> Result<Outcome> {
     // With the packages that give the library's dependencies their features, so that it is that of the
     // other stages; but not with the library itself, which `--lib` would compile for unit tests.
     let packages = ["--package", "nonlin-testkit", "--package", "nonlin-cli", "--package", "xtask"];
-    let mut test = cargo(["test", "--release", "--lib", "--test", "catalog", "--features", &all]);
-    run(test.args(packages))?;
+    let tests = ["--lib", "--test", "catalog", "--test", "formulas", "--test", "primitives"];
+    let mut test = cargo(["test", "--release", "--features", &all]);
+    run(test.args(tests).args(packages))?;
     passed("")
 }
 

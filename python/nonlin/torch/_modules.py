@@ -281,18 +281,25 @@ _PLAIN: dict[type[nn.Module], str] = {
     nn.LogSigmoid: "log_sigmoid",
     nn.Mish: "mish",
     nn.ReLU: "relu",
+    nn.ReLU6: "relu6",
     nn.SELU: "selu",
     nn.Sigmoid: "sigmoid",
     nn.SiLU: "silu",
+    nn.Softsign: "softsign",
     nn.Tanh: "tanh",
+    nn.Tanhshrink: "tanhshrink",
 }
 
-#: PyTorch's modules of functions with one parameter, and its name.
-_ONE: dict[type[nn.Module], tuple[str, str]] = {
-    nn.CELU: ("celu", "alpha"),
-    nn.ELU: ("elu", "alpha"),
-    nn.LeakyReLU: ("leaky_relu", "negative_slope"),
-    nn.Softplus: ("softplus", "beta"),
+#: PyTorch's modules of functions with parameters, and their names.
+_WITH: dict[type[nn.Module], tuple[str, tuple[str, ...]]] = {
+    nn.CELU: ("celu", ("alpha",)),
+    nn.ELU: ("elu", ("alpha",)),
+    nn.Hardshrink: ("hard_shrink", ("lambd",)),
+    nn.Hardtanh: ("hard_tanh", ("min_val", "max_val")),
+    nn.LeakyReLU: ("leaky_relu", ("negative_slope",)),
+    nn.Softplus: ("softplus", ("beta",)),
+    nn.Softshrink: ("soft_shrink", ("lambd",)),
+    nn.Threshold: ("threshold", ("threshold", "value")),
 }
 
 #: The modules of Transformers, by the names of their classes.
@@ -322,9 +329,10 @@ def of_module(module: nn.Module) -> nn.Module | None:
     inplace = bool(getattr(module, "inplace", False))
     if kind in _PLAIN and kind is not nn.Identity:
         return Activation(_PLAIN[kind], inplace=inplace)
-    if kind in _ONE and getattr(module, "threshold", 20) >= 20:
-        name, parameter = _ONE[kind]
-        return Activation(name, inplace=inplace, **{parameter: getattr(module, parameter)})
+    # From its threshold on PyTorch's softplus is the identity.
+    if kind in _WITH and not (kind is nn.Softplus and module.threshold < 20):
+        name, parameters = _WITH[kind]
+        return Activation(name, inplace=inplace, **{p: getattr(module, p) for p in parameters})
     if kind is nn.GELU:
         return Activation("gelu_tanh" if module.approximate == "tanh" else "gelu")
     if kind is nn.GLU:
@@ -348,9 +356,9 @@ def to_pytorch(module: nn.Module) -> nn.Module | None:
         return None
     new: nn.Module | None = None
     for kind, name in _PLAIN.items():
-        if name == module.name and module.params == PARAMETERS[name]:
+        if name == module.name and module.params == module.defaults:
             new = kind()
-    for kind, (name, parameter) in _ONE.items():
+    for kind, (name, _) in _WITH.items():
         if name == module.name:
             new = kind(**module.params)
     if module.name in ("gelu", "gelu_tanh"):

@@ -97,3 +97,27 @@ def test_compiled():
     f = torch.compile(lambda x: nonlin.torch.golu(x) + softsign(x), fullgraph=True)
     x = torch.randn(64)
     assert torch.equal(f(x), nonlin.torch.golu(x) + nonlin.torch.softsign(x))
+
+
+@pytest.mark.parametrize(
+    "theirs",
+    [
+        nn.ReLU6(inplace=True),
+        nn.Softsign(),
+        nn.Tanhshrink(),
+        nn.Hardtanh(-2.0, 0.5),
+        nn.Hardshrink(0.75),
+        nn.Softshrink(0.25),
+        nn.Threshold(0.1, -3.0),
+    ],
+)
+def test_converted(theirs):
+    x = torch.randn(64) * 4
+    wanted = theirs(x.clone())
+    model = nn.Sequential(theirs)
+    nonlin.torch.convert(model, to="nonlin")
+    assert isinstance(model[0], nonlin.torch.Activation)
+    torch.testing.assert_close(model(x.clone()), wanted, rtol=3e-7, atol=1e-7)
+    nonlin.torch.convert(model, to="torch")
+    assert type(model[0]) is type(theirs)
+    assert torch.equal(model(x.clone()), wanted)
