@@ -345,6 +345,8 @@ pub(crate) struct RecordedEntry {
     map: Engines,
     back: Engines,
     from_output: Option<Engines>,
+    /// Whether values at infinities are looked for; a definition has them by itself.
+    has_limits: bool,
     /// Nanoseconds an element, roughly.
     cost: f64,
 }
@@ -355,7 +357,7 @@ impl RecordedEntry {
         about.check()?;
         let programs = Recorded::from_body(body, about.params.len());
         let unknown = Claims::new((f64::NAN, f64::NAN), (f64::NAN, f64::NAN));
-        Self::of_programs(about, unknown, &[], programs)
+        Self::of_programs(about, unknown, &[], programs, true)
     }
 
     /// The entry of a definition.
@@ -364,7 +366,7 @@ impl RecordedEntry {
         for p in A::PARAMS {
             about = about.with(*p);
         }
-        Self::of_programs(about, A::CLAIMS, A::CONSTRAINTS, Recorded::of::<A>())
+        Self::of_programs(about, A::CLAIMS, A::CONSTRAINTS, Recorded::of::<A>(), false)
     }
 
     fn of_programs(
@@ -372,6 +374,7 @@ impl RecordedEntry {
         claims: Claims,
         constraints: &'static [Constraint],
         programs: Option<Recorded>,
+        has_limits: bool,
     ) -> Result<Self, Error> {
         let entry = |programs: Recorded| {
             let from_output = match &programs.from_output {
@@ -389,7 +392,17 @@ impl RecordedEntry {
             return Err(Error::ProgramTooLong { function: about.name.into(), most: MOST });
         };
         let cost = programs.value.cost();
-        Ok(RecordedEntry { about, claims, constraints, programs, map, back, from_output, cost })
+        Ok(RecordedEntry {
+            about,
+            claims,
+            constraints,
+            programs,
+            map,
+            back,
+            from_output,
+            has_limits,
+            cost,
+        })
     }
 
     pub(crate) fn description(&self) -> Description<'_> {
@@ -454,6 +467,10 @@ impl RecordedEntry {
             };
         }
         self.rounded::<T, _>(call, |p| {
+            if !self.has_limits {
+                // SAFETY: the arrays have `n` elements, and the level is available.
+                return unsafe { self.map.run(level, p, [x], [y], n) };
+            }
             let mut limits = Limits::new(|infinity| self.limit(infinity, p));
             // SAFETY: the arrays have `n` elements, those that are handed on as many as is said, and the
             // level is available.
@@ -509,6 +526,9 @@ impl RecordedEntry {
                     let engines = self.from_output.as_ref().expect("asked before");
                     return engines.run(level, p, [x, g], [dx], n);
                 }
+                if !self.has_limits {
+                    return self.back.run(level, p, [x, g], [dx], n);
+                }
                 let run = |inputs, dx, m| self.back.run(level, p, inputs, [dx], m);
                 with_limits([x, g], dx, n, run, |[x, g]: [T; 2]| {
                     g.to_f64() * limits.at(x.to_f64())
@@ -530,7 +550,7 @@ impl RecordedEntry {
 
     /// f″(x) with at most the relative error `relative`: quickly, where that is good enough.
     pub(crate) fn curvature(&self, x: f64, p: &[Dd], relative: f64) -> f64 {
-        if x.is_infinite() {
+        if x.is_infinite() && self.has_limits {
             let p = Self::fixed(p);
             return limit(x, |x| self.programs.slope(Dual::variable(x), &p).d);
         }
@@ -550,7 +570,7 @@ impl RecordedEntry {
                 p[i] = Dual::variable(p[i].v);
                 e.programs.value(Dual::fixed(x.into()), &p).d
             }
-            if x.is_infinite() {
+            if x.is_infinite() && self.has_limits {
                 *g = self.limit_by_parameter(x, p, i);
                 continue;
             }
@@ -578,7 +598,7 @@ impl RecordedEntry {
     /// f(x) and f′(x) to about 30 digits.
     pub(crate) fn dd(&self, x: Dd, p: &[Dd]) -> (Dd, Dd) {
         let p = Self::extended(p);
-        if x.hi.is_infinite() {
+        if x.hi.is_infinite() && self.has_limits {
             let value = limit(x.hi, |x| self.programs.value(x, &p));
             let slope = limit(x.hi, |x| self.programs.slope(x, &p));
             return (Dd::new(value), Dd::new(slope));
@@ -588,7 +608,7 @@ impl RecordedEntry {
 
     /// `g f'(x)` to about 30 digits.
     pub(crate) fn dd_backward(&self, x: Dd, g: Dd, p: &[Dd]) -> Dd {
-        if x.hi.is_infinite() {
+        if x.hi.is_infinite() && self.has_limits {
             return g * self.dd(x, p).1;
         }
         self.programs.backward::<Extended>(x.into(), g.into(), &Self::extended(p)).to_dd()
@@ -597,7 +617,7 @@ impl RecordedEntry {
     /// f(x) and f′(x) from correctly rounded functions.
     #[cfg(feature = "core-math")]
     pub(crate) fn correct(&self, x: Cm, p: &[Cm]) -> (Cm, Cm) {
-        if x.0.is_infinite() {
+        if x.0.is_infinite() && self.has_limits {
             let p: Vec<f64> = p.iter().map(|p| p.0).collect();
             return (Cm(self.limit(x.0, &p)), Cm(self.limit_of_slope(x.0, &p)));
         }

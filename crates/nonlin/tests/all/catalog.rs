@@ -66,23 +66,14 @@ fn slips_are_suggestions() {
 #[test]
 fn other_names_are_not() {
     for name in [
-        "quick_gelu",
-        "softsign",
         "nosuch",
-        "relu6",
         "softmin",
         "eswish",
-        "tanhshrink",
-        "hardtanh",
-        "softshrink",
         "swish2",
         "swiglu2",
         "relu_tanh",
         "gelu_magic",
         "sparsemax",
-        "squareplus",
-        "threshold",
-        "snake",
         "maxout",
         "x",
         "",

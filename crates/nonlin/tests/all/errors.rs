@@ -25,7 +25,7 @@ fn unknown_functions() {
         get_approximate("relu", "tanh"),
         "unknown function `relu_tanh`, and no other has a name like it",
     );
-    says(get("quick_gelu"), "unknown function `quick_gelu`, and no other has a name like it");
+    says(get("sparsemax"), "unknown function `sparsemax`, and no other has a name like it");
     assert!(get("").is_err());
     // Gated units and softmax are not elementwise.
     says(get("swiglu"), "`swiglu` is gated, not elementwise; look it up with `gated`");
