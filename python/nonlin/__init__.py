@@ -15,6 +15,7 @@ array([-0.08331547,  0.5       ,  1.0833155 ], dtype=float32)
 
 from nonlin import _nonlin
 from nonlin._catalog import Info, catalog, get, info, load
+from nonlin._export import export
 from nonlin._gradients import backward_from_output, derivative, vjp
 from nonlin._learnable import Learnable
 from nonlin._nonlin import Function, __version__, get_num_threads, set_num_threads
@@ -35,6 +36,7 @@ __all__ = [
     "backward_from_output",
     "catalog",
     "derivative",
+    "export",
     "fit_rational",
     "get",
     "get_num_threads",

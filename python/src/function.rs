@@ -434,6 +434,24 @@ impl PyFunction {
         self.backward_function(py)?.call(operands, kwargs)
     }
 
+    /// The function in another language, as `nonlin.export` has it.
+    #[pyo3(signature = (target, /, *, name = None))]
+    fn export<'py>(
+        &self,
+        py: Python<'py>,
+        target: &str,
+        name: Option<&str>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        if self.op != Op::Forward {
+            return Err(PyTypeError::new_err(format!(
+                "export is of the function `{}`, not of its {}",
+                self.f.name(),
+                self.op.name().replace('_', " ")
+            )));
+        }
+        crate::export::written(py, &self.f, target, name)
+    }
+
     /// The gradient by `x` from the output `y`, for functions whose output determines it.
     #[pyo3(signature = (y, g, /, **kwargs))]
     fn backward_from_output<'py>(
@@ -682,7 +700,7 @@ pub fn related<'py>(f: &Bound<'py, PyAny>, op: &str) -> PyResult<Bound<'py, PyAn
 }
 
 /// The function of that text with these values of its parameters.
-fn rebuilt(text: &str, values: &[f64]) -> PyResult<AnyFunction> {
+pub fn rebuilt(text: &str, values: &[f64]) -> PyResult<AnyFunction> {
     let f = AnyFunction::parse(text).map_err(crate::error)?;
     let count = f.values().len();
     if values.len() != count {

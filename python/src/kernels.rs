@@ -247,6 +247,15 @@ fn with_constants(formula: &Formula, values: &[f64]) -> Result<Formula, Error> {
 }
 
 impl AnyFunction {
+    /// Its formula, with its parameters at their values.
+    pub fn formula(&self) -> Result<Formula, Error> {
+        match self {
+            AnyFunction::Elementwise(f) => f.formula(),
+            AnyFunction::Gated(f) => f.formula(),
+            AnyFunction::Formula(f) => with_constants(&f.formula, &f.values),
+        }
+    }
+
     /// The function of a name of the catalogue or of a formula.
     pub fn parse(text: &str) -> Result<Self, Error> {
         match nonlin::gated(text) {

@@ -1,6 +1,7 @@
 //! The compiled part of the Python package `nonlin`: private, its face is `nonlin/__init__.py`.
 
 mod docs;
+mod export;
 mod function;
 mod kernels;
 mod learnable;
@@ -37,6 +38,7 @@ fn _nonlin(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(function::recipe, m)?)?;
     m.add_function(wrap_pyfunction!(function::row_ufunc, m)?)?;
     m.add_function(wrap_pyfunction!(docs::facts, m)?)?;
+    m.add_function(wrap_pyfunction!(export::export, m)?)?;
     torch::fill(m)?;
     function::fill(m)
 }

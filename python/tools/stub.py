@@ -24,6 +24,7 @@ from nonlin._catalog import catalog as catalog
 from nonlin._catalog import get as get
 from nonlin._catalog import info as info
 from nonlin._catalog import load as load
+from nonlin._export import export as export
 from nonlin._gradients import backward_from_output as backward_from_output
 from nonlin._gradients import derivative as derivative
 from nonlin._gradients import vjp as vjp

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args as Group, Parser, Subcommand};
 
+use nonlin::Target;
+
 use crate::bench::Inputs;
 
 /// Neural-network activation functions: list, show, plot and apply them.
@@ -39,6 +41,8 @@ pub enum Command {
     Bench(Bench),
     /// Show how a formula is computed: what is rewritten, and the errors before and after
     Explain(Explain),
+    /// Write a function or a formula, and its derivative, in another language
+    Export(Export),
     /// List all functions: names, parameters, formulas, sources
     List(List),
     /// Show all about one function: formula, curve, properties, error and speed measured now
@@ -250,6 +254,38 @@ pub struct Explain {
     pub json: bool,
 }
 
+/// Options of `nonlin export`.
+#[derive(Debug, Group)]
+#[command(after_help = "\
+Examples:
+  nonlin export gelu --to c -o gelu.c
+  nonlin export elu --to rust --param alpha=0.5
+  nonlin export 'x * tanh(alpha * x); alpha = 1 in (0, 10)' --to python --name tanh_gate
+  nonlin export 'a * sigmoid(b)' --to latex
+
+Value and derivative are computed in the stable form that `nonlin explain` shows; parameters are
+arguments, with their values as defaults. Targets: c is C99 with math.h, rust needs the standard
+library alone, python needs NumPy, latex is for amsmath. A comment says how close results are to
+nonlin's. A file appears whole or not at all.")]
+pub struct Export {
+    /// Name of an elementwise or gated function, as `nonlin list` has it, or a formula in x, or in
+    /// a and b
+    #[arg(value_name = "NAME-OR-FORMULA")]
+    pub function: String,
+    /// Language or format: c, rust, python or latex
+    #[arg(long, value_name = "TARGET", value_parser = target)]
+    pub to: Target,
+    /// Where to write; standard output if absent or -
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// What the exported function is called; its own name, or activation, if absent
+    #[arg(long, value_name = "NAME", value_parser = identifier)]
+    pub name: Option<String>,
+    #[command(flatten)]
+    /// Parameters.
+    pub params: Params,
+}
+
 /// Options of `nonlin list`.
 #[derive(Debug, Group)]
 #[command(after_help = "\
@@ -363,6 +399,19 @@ pub fn param(text: &str) -> Result<(String, f64), String> {
 /// The most threads; more only cost memory.
 const MAX_THREADS: usize = 1024;
 
+fn target(text: &str) -> Result<Target, String> {
+    text.parse().map_err(|e: nonlin::Error| e.to_string())
+}
+
+fn identifier(text: &str) -> Result<String, String> {
+    let good = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    if text.starts_with(|c: char| c.is_ascii_alphabetic()) && text.chars().all(good) {
+        return Ok(text.to_owned());
+    }
+    Err("a name has letters, digits and _, and begins with a letter; write it as my_gelu"
+        .to_owned())
+}
+
 fn threads(text: &str) -> Result<usize, String> {
     let number = text.parse().ok().filter(|n| (1..=MAX_THREADS).contains(n));
     number.ok_or(format!("it must be from 1 to {MAX_THREADS}"))
@@ -428,6 +477,10 @@ mod tests {
         assert!(axes("").is_err() && axes("1,").is_err() && axes("x").is_err());
         assert_eq!(window("127:0"), Ok((127, 0)));
         assert_eq!(window(":1"), Ok((usize::MAX, 1)));
+        assert_eq!(identifier("my_gelu2"), Ok("my_gelu2".to_owned()));
+        for bad in ["", "2x", "_x", "a-b", "a b", "\u{e4}"] {
+            assert!(identifier(bad).is_err(), "{bad}");
+        }
         assert!(window("3").is_err() && window("-1:0").is_err());
         let causal = |word: &str| {
             let args = ["nonlin", "apply", "softmax", word, "x.npy"];

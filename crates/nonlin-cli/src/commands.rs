@@ -3,6 +3,7 @@
 mod apply;
 mod bench;
 mod explain;
+mod export;
 mod list;
 mod plot;
 mod show;
@@ -23,6 +24,7 @@ pub fn run(command: &Command) -> Result<()> {
         Command::Apply(args) => apply::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Explain(args) => explain::run(args),
+        Command::Export(args) => export::run(args),
         Command::List(args) => list::run(args),
         Command::Show(args) => show::run(args),
         Command::Plot(args) => plot::run(args),

@@ -22,6 +22,7 @@ fn every_command_has_examples() {
         &["show", "--help"],
         &["plot", "--help"],
         &["explain", "--help"],
+        &["export", "--help"],
     ] {
         let help = here(words);
         assert!(help.contains("Examples:\n  "), "{help}");

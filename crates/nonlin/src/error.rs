@@ -25,6 +25,20 @@ pub enum Error {
     /// A text that is no formula.
     #[cfg(feature = "alloc")]
     Formula(crate::FormulaError),
+    /// Nothing that functions are exported to.
+    #[cfg(feature = "alloc")]
+    UnknownTarget {
+        /// What was asked for.
+        name: String,
+        /// The target that was perhaps meant.
+        nearest: Option<crate::Target>,
+    },
+    /// A formula whose derivative is longer than formulas may be.
+    #[cfg(feature = "alloc")]
+    DerivativeTooLong {
+        /// The formula.
+        function: Name,
+    },
     /// There is such a function, but it takes other operands.
     OtherKind {
         /// The function.
@@ -322,6 +336,23 @@ impl fmt::Display for Error {
             Error::NegativeFromOutput { function, name, value } => write!(
                 f,
                 "`{name}` of `{function}` is {value}; backward from the output needs at least 0: run it from the input"
+            ),
+            #[cfg(feature = "alloc")]
+            Error::UnknownTarget { name, nearest } => {
+                write!(f, "unknown target `{name}`; ")?;
+                if let Some(nearest) = nearest {
+                    return write!(f, "did you mean `{nearest}`?");
+                }
+                write!(f, "the targets are ")?;
+                for (i, target) in crate::Target::ALL.iter().enumerate() {
+                    write!(f, "{}{target}", if i > 0 { ", " } else { "" })?;
+                }
+                Ok(())
+            }
+            #[cfg(feature = "alloc")]
+            Error::DerivativeTooLong { function } => write!(
+                f,
+                "the derivative of `{function}` is too long to be written; a shorter formula has one"
             ),
             #[cfg(feature = "alloc")]
             Error::UnknownLevel { name } => {

@@ -17,11 +17,11 @@
 mod builtin;
 mod derivative;
 mod error;
-mod evaluate;
+pub(crate) mod evaluate;
 mod function;
-mod graph;
+pub(crate) mod graph;
 mod named;
-mod number;
+pub(crate) mod number;
 mod parse;
 mod print;
 mod rules;
@@ -102,14 +102,14 @@ pub(crate) struct Declared {
 /// ```
 #[derive(Clone, Debug)]
 pub struct Formula {
-    text: String,
-    graph: Graph,
+    pub(crate) text: String,
+    pub(crate) graph: Graph,
     /// As it was read.
-    written: Id,
+    pub(crate) written: Id,
     /// As it is computed.
-    stable: Id,
-    params: Vec<Declared>,
-    gated: bool,
+    pub(crate) stable: Id,
+    pub(crate) params: Vec<Declared>,
+    pub(crate) gated: bool,
 }
 
 /// A textbook form and what replaced it.

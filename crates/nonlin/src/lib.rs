@@ -54,6 +54,8 @@ mod entry;
 mod error;
 mod exec;
 #[cfg(feature = "alloc")]
+mod export;
+#[cfg(feature = "alloc")]
 mod formula;
 mod fpmode;
 mod function;
@@ -104,6 +106,8 @@ pub use catalog::{
 pub use element::Element;
 pub use error::{Error, Kind};
 pub use exec::{DEFAULT_BLOCK, DEFAULT_STREAM, Exec};
+#[cfg(feature = "alloc")]
+pub use export::Target;
 #[cfg(feature = "alloc")]
 pub use formula::{Formula, FormulaError, Rewriting};
 pub use function::{Function, evaluate};

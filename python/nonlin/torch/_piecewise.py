@@ -247,14 +247,13 @@ class PWLU(Learnable):
         super().__init__(text, **kwargs)
         self.start, self.segments, self.learn_bounds, self.momentum = start, segments, learn_bounds, momentum
         self._between = low, high
-        #: Whether this is the first phase. A checkpoint has it as the buffer `aligned`.
+        #: Whether this is the first phase.
         self.collecting = align
         if align:
             like = {"device": kwargs.get("device"), "dtype": kwargs.get("dtype")}
             self.register_buffer("running_mean", torch.zeros(self.num_parameters, **like))
             self.register_buffer("running_var", torch.ones(self.num_parameters, **like))
             self.register_buffer("num_batches_tracked", torch.tensor(0, device=kwargs.get("device")))
-            self.register_buffer("aligned", torch.tensor(False, device=kwargs.get("device")))
 
     def bounds(self) -> tuple[Tensor, Tensor]:
         """The left and the right bound."""
@@ -266,10 +265,13 @@ class PWLU(Learnable):
             return _composed(input, values, self.segments, axis).to(input.dtype)
         return _Piecewise.apply(input, values, self.segments, axis)
 
-    def _load_from_state_dict(self, *args: Any) -> None:
-        super()._load_from_state_dict(*args)
-        if "aligned" in self._buffers:
-            self.collecting = not self.aligned
+    def get_extra_state(self) -> Any:
+        """What a checkpoint has beside tensors: the phase."""
+        return {"collecting": self.collecting}
+
+    def set_extra_state(self, state: Any) -> None:
+        """The phase of a checkpoint."""
+        self.collecting = state["collecting"]
 
     def forward(self, input: Tensor) -> Tensor:
         """Apply the function."""
@@ -327,7 +329,6 @@ class PWLU(Learnable):
         for p, values in new.items():
             if p in self._learned:
                 self._set(p, values)
-        self.aligned.fill_(True)
         self.collecting = False
 
     def _set(self, p: str, values: list[float]) -> None:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd.function import Function
 
 import nonlin
@@ -196,7 +196,7 @@ class _Saving:
 
     def keep(self, t: Tensor) -> Any:
         """What is kept in place of a tensor."""
-        if type(t) in (Tensor, nn.Parameter) and t.layout == torch.strided and t.device.type == "cpu" and t.numel():
+        if t.layout == torch.strided and t.device.type == "cpu" and t.numel():
             y, version, function, operands = self._of.get(_place(t), (lambda: None, 0, None, ()))
             y = y()
             # As long as the result is there, nothing else is in its place.

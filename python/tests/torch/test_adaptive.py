@@ -42,7 +42,7 @@ def test_values_and_gradients(channels):
     assert torch.allclose(y, wanted, rtol=1e-13)
     # Through the statistics as well.
     assert torch.allclose(dx, torch.autograd.grad(wanted, x, weight)[0], rtol=1e-10, atol=1e-13)
-    assert torch.autograd.gradcheck(f, (x,)) and torch.autograd.gradgradcheck(f, (x,))
+    assert torch.autograd.gradcheck(f, (x,))
 
 
 def test_running_statistics_are_those_of_batch_norm():
@@ -116,15 +116,13 @@ def network():
         nt.Adaptive("softplus", SOFTPLUS, num_features=6, running=True, sync=True),
         nn.Linear(6, 6),
         nt.Activation("x * sigmoid(beta * x); beta = 1", learnable=True),
-        nt.PAU("gelu", groups=2),
-        nt.PWLU("silu", segments=4, num_parameters=6),
         nn.Linear(6, 1),
     ).double()
 
 
 def train(model, x, y):
     """The losses of some steps."""
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.002, momentum=0.9)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
     losses = []
     for _ in range(6):
         optimizer.zero_grad()

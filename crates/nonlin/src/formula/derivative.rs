@@ -169,13 +169,11 @@ impl Graph {
                 let bell = self.call(Call::Exp, exponent);
                 self.times(Number::ONE.over(Number::TWO.times(Number::PI).root()), bell)
             }
-            // (1 + t) (1 - t) sigmoid(z), where 1 - t is 1 / (1 + e^z + e^2z / 2)
+            // (1 - t^2) sigmoid(z), where 1 - t is (1 + t) sigmoid(-z)^2
             Call::TanhSoftplus => {
-                let twice = self.times(Number::TWO, z);
-                let (e, square) = (self.call(Call::Exp, z), self.call(Call::Exp, twice));
-                let below = self.sum(Number::ONE, &[(Number::ONE, e), (Number::HALF, square)]);
-                let (above, gate) = (self.plus(Number::ONE, y), self.call(Call::Sigmoid, z));
-                self.product(Number::ONE, &[(above, 1), (gate, 1), (below, -1)])
+                let above = self.plus(Number::ONE, y);
+                let (gate, other) = (self.call(Call::Sigmoid, z), self.call(Call::Sigmoid, minus));
+                self.product(Number::ONE, &[(above, 2), (gate, 1), (other, 2)])
             }
             Call::Erf => {
                 let exponent = self.product(Number::MINUS_ONE, &[(z, 2)]);

@@ -534,10 +534,10 @@ impl<T: Real> Evaluation<'_, T> {
 }
 
 /// A term of a polynomial: its exponent, a constant, and factors without operands.
-type Power = (i32, Number, Vec<(Id, i32)>);
+pub(crate) type Power = (i32, Number, Vec<(Id, i32)>);
 
 /// A sum as a polynomial in one node, highest power first, if it is one of several powers.
-fn powers(g: &Graph, k: Number, terms: &[(Number, Id)]) -> Option<(Id, Vec<Power>)> {
+pub(crate) fn powers(g: &Graph, k: Number, terms: &[(Number, Id)]) -> Option<(Id, Vec<Power>)> {
     let mut base = None;
     let mut parts: Vec<Power> = Vec::new();
     for &(c, id) in terms {
