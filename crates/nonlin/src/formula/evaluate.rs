@@ -339,7 +339,8 @@ impl<T: Real> Evaluation<'_, T> {
             Call::LogCosh => {
                 let size = x.abs();
                 let far = size - self.number(Number::LN_2) + (-(two * size)).exp().ln_1p();
-                let near = half * x.max(x.lit(-1.0)).min(x.lit(1.0));
+                // Beyond the point where they meet, since a bound is flat.
+                let near = half * x.max(x.lit(-2.0)).min(two);
                 let sinh = half * (near.exp_m1() - (-near).exp_m1());
                 size.pick_above(1.0, far, (two * sinh * sinh).ln_1p())
             }

@@ -202,6 +202,11 @@ impl<T: Real> Real for Dual<T> {
         // Where it is flat it stays so, however fast the inside grows.
         let d = j.k.pick_above(GONE, j.d + j.d_lo, j.d.lit(0.0));
         let dx = d.abs().pick_above(FLAT, self.d, self.d.finite());
+        // Where the inside is flat the result is, however steep the function is at 0.
+        let d = match p {
+            Prim::Sqrt | Prim::Ln | Prim::Ln1p => dx.abs().pick_above(0.0, d, d.finite()),
+            _ => d,
+        };
         // In one number, since products of dual numbers leave low parts out.
         Jet {
             v: Dual { v: j.v, d: d * dx },

@@ -236,14 +236,19 @@ fn slopes_at_kinks() {
         ("squared_relu", 0.0, 0.0),
         ("threshold", 0.0, 0.0),
         ("isrlu", 0.0, 1.0),
+        ("logcosh", 1.0, 0.761_594_155_955_764_9),
+        ("logcosh", -1.0, -0.761_594_155_955_764_9),
         ("logit", 0.0, f64::INFINITY),
         ("logit", 0.5, 4.0),
         ("logit", 1.0, f64::INFINITY),
     ] {
         let f = nonlin::get(name).unwrap();
         assert_eq!(f.slope(x), slope, "{name} at {x}");
-        assert_eq!(f64::from(f.slope(x as f32)), slope, "{name} at {x}");
+        assert_eq!(f.slope(x as f32), slope as f32, "{name} at {x}");
     }
+    // What is flat below stays so under a root that is steep at 0.
+    let f = Function::parse("max(x, 0)^1.5").unwrap();
+    assert_eq!([-1.0, 0.0, 4.0].map(|x| f.slope(x)), [0.0, 0.0, 3.0]);
 }
 
 /// The slope of every primitive in f64, far out too, where its exponent is kept apart.
