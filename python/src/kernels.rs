@@ -203,7 +203,7 @@ pub enum AnyFunction {
     /// Of `a` and `b`.
     Gated(GatedFunction),
     /// Of `a` and `b`, made of a formula.
-    Formula(GatedFormula),
+    Formula(Box<GatedFormula>),
 }
 
 /// A formula of two operands. Its parameters are constants of the kernels, which other values make anew.
@@ -264,7 +264,7 @@ impl AnyFunction {
         }
         match Formula::parse(text) {
             Ok(formula) if formula.is_gated() => {
-                GatedFormula::new(text, formula).map(AnyFunction::Formula)
+                GatedFormula::new(text, formula).map(|f| AnyFunction::Formula(Box::new(f)))
             }
             // The library knows whether the text is meant as a name, and what is wrong with it.
             _ => Function::parse(text).map(AnyFunction::Elementwise),
@@ -344,7 +344,7 @@ impl AnyFunction {
         Ok(match self {
             AnyFunction::Elementwise(f) => AnyFunction::Elementwise(f.with_values(values)?),
             AnyFunction::Gated(_) => self.clone(),
-            AnyFunction::Formula(f) => AnyFunction::Formula(f.with_values(values)?),
+            AnyFunction::Formula(f) => AnyFunction::Formula(Box::new(f.with_values(values)?)),
         })
     }
 

@@ -74,9 +74,12 @@ fn names_of(meta: Meta) -> impl Iterator<Item = &'static str> {
     core::iter::once(meta.name).chain(meta.aliases.iter().copied()).chain(frameworks)
 }
 
+/// The name that a definition has in a framework.
+type Own = fn(&Meta) -> &'static str;
+
 /// Modules of frameworks with the short names that they are imported by, and the name that a definition
 /// has there.
-const MODULES: [(&str, fn(&Meta) -> &'static str); 14] = [
+const MODULES: [(&str, Own); 14] = [
     ("torch.nn.functional.", |m| m.pytorch),
     ("torch.nn.", |m| m.pytorch),
     ("torch.special.", |m| m.pytorch),
