@@ -86,10 +86,12 @@ fn grid() -> Vec<f64> {
 }
 
 fn search(f: &Chosen) -> Properties {
-    // A row with an infinity is NaN; a large number tells the limit.
+    // A row or a unit with an infinity may be NaN; a large number tells the limit. A function of one
+    // number has its limit itself, or none.
+    let tried = if matches!(f, Chosen::Elementwise(_)) { 1 } else { 3 };
     let at_end = |f: &dyn Fn(f64) -> f64, sign: f64| {
         let ends = [f64::INFINITY, 1e300, 1e3].map(|x| f(sign * x));
-        ends.into_iter().find(|v| !v.is_nan()).unwrap_or(f64::NAN)
+        ends.into_iter().take(tried).find(|v| !v.is_nan()).unwrap_or(f64::NAN)
     };
     let both = |f: &dyn Fn(f64) -> f64| (at_end(f, -1.0), at_end(f, 1.0));
     let (limits, slope_limits) = (both(&|x| f.value(x)), both(&|x| f.slope(x)));
@@ -154,6 +156,11 @@ pub fn kinks(f: &Chosen, grid: &[f64]) -> Vec<Kink> {
             && (sb - sa).abs() > 1e-9 * sa.abs().max(sb.abs())
             && (sb - sa).abs() > 1e-12
         {
+            // Far out a wave differs as much between any two neighbours.
+            let beside = (sa - f.slope(a.next_down())).abs().max((f.slope(b.next_up()) - sb).abs());
+            if (sb - sa).abs() < 16.0 * beside {
+                continue;
+            }
             let at = tidy(a);
             if !found.iter().any(|k| (k.at - at).abs() <= 1e-9 * at.abs()) {
                 let (left, right) = (f.slope(a.next_down()), f.slope(b.next_up()));
@@ -210,6 +217,17 @@ mod tests {
             assert!(near(found.range.0, claimed.range.0), "{name}: {found:?}");
             assert!(near(found.range.1, claimed.range.1), "{name}: {found:?}");
         }
+    }
+
+    #[test]
+    fn waves_have_no_kinks() {
+        for (name, slopes) in [("snake", f64::NAN), ("sine", f64::NAN), ("softsign", 0.0)] {
+            let p = properties(&Chosen::new(name, &[]).unwrap());
+            assert!(p.searched && p.kinks.is_empty(), "{name}: {:?}", p.kinks);
+            assert!(p.slope_limits.1 == slopes || slopes.is_nan() && p.slope_limits.1.is_nan());
+        }
+        let p = properties(&Chosen::new("soft_shrink", &[]).unwrap());
+        assert_eq!(p.kinks.iter().map(|k| k.at).collect::<Vec<_>>(), [-0.5, 0.5]);
     }
 
     #[test]

@@ -39,8 +39,8 @@ fn each_mistake_is_named() {
     let dir = workplace();
     for (text, part) in [
         ("apply gellu x.npy -o old", "did you mean `gelu`"),
-        ("apply quick_gelu x.npy -o old", "unknown function `quick_gelu`, and no other"),
-        ("apply softsign x.npy -o old", "unknown function `softsign`, and no other"),
+        ("apply sparsemax x.npy -o old", "unknown function `sparsemax`, and no other"),
+        ("apply eswish x.npy -o old", "unknown function `eswish`, and no other"),
         ("show nosuch", "unknown function `nosuch`, and no other"),
         ("verify swiglu --digests none.csv", "`swiglu` is gated; records are of elementwise"),
         ("verify gelu --points 99999999999999", "1073741824"),
