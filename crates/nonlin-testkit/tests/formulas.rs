@@ -45,6 +45,10 @@ fn stable_forms_are_what_the_text_says() {
             let arena = Mpfr::new(400);
             let stable = f.evaluate(&[arena.number(x)], &[]).value();
             let want = exact(text, &f, x);
+            // At the end of a domain, and outside.
+            if stable == want || stable.is_nan() && want.is_nan() {
+                continue;
+            }
             let apart = Float::with_val(64, &stable - &want).abs();
             // Constants of a formula have 92 digits.
             let room = Float::with_val(64, want.clone().abs() >> 85u32);
@@ -68,6 +72,9 @@ fn stable_forms_are_good_to_a_few_units() {
         for x in samples().into_iter().filter(|x| reachable(*x)) {
             let want = exact(text, &f, x);
             let got = f.evaluate(&[x], &[]);
+            if got == want.to_f64() || got.is_nan() && want.is_nan() {
+                continue;
+            }
             // What overflows is infinite, what underflows 0 or beside it.
             let error = ulp_error(got, &want);
             if error > worst {
@@ -90,7 +97,11 @@ fn slopes_of_stable_forms_are_slopes_of_the_text() {
         let slope = oracle.derivative("x");
         for x in (-100..100).map(|i| f64::from(i) * 0.173 + 0.011) {
             let Ok(want) = slope.exact(&[x]) else { continue };
-            let got = f.evaluate(&[Dual::variable(x)], &[]).d;
+            let Dual { v, d: got } = f.evaluate(&[Dual::variable(x)], &[]);
+            // Outside of the domain the slope of the text, which no value belongs to, may be a number.
+            if v.is_nan() && got.is_nan() {
+                continue;
+            }
             let apart = (got - want.to_f64()).abs();
             assert!(
                 apart <= 1e-13 * (want.to_f64().abs() + 1e-3),
@@ -108,8 +119,10 @@ fn references_of_named_formulas_are_what_their_text_says() {
         let (f, formula) = (nonlin::get(meta.name).unwrap(), Formula::parse(meta.formula).unwrap());
         // Parameters as an array of f64 has them: constants such as 1/3 in two numbers.
         let values: Vec<(f64, f64)> = f.params().map(|(p, v)| (v, p.rest)).collect();
-        for x in samples().into_iter().filter(|x| reachable(*x)) {
-            let arena = Mpfr::new(PRECISION);
+        // The text has the f64 next to a decimal such as 1.702, the function the decimal itself.
+        let digits = if meta.name == "quick_gelu" { 46u32 } else { 66 };
+        for x in samples().into_iter().filter(|x| reachable(*x) && x.abs() < 300.0) {
+            let arena = Mpfr::new(2000);
             let p: Vec<_> = values
                 .iter()
                 .map(|(v, rest)| Dual::fixed(arena.number(*v) + arena.number(*rest)))
@@ -127,7 +140,7 @@ fn references_of_named_formulas_are_what_their_text_says() {
                 let apart = Float::with_val(64, &got - &want).abs();
                 // Coefficients of formulas have 92 digits, and series end at 2^-70; beside zeros of a
                 // function what is left of a difference counts.
-                let room = Float::with_val(64, want.clone().abs() >> 66u32) + 1e-26;
+                let room = Float::with_val(64, want.clone().abs() >> digits) + 1e-26;
                 assert!(
                     apart <= room,
                     "{what} of {} at {x:e}: {} for {}",
