@@ -120,7 +120,7 @@ class Activation(nn.Module):
         **params: float,
     ) -> None:
         super().__init__()
-        if name in LEARNED:
+        if name in LEARNED and name not in _nonlin.NAMES["formula"]:
             raise ValueError(f"`{name}` is learned: Activation({name!r}, learnable=True)")
         formula = None
         if name not in UNITS and name not in FUNCTIONS:
