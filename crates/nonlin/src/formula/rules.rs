@@ -489,7 +489,7 @@ fn less_tanh(g: &mut Graph, id: Id) -> Option<Id> {
     for ((c, z), (d, tanh)) in [((c, s), (d, t)), ((d, t), (c, s))] {
         let Node::Call(Call::Tanh, inner) = *g.node(tanh) else { continue };
         let (factor, base) = g.multiple(inner);
-        if !k.is(0.0) || base != z || !c.close_to(d.times(factor).negated()) {
+        if !k.is(0.0) || base != z || !g.depends(z) || !c.close_to(d.times(factor).negated()) {
             continue;
         }
         let z = inner;
