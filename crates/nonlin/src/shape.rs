@@ -173,6 +173,7 @@ impl Axes<'_> {
     pub(crate) fn in_order(&self, shape: &[usize]) -> Option<(usize, usize)> {
         let Which::One(a) = self.0 else { return None };
         let a = axis(a, shape).ok()?;
+        // No part of a shape overflows whose size was checked, since that leaves lengths of 0 out.
         let product = |part: &[usize]| part.iter().product::<usize>();
         let in_order = product(&shape[a + 1..]) == 1 && shape[a] != 0;
         in_order.then(|| (product(&shape[..a]), shape[a]))

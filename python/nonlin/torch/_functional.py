@@ -52,6 +52,25 @@ def put(x: Tensor, forward: Callable[..., Tensor], *given: float) -> Tensor:
     return x.copy_(forward(x.clone() if x.requires_grad else x, *given))
 
 
+def described(name: str, parameters: dict[str, float]) -> str:
+    """The docstring of an elementwise function with parameters of these defaults."""
+    listed = "".join(f"\n    {k} : float, default {d:g}" for k, d in parameters.items())
+    return f"""Apply `{name}` to each element.
+
+    Parameters
+    ----------
+    input : torch.Tensor
+        On the CPU, of type float32, float64, bfloat16 or float16.{listed}
+    inplace : bool, default False
+        Whether the result replaces `input`.
+
+    Returns
+    -------
+    torch.Tensor
+        Of the shape, type and strides of `input`.
+    """
+
+
 def _elementwise(name: str) -> Callable[..., Tensor]:
     f: Unary = unary(name)
     forward, involved, train, op, index = f.forward, f.involved, f.train, f.op, f.index
@@ -92,21 +111,7 @@ def _elementwise(name: str) -> Callable[..., Tensor]:
     )
     function.__name__ = function.__qualname__ = name
     function.__module__ = "nonlin.torch"
-    listed = "".join(f"\n    {k} : float, default {d:g}" for k, d in defaults.items())
-    function.__doc__ = f"""Apply `{name}` to each element.
-
-    Parameters
-    ----------
-    input : torch.Tensor
-        On the CPU, of type float32, float64, bfloat16 or float16.{listed}
-    inplace : bool, default False
-        Whether the result replaces `input`.
-
-    Returns
-    -------
-    torch.Tensor
-        Of the shape, type and strides of `input`.
-    """
+    function.__doc__ = described(name, defaults)
     return function
 
 

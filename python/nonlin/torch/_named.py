@@ -8,6 +8,7 @@ from typing import Any, Callable
 from torch import Tensor
 
 from .. import _nonlin
+from ._functional import described
 from ._modules import Activation, class_of, module_name
 
 #: Functions by the names of their modules.
@@ -46,21 +47,7 @@ def _elementwise(name: str, parameters: dict[str, Any]) -> Callable[..., Tensor]
         every = dict(zip(parameters, given)) | named
         return _module(name, inplace=inplace, **{k: float(v) for k, v in every.items()})(input)
 
-    listed = "".join(f"\n    {k} : float, default {p[0]:g}" for k, p in parameters.items())
-    function.__doc__ = f"""Apply `{name}` to each element.
-
-    Parameters
-    ----------
-    input : torch.Tensor
-        On the CPU, of type float32, float64, bfloat16 or float16.{listed}
-    inplace : bool, default False
-        Whether the result replaces `input`.
-
-    Returns
-    -------
-    torch.Tensor
-        Of the shape, type and strides of `input`.
-    """
+    function.__doc__ = described(name, {k: p[0] for k, p in parameters.items()})
     return function
 
 
