@@ -186,6 +186,28 @@ def test_torch_derivatives(text, gated):
         assert not any(s is not None and s.isnan().any() for s in second), second
 
 
+def test_torch_constant_slopes():
+    """The slope of `a` in `a + b` is a number, which all inputs have."""
+    a, b = (torch.tensor([0.5, 2.0], requires_grad=True) for _ in range(2))
+    module("2 * a + b", "torch").f(a, b).sum().backward()
+    assert a.grad.tolist() == [2, 2] and b.grad.tolist() == [1, 1]
+
+
+SMOOTH = ["gelu", "gelu_tanh", "mish", "silu", "tanh", "x * tanh(alpha * x); alpha = 2", "x^3 * exp(-x^2)"]
+
+
+@pytest.mark.parametrize("text", SMOOTH)
+def test_second_derivatives_at_0(text):
+    """Where a factor passes through 0 rather than vanishes, what it is multiplied by counts."""
+    want = nonlin.derivative(text, order=2)(0.0)
+    x = torch.zeros((), dtype=torch.float64, requires_grad=True)
+    (slope,) = torch.autograd.grad(module(text, "torch").f(x), x, create_graph=True)
+    (second,) = torch.autograd.grad(slope, x)
+    np.testing.assert_allclose(second.item(), want, rtol=1e-12, atol=1e-15)
+    second = jax.grad(jax.grad(module(text, "jax").f))(0.0)
+    np.testing.assert_allclose(second, want, rtol=1e-12, atol=1e-15)
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("text", ["gelu", "silu", "mish", "celu"])
 def test_torch_half_types(text, dtype):
@@ -248,6 +270,12 @@ def test_jax_derivatives(text, gated):
     if not gated and "log1mexp" not in text:
         far = np.array([-1000.0, 1000.0, 1e30])
         assert not np.isnan(jax.vmap(jax.grad(jax.grad(f)))(far)).any()
+
+
+def test_jax_constant_slopes():
+    a = np.array([0.5, 2.0])
+    slopes = jax.grad(lambda a, b: module("2 * a + b", "jax").f(a, b).sum(), (0, 1))(a, a)
+    assert [s.tolist() for s in slopes] == [[2, 2], [1, 1]]
 
 
 def test_jax_parameters():

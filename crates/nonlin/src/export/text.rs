@@ -49,7 +49,7 @@ pub(crate) struct Language {
     pub(crate) statement: &'static str,
     /// The limit of a degree: `$0` is an input.
     pub(crate) limit: fn(u32) -> String,
-    /// A number where a function wants what an input is: `$0` is the number, `$1` an input.
+    /// A number where a function wants what an input is, or alone: `$0` is the number, `$1` an input.
     pub(crate) lifted: &'static str,
     /// Names that mean something else.
     pub(crate) reserved: &'static [&'static str],
@@ -176,11 +176,15 @@ impl<'l> Writer<'l> {
                 (text, strength)
             });
         }
+        let mut value = texts[root].0.clone();
+        if matches!(plan.values[root], Value::Number(_)) {
+            value = filled(self.language.lifted, &[&value, &inputs[0]]);
+        }
         let used = |value: Value| plan.values.iter().zip(&needed).any(|(v, n)| *n && *v == value);
         let inputs = inputs.iter().enumerate().filter(|(i, _)| !used(Value::Input(*i)));
         let params = params.iter().enumerate().filter(|(i, _)| !used(Value::Param(*i)));
         let unused = inputs.chain(params).map(|(_, name)| name.clone()).collect();
-        Body { statements, value: texts[root].0.clone(), unused }
+        Body { statements, value, unused }
     }
 
     fn operation(

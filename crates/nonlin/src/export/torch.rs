@@ -60,7 +60,7 @@ const GATE: Helper = Helper {
     text: "\
 def _gate(gate, rest):
     \"\"\"gate * rest, but 0 and not NaN where the gate is shut and the rest infinite.\"\"\"
-    return gate * torch.where(gate == 0.0, 0.0, rest)
+    return gate * torch.where((gate == 0.0) & ~torch.isfinite(rest), 0.0, rest)
 ",
     needs: &[],
 };
