@@ -1,7 +1,7 @@
 //! Functions as source text of other languages and as models.
 
 use nonlin::Target;
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyIndexError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
@@ -11,13 +11,15 @@ use crate::kernels::{AnyFunction, Op};
 /// What a formula is called unless the caller says.
 const UNNAMED: &str = "activation";
 
-/// The text of a function for `target`, or the bytes of a model.
+/// The text of a function for `target`, or the bytes of a model; with `by` of its derivative by that
+/// operand.
 #[pyfunction]
-#[pyo3(signature = (f, target, name))]
+#[pyo3(signature = (f, target, name, by=None))]
 pub fn export<'py>(
     f: &Bound<'py, PyAny>,
     target: &str,
     name: Option<&str>,
+    by: Option<usize>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let Some((text, op, values, _)) = function::recipe(f)? else {
         return Err(PyTypeError::new_err(format!("{} is no function of nonlin", f.repr()?)));
@@ -34,7 +36,7 @@ pub fn export<'py>(
             op.replace('_', " ")
         )));
     }
-    written(f.py(), &made, target, name)
+    written(f.py(), &made, target, name, by)
 }
 
 /// The text, or the bytes of a model.
@@ -43,11 +45,17 @@ pub fn written<'py>(
     f: &AnyFunction,
     target: &str,
     name: Option<&str>,
+    by: Option<usize>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let target: Target = target.parse().map_err(crate::error)?;
     let known = nonlin::get(f.name()).is_ok() || nonlin::gated(f.name()).is_ok();
     let own = if known { f.name() } else { UNNAMED };
-    let formula = f.formula().map_err(crate::error)?;
+    let mut formula = f.formula().map_err(crate::error)?;
+    if let Some(i) = by {
+        let slopes = formula.derivatives().map_err(crate::error)?;
+        let none = || PyIndexError::new_err(format!("`{}` has no operand {i}", f.name()));
+        formula = slopes.into_iter().nth(i).ok_or_else(none)?;
+    }
     let bytes = formula.export(target, name.unwrap_or(own)).map_err(crate::error)?;
     Ok(match String::from_utf8(bytes) {
         Ok(text) if target.is_text() => PyString::new(py, &text).into_any(),

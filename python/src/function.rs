@@ -449,7 +449,7 @@ impl PyFunction {
                 self.op.name().replace('_', " ")
             )));
         }
-        crate::export::written(py, &self.f, target, name)
+        crate::export::written(py, &self.f, target, name, None)
     }
 
     /// The gradient by `x` from the output `y`, for functions whose output determines it.

@@ -129,6 +129,42 @@ impl Formula {
     pub fn export(&self, target: Target, name: &str) -> Result<Vec<u8>, Error> {
         Ok(Subject::new(self, name, target)?.export(target))
     }
+
+    /// Its derivatives by its operands, as formulas of the parameters that it has.
+    ///
+    /// ```
+    /// use nonlin::Formula;
+    ///
+    /// let slopes = Formula::parse("x^3 + alpha * x; alpha = 0.5")?.derivatives()?;
+    /// assert_eq!(slopes[0].stable(), "alpha + 3 * x^2");
+    /// # Ok::<(), nonlin::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If one is too long.
+    pub fn derivatives(&self) -> Result<Vec<Formula>, Error> {
+        let slopes = (0..self.inputs().len()).map(|i| {
+            let mut f = self.clone();
+            let leaf = f.graph.input(i);
+            f.stable = f.derivative(leaf)?;
+            f.written = f.stable;
+            f.text = f.stable();
+            Ok(f)
+        });
+        slopes.collect()
+    }
+
+    /// The node of the derivative by a leaf, which its graph gets.
+    fn derivative(&mut self, leaf: Id) -> Result<Id, Error> {
+        // What was too long for a rewriting is no matter of the derivative.
+        self.graph.excess = None;
+        let too_long = || Error::DerivativeTooLong { function: self.text.clone().into() };
+        self.graph.derivative(self.stable, leaf).ok_or_else(too_long)
+    }
+
+    fn inputs(&self) -> &'static [&'static str] {
+        if self.is_gated() { &["a", "b"] } else { &["x"] }
+    }
 }
 
 impl Function {
@@ -225,29 +261,23 @@ struct Subject {
 
 impl Subject {
     fn new(formula: &Formula, name: &str, target: Target) -> Result<Self, Error> {
-        let inputs: &[&str] = if formula.is_gated() { &["a", "b"] } else { &["x"] };
-        let mut graph = formula.graph.clone();
-        // What was too long for a rewriting is no matter of the derivative.
-        graph.excess = None;
-        let by = |leaf: Id, graph: &mut Graph| {
-            let too_long = || Error::DerivativeTooLong { function: formula.text.clone().into() };
-            graph.derivative(formula.stable, leaf).ok_or_else(too_long)
-        };
-        let leaves: Vec<Id> = (0..inputs.len()).map(|i| graph.input(i)).collect();
-        let derivatives: Result<_, _> = leaves.into_iter().map(|i| by(i, &mut graph)).collect();
-        let leaves: Vec<Id> = (0..formula.params.len()).map(|i| graph.param(i)).collect();
+        let (inputs, mut of) = (formula.inputs(), formula.clone());
+        let leaves: Vec<Id> = (0..inputs.len()).map(|i| of.graph.input(i)).collect();
+        let derivatives: Result<_, _> =
+            leaves.into_iter().map(|leaf| of.derivative(leaf)).collect();
+        let leaves: Vec<Id> = (0..of.params.len()).map(|i| of.graph.param(i)).collect();
         let learned = matches!(target, Target::Torch | Target::Jax);
         let leaves = leaves.into_iter().filter(|_| learned);
-        let by_params: Result<_, _> = leaves.map(|i| by(i, &mut graph)).collect();
+        let by_params: Result<_, _> = leaves.map(|leaf| of.derivative(leaf)).collect();
         Ok(Subject {
             name: name.to_owned(),
             formula: formula.stable(),
             inputs,
-            params: formula.params.clone(),
-            value: formula.stable,
+            params: of.params,
+            value: of.stable,
             derivatives: derivatives?,
             by_params: by_params?,
-            graph,
+            graph: of.graph,
         })
     }
 

@@ -608,3 +608,32 @@ fn what_is_no_function_is_refused_by_what_it_looks_like() {
         "{error}"
     );
 }
+
+#[test]
+fn derivatives_are_formulas() {
+    for text in [
+        "x * tanh(alpha * x); alpha = 2",
+        "x / sqrt(1 + x^2)",
+        "where(x > 0, x, alpha * (exp(x) - 1)); alpha = 0.5",
+        "gelu(x)",
+        "a * sigmoid(b)",
+        "max(a, b) + a * exp(-b^2)",
+    ] {
+        let (f, slopes) = (parse(text), parse(text).derivatives().unwrap());
+        assert_eq!(slopes.len(), 1 + usize::from(f.is_gated()));
+        let p = defaults(&f);
+        for (i, slope) in slopes.iter().enumerate() {
+            for x in [-2.5, -0.7, 0.3, 4.0] {
+                let step = 1.0 / 1024.0;
+                let moved = |by: f64| {
+                    let mut at = [x, 1.5 - x];
+                    at[i] += by;
+                    f.evaluate(&at, &p)
+                };
+                let about = (moved(step) - moved(-step)) / (2.0 * step);
+                let is = slope.evaluate(&[x, 1.5 - x], &p);
+                assert!((is - about).abs() < 1e-5, "{text} by {i} at {x}: {is}, about {about}");
+            }
+        }
+    }
+}
