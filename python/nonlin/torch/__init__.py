@@ -5,6 +5,9 @@
 operators; `convert` swaps the activations of a built model, `init_` initialises its layers by what
 follows them, and `monitor` watches its activations in training.
 
+The kernels run on the CPU. On other devices nonlin's operators are made of PyTorch's own, which exporters
+can have as well: `decompositions`, `onnx_translations`.
+
 >>> import torch, nonlin.torch
 >>> nonlin.torch.swiglu(torch.tensor([1.0]), torch.tensor([2.0]))
 tensor([1.4621])
@@ -18,6 +21,7 @@ from ._aten import Operator, Report, disable, enable, is_enabled, report
 from ._adaptive import Adaptive, AdaptiveReLU  # after PyTorch has been opened
 from ._callbacks import lightning_monitor, trainer_monitor
 from ._convert import Conversion, convert
+from ._decompositions import decompositions
 from ._functional import FUNCTIONS as _functions
 from ._functional import UNITS as _units
 from ._init import Initialisation, InitialisedLayer, init_
@@ -26,6 +30,7 @@ from ._modules import MODULES as _modules
 from ._modules import Activation
 from ._monitor import Monitor, monitor
 from . import _named
+from ._onnx import onnx_translations
 from ._piecewise import APL, PWLU
 from ._rational import PAU, GroupRational
 from ._saving import recompute
@@ -49,12 +54,14 @@ __all__ = [
     "Operator",
     "Report",
     "convert",
+    "decompositions",
     "disable",
     "enable",
     "init_",
     "is_enabled",
     "lightning_monitor",
     "monitor",
+    "onnx_translations",
     "parameter_groups",
     "recompute",
     "report",

@@ -45,7 +45,9 @@ class Report(list[Operator]):
             f"nonlin {_nonlin.__version__} under PyTorch {torch.__version__}, {state}. Types float32,\n"
             "float64, bfloat16 and float16; all others, and results that must be resized or that\n"
             "overlap operands, go on to PyTorch's kernels. Models under torch.compile run Inductor's\n"
-            "code, which enable() does not change: nonlin.torch.convert(model, to='nonlin') does."
+            "code, which enable() does not change: nonlin.torch.convert(model, to='nonlin') does.\n"
+            "nonlin's own operators run its kernels on the CPU, and on other devices operators of PyTorch's\n"
+            "by the text that nonlin.export(f, 'torch') prints, which has not been run on a GPU yet."
         )
         return "\n".join([head, "", *lines])
 

@@ -60,7 +60,7 @@ def described(name: str, parameters: dict[str, float]) -> str:
     Parameters
     ----------
     input : torch.Tensor
-        On the CPU, of type float32, float64, bfloat16 or float16.{listed}
+        Of type float32, float64, bfloat16 or float16.{listed}
     inplace : bool, default False
         Whether the result replaces `input`.
 
@@ -140,8 +140,8 @@ def _gated_unit(name: str) -> Callable[..., Tensor]:
     Parameters
     ----------
     a : torch.Tensor
-        The first operand, or both packed along `dim`; on the CPU, of type float32, float64,
-        bfloat16 or float16.
+        The first operand, or both packed along `dim`; of type float32, float64, bfloat16 or
+        float16.
     b : torch.Tensor, optional
         The second operand, of the type of `a`; shapes are broadcast.
     layout : {{"halves", "interleaved"}}
@@ -174,7 +174,7 @@ def prelu(
     Parameters
     ----------
     input : torch.Tensor
-        On the CPU, of type float32, float64, bfloat16 or float16.
+        Of type float32, float64, bfloat16 or float16.
     weight : torch.Tensor or float, default 0.25
         A number, or the slopes that are learned: one for all, or one for each channel, which are
         axis 1. Its gradient is the sum over what shares a slope.
@@ -223,7 +223,7 @@ def rrelu(
     Parameters
     ----------
     input : torch.Tensor
-        On the CPU, of type float32, float64, bfloat16 or float16.
+        Of type float32, float64, bfloat16 or float16.
     lower, upper : float, default 1/8 and 1/3
         The least and the greatest slope.
     training : bool, default False

@@ -14,7 +14,8 @@ from torch.nn.utils import parametrize
 import nonlin
 
 from .. import _nonlin
-from ._composed import composed
+from . import _decompositions
+from ._decompositions import composed
 from ._ops import is_compiling, is_grad_enabled
 
 #: Functions of the catalogue with parameters.
@@ -103,12 +104,16 @@ def _checked(text: str, x: Tensor, values: Tensor) -> str:
     """The type of an input, or an error that says what is wrong with it."""
     if x.dtype not in _KINDS:
         raise TypeError(f"{text} takes float16, bfloat16, float32 or float64, not {x.dtype}")
-    for t in (x, values):
-        if t.device.type != "cpu":
-            raise NotImplementedError(
-                f"{text}: a tensor is on {t.device}; nonlin's kernels run on the CPU"
-            )
+    if x.device != values.device:
+        raise RuntimeError(
+            f"{text}: the input is on {x.device}, the parameters are on {values.device}; both must be on one device"
+        )
     return _KINDS[x.dtype]
+
+
+def by_operators(x: Tensor) -> bool:
+    """Whether PyTorch's own operators compute: a compiler fuses them, and other devices than the CPU have them."""
+    return is_compiling() or x.device.type != "cpu"
 
 
 def _order(x: Tensor) -> list[int]:
@@ -126,7 +131,10 @@ def _axis(x: Tensor, axis: int, order: list[int]) -> int:
 
 
 def _forward(x: Tensor, values: Tensor, text: str, axis: int) -> Tensor:
-    kind, order = _checked(text, x, values), _order(x)
+    kind = _checked(text, x, values)
+    if x.device.type != "cpu":
+        return _decompositions.learnable(x, values, text, axis)
+    order = _order(x)
     axis = _axis(x, axis, order)
     x = x.permute(order).contiguous()
     y = torch.empty_like(x)
@@ -149,7 +157,10 @@ def _inverse(order: list[int]) -> list[int]:
 def _backward(
     grad: Tensor, x: Tensor, values: Tensor, text: str, axis: int
 ) -> tuple[Tensor, Tensor]:
-    kind, order = _checked(text, x, values), _order(x)
+    kind = _checked(text, x, values)
+    if x.device.type != "cpu":
+        return _decompositions.learnable_backward(grad, x, values, text, axis)
+    order = _order(x)
     axis = _axis(x, axis, order)
     x = x.permute(order).contiguous()
     grad = grad.permute(order).to(x.dtype).contiguous()
@@ -243,6 +254,8 @@ def _gradients(ctx, grad):
     return dx, dvalues, None, None
 
 
+_operator.register_kernel(None, _decompositions.learnable)
+_operator_backward.register_kernel(None, _decompositions.learnable_backward)
 _operator.register_autograd(_gradients, setup_context=_save)
 
 

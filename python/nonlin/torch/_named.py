@@ -72,8 +72,8 @@ def _gated(name: str) -> Callable[..., Tensor]:
     Parameters
     ----------
     a : torch.Tensor
-        The first operand, or both packed along `dim`; on the CPU, of type float32, float64,
-        bfloat16 or float16.
+        The first operand, or both packed along `dim`; of type float32, float64, bfloat16 or
+        float16.
     b : torch.Tensor, optional
         The second operand, of the type of `a`; shapes are broadcast.
     layout : {{"halves", "interleaved"}}

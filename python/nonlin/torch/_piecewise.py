@@ -15,8 +15,8 @@ from torch.nn.utils import parametrize
 from nonlin import _catalog
 
 from ._functional import FUNCTIONS
-from ._learnable import Blocks, Learnable, Twice, _checked, pick
-from ._ops import is_compiling, is_grad_enabled
+from ._learnable import Blocks, Learnable, Twice, _checked, by_operators, pick
+from ._ops import is_grad_enabled
 
 
 class _Table:
@@ -55,7 +55,6 @@ def _tables(values: Tensor, n: int, dtype: torch.dtype) -> tuple[_Table, Any]:
 
 
 def _forward(x: Tensor, values: Tensor, n: int, axis: int) -> Tensor:
-    _checked("a piecewise linear function", x, values)
     table, channels = _tables(values, n, x.dtype)
     blocks = Blocks(x, axis, len(table.left))
     y, base, slope = blocks.new(), table.base.reshape(-1), table.slope.reshape(-1)
@@ -103,7 +102,7 @@ def _backward(grad: Tensor, x: Tensor, values: Tensor, n: int, axis: int) -> tup
 
 def _composed(x: Tensor, values: Tensor, n: int, axis: int) -> Tensor:
     """The function of PyTorch's own operators: compilers fuse them, and they are differentiated twice."""
-    values = values.to(torch.float64 if x.dtype == torch.float64 or not is_compiling() else torch.float32)
+    values = values.to(torch.float64 if x.dtype == torch.float64 or not by_operators(x) else torch.float32)
     table = _Table(values, n)
     each = len(table.left)
     shape = [-1] + [1] * (x.dim() - 1 - axis % x.dim()) if each > 1 else []
@@ -261,7 +260,8 @@ class PWLU(Learnable):
         return left, left + width
 
     def _computed(self, input: Tensor, values: Tensor, axis: int) -> Tensor:
-        if is_compiling():
+        _checked("a piecewise linear function", input, values)
+        if by_operators(input):
             return _composed(input, values, self.segments, axis).to(input.dtype)
         return _Piecewise.apply(input, values, self.segments, axis)
 

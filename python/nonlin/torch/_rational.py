@@ -12,8 +12,8 @@ from torch.autograd.function import Function
 
 from nonlin._rational import RationalFit, fit_rational
 
-from ._learnable import Blocks, Learnable, Twice, _checked
-from ._ops import is_compiling, is_grad_enabled
+from ._learnable import Blocks, Learnable, Twice, _checked, by_operators
+from ._ops import is_grad_enabled
 
 _fit = lru_cache(maxsize=64)(fit_rational)
 
@@ -61,7 +61,6 @@ def _coefficients(values: Tensor, n: int, m: int, dtype: torch.dtype) -> tuple[T
 
 
 def _forward(x: Tensor, values: Tensor, n: int, m: int, axis: int) -> Tensor:
-    _checked("a rational function", x, values)
     a, b = _coefficients(values, n, m, x.dtype)
     blocks = Blocks(x, axis, a.shape[1])
     y = blocks.new()
@@ -103,7 +102,7 @@ def _backward(
 
 def _composed(x: Tensor, values: Tensor, n: int, m: int, axis: int) -> Tensor:
     """The function of PyTorch's own operators: compilers fuse them, and they are differentiated twice."""
-    table = values.to(torch.float64 if x.dtype == torch.float64 or not is_compiling() else torch.float32)
+    table = values.to(torch.float64 if x.dtype == torch.float64 or not by_operators(x) else torch.float32)
     table = table.reshape(n + 1 + m, -1)
     if table.shape[1] > 1:
         table = table.reshape(*table.shape, *[1] * (x.dim() - 1 - axis % x.dim()))
@@ -193,7 +192,8 @@ class PAU(Learnable):
 
     def _computed(self, input: Tensor, values: Tensor, axis: int) -> Tensor:
         n, m = len(self.fit.numerator) - 1, len(self.fit.denominator)
-        if is_compiling():
+        _checked("a rational function", input, values)
+        if by_operators(input):
             return _composed(input, values, n, m, axis).to(input.dtype)
         return _Rational.apply(input, values, n, m, axis)
 

@@ -292,5 +292,5 @@ def test_errors():
         nt.Activation("elu", learnable=True, num_parameters=2)(torch.ones(2, 3))
     with pytest.raises(TypeError, match="torch.int64"):
         nt.Activation("elu", learnable=True)(torch.ones(3, dtype=torch.int64))
-    with pytest.raises(NotImplementedError, match="meta"):
+    with pytest.raises(RuntimeError, match="the input is on meta, the parameters are on cpu"):
         nt.Activation("elu", learnable=True)(torch.ones(3, device="meta"))
