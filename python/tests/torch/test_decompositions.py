@@ -133,7 +133,7 @@ def test_parameters():
 
 
 @pytest.mark.parametrize("text", ["elu", "snake_beta", "x * tanh(alpha * x) + beta; alpha = 2, beta = 1"])
-@pytest.mark.parametrize("each, axis", [(1, 1), (6, 1), (6, -2)])
+@pytest.mark.parametrize("each, axis", [(1, 1), (4, 0), (6, 1), (6, -2), (3, -1)])
 def test_learned(text, each, axis):
     x, g = torch.randn(4, 6, 3), torch.randn(4, 6, 3)
     values = torch.rand(each * len(_decompositions.text(text).defaults)) + 0.5
@@ -141,8 +141,8 @@ def test_learned(text, each, axis):
     torch.testing.assert_close(y, OPS.learnable(x, values, text, axis), rtol=1e-5, atol=1e-6)
     slopes = (f(g, x, values, text, axis) for f in (made("learnable_backward"), OPS.learnable_backward))
     torch.testing.assert_close(*slopes, rtol=1e-4, atol=1e-5)
-    with pytest.raises(ValueError, match="3 channels, but there are"):
-        made("learnable")(x, values.repeat(5), text, 2)
+    with pytest.raises(ValueError, match=f"{x.shape[axis]} channels, but there are {5 * each}"):
+        made("learnable")(x, values.repeat(5), text, axis)
 
 
 def test_what_is_refused():
@@ -165,7 +165,7 @@ def modules():
     named = [n for n in NAMES["formula"] if n not in ("logit",)]
     made = [nt.Activation(name) for name in (*KERNELS, *named)]
     made += [nt.Activation("elu", alpha=0.5), nt.Activation("x * tanh(alpha * x); alpha = 1", alpha=2)]
-    made += [nt.SwiGLU(layout="interleaved"), nt.PReLU(), nt.Activation("elu", learnable=True, num_parameters=6)]
+    made += [nt.SwiGLU(layout="interleaved"), nt.PReLU(6, init=0.6), nt.Activation("elu", learnable=True, num_parameters=6)]
     made += [nt.Activation("snake", learnable=True), nt.RReLU().eval(), nt.PAU(), nt.PWLU()]
     return torch.nn.ModuleList(made)
 
