@@ -204,8 +204,9 @@ def learnable_backward(
 
 
 def composed(x: Tensor, values: Tensor, of: str, axis: int) -> Tensor:
-    """f(x) with values of the parameters, in float64, which may be differentiated by both as often as one likes."""
-    call, _ = _rows(of, x.double(), values.double(), axis)
+    """f(x) with values of the parameters, which may be differentiated by both as often as one likes; on the CPU
+    in float64, which some devices do not have."""
+    call, _ = _rows(of, x.double() if x.device.type == "cpu" else x, values, axis)
     return text(of).function(*call.operands, *call.parameters)
 
 
