@@ -206,21 +206,19 @@ pub enum AnyFunction {
     Formula(Box<GatedFormula>),
 }
 
-/// A formula of two operands. Its parameters are constants of the kernels, which other values make anew.
+/// A formula of two operands.
 #[derive(Clone)]
 pub struct GatedFormula {
     /// The name or the formula that it was made of.
     text: String,
     formula: Formula,
-    values: Vec<f64>,
     f: GatedFunction,
 }
 
 impl GatedFormula {
     fn new(text: &str, formula: Formula) -> Result<Self, Error> {
         let f = GatedFunction::parse(text)?;
-        let values = formula.params().map(|(_, v)| v).collect();
-        Ok(GatedFormula { text: text.trim().to_owned(), formula, values, f })
+        Ok(GatedFormula { text: text.trim().to_owned(), formula, f })
     }
 
     /// The kernels for the values that it has.
@@ -229,8 +227,7 @@ impl GatedFormula {
     }
 
     fn with_values(&self, values: &[f64]) -> Result<Self, Error> {
-        let f = GatedFunction::parse(with_constants(&self.formula, values)?.text())?;
-        Ok(GatedFormula { values: values.to_vec(), f, ..self.clone() })
+        Ok(GatedFormula { f: self.f.with_values(values)?, ..self.clone() })
     }
 }
 
@@ -252,7 +249,7 @@ impl AnyFunction {
         match self {
             AnyFunction::Elementwise(f) => f.formula(),
             AnyFunction::Gated(f) => f.formula(),
-            AnyFunction::Formula(f) => with_constants(&f.formula, &f.values),
+            AnyFunction::Formula(f) => with_constants(&f.formula, f.f.values()),
         }
     }
 
@@ -305,7 +302,7 @@ impl AnyFunction {
             AnyFunction::Elementwise(f) if self.is_formula() => {
                 with_constants(&Formula::parse(f.name())?, f.values())?.text().to_owned()
             }
-            AnyFunction::Formula(f) => with_constants(&f.formula, &f.values)?.text().to_owned(),
+            AnyFunction::Formula(f) => with_constants(&f.formula, f.f.values())?.text().to_owned(),
             _ => self.name().to_owned(),
         })
     }
@@ -323,10 +320,7 @@ impl AnyFunction {
         match self {
             AnyFunction::Elementwise(f) => f.params().collect(),
             AnyFunction::Gated(_) => vec![],
-            AnyFunction::Formula(f) => {
-                let all = f.formula.params().map(|(name, v)| Parameter::new(name, v, ""));
-                all.zip(f.values.iter().copied()).collect()
-            }
+            AnyFunction::Formula(f) => f.f.params().collect(),
         }
     }
 
@@ -335,7 +329,7 @@ impl AnyFunction {
         match self {
             AnyFunction::Elementwise(f) => f.values(),
             AnyFunction::Gated(_) => &[],
-            AnyFunction::Formula(f) => &f.values,
+            AnyFunction::Formula(f) => f.f.values(),
         }
     }
 

@@ -39,26 +39,13 @@ impl Chosen {
             (_, Ok(f), _) => Chosen::Gated(f),
             (.., Ok(softmax)) => Chosen::Rows(Rows { softmax }),
             _ => match Formula::parse(name) {
-                Ok(formula) if formula.is_gated() => return Self::gated_formula(formula, params),
+                Ok(formula) if formula.is_gated() => Chosen::Gated(GatedFunction::parse(name)?),
                 _ => Chosen::Elementwise(Function::parse(name)?),
             },
         };
         let params: Vec<(&str, f64)> = params.iter().map(|(name, v)| (name.as_str(), *v)).collect();
         chosen.set(&params)?;
         Ok(chosen)
-    }
-
-    /// The gated unit of a formula, whose parameters are constants of it.
-    fn gated_formula(formula: Formula, params: &[(String, f64)]) -> Result<Self> {
-        for (i, (name, _)) in params.iter().enumerate() {
-            if params[..i].iter().any(|(n, _)| n == name) {
-                let (function, name) = (formula.text().to_owned().into(), name.clone().into());
-                return Err(Error::ParameterTwice { function, name }.into());
-            }
-        }
-        let set = |f: Formula, (name, v): &(String, f64)| f.with(name, *v);
-        let formula = params.iter().try_fold(formula, set)?;
-        Ok(Chosen::Gated(GatedFunction::parse(&formula.to_string())?))
     }
 
     /// All functions: elementwise, gated, row-wise.
@@ -83,22 +70,12 @@ impl Chosen {
 
     /// Sets parameters, all of them together.
     fn set(&mut self, params: &[(&str, f64)]) -> Result<(), Error> {
-        if let Chosen::Elementwise(f) = self {
-            *f = f.with_params(params)?;
-            return Ok(());
+        match self {
+            Chosen::Elementwise(f) => *f = f.with_params(params)?,
+            Chosen::Gated(f) => *f = f.with_params(params)?,
+            Chosen::Rows(rows) => rows.softmax = rows.softmax.with_params(params)?,
         }
-        if let Chosen::Rows(rows) = self {
-            rows.softmax = rows.softmax.with_params(params)?;
-            return Ok(());
-        }
-        match params.first() {
-            Some((name, _)) => Err(Error::UnknownParameter {
-                function: self.meta().name.to_owned().into(),
-                name: (*name).to_owned(),
-                known: Vec::new(),
-            }),
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     /// Names, formula, source, advice.
@@ -126,7 +103,7 @@ impl Chosen {
     pub fn params(&self) -> Vec<(Parameter<'_>, f64)> {
         match self {
             Chosen::Elementwise(f) => f.params().collect(),
-            Chosen::Gated(_) => Vec::new(),
+            Chosen::Gated(f) => f.params().collect(),
             Chosen::Rows(rows) => rows.softmax.params().collect(),
         }
     }

@@ -2,7 +2,8 @@
 
 use core::fmt;
 
-use crate::real::{Dual, Real};
+use crate::element::Element;
+use crate::real::{Dd, Dual, Real};
 
 /// The parameters of one evaluation, as numbers of the type of `x`: an array `[T; N]`.
 pub trait ParamList<T: Copy>: Copy {
@@ -125,6 +126,21 @@ impl<'a> Parameter<'a> {
     #[inline(always)]
     pub(crate) const fn in_f32(&self, v: f64) -> f64 {
         if self.exact && v == self.default { v } else { v as f32 as f64 }
+    }
+
+    /// The value `v` of this parameter as the arithmetic of `T` sees it.
+    #[inline]
+    pub(crate) fn rounded<T: Element>(&self, v: f64) -> f64 {
+        if T::F32_PARAMS { self.in_f32(v) } else { v }
+    }
+
+    /// [`rounded`](Self::rounded), with the rest of a default that is a constant of the definition.
+    pub(crate) fn exactly<T: Element>(&self, v: f64) -> Dd {
+        let mut v = Dd::new(self.rounded::<T>(v));
+        if self.exact && v.hi == self.default {
+            v.lo = self.rest;
+        }
+        v
     }
 }
 

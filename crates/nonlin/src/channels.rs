@@ -55,12 +55,29 @@ impl Channels {
         Ok(Channels { outer, channels, inner })
     }
 
+    /// Of an array of that shape, with values of each parameter for so many equal groups of channels side
+    /// by side: to what adds over a group it is a channel.
+    pub(crate) fn of_groups(shape: &[usize], axis: isize, groups: usize) -> Result<Self, Error> {
+        if groups == 1 {
+            return Self::of(shape, axis, 1);
+        }
+        let Around { outer, n: channels, inner } = shape::around(shape, axis)?;
+        match channels.checked_div(groups) {
+            // Parts of a shape whose size was checked.
+            Some(of_each) if of_each * groups == channels => {
+                Ok(Channels { outer, channels: groups, inner: inner * of_each })
+            }
+            None if channels == 0 => Ok(Channels { outer, channels, inner }),
+            _ => Err(Error::Groups { axis, shape: shape.into(), channels, groups }),
+        }
+    }
+
     /// The channel of element `i`.
     pub(crate) fn channel(&self, i: usize) -> usize {
         i / self.inner % self.channels
     }
 
-    fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.outer * self.channels * self.inner
     }
 

@@ -22,6 +22,7 @@ use crate::real::Cm;
 #[cfg(feature = "alloc")]
 use crate::real::Expr;
 use crate::real::{Bounded, Dd, Dual, Extended, Interval, Real};
+use crate::values::Parametric;
 #[cfg(feature = "alloc")]
 use alloc::sync::Arc;
 
@@ -306,37 +307,36 @@ macro_rules! either {
     };
 }
 
-impl Made {
-    pub(crate) fn description(&self) -> Description<'_> {
-        either!(self, e => e.meta, e.description())
+impl Parametric for Made {
+    fn name(&self) -> Name {
+        either!(self, e => e.meta.name.into(), e.about.own_name())
     }
 
-    /// The name, for an error.
-    pub(crate) fn name(&self) -> Name {
-        either!(self, e => e.meta.name.into(), e.name())
-    }
-
-    /// How many parameters there are.
-    pub(crate) fn params(&self) -> usize {
-        either!(self, e => e.params.len(), e.params())
+    fn params(&self) -> usize {
+        either!(self, e => e.params.len(), e.about.params())
     }
 
     #[inline]
-    pub(crate) fn param(&self, index: usize) -> Parameter<'_> {
-        either!(self, e => e.params[index], e.param(index))
+    fn param(&self, index: usize) -> Parameter<'_> {
+        either!(self, e => e.params[index], e.about.param_at(index))
     }
 
-    /// The name of a parameter, for an error.
-    pub(crate) fn param_name(&self, index: usize) -> Name {
-        either!(self, e => e.params[index].name.into(), e.param_name(index))
+    fn param_name(&self, index: usize) -> Name {
+        either!(self, e => e.params[index].name.into(), e.about.param_name(index))
+    }
+
+    fn constraints(&self) -> &'static [Constraint] {
+        either!(self, e => e.constraints, e.constraints)
+    }
+}
+
+impl Made {
+    pub(crate) fn description(&self) -> Description<'_> {
+        either!(self, e => e.meta, e.about.description())
     }
 
     pub(crate) fn claims(&self) -> &Claims {
         either!(self, e => &e.claims, &e.claims)
-    }
-
-    pub(crate) fn constraints(&self) -> &'static [Constraint] {
-        either!(self, e => e.constraints, e.constraints)
     }
 
     /// Whether it computes next to nothing.
@@ -361,7 +361,7 @@ impl Made {
     #[cfg(feature = "alloc")]
     pub(crate) fn programs(&self) -> Result<Arc<RecordedEntry>, Error> {
         match self {
-            Made::Recorded(e) if e.params() > 0 => Ok(e.clone()),
+            Made::Recorded(e) if e.about.params() > 0 => Ok(e.clone()),
             Made::Compiled(Entry { record: Some(record), .. }) => record().map(Arc::new),
             _ => Err(Error::NoParameters { function: self.name() }),
         }
@@ -472,7 +472,7 @@ impl Made {
             (Made::Compiled(a), Made::Compiled(b)) => a.meta.name == b.meta.name,
             #[cfg(feature = "alloc")]
             (Made::Recorded(a), Made::Recorded(b)) => {
-                Arc::ptr_eq(a, b) || a.description() == b.description()
+                Arc::ptr_eq(a, b) || a.about.description() == b.about.description()
             }
             #[cfg(feature = "alloc")]
             _ => false,

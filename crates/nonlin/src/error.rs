@@ -109,14 +109,6 @@ pub enum Error {
         /// How many numbers a program may have.
         most: usize,
     },
-    /// A parameter of a function of two operands.
-    #[cfg(feature = "alloc")]
-    GatedParameter {
-        /// The function.
-        function: Name,
-        /// The parameter.
-        name: Name,
-    },
     /// The function has no parameters, so that there is nothing to learn.
     NoParameters {
         /// The function.
@@ -236,6 +228,18 @@ pub enum Error {
         /// How many values there are.
         values: usize,
     },
+    /// Values of a parameter for groups of channels, which cannot be made so many equal ones.
+    #[cfg(feature = "alloc")]
+    Groups {
+        /// The axis of channels as given.
+        axis: isize,
+        /// The shape.
+        shape: Vec<usize>,
+        /// How many channels there are.
+        channels: usize,
+        /// How many groups, which is how many values there are of each parameter.
+        groups: usize,
+    },
     /// A mask that cannot be repeated to the shape of the scores.
     #[cfg(feature = "alloc")]
     MaskShape {
@@ -304,10 +308,7 @@ impl fmt::Display for Error {
             #[cfg(feature = "alloc")]
             Error::UnknownParameter { function, name, known } => {
                 write!(f, "`{function}` has no parameter `{name}`; it has ")?;
-                for (i, known) in known.iter().enumerate() {
-                    write!(f, "{}{known}", if i > 0 { ", " } else { "" })?;
-                }
-                Ok(())
+                list(f, known)
             }
             Error::ParameterOutOfBounds { function, name, value, low, high } => {
                 write!(f, "`{name}` of `{function}` is ")?;
@@ -384,11 +385,6 @@ impl fmt::Display for Error {
                 f,
                 "`{function}` is too long: a program has at most {most} numbers, of which fewer than 200 are needed at once"
             ),
-            #[cfg(feature = "alloc")]
-            Error::GatedParameter { function, name } => write!(
-                f,
-                "`{function}` has two operands and the parameter `{name}`; write a number in its place"
-            ),
             Error::NoParameters { function } => {
                 write!(f, "`{function}` has no parameters to be learned; `prelu` has")
             }
@@ -449,6 +445,21 @@ impl fmt::Display for Error {
                 "axis {axis} of shape {shape:?} has {channels} channels, but there are {values} values; give {channels} or 1"
             ),
             #[cfg(feature = "alloc")]
+            Error::Groups { axis, shape, channels, groups } => {
+                write!(
+                    f,
+                    "axis {axis} of shape {shape:?} has {channels} channels, which cannot be {groups} equal groups; give values for "
+                )?;
+                let divides = |n: &usize| channels.is_multiple_of(*n);
+                let fewer = (1..=*channels).rev().find(|n| n < groups && divides(n));
+                let more = (groups + 1..=*channels).find(divides);
+                match (fewer, more) {
+                    (Some(fewer), Some(more)) => write!(f, "{fewer} or {more}"),
+                    (Some(n), None) | (None, Some(n)) => write!(f, "{n}"),
+                    (None, None) => write!(f, "1"),
+                }
+            }
+            #[cfg(feature = "alloc")]
             Error::MaskShape { mask, scores } => write!(
                 f,
                 "a mask of shape {mask:?} cannot be repeated to scores of shape {scores:?}; from the last axis backwards each of its lengths must be 1 or that of the scores"
@@ -469,6 +480,15 @@ impl From<crate::FormulaError> for Error {
     fn from(e: crate::FormulaError) -> Self {
         Error::Formula(e)
     }
+}
+
+/// Names with commas between them.
+#[cfg(feature = "alloc")]
+fn list(f: &mut fmt::Formatter<'_>, names: &[Name]) -> fmt::Result {
+    for (i, name) in names.iter().enumerate() {
+        write!(f, "{}{name}", if i > 0 { ", " } else { "" })?;
+    }
+    Ok(())
 }
 
 /// A bound in as few digits as it takes; limits of f32 as f32 writes them.

@@ -18,7 +18,7 @@ mod rust;
 mod text;
 mod torch;
 
-use crate::activation::Param;
+use crate::activation::{Param, Parameter};
 use crate::catalog;
 use crate::error::Error;
 use crate::formula::graph::{Call, Graph, Id, Node};
@@ -180,22 +180,7 @@ impl Function {
     /// # Errors
     /// If it is described by a text that is no formula, as a recorded function may be.
     pub fn formula(&self) -> Result<Formula, Error> {
-        let params = self.params().map(|(p, v)| Declared {
-            name: p.name.to_owned(),
-            default: v,
-            rest: if v == p.default { p.rest } else { 0.0 },
-            exact: p.exact && v == p.default,
-            low: p.low,
-            high: p.high,
-        });
-        let params: Vec<Declared> = params.collect();
-        let declared = params.iter().enumerate().map(|(i, p)| {
-            let before = if i > 0 { "," } else { ";" };
-            format!("{before} {} = {:?} in [{:?}, {:?}]", p.name, p.default, p.low, p.high)
-        });
-        let formula = self.meta().formula.to_owned();
-        let text: String = core::iter::once(formula).chain(declared).collect();
-        Ok(Formula { params, ..Formula::parse(&text)? })
+        declared(self.meta().formula, self.params())
     }
 
     /// This function for another language: value and derivative, in the form that is computed.
@@ -220,14 +205,35 @@ impl Function {
     }
 }
 
+/// The formula of a text and parameters at these values.
+fn declared<'a>(
+    formula: &str,
+    params: impl Iterator<Item = (Parameter<'a>, f64)>,
+) -> Result<Formula, Error> {
+    let params = params.map(|(p, v)| Declared {
+        name: p.name.to_owned(),
+        default: v,
+        rest: if v == p.default { p.rest } else { 0.0 },
+        exact: p.exact && v == p.default,
+        low: p.low,
+        high: p.high,
+    });
+    let params: Vec<Declared> = params.collect();
+    let text = params.iter().enumerate().map(|(i, p)| {
+        let before = if i > 0 { "," } else { ";" };
+        format!("{before} {} = {:?} in [{:?}, {:?}]", p.name, p.default, p.low, p.high)
+    });
+    let text: String = core::iter::once(formula.to_owned()).chain(text).collect();
+    Ok(Formula { params, ..Formula::parse(&text)? })
+}
+
 impl GatedFunction {
-    /// Its formula.
+    /// Its formula, with its parameters at their values.
     ///
     /// # Errors
     /// If it is described by a text that is no formula, as a recorded unit may be.
     pub fn formula(&self) -> Result<Formula, Error> {
-        let own = catalog::formula(self.name());
-        Ok(Formula::parse(own.map_or(self.meta().formula, |m| m.formula))?)
+        declared(self.meta().formula, self.params())
     }
 
     /// This unit for another language: value and both derivatives, in the form that is computed.

@@ -8,26 +8,7 @@ use crate::entry::{Entry, F32_RELATIVE, F64_RELATIVE, Made};
 use crate::error::Error;
 use crate::fpmode::DefaultMode;
 use crate::real::{Dd, Interval, Real};
-#[cfg(feature = "alloc")]
-use alloc::{boxed::Box, vec::Vec};
-
-/// The values of parameters.
-#[derive(Clone)]
-enum Values {
-    /// The defaults.
-    Default(&'static [f64]),
-    /// Others, if they are few: so many of the array.
-    Few(u8, [f64; FEW]),
-    /// Others.
-    #[cfg(feature = "alloc")]
-    Many(Box<[f64]>),
-}
-
-/// How many parameters a [`Function`] holds without an allocation.
-const FEW: usize = 6;
-
-/// How many parameters a definition may have.
-const MOST: usize = 256;
+use crate::values::{List, MOST, Parametric, Values};
 
 /// The entry and the defaults of `A`, made at compile time.
 struct Of<A>(A);
@@ -79,7 +60,7 @@ impl Function {
     pub const fn of<A: Elementwise>() -> Self {
         Function {
             made: Made::Compiled(Of::<A>::ENTRY),
-            values: Values::Default(Of::<A>::DEFAULTS),
+            values: Values::defaults(Of::<A>::DEFAULTS),
         }
     }
 
@@ -123,16 +104,8 @@ impl Function {
 
     #[cfg(feature = "alloc")]
     fn recorded(entry: crate::program::RecordedEntry) -> Self {
-        let defaults: Vec<f64> = (0..entry.params()).map(|i| entry.param(i).default).collect();
-        let mut few = [0.0; FEW];
-        let values = match few.get_mut(..defaults.len()) {
-            Some(to) => {
-                to.copy_from_slice(&defaults);
-                Values::Few(defaults.len() as u8, few)
-            }
-            None => Values::Many(defaults.into()),
-        };
-        Function { made: Made::Recorded(alloc::sync::Arc::new(entry)), values }
+        let made = Made::Recorded(alloc::sync::Arc::new(entry));
+        Function { values: Values::of(&made), made }
     }
 
     /// Name.
@@ -175,69 +148,12 @@ impl Function {
     #[must_use]
     #[inline]
     pub fn values(&self) -> &[f64] {
-        match &self.values {
-            Values::Default(all) => all,
-            Values::Few(n, all) => &all[..usize::from(*n)],
-            #[cfg(feature = "alloc")]
-            Values::Many(all) => all,
-        }
+        self.values.get()
     }
 
-    /// The values of the parameters, to be changed.
-    fn values_mut(&mut self) -> Result<&mut [f64], Error> {
-        if let Values::Default(all) = self.values {
-            let mut few = [0.0; FEW];
-            self.values = match few.get_mut(..all.len()) {
-                Some(to) => {
-                    to.copy_from_slice(all);
-                    Values::Few(all.len() as u8, few)
-                }
-                #[cfg(feature = "alloc")]
-                None => Values::Many(all.into()),
-                #[cfg(not(feature = "alloc"))]
-                None => return Err(Error::NeedsAlloc { function: self.made.name() }),
-            };
-        }
-        Ok(match &mut self.values {
-            Values::Default(_) => unreachable!("replaced above"),
-            Values::Few(n, all) => &mut all[..usize::from(*n)],
-            #[cfg(feature = "alloc")]
-            Values::Many(all) => all,
-        })
-    }
-
-    /// Changes the value at `index`, within the bounds of that parameter.
-    fn set(&mut self, index: usize, value: f64) -> Result<(), Error> {
-        let Parameter { low, high, integer, .. } = self.made.param(index);
-        let names = || (self.made.name(), self.made.param_name(index));
-        if !(low..=high).contains(&value) {
-            let (function, name) = names();
-            return Err(Error::ParameterOutOfBounds { function, name, value, low, high });
-        }
-        if integer && value % 1.0 != 0.0 {
-            let (function, name) = names();
-            return Err(Error::ParameterNotWhole { function, name, value });
-        }
-        self.values_mut()?[index] = value;
-        Ok(())
-    }
-
-    /// Whether the parameters go together.
-    fn checked(self) -> Result<Self, Error> {
-        let value = |name: &str| self.params().find(|(p, _)| p.name == name).map(|(_, v)| v);
-        for constraint in self.made.constraints() {
-            let Constraint::AtMost(first, second) = *constraint;
-            if let (Some(a), Some(b)) = (value(first), value(second))
-                && a > b
-            {
-                return Err(Error::ParametersConflict {
-                    function: self.made.name(),
-                    lesser: (first.into(), a),
-                    greater: (second.into(), b),
-                });
-            }
-        }
-        Ok(self)
+    /// This function with these values.
+    fn holding(&self, values: Values) -> Self {
+        Function { made: self.made.clone(), values }
     }
 
     /// This function with the parameter at `index` changed.
@@ -248,9 +164,7 @@ impl Function {
     /// # Panics
     /// If the function has no parameter of that index.
     pub fn with_index(&self, index: usize, value: f64) -> Result<Self, Error> {
-        let mut f = self.clone();
-        f.set(index, value)?;
-        f.checked()
+        Ok(self.holding(self.values.with_index(&self.made, index, value)?))
     }
 
     /// This function with these values of all its parameters, in their order.
@@ -262,13 +176,7 @@ impl Function {
     /// If there are not as many values as parameters.
     #[track_caller]
     pub fn with_values(&self, values: &[f64]) -> Result<Self, Error> {
-        let n = self.made.params();
-        crate::exec::same_length("values", values.len(), "the list of parameters", n);
-        let mut f = self.clone();
-        for (i, &value) in values.iter().enumerate() {
-            f.set(i, value)?;
-        }
-        f.checked()
+        Ok(self.holding(self.values.with_values(&self.made, values)?))
     }
 
     /// This function with the parameter `name` changed.
@@ -312,31 +220,7 @@ impl Function {
     /// As of [`with`](Self::with), or if a name is given twice.
     #[cfg(feature = "alloc")]
     pub fn with_params(&self, params: &[(&str, f64)]) -> Result<Self, Error> {
-        let mut f = self.clone();
-        let mut given = Vec::new();
-        for (name, value) in params {
-            let is = |(p, _): (Parameter<'_>, f64)| crate::names::same(p.name, name);
-            let Some(i) = self.params().position(is) else {
-                let known = (0..self.made.params()).map(|i| self.made.param_name(i)).collect();
-                return Err(Error::UnknownParameter {
-                    function: self.made.name(),
-                    name: (*name).into(),
-                    known,
-                });
-            };
-            if given.contains(&i) {
-                let (function, name) = (self.made.name(), self.made.param_name(i));
-                return Err(Error::ParameterTwice { function, name });
-            }
-            given.push(i);
-            f.set(i, *value)?;
-        }
-        f.checked()
-    }
-
-    /// The parameters as the arithmetic of `T` sees them.
-    fn rounded<T: Element>(&self) -> impl Iterator<Item = (Parameter<'_>, f64)> {
-        self.params().map(|(p, v)| (p, if T::F32_PARAMS { p.in_f32(v) } else { v }))
+        Ok(self.holding(self.values.with_params(&self.made, params)?))
     }
 
     /// f(x), with the bits that `forward` gives.
@@ -464,16 +348,7 @@ impl Function {
 
     /// The parameters of `T`'s arithmetic, with what defaults that are no numbers lack.
     fn exact_values<T: Element>(&self) -> List<Dd> {
-        List::of(
-            Dd::new(0.0),
-            self.rounded::<T>().map(|(p, v)| {
-                let mut v = Dd::new(v);
-                if p.exact && v.hi == p.default {
-                    v.lo = p.rest;
-                }
-                v
-            }),
-        )
+        List::of(Dd::new(0.0), self.params().map(|(p, v)| p.exactly::<T>(v)))
     }
 
     /// f(x) and f′(x) to about 1e-15, from correctly rounded functions.
@@ -481,7 +356,7 @@ impl Function {
     #[must_use]
     pub fn correct(&self, x: f32) -> (f64, f64) {
         use crate::real::Cm;
-        let p = List::of(Cm(0.0), self.rounded::<f32>().map(|(_, v)| Cm(v)));
+        let p = List::of(Cm(0.0), self.params().map(|(p, v)| Cm(p.rounded::<f32>(v))));
         let (v, d) = self.made.correct(Cm(f64::from(x)), p.get());
         (v.0, d.0)
     }
@@ -491,39 +366,6 @@ impl Function {
     #[must_use]
     pub fn traced(&self) -> alloc::string::String {
         self.made.traced()
-    }
-}
-
-/// A list of parameters as numbers of some type.
-struct List<T> {
-    #[cfg(feature = "alloc")]
-    all: Vec<T>,
-    #[cfg(not(feature = "alloc"))]
-    all: ([T; MOST], usize),
-}
-
-#[cfg(feature = "alloc")]
-impl<T> List<T> {
-    fn of(_: T, all: impl Iterator<Item = T>) -> Self {
-        List { all: all.collect() }
-    }
-    fn get(&self) -> &[T] {
-        &self.all
-    }
-}
-
-#[cfg(not(feature = "alloc"))]
-impl<T: Copy> List<T> {
-    fn of(any: T, values: impl Iterator<Item = T>) -> Self {
-        let (mut all, mut n) = ([any; MOST], 0);
-        for v in values {
-            all[n] = v;
-            n += 1;
-        }
-        List { all: (all, n) }
-    }
-    fn get(&self) -> &[T] {
-        &self.all.0[..self.all.1]
     }
 }
 

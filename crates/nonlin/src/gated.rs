@@ -2,14 +2,18 @@
 
 #![allow(unsafe_code)]
 
-use crate::activation::{Arithmetic, Description, Gate, Gated, Meta};
+use crate::activation::{Arithmetic, Constraint, Description, Gate, Gated, Meta, Parameter};
 use crate::element::Element;
+#[cfg(feature = "alloc")]
+use crate::error::Error;
 use crate::exec::{Cost, Exec, Shared, same_length};
 use crate::kernel::{Gateds, PerType};
 use crate::level::Level;
+use crate::names::Name;
 #[cfg(feature = "alloc")]
 use crate::program::RecordedGatedEntry;
 use crate::real::{Dd, Extended};
+use crate::values::{List, Parametric, Values};
 #[cfg(feature = "alloc")]
 use alloc::sync::Arc;
 
@@ -111,23 +115,67 @@ pub enum Layout {
 /// ```
 #[derive(Clone)]
 pub struct GatedFunction {
-    made: Made,
+    pub(crate) made: Made,
     gate: Gate,
+    values: Values,
 }
 
-/// What a unit is made of, as [`crate::entry::Made`].
+/// What a unit is made of, as [`crate::entry::Made`]. One that was compiled has no parameters.
 #[derive(Clone)]
-enum Made {
+pub(crate) enum Made {
     Compiled(&'static GatedEntry),
     #[cfg(feature = "alloc")]
     Recorded(Arc<RecordedGatedEntry>),
 }
 
+impl Parametric for Made {
+    fn name(&self) -> Name {
+        match self {
+            Made::Compiled(e) => e.meta.name.into(),
+            #[cfg(feature = "alloc")]
+            Made::Recorded(e) => e.about.own_name(),
+        }
+    }
+
+    fn params(&self) -> usize {
+        match self {
+            Made::Compiled(_) => 0,
+            #[cfg(feature = "alloc")]
+            Made::Recorded(e) => e.about.params(),
+        }
+    }
+
+    fn param(&self, index: usize) -> Parameter<'_> {
+        match self {
+            Made::Compiled(_) => panic!("a compiled unit has no parameter {index}"),
+            #[cfg(feature = "alloc")]
+            Made::Recorded(e) => e.about.param_at(index),
+        }
+    }
+
+    fn param_name(&self, index: usize) -> Name {
+        match self {
+            Made::Compiled(_) => panic!("a compiled unit has no parameter {index}"),
+            #[cfg(feature = "alloc")]
+            Made::Recorded(e) => e.about.param_name(index),
+        }
+    }
+
+    fn constraints(&self) -> &'static [Constraint] {
+        &[]
+    }
+}
+
+#[cfg_attr(not(feature = "alloc"), allow(unused_variables, reason = "compiled units have none"))]
 impl Made {
+    /// `y = f(gate, value)` for `n` elements, with these values of the parameters.
+    ///
+    /// # Safety
     /// See [`GatedEntry::map`].
-    unsafe fn map<T: Element>(
+    pub(crate) unsafe fn map<T: Element>(
         &self,
         level: Level,
+        params: &[f64],
         inputs: [*const T; 2],
         y: *mut T,
         n: usize,
@@ -138,15 +186,19 @@ impl Made {
             match self {
                 Made::Compiled(e) => e.map(level, inputs, y, n, non_temporal),
                 #[cfg(feature = "alloc")]
-                Made::Recorded(e) => e.map(level, inputs, y, n),
+                Made::Recorded(e) => e.map(level, params, inputs, y, n),
             }
         }
     }
 
+    /// Both gradients for `n` elements of gate, value and gradient.
+    ///
+    /// # Safety
     /// See [`GatedEntry::back`].
     unsafe fn back<T: Element>(
         &self,
         level: Level,
+        params: &[f64],
         inputs: [*const T; 3],
         outputs: [*mut T; 2],
         n: usize,
@@ -156,16 +208,16 @@ impl Made {
             match self {
                 Made::Compiled(e) => e.back(level, inputs, outputs, n),
                 #[cfg(feature = "alloc")]
-                Made::Recorded(e) => e.back(level, inputs, outputs, n),
+                Made::Recorded(e) => e.back(level, params, inputs, outputs, n),
             }
         }
     }
 
-    fn dd(&self, a: Dd, b: Dd) -> (Dd, Dd, Dd) {
+    fn dd(&self, a: Dd, b: Dd, p: &[Dd]) -> (Dd, Dd, Dd) {
         match self {
             Made::Compiled(e) => (e.dd)(a, b),
             #[cfg(feature = "alloc")]
-            Made::Recorded(e) => e.dd(a, b),
+            Made::Recorded(e) => e.dd(a, b, p),
         }
     }
 
@@ -179,14 +231,19 @@ impl GatedFunction {
     /// The unit of a definition, with its usual gate.
     #[must_use]
     pub const fn of<G: Gated>() -> Self {
-        GatedFunction { made: Made::Compiled(Of::<G>::ENTRY), gate: G::GATE }
+        GatedFunction {
+            made: Made::Compiled(Of::<G>::ENTRY),
+            gate: G::GATE,
+            values: Values::defaults(&[]),
+        }
     }
 
     /// A unit made of programs: `body`, a function of two operands, recorded once. Its gate is the first
     /// one.
     ///
     /// # Errors
-    /// If parameters are listed, which a gated unit has not; if the program is too long.
+    /// If a parameter is listed twice, or its default or its bounds are not possible; if the program
+    /// is too long.
     ///
     /// # Panics
     /// If the body has not two operands.
@@ -205,8 +262,8 @@ impl GatedFunction {
 
     #[cfg(feature = "alloc")]
     fn recorded(entry: RecordedGatedEntry) -> Self {
-        let gate = entry.gate;
-        GatedFunction { made: Made::Recorded(Arc::new(entry)), gate }
+        let (gate, made) = (entry.gate, Made::Recorded(Arc::new(entry)));
+        GatedFunction { gate, values: Values::of(&made), made }
     }
 
     /// Name.
@@ -221,7 +278,7 @@ impl GatedFunction {
         match &self.made {
             Made::Compiled(e) => e.meta,
             #[cfg(feature = "alloc")]
-            Made::Recorded(e) => e.description(),
+            Made::Recorded(e) => e.about.description(),
         }
     }
 
@@ -229,6 +286,59 @@ impl GatedFunction {
     #[must_use]
     pub fn is_recorded(&self) -> bool {
         !matches!(self.made, Made::Compiled(_))
+    }
+
+    /// The parameters and their values. A unit of a formula may have some; those that are compiled have
+    /// none.
+    pub fn params(&self) -> impl ExactSizeIterator<Item = (Parameter<'_>, f64)> {
+        self.values().iter().enumerate().map(|(i, v)| (self.made.param(i), *v))
+    }
+
+    /// The values of the parameters.
+    #[must_use]
+    pub fn values(&self) -> &[f64] {
+        self.values.get()
+    }
+
+    /// This unit with these values of all its parameters, in their order.
+    ///
+    /// # Errors
+    /// If a value is NaN or outside the bounds of its parameter.
+    ///
+    /// # Panics
+    /// If there are not as many values as parameters.
+    #[cfg(feature = "alloc")]
+    #[track_caller]
+    pub fn with_values(&self, values: &[f64]) -> Result<Self, Error> {
+        let values = self.values.with_values(&self.made, values)?;
+        Ok(GatedFunction { values, ..self.clone() })
+    }
+
+    /// This unit with the parameter `name` changed.
+    ///
+    /// ```
+    /// let f = nonlin::GatedFunction::parse("a * sigmoid(beta * b); beta = 1 in [0, 10]")?;
+    /// let mut y = [0.0f64];
+    /// f.with("beta", 0.0)?.forward(&[3.0], &[5.0], &mut y);
+    /// assert_eq!(y, [1.5]);
+    /// # Ok::<(), nonlin::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If there is no such parameter, or `value` is NaN or outside its bounds.
+    #[cfg(feature = "alloc")]
+    pub fn with(&self, name: &str, value: f64) -> Result<Self, Error> {
+        self.with_params(&[(name, value)])
+    }
+
+    /// This unit with several parameters changed.
+    ///
+    /// # Errors
+    /// As of [`with`](Self::with), or if a name is given twice.
+    #[cfg(feature = "alloc")]
+    pub fn with_params(&self, params: &[(&str, f64)]) -> Result<Self, Error> {
+        let values = self.values.with_params(&self.made, params)?;
+        Ok(GatedFunction { values, ..self.clone() })
     }
 
     /// Which operand is the gate.
@@ -243,17 +353,47 @@ impl GatedFunction {
         GatedFunction { gate, ..self.clone() }
     }
 
-    /// Value and both partial derivatives (by `a`, by `b`) to about 30 digits.
+    /// Value and both partial derivatives (by `a`, by `b`) to about 30 digits, with the parameters of
+    /// `T`'s arithmetic.
     #[must_use]
     pub fn reference<T: Element>(&self, a: T, b: T) -> (Dd, Dd, Dd) {
         let (a, b) = (Dd::new(a.to_f64()), Dd::new(b.to_f64()));
+        let p = self.exact_values::<T>();
         match self.gate {
-            Gate::First => self.made.dd(a, b),
+            Gate::First => self.made.dd(a, b, p.get()),
             Gate::Second => {
-                let (v, pb, pa) = self.made.dd(b, a);
+                let (v, pb, pa) = self.made.dd(b, a, p.get());
                 (v, pa, pb)
             }
         }
+    }
+
+    /// The derivatives of f(a, b) by the parameters, in their order, from about 30 digits.
+    ///
+    /// ```
+    /// let f = nonlin::GatedFunction::parse("a * b^2 * k; k = 2")?;
+    /// let mut gradient = [0.0];
+    /// f.parameter_gradient(3.0, 5.0, &mut gradient);
+    /// assert_eq!(gradient, [75.0]);
+    /// # Ok::<(), nonlin::Error>(())
+    /// ```
+    ///
+    /// # Panics
+    /// If `gradient` has not as many elements as there are parameters.
+    #[cfg(feature = "alloc")]
+    #[track_caller]
+    pub fn parameter_gradient(&self, a: f64, b: f64, gradient: &mut [f64]) {
+        same_length("gradient", gradient.len(), "the list of parameters", self.made.params());
+        let _mode = crate::fpmode::DefaultMode::enter();
+        let [a, b] = self.ordered(a, b).map(Dd::new);
+        if let Made::Recorded(e) = &self.made {
+            e.gradient(a, b, self.exact_values::<f64>().get(), gradient);
+        }
+    }
+
+    /// The parameters of `T`'s arithmetic, with what defaults that are no numbers lack.
+    fn exact_values<T: Element>(&self) -> List<Dd> {
+        List::of(Dd::new(0.0), self.params().map(|(p, v)| p.exactly::<T>(v)))
     }
 
     /// `y[i] = f(a[i], b[i])`.
@@ -279,12 +419,14 @@ impl GatedFunction {
             let x = self.ordered(a[i..i + m].as_ptr(), b[i..i + m].as_ptr());
             // SAFETY: the block lies within all three slices, `y` is borrowed mutably, and `Exec`
             // has no level that is not available.
-            unsafe { self.made.map(exec.current_level(), x, to.at(i), m, non_temporal) }
+            unsafe {
+                self.made.map(exec.current_level(), self.values(), x, to.at(i), m, non_temporal)
+            }
         });
     }
 
     /// How long an element of an array of `T` takes.
-    fn cost<T: Element>(&self) -> Cost {
+    pub(crate) fn cost<T: Element>(&self) -> Cost {
         #[cfg(feature = "alloc")]
         if let Made::Recorded(e) = &self.made {
             return e.cost();
@@ -297,7 +439,7 @@ impl GatedFunction {
     }
 
     /// Gate and value of both operands, whichever comes first.
-    fn ordered<P>(&self, a: P, b: P) -> [P; 2] {
+    pub(crate) fn ordered<P>(&self, a: P, b: P) -> [P; 2] {
         match self.gate {
             Gate::First => [a, b],
             Gate::Second => [b, a],
@@ -339,7 +481,8 @@ impl GatedFunction {
             // and `Exec` has no level that is not available.
             unsafe {
                 let by = self.ordered(da.at(i), db.at(i));
-                self.made.back(exec.current_level(), [x, v, grad[r].as_ptr()], by, m);
+                let inputs = [x, v, grad[r].as_ptr()];
+                self.made.back(exec.current_level(), self.values(), inputs, by, m);
             }
         });
     }
@@ -376,7 +519,7 @@ impl GatedFunction {
                 let operands = |a: *const T, b: *const T| {
                     // SAFETY: both operands have `m` elements, which do not overlap `y`, and
                     // `Exec` has no level that is not available.
-                    unsafe { self.made.map(level, self.ordered(a, b), y, m, false) }
+                    unsafe { self.made.map(level, self.values(), self.ordered(a, b), y, m, false) }
                 };
                 match layout {
                     Layout::Halves => {
@@ -433,7 +576,9 @@ impl GatedFunction {
                     let [x, v] = self.ordered(a, b);
                     // SAFETY: all operands and both gradients have `m` elements and do not overlap,
                     // and `Exec` has no level that is not available.
-                    unsafe { self.made.back(level, [x, v, g], self.ordered(da, db), m) }
+                    unsafe {
+                        self.made.back(level, self.values(), [x, v, g], self.ordered(da, db), m)
+                    }
                 };
                 match layout {
                     Layout::Halves => {
@@ -511,6 +656,10 @@ fn packed_half(n: usize, width: usize) -> usize {
 
 impl core::fmt::Debug for GatedFunction {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "{}(gate: {:?})", self.name(), self.gate)
+        write!(f, "{}(gate: {:?}", self.name(), self.gate)?;
+        for (p, v) in self.params() {
+            write!(f, ", {}: {v:?}", p.name)?;
+        }
+        f.write_str(")")
     }
 }

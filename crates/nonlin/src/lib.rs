@@ -93,6 +93,7 @@ mod sums;
 #[cfg(feature = "alloc")]
 mod training;
 mod tuned;
+mod values;
 
 pub use activation::{
     Arithmetic, Bounds, Claims, Constraint, Description, Elementwise, Gate, Gated, Kink, Meta,
@@ -114,7 +115,7 @@ pub use function::{Function, evaluate};
 pub use functions::*;
 pub use gated::{GatedFunction, Layout};
 #[cfg(feature = "alloc")]
-pub use learnable::{Learnable, Learned};
+pub use learnable::{Learnable, LearnableGated, Learned, LearnedGated};
 pub use level::Level;
 pub use names::Name;
 #[cfg(feature = "alloc")]

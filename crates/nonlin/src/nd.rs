@@ -830,31 +830,16 @@ impl Function {
         shape::same("grad", grad.shape(), "x", x.shape())?;
         let whole = self.per_channel(weight, x.shape(), axis)?;
         let (mut dx, mut dweight) = (like(x), vec![T::default(); weight.len()]);
-        if let (Some(x_), Some(g), Some(dx)) = (x.as_slice(), grad.as_slice(), dx.as_slice_mut()) {
-            whole.backward_with(exec, x_, g, dx, &mut dweight);
-        } else {
-            let weights = spread(x.shape(), axis, weight)?;
-            let mut each = like(x);
-            let arrays = [x.view().into_dyn(), repeat(&weights, x.shape()), grad.view().into_dyn()];
-            walk(
-                arrays,
-                [dx.view_mut().into_dyn(), each.view_mut().into_dyn()],
-                false,
-                &|[x, w, g], [dx, dw]| {
-                    let f = self.per_channel(w, &[w.len()], 0).expect("a weight for each element");
-                    f.backward_with(exec, x, g, dx, dw);
-                },
-            );
-            // Added in the order of the indices, as for slices.
-            let sum =
-                |v: &mut dyn Iterator<Item = &T>| T::from_f64(v.fold(0.0, |s, v| s + v.to_f64()));
-            if weight.len() == 1 {
-                dweight[0] = sum(&mut each.iter());
-            } else {
-                let axis = axis_of(x.shape(), axis)?;
-                for (c, d) in dweight.iter_mut().enumerate() {
-                    *d = sum(&mut each.slice_axis(axis, Slice::from(c..c + 1)).iter());
-                }
+        // In C order, so that the sums do not depend on the memory order.
+        let [x, grad] = [x, grad].map(|a| a.as_standard_layout());
+        let [x, grad] = [&x, &grad].map(|a| a.as_slice().expect("an array in C order"));
+        match dx.as_slice_mut() {
+            Some(dx) => whole.backward_with(exec, x, grad, dx, &mut dweight),
+            None => {
+                let mut ordered = Array::from_elem(dx.raw_dim(), T::default());
+                let to = ordered.as_slice_mut().expect("an array in C order");
+                whole.backward_with(exec, x, grad, to, &mut dweight);
+                dx.assign(&ordered);
             }
         }
         Ok((dx, dweight))

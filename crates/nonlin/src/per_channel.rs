@@ -12,6 +12,7 @@ use crate::kernel::{Call, Each, PerType};
 use crate::learnable::{self, Rules};
 use crate::level::Level;
 use crate::shape;
+use crate::values::Parametric;
 use alloc::vec::Vec;
 
 impl PerType<Each> {
@@ -160,14 +161,16 @@ impl<T: Element> PerChannel<'_, T> {
     #[track_caller]
     pub fn backward_with(&self, exec: &Exec, x: &[T], grad: &[T], dx: &mut [T], dweight: &mut [T]) {
         same_length("dweight", dweight.len(), "weight", self.weight.len());
+        same_length("x", x.len(), "an array of that shape", self.len);
+        same_length("grad", grad.len(), "x", x.len());
+        same_length("dx", dx.len(), "x", x.len());
         if self.weight.len() == self.len {
             return self.backward_single(exec, x, grad, dx, dweight);
         }
         let (rules, layout) = (Rules::Each(self.kernels), &self.layout);
         let of_channel =
             |channel: usize, list: &mut Vec<f64>| list.push(self.weight[channel].to_f64());
-        let sums =
-            learnable::backward(exec, layout, 1, &rules, &of_channel, (x, grad), dx, self.len);
+        let sums = learnable::backward(exec, layout, 1, &rules, &of_channel, [x, grad], [dx]);
         let _mode = DefaultMode::enter();
         for (d, s) in dweight.iter_mut().zip(sums) {
             *d = T::from_f64(s);
@@ -175,11 +178,7 @@ impl<T: Element> PerChannel<'_, T> {
     }
 
     /// Where each element has a weight of its own, there is nothing to sum.
-    #[track_caller]
     fn backward_single(&self, exec: &Exec, x: &[T], grad: &[T], dx: &mut [T], dweight: &mut [T]) {
-        same_length("x", x.len(), "an array of that shape", self.len);
-        same_length("grad", grad.len(), "x", x.len());
-        same_length("dx", dx.len(), "x", x.len());
         let (to, tow) = (Shared(dx.as_mut_ptr()), Shared(dweight.as_mut_ptr()));
         let level = exec.current_level();
         exec.blocks(self.len, Cost::TABLES, |i, m| {

@@ -308,11 +308,11 @@ impl RecordedGated {
         })
     }
 
-    /// Those of a body; nothing if one is too long.
-    pub(crate) fn from_body(body: &impl Body) -> Option<Self> {
+    /// Those of a body with so many parameters; nothing if one is too long.
+    pub(crate) fn from_body(body: &impl Body, params: usize) -> Option<Self> {
         Some(RecordedGated {
-            value: record(2, 0, |x, p| [body.value(x, p)])?,
-            backward: record(3, 0, |x, p| {
+            value: record(2, params, |x, p| [body.value(x, p)])?,
+            backward: record(3, params, |x, p| {
                 let by = |i| x[2] * body.slope(&x[..2], p, i);
                 [by(0), by(1)]
             })?,
@@ -320,13 +320,13 @@ impl RecordedGated {
     }
 
     /// f(a, b).
-    pub fn value<T: Real>(&self, a: T, b: T) -> T {
-        let [y] = self.value.replay(&[a, b], &[]);
+    pub fn value<T: Real>(&self, a: T, b: T, p: &[T]) -> T {
+        let [y] = self.value.replay(&[a, b], p);
         y
     }
 
     /// `grad` times the derivatives by both operands.
-    pub fn backward<T: Real>(&self, a: T, b: T, grad: T) -> [T; 2] {
-        self.backward.replay(&[a, b, grad], &[])
+    pub fn backward<T: Real>(&self, a: T, b: T, grad: T, p: &[T]) -> [T; 2] {
+        self.backward.replay(&[a, b, grad], p)
     }
 }

@@ -8,6 +8,7 @@ use crate::exec::{Cost, Exec, Shared, same_length};
 use crate::function::Function;
 use crate::functions::{Prelu, Rrelu};
 use crate::kernel::{Each, PerType};
+use crate::values::Parametric;
 use alloc::{vec, vec::Vec};
 
 /// A number for each counter, uniform in [0, 1), the same on every machine: 24 bits of

@@ -33,7 +33,7 @@ pub fn run(args: &Export) -> Result<()> {
     let with = |f: Formula| params.iter().try_fold(f, |f, (name, v)| f.with(name, *v));
     let formula = match &chosen {
         Chosen::Elementwise(f) if nonlin::get(text).is_ok() => f.formula()?,
-        Chosen::Gated(f) if nonlin::gated(text).is_ok() => with(f.formula()?)?,
+        Chosen::Gated(f) if nonlin::gated(text).is_ok() => f.formula()?,
         // As it was written, so that it keeps the names of its parameters.
         _ => with(Formula::parse(text).map_err(Error::from)?)?,
     };

@@ -8,7 +8,7 @@ use crate::function::Function;
 use crate::gated::GatedFunction;
 use crate::program::{About, Body};
 use crate::real::Real;
-use alloc::{borrow::ToOwned, vec::Vec};
+use alloc::borrow::ToOwned;
 
 /// A formula that is recorded with its parameters.
 impl Body for Formula {
@@ -20,19 +20,6 @@ impl Body for Formula {
     }
 }
 
-/// A formula whose parameters are constants.
-struct AtDefaults<'f>(&'f Formula);
-
-impl Body for AtDefaults<'_> {
-    fn operands(&self) -> usize {
-        self.0.operands()
-    }
-    fn value<T: Real>(&self, x: &[T], _: &[T]) -> T {
-        let p: Vec<T> = self.0.params.iter().map(|p| x[0].constant((p.default, p.rest))).collect();
-        self.0.evaluate(x, &p)
-    }
-}
-
 impl Formula {
     /// The function of the catalogue that this formula defines.
     pub(crate) fn function(&self, meta: Meta) -> Result<Function, Error> {
@@ -41,7 +28,7 @@ impl Formula {
 
     /// The gated function of the catalogue that this formula defines.
     pub(crate) fn gated_function(&self, meta: Meta) -> Result<GatedFunction, Error> {
-        GatedFunction::record(About::described(meta), &AtDefaults(self))
+        GatedFunction::record(self.with_params(About::described(meta)), self)
     }
 
     /// What a recorded function says about itself.
@@ -123,7 +110,7 @@ impl Function {
 
 impl GatedFunction {
     /// The gated unit of a name of the catalogue or of a formula in `a` and `b`, the first of which is
-    /// the gate of one that the catalogue does not have. Its parameters are constants.
+    /// the gate of one that the catalogue does not have.
     ///
     /// ```
     /// use nonlin::GatedFunction;
@@ -148,10 +135,7 @@ impl GatedFunction {
         }
         match formula.gated_built_in() {
             Some(f) => Ok(f),
-            None => GatedFunction::record(
-                About::new(&formula.text, &formula.stable()),
-                &AtDefaults(&formula),
-            ),
+            None => GatedFunction::record(formula.about(), &formula),
         }
     }
 }

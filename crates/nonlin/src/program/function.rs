@@ -110,6 +110,38 @@ impl About {
     pub(crate) fn description(&self) -> Description<'_> {
         Description { name: &self.name, formula: &self.formula, ..self.meta }
     }
+
+    /// The name, for an error.
+    pub(crate) fn own_name(&self) -> Name {
+        self.name.clone().into()
+    }
+
+    /// The name of a parameter, for an error.
+    pub(crate) fn param_name(&self, index: usize) -> Name {
+        self.params[index].name.clone().into()
+    }
+
+    pub(crate) fn params(&self) -> usize {
+        self.params.len()
+    }
+
+    pub(crate) fn param_at(&self, index: usize) -> Parameter<'_> {
+        self.params[index].get()
+    }
+
+    /// Calls `f` with the parameters as the arithmetic of `T` sees them.
+    fn rounded<T: Element, R>(&self, values: &[f64], f: impl FnOnce(&[f64]) -> R) -> R {
+        let rounded = |(v, p): (&f64, &OwnParameter)| p.facts.rounded::<T>(*v);
+        let mut few = [0.0; 8];
+        let all = values.iter().zip(&self.params).map(rounded);
+        match few.get_mut(..values.len()) {
+            Some(few) => {
+                few.iter_mut().zip(all).for_each(|(to, v)| *to = v);
+                f(few)
+            }
+            None => f(&all.collect::<Vec<_>>()),
+        }
+    }
 }
 
 /// Exponents of the numbers at which a limit is looked for: far out, but their squares, and their
@@ -266,10 +298,10 @@ impl Engines {
     }
 }
 
-/// Programs for `grad f'(x)` and for `grad` times the derivative by each parameter.
+/// Programs for `grad` times the derivatives by one or two operands and by each parameter.
 ///
-/// The first one has the gradient by `x` and that by the first parameter, and each of the others the
-/// gradients by two more, so that what they have in common is computed once. Those by parameters are
+/// The first one has the gradients by the operands and that by the first parameter, and each of the others
+/// the gradients by two more, so that what they have in common is computed once. Those by parameters are
 /// f64 whatever the arrays are: they are terms of sums.
 #[derive(Debug)]
 pub(crate) struct Gradients {
@@ -278,67 +310,109 @@ pub(crate) struct Gradients {
 }
 
 impl Gradients {
-    fn of(programs: &Recorded, params: usize) -> Option<Self> {
-        /// `grad` times the derivative by parameter `i`; `x` is input and `grad`.
-        fn by<T: Real>(programs: &Recorded, i: usize, x: &[T], p: &[T]) -> T {
-            let mut p: Vec<_> = p.iter().map(|v| Dual::fixed(*v)).collect();
+    /// Those of a function with such programs for its value and for the gradients by its operands, the
+    /// latter in these registers.
+    fn of(
+        about: &About,
+        value: &Program,
+        backward: &Program,
+        registers: Registers,
+    ) -> Result<Self, Error> {
+        Self::recorded(value, backward, registers)
+            .ok_or_else(|| Error::ProgramTooLong { function: about.own_name(), most: MOST })
+    }
+
+    /// Nothing if a program is too long.
+    fn recorded(value: &Program, backward: &Program, registers: Registers) -> Option<Self> {
+        /// `grad` times the derivative by parameter `i`; `x` is the operands and `grad`.
+        fn by<T: Real>(value: &Program, i: usize, x: &[T], p: &[T]) -> T {
+            let (grad, x) = x.split_last().expect("operands and a gradient");
+            let fixed = |v: &[T]| v.iter().map(|v| Dual::fixed(*v)).collect::<Vec<_>>();
+            let (x, mut p) = (fixed(x), fixed(p));
             p[i] = Dual::variable(p[i].v);
-            x[1] * programs.value(Dual::fixed(x[0]), &p).d
+            let [y] = value.replay(&x, &p);
+            *grad * y.d
         }
-        let first =
-            record(2, params, |x, p| [programs.backward(x[0], x[1], p), by(programs, 0, x, p)])?;
-        let mut all = vec![Engines::of(&first, Registers::Deferred)?.with_wide([false, true])];
+        let (operands, params) = (usize::from(value.operands), usize::from(value.params));
+        let first = match operands {
+            1 => record(2, params, |x, p| {
+                let [dx] = backward.replay(x, p);
+                [dx, by(value, 0, x, p)]
+            })?,
+            _ => record(3, params, |x, p| {
+                let [da, db] = backward.replay(x, p);
+                [da, db, by(value, 0, x, p)]
+            })?,
+        };
+        let wide = core::array::from_fn(|k| k == operands);
+        let mut all = vec![Engines::of(&first, registers)?.with_wide(wide)];
         for i in (1..params).step_by(2) {
             // A parameter without a partner is computed once: two results may be one number.
             let j = (i + 1).min(params - 1);
-            let two = record(2, params, |x, p| [by(programs, i, x, p), by(programs, j, x, p)])?;
-            all.push(Engines::of(&two, Registers::F64)?.with_wide([true, true]));
+            let two = record(operands + 1, params, |x, p| [by(value, i, x, p), by(value, j, x, p)]);
+            all.push(Engines::of(&two?, Registers::F64)?.with_wide([true; OUTPUTS]));
         }
         Some(Gradients { all, params })
     }
 
-    /// `dx = grad f'(x)` for `n` elements, at most [`BLOCK`], and added to `sums` those of `grad` times
-    /// the derivatives by the parameters `p`.
+    /// `grad` times the derivatives by the operands for `n` elements, at most [`BLOCK`], and added to
+    /// `sums` those of `grad` times the derivatives by the parameters `p`. The inputs are the operands and
+    /// `grad`.
     ///
     /// # Safety
-    /// `x` and `g` must be valid for reading `n` elements, `dx` for writing them; `dx` may be one
-    /// of them, but may not overlap one in another way. `n` is at most [`BLOCK`]. `level` is available.
-    /// `T` is no half type.
-    pub(crate) unsafe fn run<T: Element>(
+    /// The inputs must be valid for reading `n` elements, the outputs for writing them; an output may be
+    /// one of the inputs, but may not overlap one in another way. `n` is at most [`BLOCK`]. `level` is
+    /// available. `T` is no half type.
+    pub(crate) unsafe fn run<T: Element, const I: usize, const O: usize>(
         &self,
         level: Level,
         p: &[f64],
-        [x, g]: [*const T; 2],
-        dx: *mut T,
+        inputs: [*const T; I],
+        outputs: [*mut T; O],
         n: usize,
         sums: &mut [f64],
     ) {
+        const {
+            assert!(
+                I == O + 1 && O < OUTPUTS,
+                "operands and a gradient, an output for each operand"
+            )
+        };
         debug_assert!(n <= BLOCK && sums.len() == self.params, "a block and its sums");
         let mut terms = [[MaybeUninit::<f64>::uninit(); BLOCK]; 2];
         let [a, b] = terms.each_mut().map(|terms| terms.as_mut_ptr().cast::<f64>());
         let (first, sums) = sums.split_first_mut().expect("a parameter");
-        // The others first: `dx` may be what they read.
+        // The others first: an output may be what they read.
         for (engines, sums) in self.all[1..].iter().zip(sums.chunks_mut(2)) {
             // SAFETY: the arrays have `n` elements, the blocks of terms as many and more.
             unsafe {
-                engines.run_to(level, p, [x, g], [a.cast(), b.cast()], n);
+                engines.run_to(level, p, inputs, [a.cast(), b.cast()], n);
                 for (to, terms) in sums.iter_mut().zip([a, b]) {
                     *to += sum::<f64>(level, terms, n);
                 }
             }
         }
+        let mut to = [core::ptr::null_mut(); OUTPUTS];
+        for (to, output) in to.iter_mut().zip(outputs) {
+            *to = output.cast();
+        }
+        to[O] = a.cast();
         // SAFETY: the arrays have `n` elements, the block of terms as many and more.
         unsafe {
-            self.all[0].run_to(level, p, [x, g], [dx.cast(), a.cast()], n);
+            self.all[0].run_to(level, p, inputs, to, n);
             *first += sum::<f64>(level, a, n);
         }
     }
 }
 
+fn extended(p: &[Dd]) -> Vec<Extended> {
+    p.iter().map(|v| (*v).into()).collect()
+}
+
 /// A function of one operand that was recorded.
 #[derive(Debug)]
 pub(crate) struct RecordedEntry {
-    about: About,
+    pub(crate) about: About,
     pub(crate) claims: Claims,
     pub(crate) constraints: &'static [Constraint],
     programs: Recorded,
@@ -389,7 +463,7 @@ impl RecordedEntry {
             ))
         };
         let Some((map, back, from_output, programs)) = programs.and_then(entry) else {
-            return Err(Error::ProgramTooLong { function: about.name.into(), most: MOST });
+            return Err(Error::ProgramTooLong { function: about.own_name(), most: MOST });
         };
         let cost = programs.value.cost();
         Ok(RecordedEntry {
@@ -405,46 +479,8 @@ impl RecordedEntry {
         })
     }
 
-    pub(crate) fn description(&self) -> Description<'_> {
-        self.about.description()
-    }
-
-    /// Its name, for an error.
-    pub(crate) fn name(&self) -> Name {
-        self.about.name.clone().into()
-    }
-
-    /// The name of a parameter, for an error.
-    pub(crate) fn param_name(&self, index: usize) -> Name {
-        self.about.params[index].name.clone().into()
-    }
-
-    pub(crate) fn params(&self) -> usize {
-        self.about.params.len()
-    }
-
-    pub(crate) fn param(&self, index: usize) -> Parameter<'_> {
-        self.about.params[index].get()
-    }
-
     pub(crate) fn cost(&self) -> Cost {
         Cost::nanoseconds_an_element(self.cost)
-    }
-
-    /// Calls `f` with the parameters as the arithmetic of `T` sees them.
-    fn rounded<T: Element, R>(&self, call: &Call<'_>, f: impl FnOnce(&[f64]) -> R) -> R {
-        let rounded = |(v, p): (&f64, &OwnParameter)| {
-            if T::F32_PARAMS { p.facts.in_f32(*v) } else { *v }
-        };
-        let mut few = [0.0; 8];
-        let all = call.params.iter().zip(&self.about.params).map(rounded);
-        match few.get_mut(..call.params.len()) {
-            Some(few) => {
-                few.iter_mut().zip(all).for_each(|(to, v)| *to = v);
-                f(few)
-            }
-            None => f(&all.collect::<Vec<_>>()),
-        }
     }
 
     /// `y = f(x)` for `n` elements.
@@ -466,7 +502,7 @@ impl RecordedEntry {
                 T::through_f32(level, [x], [y], n, &|[x], [y], m| self.map(level, call, x, y, m));
             };
         }
-        self.rounded::<T, _>(call, |p| {
+        self.about.rounded::<T, _>(call.params, |p| {
             if !self.has_limits {
                 // SAFETY: the arrays have `n` elements, and the level is available.
                 return unsafe { self.map.run(level, p, [x], [y], n) };
@@ -517,7 +553,7 @@ impl RecordedEntry {
                 });
             };
         }
-        self.rounded::<T, _>(call, |p| {
+        self.about.rounded::<T, _>(call.params, |p| {
             let mut limits = Limits::new(|infinity| self.limit_of_slope(infinity, p));
             // SAFETY: the arrays have `n` elements, those that are handed on as many as is said, and the
             // level is available.
@@ -539,8 +575,8 @@ impl RecordedEntry {
 
     /// Programs for the gradients by `x` and by the parameters, of which there is one at least.
     pub(crate) fn gradients(&self) -> Result<Gradients, Error> {
-        Gradients::of(&self.programs, self.params())
-            .ok_or_else(|| Error::ProgramTooLong { function: self.name(), most: MOST })
+        let Recorded { value, backward, .. } = &self.programs;
+        Gradients::of(&self.about, value, backward, Registers::Deferred)
     }
 
     /// The parameters as constants of dual numbers.
@@ -591,13 +627,9 @@ impl RecordedEntry {
         (self.programs.value(x, p), self.programs.slope(x, p))
     }
 
-    fn extended(p: &[Dd]) -> Vec<Extended> {
-        p.iter().map(|v| (*v).into()).collect()
-    }
-
     /// f(x) and f′(x) to about 30 digits.
     pub(crate) fn dd(&self, x: Dd, p: &[Dd]) -> (Dd, Dd) {
-        let p = Self::extended(p);
+        let p = extended(p);
         if x.hi.is_infinite() && self.has_limits {
             let value = limit(x.hi, |x| self.programs.value(x, &p));
             let slope = limit(x.hi, |x| self.programs.slope(x, &p));
@@ -611,7 +643,7 @@ impl RecordedEntry {
         if x.hi.is_infinite() && self.has_limits {
             return g * self.dd(x, p).1;
         }
-        self.programs.backward::<Extended>(x.into(), g.into(), &Self::extended(p)).to_dd()
+        self.programs.backward::<Extended>(x.into(), g.into(), &extended(p)).to_dd()
     }
 
     /// f(x) and f′(x) from correctly rounded functions.
@@ -635,7 +667,7 @@ impl RecordedEntry {
 /// A function of two operands that was recorded.
 #[derive(Debug)]
 pub(crate) struct RecordedGatedEntry {
-    about: About,
+    pub(crate) about: About,
     pub(crate) gate: Gate,
     programs: RecordedGated,
     map: Engines,
@@ -646,11 +678,9 @@ pub(crate) struct RecordedGatedEntry {
 impl RecordedGatedEntry {
     /// The entry of a body.
     pub(crate) fn new(about: About, body: &impl Body) -> Result<Self, Error> {
-        if let Some(p) = about.params.first() {
-            let (function, name) = (about.name.clone().into(), p.name.clone().into());
-            return Err(Error::GatedParameter { function, name });
-        }
-        Self::of_programs(about, Gate::First, RecordedGated::from_body(body))
+        about.check()?;
+        let programs = RecordedGated::from_body(body, about.params.len());
+        Self::of_programs(about, Gate::First, programs)
     }
 
     /// The entry of a definition.
@@ -673,14 +703,10 @@ impl RecordedGatedEntry {
             ))
         };
         let Some((map, back, programs)) = programs.and_then(entry) else {
-            return Err(Error::ProgramTooLong { function: about.name.into(), most: MOST });
+            return Err(Error::ProgramTooLong { function: about.own_name(), most: MOST });
         };
         let cost = programs.value.cost();
         Ok(RecordedGatedEntry { about, gate, programs, map, back, cost })
-    }
-
-    pub(crate) fn description(&self) -> Description<'_> {
-        self.about.description()
     }
 
     pub(crate) fn cost(&self) -> Cost {
@@ -695,6 +721,7 @@ impl RecordedGatedEntry {
     pub(crate) unsafe fn map<T: Element>(
         &self,
         level: Level,
+        params: &[f64],
         inputs: [*const T; 2],
         y: *mut T,
         n: usize,
@@ -703,10 +730,10 @@ impl RecordedGatedEntry {
         unsafe {
             if T::HALF {
                 return T::through_f32(level, inputs, [y], n, &|x, [y], m| {
-                    self.map(level, x, y, m)
+                    self.map(level, params, x, y, m)
                 });
             }
-            self.map.run(level, &[], inputs, [y], n);
+            self.about.rounded::<T, _>(params, |p| self.map.run(level, p, inputs, [y], n));
         }
     }
 
@@ -718,6 +745,7 @@ impl RecordedGatedEntry {
     pub(crate) unsafe fn back<T: Element>(
         &self,
         level: Level,
+        params: &[f64],
         inputs: [*const T; 3],
         outputs: [*mut T; 2],
         n: usize,
@@ -726,17 +754,34 @@ impl RecordedGatedEntry {
         unsafe {
             if T::HALF {
                 return T::through_f32(level, inputs, outputs, n, &|x, y, m| {
-                    self.back(level, x, y, m);
+                    self.back(level, params, x, y, m);
                 });
             }
-            self.back.run(level, &[], inputs, outputs, n);
+            self.about.rounded::<T, _>(params, |p| self.back.run(level, p, inputs, outputs, n));
         }
     }
 
+    /// Programs for the gradients by both operands and by the parameters, of which there is one at
+    /// least.
+    pub(crate) fn gradients(&self) -> Result<Gradients, Error> {
+        let RecordedGated { value, backward } = &self.programs;
+        Gradients::of(&self.about, value, backward, Registers::F64)
+    }
+
     /// Value and both partial derivatives to about 30 digits.
-    pub(crate) fn dd(&self, a: Dd, b: Dd) -> (Dd, Dd, Dd) {
-        let (a, b) = (Extended::from(a), Extended::from(b));
-        let [pa, pb] = self.programs.backward(a, b, Extended::new(1.0));
-        (self.programs.value(a, b).to_dd(), pa.to_dd(), pb.to_dd())
+    pub(crate) fn dd(&self, a: Dd, b: Dd, p: &[Dd]) -> (Dd, Dd, Dd) {
+        let (a, b, p) = (Extended::from(a), Extended::from(b), extended(p));
+        let [pa, pb] = self.programs.backward(a, b, Extended::new(1.0), &p);
+        (self.programs.value(a, b, &p).to_dd(), pa.to_dd(), pb.to_dd())
+    }
+
+    /// The derivatives of f(a, b) by the parameters.
+    pub(crate) fn gradient(&self, a: Dd, b: Dd, p: &[Dd], gradient: &mut [f64]) {
+        for (i, g) in gradient.iter_mut().enumerate() {
+            let mut p: Vec<_> = extended(p).into_iter().map(Dual::fixed).collect();
+            p[i] = Dual::variable(p[i].v);
+            let [a, b] = [a, b].map(|x| Dual::fixed(x.into()));
+            *g = self.programs.value(a, b, &p).d.to_f64();
+        }
     }
 }

@@ -34,7 +34,7 @@ pub(super) type Place = u16;
 
 /// Arrays that a call may read, and may write.
 pub(super) const INPUTS: usize = 3;
-pub(super) const OUTPUTS: usize = 2;
+pub(super) const OUTPUTS: usize = 3;
 /// The first place of blocks.
 pub(super) const ARRAYS: usize = INPUTS + OUTPUTS;
 /// No place.

@@ -329,6 +329,22 @@ fn prelu_in_any_layout() {
             }
         }
     });
+    // Sums of many numbers, whose last bits show the order in which they are added.
+    let shape = [90, 70];
+    let (v, g) = (uniform::<f32>(-2.0, 1.0, 6300, 4), uniform::<f32>(-1.0, 1.0, 6300, 5));
+    let array = |v: &[f32]| {
+        let mut a = Array2::<f32>::zeros(shape.f());
+        a.iter_mut().zip(v).for_each(|(a, v)| *a = *v);
+        a
+    };
+    for n in [1, 70] {
+        let w = uniform::<f32>(0.0, 1.0, n as u64, 3);
+        let (mut dx, mut dw) = (vec![0.0; v.len()], vec![0.0; n]);
+        Prelu.per_channel(&w, &shape, 1).unwrap().backward(&v, &g, &mut dx, &mut dw);
+        let (gx, gw) = Prelu.backward_channels_nd(&array(&v), 1, &w, &array(&g)).unwrap();
+        assert!(gx.iter().eq(&dx), "dx of {n} weights");
+        assert_eq!(gw, dw);
+    }
     let x = Array2::<f32>::zeros((2, 3));
     for x in [x.view(), x.clone().reversed_axes().view().reversed_axes()] {
         let e = Prelu.forward_channels_nd(&x, 1, &[0.0; 2]).unwrap_err();

@@ -177,11 +177,11 @@ fn compare_gated<G: Gated, T: Look>(r: &mut Report, what: &str, number: impl Fn(
     for (i, &a) in x.iter().enumerate() {
         let b = x[(i * 7 + 3) % x.len()];
         let (p, q, g) = (number(a), number(b), number(-1.5));
-        let (got, wanted) = (program.value(p, q).look(), G::value(p, q).look());
+        let (got, wanted) = (program.value(p, q, &[]).look(), G::value(p, q).look());
         r.need(got == wanted, || {
             format!("{name} at {a:?}, {b:?} of {what}: {got}, the definition gives {wanted}")
         });
-        let (got, (da, db)) = (program.backward(p, q, g), G::backward(p, q, g));
+        let (got, (da, db)) = (program.backward(p, q, g, &[]), G::backward(p, q, g));
         let (got, wanted) = (got.map(Look::look), [da.look(), db.look()]);
         r.need(got == wanted, || {
             format!("{name} backward at {a:?}, {b:?} of {what}: {got:?}, the definition gives {wanted:?}")
@@ -293,12 +293,9 @@ fn what_a_formula_says_is_checked() {
     assert!(error.starts_with("`beta` of `f` is NaN"), "{error}");
     let error = record(two().param_between("beta", 1.0, 2.0, 1.0));
     assert!(error.starts_with("`beta` of `f` is 1; it must be at least 2"), "{error}");
-    let about = About::new("f", "").param("alpha", 1.0);
+    let about = two().param_between("beta", 3.0, 0.0, 2.0);
     let error = GatedFunction::record(about, &Product).unwrap_err().to_string();
-    assert_eq!(
-        error,
-        "`f` has two operands and the parameter `alpha`; write a number in its place"
-    );
+    assert_eq!(error, "`beta` of `f` is 3; it must be between 0 and 2");
 }
 
 /// A body that is as long as its number says.
