@@ -3,6 +3,8 @@
 use core::fmt;
 
 use crate::element::Element;
+use crate::error::Error;
+use crate::names::Name;
 use crate::real::{Dd, Dual, Real};
 
 /// The parameters of one evaluation, as numbers of the type of `x`: an array `[T; N]`.
@@ -101,6 +103,15 @@ impl<'a> Parameter<'a> {
     #[must_use]
     pub const fn constant(name: &'a str, (default, rest): (f64, f64), doc: &'a str) -> Self {
         Parameter { exact: true, rest, ..Parameter::new(name, default, doc) }
+    }
+
+    /// An error if `value` is NaN or outside the bounds, of `function`.
+    pub(crate) fn check(&self, function: Name, name: Name, value: f64) -> Result<(), Error> {
+        let Parameter { low, high, .. } = *self;
+        if (low..=high).contains(&value) {
+            return Ok(());
+        }
+        Err(Error::ParameterOutOfBounds { function, name, value, low, high })
     }
 
     /// Which values are allowed, in words.

@@ -240,6 +240,27 @@ pub enum Error {
         /// How many groups, which is how many values there are of each parameter.
         groups: usize,
     },
+    /// An array without elements, which has no mean.
+    #[cfg(feature = "alloc")]
+    NoMean {
+        /// Its shape.
+        shape: Vec<usize>,
+    },
+    /// Statistics of different numbers of channels.
+    StatisticsDiffer {
+        /// How many channels there are.
+        channels: usize,
+        /// How many the other ones are of.
+        other: usize,
+    },
+    /// An adaptive function none of whose parameters has a rule.
+    #[cfg(feature = "alloc")]
+    NoRule {
+        /// The function.
+        function: Name,
+        /// The parameters that may have one.
+        known: Vec<Name>,
+    },
     /// A mask that cannot be repeated to the shape of the scores.
     #[cfg(feature = "alloc")]
     MaskShape {
@@ -458,6 +479,19 @@ impl fmt::Display for Error {
                     (Some(n), None) | (None, Some(n)) => write!(f, "{n}"),
                     (None, None) => write!(f, "1"),
                 }
+            }
+            #[cfg(feature = "alloc")]
+            Error::NoMean { shape } => {
+                write!(f, "an array of shape {shape:?} has no elements, and so no mean")
+            }
+            Error::StatisticsDiffer { channels, other } => write!(
+                f,
+                "statistics of {channels} channels cannot take in those of {other}; they must be of as many"
+            ),
+            #[cfg(feature = "alloc")]
+            Error::NoRule { function, known } => {
+                write!(f, "no parameter of `{function}` has a rule; give one of ")?;
+                list(f, known)
             }
             #[cfg(feature = "alloc")]
             Error::MaskShape { mask, scores } => write!(

@@ -124,6 +124,12 @@ impl Learnable {
         let laid = Laid::new(&self.function.made, values, layout, check)?;
         Ok(Learned { of: self, laid })
     }
+
+    /// The function with values that were checked before, for arrays of that layout.
+    pub(crate) fn laid_out<'a, V>(&'a self, values: &'a [V], layout: Channels) -> Learned<'a, V> {
+        let each = values.len() / self.params().len();
+        Learned { of: self, laid: Laid { values, each, layout } }
+    }
 }
 
 /// A [`Learnable`] function with values of its parameters, for arrays of one shape.
@@ -134,6 +140,11 @@ pub struct Learned<'a, V> {
 }
 
 impl<V: Element> Learned<'_, V> {
+    /// How channels lie in the arrays.
+    pub(crate) fn layout(&self) -> Channels {
+        self.laid.layout
+    }
+
     /// `y[i] = f(x[i])` with the values of the channel of element `i`.
     ///
     /// The bits are those of [`Function::forward`] with those values.

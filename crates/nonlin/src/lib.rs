@@ -45,6 +45,8 @@ extern crate alloc;
 
 mod activation;
 #[cfg(feature = "alloc")]
+mod adaptive;
+#[cfg(feature = "alloc")]
 mod catalog;
 #[cfg(feature = "alloc")]
 mod channels;
@@ -87,6 +89,8 @@ mod serial;
 #[doc(hidden)]
 pub mod shape;
 mod simd;
+#[cfg(feature = "alloc")]
+mod statistics;
 mod stream;
 #[cfg(feature = "alloc")]
 mod sums;
@@ -99,6 +103,8 @@ pub use activation::{
     Arithmetic, Bounds, Claims, Constraint, Description, Elementwise, Gate, Gated, Kink, Meta,
     Param, ParamList, Parameter, Reach, dual_partials, dual_slope,
 };
+#[cfg(feature = "alloc")]
+pub use adaptive::{Adapted, Adaptive, AdaptiveRelu, StatisticsGradient, adaptive_relu};
 #[cfg(feature = "alloc")]
 pub use catalog::{
     formulas, functions, gated, gated_formulas, gated_functions, get, get_approximate, rowwise,
@@ -126,6 +132,8 @@ pub use program::{About, Body};
 pub use rows::{EmptyRow, Mask, RowFunction};
 #[cfg(feature = "alloc")]
 pub use shape::Axes;
+#[cfg(feature = "alloc")]
+pub use statistics::{RunningStatistics, Statistics};
 #[cfg(feature = "alloc")]
 pub use training::Training;
 

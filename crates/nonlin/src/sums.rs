@@ -43,12 +43,19 @@ impl Term for f64 {
     }
 }
 
-/// Adds every 16th number, then the 16 sums, in pairs.
+/// Adds what `f` makes of every 16th number, then the 16 sums, in pairs; `one` does to a number what `f` does
+/// to a register.
 ///
 /// # Safety
 /// `p` must be valid for reading `n` numbers, and `S` available.
 #[inline(always)]
-unsafe fn add<S: Simd, T: Term>(p: *const T, n: usize, sum: &mut f64) {
+unsafe fn reduce<S: Simd, T: Term>(
+    p: *const T,
+    n: usize,
+    sum: &mut f64,
+    f: impl Fn(S::F64) -> S::F64,
+    one: impl Fn(f64) -> f64,
+) {
     let mut sums = [S::F64::splat(0.0); ABREAST];
     let registers = ABREAST / S::F64::N;
     let whole = n - n % ABREAST;
@@ -57,7 +64,7 @@ unsafe fn add<S: Simd, T: Term>(p: *const T, n: usize, sum: &mut f64) {
         let mut r = 0;
         while r < registers {
             // SAFETY: the register lies below `whole`.
-            sums[r] = sums[r] + unsafe { T::load::<S::F64>(p.add(i + r * S::F64::N)) };
+            sums[r] = sums[r] + f(unsafe { T::load::<S::F64>(p.add(i + r * S::F64::N)) });
             r += 1;
         }
         i += ABREAST;
@@ -69,7 +76,7 @@ unsafe fn add<S: Simd, T: Term>(p: *const T, n: usize, sum: &mut f64) {
     }
     for (k, all) in all.iter_mut().enumerate().take(n - whole) {
         // SAFETY: fewer than 16 numbers are left behind `whole`.
-        *all += unsafe { *p.add(whole + k) }.wide();
+        *all += one(unsafe { *p.add(whole + k) }.wide());
     }
     let mut half = ABREAST / 2;
     while half > 0 {
@@ -81,7 +88,32 @@ unsafe fn add<S: Simd, T: Term>(p: *const T, n: usize, sum: &mut f64) {
     *sum = all[0];
 }
 
+/// The sum.
+///
+/// # Safety
+/// See [`reduce`].
+#[inline(always)]
+unsafe fn add<S: Simd, T: Term>(p: *const T, n: usize, sum: &mut f64) {
+    // SAFETY: the caller vouches for what `reduce` asks.
+    unsafe { reduce::<S, T>(p, n, sum, |v| v, |v| v) }
+}
+
+/// The sum of the squares of what differs from `about`.
+///
+/// # Safety
+/// See [`reduce`].
+#[inline(always)]
+unsafe fn add_squares<S: Simd, T: Term>(p: *const T, n: usize, about: f64, sum: &mut f64) {
+    let square = |v: S::F64| {
+        let d = v - S::F64::splat(about);
+        d * d
+    };
+    // SAFETY: the caller vouches for what `reduce` asks.
+    unsafe { reduce::<S, T>(p, n, sum, square, |v| (v - about) * (v - about)) }
+}
+
 per_level!(fn add_all<T: Term>(p: *const T, n: usize, sum: &mut f64) = add);
+per_level!(fn add_all_squares<T: Term>(p: *const T, n: usize, about: f64, sum: &mut f64) = add_squares);
 
 /// The sum of `n` numbers of f32 or f64. All levels give the same bits.
 ///
@@ -96,6 +128,30 @@ pub(crate) unsafe fn sum<T: Element>(level: Level, p: *const T, n: usize) -> f64
             const { add_all::<f32>() }.get(level)(p.cast(), n, &mut sum);
         } else {
             const { add_all::<f64>() }.get(level)(p.cast(), n, &mut sum);
+        }
+    }
+    sum
+}
+
+/// The sum of the squares of what of `n` numbers of f32 or f64 differs from `about`. All levels give the
+/// same bits.
+///
+/// # Safety
+/// `p` must be valid for reading `n` numbers, and `level` available.
+pub(crate) unsafe fn sum_of_squares<T: Element>(
+    level: Level,
+    p: *const T,
+    n: usize,
+    about: f64,
+) -> f64 {
+    debug_assert!(!T::HALF, "half types are summed in f32");
+    let mut sum = 0.0;
+    // SAFETY: `T` is f32 or f64, of which there are `n`, and the level is available.
+    unsafe {
+        if T::F32_PARAMS {
+            const { add_all_squares::<f32>() }.get(level)(p.cast(), n, about, &mut sum);
+        } else {
+            const { add_all_squares::<f64>() }.get(level)(p.cast(), n, about, &mut sum);
         }
     }
     sum

@@ -18,7 +18,7 @@ impl Simd for Scalar {
 
 /// The square root, rounded once.
 #[inline(always)]
-fn sqrt(v: f64) -> f64 {
+pub(crate) fn sqrt(v: f64) -> f64 {
     #[cfg(feature = "std")]
     return v.sqrt();
     #[cfg(not(feature = "std"))]

@@ -8,6 +8,7 @@
 mod common;
 
 mod accuracy;
+mod adaptive;
 mod catalog;
 mod channels;
 mod claims;
