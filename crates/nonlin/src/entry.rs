@@ -16,7 +16,7 @@ use crate::kernel::{Back, Call, Elementwises, Kernels, PerType};
 use crate::level::{Level, PerLevel};
 use crate::names::Name;
 #[cfg(feature = "alloc")]
-use crate::program::RecordedEntry;
+use crate::program::{About, Gradients, RecordedEntry};
 #[cfg(feature = "core-math")]
 use crate::real::Cm;
 #[cfg(feature = "alloc")]
@@ -293,7 +293,157 @@ pub(crate) enum Made {
     Compiled(&'static Entry),
     /// When the program ran.
     #[cfg(feature = "alloc")]
-    Recorded(Arc<RecordedEntry>),
+    Recorded(Arc<dyn Recording>),
+}
+
+/// A function that was recorded.
+///
+/// It is called by way of a table: a program that uses compiled functions alone has nothing of what records
+/// others and runs them.
+#[cfg(feature = "alloc")]
+pub(crate) trait Recording: core::fmt::Debug + Send + Sync {
+    fn about(&self) -> &About;
+    fn claims(&self) -> &Claims;
+    fn constraints(&self) -> &'static [Constraint];
+    fn cost(&self) -> Cost;
+
+    /// `y = f(x)` for `n` elements.
+    ///
+    /// # Safety
+    /// `x` must be valid for reading `n` elements, `y` for writing them; they are one array or do
+    /// not overlap. `level` is available.
+    unsafe fn map_f32(&self, l: Level, c: &Call<'_>, x: *const f32, y: *mut f32, n: usize);
+
+    /// `y = f(x)` for `n` elements.
+    ///
+    /// # Safety
+    /// `x` must be valid for reading `n` elements, `y` for writing them; they are one array or do
+    /// not overlap. `level` is available.
+    unsafe fn map_f64(&self, l: Level, c: &Call<'_>, x: *const f64, y: *mut f64, n: usize);
+
+    /// `dx = g f'(x)` for `n` elements of input and gradient; `at` says whether the input is `f(x)`.
+    ///
+    /// # Safety
+    /// The inputs must be valid for reading `n` elements, `dx` for writing them; `dx` may be one
+    /// of them, but may not overlap one in another way. `level` is available.
+    unsafe fn back_f32(
+        &self,
+        level: Level,
+        call: &Call<'_>,
+        inputs: [*const f32; 2],
+        dx: *mut f32,
+        n: usize,
+        at: At,
+    );
+
+    /// `dx = g f'(x)` for `n` elements of input and gradient; `at` says whether the input is `f(x)`.
+    ///
+    /// # Safety
+    /// The inputs must be valid for reading `n` elements, `dx` for writing them; `dx` may be one
+    /// of them, but may not overlap one in another way. `level` is available.
+    unsafe fn back_f64(
+        &self,
+        level: Level,
+        call: &Call<'_>,
+        inputs: [*const f64; 2],
+        dx: *mut f64,
+        n: usize,
+        at: At,
+    );
+
+    /// f″(x) with at most the relative error `relative`.
+    fn curvature(&self, x: f64, p: &[Dd], relative: f64) -> f64;
+    /// The derivatives of f(x) by the parameters, each as good as `relative`.
+    fn gradient(&self, x: f64, p: &[Dd], relative: f64, gradient: &mut [f64]);
+    /// Bounds of f and f′.
+    fn interval(&self, x: Interval, p: &[Interval]) -> (Interval, Interval);
+    /// f(x) and f′(x) to about 30 digits.
+    fn dd(&self, x: Dd, p: &[Dd]) -> (Dd, Dd);
+    /// `g f'(x)` to about 30 digits.
+    fn dd_backward(&self, x: Dd, g: Dd, p: &[Dd]) -> Dd;
+    /// f(x) and f′(x) from correctly rounded functions.
+    #[cfg(feature = "core-math")]
+    fn correct(&self, x: Cm, p: &[Cm]) -> (Cm, Cm);
+    /// The formula that it computes.
+    fn traced(&self) -> alloc::string::String;
+    /// Programs for the gradients by `x` and by the parameters, of which there is one at least.
+    ///
+    /// # Errors
+    /// If a program is too long.
+    fn gradients(&self) -> Result<Gradients, Error>;
+}
+
+/// What a slope is computed from.
+#[cfg(feature = "alloc")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum At {
+    /// x.
+    Input,
+    /// f(x).
+    Output,
+}
+
+#[cfg(feature = "alloc")]
+impl dyn Recording {
+    /// `y = f(x)` for `n` elements.
+    ///
+    /// # Safety
+    /// See [`Recording::map_f32`].
+    unsafe fn map<T: Element>(
+        &self,
+        level: Level,
+        call: &Call<'_>,
+        x: *const T,
+        y: *mut T,
+        n: usize,
+    ) {
+        // SAFETY: the arrays have `n` elements of `T`, which is a half type, f32 or f64, the blocks `m`; the
+        // level is available.
+        unsafe {
+            if T::HALF {
+                T::through_f32(level, [x], [y], n, &|[x], [y], m| {
+                    self.map_f32(level, call, x, y, m);
+                });
+            } else if T::F32_PARAMS {
+                self.map_f32(level, call, x.cast(), y.cast(), n);
+            } else {
+                self.map_f64(level, call, x.cast(), y.cast(), n);
+            }
+        }
+    }
+
+    /// `dx = g f'(x)` for `n` elements; without `g` the gradient is all ones.
+    ///
+    /// # Safety
+    /// `x` and `g` must be valid for reading `n` elements, `dx` for writing them; `dx` may be one
+    /// of them, but may not overlap one in another way. `level` is available.
+    #[allow(clippy::too_many_arguments, reason = "pointers, not slices: inputs may be outputs")]
+    unsafe fn back<T: Element>(
+        &self,
+        level: Level,
+        call: &Call<'_>,
+        x: *const T,
+        g: Option<*const T>,
+        dx: *mut T,
+        n: usize,
+        at: At,
+    ) {
+        // SAFETY: the arrays have `m` elements of `T`, which is a half type, f32 or f64; the level is
+        // available.
+        let run = |x: *const T, g: *const T, dx: *mut T, m: usize| unsafe {
+            if T::HALF {
+                T::through_f32(level, [x, g], [dx], m, &|inputs, [dx], m| {
+                    self.back_f32(level, call, inputs, dx, m, at);
+                });
+            } else if T::F32_PARAMS {
+                self.back_f32(level, call, [x.cast(), g.cast()], dx.cast(), m, at);
+            } else {
+                self.back_f64(level, call, [x.cast(), g.cast()], dx.cast(), m, at);
+            }
+        };
+        // SAFETY: the arrays have `n` elements.
+        unsafe { with_gradient(x, g, dx, n, run) }
+    }
 }
 
 /// What `$made` has, whichever it is.
@@ -309,34 +459,34 @@ macro_rules! either {
 
 impl Parametric for Made {
     fn name(&self) -> Name {
-        either!(self, e => e.meta.name.into(), e.about.own_name())
+        either!(self, e => e.meta.name.into(), e.about().own_name())
     }
 
     fn params(&self) -> usize {
-        either!(self, e => e.params.len(), e.about.params())
+        either!(self, e => e.params.len(), e.about().params())
     }
 
     #[inline]
     fn param(&self, index: usize) -> Parameter<'_> {
-        either!(self, e => e.params[index], e.about.param_at(index))
+        either!(self, e => e.params[index], e.about().param_at(index))
     }
 
     fn param_name(&self, index: usize) -> Name {
-        either!(self, e => e.params[index].name.into(), e.about.param_name(index))
+        either!(self, e => e.params[index].name.into(), e.about().param_name(index))
     }
 
     fn constraints(&self) -> &'static [Constraint] {
-        either!(self, e => e.constraints, e.constraints)
+        either!(self, e => e.constraints, e.constraints())
     }
 }
 
 impl Made {
     pub(crate) fn description(&self) -> Description<'_> {
-        either!(self, e => e.meta, e.about.description())
+        either!(self, e => e.meta, e.about().description())
     }
 
     pub(crate) fn claims(&self) -> &Claims {
-        either!(self, e => &e.claims, &e.claims)
+        either!(self, e => &e.claims, e.claims())
     }
 
     /// Whether it computes next to nothing.
@@ -359,10 +509,10 @@ impl Made {
 
     /// The programs of a function with parameters; an error if it has none.
     #[cfg(feature = "alloc")]
-    pub(crate) fn programs(&self) -> Result<Arc<RecordedEntry>, Error> {
+    pub(crate) fn programs(&self) -> Result<Arc<dyn Recording>, Error> {
         match self {
-            Made::Recorded(e) if e.about.params() > 0 => Ok(e.clone()),
-            Made::Compiled(Entry { record: Some(record), .. }) => record().map(Arc::new),
+            Made::Recorded(e) if e.about().params() > 0 => Ok(e.clone()),
+            Made::Compiled(Entry { record: Some(record), .. }) => Ok(Arc::new(record()?)),
             _ => Err(Error::NoParameters { function: self.name() }),
         }
     }
@@ -398,11 +548,13 @@ impl Made {
         dx: *mut T,
         n: usize,
     ) {
-        // SAFETY: the arrays have `n` elements, the blocks `m`, and the level is available.
+        // SAFETY: the arrays have `n` elements, and the level is available.
         unsafe {
-            either!(self, e => e.back(level, call, x, g, dx, n), {
-                with_gradient(x, g, dx, n, |x, g, dx, m| e.back(level, call, x, g, dx, m, false));
-            })
+            either!(
+                self,
+                e => e.back(level, call, x, g, dx, n),
+                e.back(level, call, x, g, dx, n, At::Input)
+            )
         }
     }
 
@@ -420,11 +572,13 @@ impl Made {
         dx: *mut T,
         n: usize,
     ) {
-        // SAFETY: the arrays have `n` elements, the blocks `m`, and the level is available.
+        // SAFETY: the arrays have `n` elements, and the level is available.
         unsafe {
-            either!(self, e => e.back_from_output(level, call, y, g, dx, n), {
-                with_gradient(y, g, dx, n, |y, g, dx, m| e.back(level, call, y, g, dx, m, true));
-            })
+            either!(
+                self,
+                e => e.back_from_output(level, call, y, g, dx, n),
+                e.back(level, call, y, g, dx, n, At::Output)
+            )
         }
     }
 
@@ -472,7 +626,7 @@ impl Made {
             (Made::Compiled(a), Made::Compiled(b)) => a.meta.name == b.meta.name,
             #[cfg(feature = "alloc")]
             (Made::Recorded(a), Made::Recorded(b)) => {
-                Arc::ptr_eq(a, b) || a.about.description() == b.about.description()
+                Arc::ptr_eq(a, b) || a.about().description() == b.about().description()
             }
             #[cfg(feature = "alloc")]
             _ => false,

@@ -69,4 +69,6 @@ pub use jet::Jet;
 pub use prim::Prim;
 #[cfg(feature = "half")]
 pub(crate) use prim::f32_for_half;
-pub(crate) use prim::{f32_tabled, f32_tabled_slope, f64_lanes, f64_lanes_slope, f64_to_f32};
+pub(crate) use prim::{
+    apart, f32_tabled, f32_tabled_slope, f64_lanes, f64_lanes_slope, f64_to_f32,
+};

@@ -208,3 +208,29 @@ pub(crate) fn f32_for_half<V: Lanes32, const BF16: bool>(x: V, p: Prim) -> Jet<V
         }
     }
 }
+
+/// `fn NAME(x, lo, p)` is `BODY(x, lo, p)`, which is compiled apart for each primitive: a program that
+/// names some has those alone.
+macro_rules! apart {
+    ($name:ident, $t:ty, $body:path) => {
+        $crate::math::apart!(
+            @ $name, $t, $body,
+            Exp ExpM1 Sigmoid Tanh Softplus Cdf TanhSoftplus Sqrt Ln Ln1p Sin Cos Atan Erf
+        );
+    };
+    (@ $name:ident, $t:ty, $body:path, $($prim:ident)*) => {
+        #[inline(always)]
+        fn $name(x: $t, lo: $t, p: Prim) -> Jet<$t> {
+            match p {
+                $(Prim::$prim => {
+                    #[inline(never)]
+                    fn apart(x: $t, lo: $t) -> Jet<$t> {
+                        $body(x, lo, Prim::$prim)
+                    }
+                    apart(x, lo)
+                })*
+            }
+        }
+    };
+}
+pub(crate) use apart;

@@ -11,6 +11,7 @@ use crate::activation::{
 };
 use crate::channels::BLOCK;
 use crate::element::Element;
+use crate::entry::{At, Recording};
 use crate::error::Error;
 use crate::exec::Cost;
 use crate::kernel::Call;
@@ -412,9 +413,9 @@ fn extended(p: &[Dd]) -> Vec<Extended> {
 /// A function of one operand that was recorded.
 #[derive(Debug)]
 pub(crate) struct RecordedEntry {
-    pub(crate) about: About,
-    pub(crate) claims: Claims,
-    pub(crate) constraints: &'static [Constraint],
+    about: About,
+    claims: Claims,
+    constraints: &'static [Constraint],
     programs: Recorded,
     map: Engines,
     back: Engines,
@@ -479,16 +480,12 @@ impl RecordedEntry {
         })
     }
 
-    pub(crate) fn cost(&self) -> Cost {
-        Cost::nanoseconds_an_element(self.cost)
-    }
-
     /// `y = f(x)` for `n` elements.
     ///
     /// # Safety
     /// `x` must be valid for reading `n` elements, `y` for writing them; they are one array or do
-    /// not overlap. `level` is available.
-    pub(crate) unsafe fn map<T: Element>(
+    /// not overlap. `level` is available. `T` is f32 or f64.
+    unsafe fn map<T: Element>(
         &self,
         level: Level,
         call: &Call<'_>,
@@ -496,12 +493,6 @@ impl RecordedEntry {
         y: *mut T,
         n: usize,
     ) {
-        if T::HALF {
-            // SAFETY: the arrays have `n` elements, the blocks `m`, and the level is available.
-            return unsafe {
-                T::through_f32(level, [x], [y], n, &|[x], [y], m| self.map(level, call, x, y, m));
-            };
-        }
         self.about.rounded::<T, _>(call.params, |p| {
             if !self.has_limits {
                 // SAFETY: the arrays have `n` elements, and the level is available.
@@ -532,51 +523,35 @@ impl RecordedEntry {
     /// `dx = g f'(x)` for `n` elements.
     ///
     /// # Safety
-    /// `x` and `g` must be valid for reading `n` elements, `dx` for writing them; `dx` may be one
-    /// of them, but may not overlap one in another way. `level` is available.
-    #[allow(clippy::too_many_arguments, reason = "pointers, not slices: inputs may be outputs")]
-    pub(crate) unsafe fn back<T: Element>(
+    /// The inputs must be valid for reading `n` elements, `dx` for writing them; `dx` may be one
+    /// of them, but may not overlap one in another way. `level` is available. `T` is f32 or f64.
+    unsafe fn back<T: Element>(
         &self,
         level: Level,
         call: &Call<'_>,
-        x: *const T,
-        g: *const T,
+        inputs: [*const T; 2],
         dx: *mut T,
         n: usize,
-        from_output: bool,
+        at: At,
     ) {
-        if T::HALF {
-            // SAFETY: the arrays have `n` elements, the blocks `m`, and the level is available.
-            return unsafe {
-                T::through_f32(level, [x, g], [dx], n, &|[x, g], [dx], m| {
-                    self.back(level, call, x, g, dx, m, from_output);
-                });
-            };
-        }
         self.about.rounded::<T, _>(call.params, |p| {
             let mut limits = Limits::new(|infinity| self.limit_of_slope(infinity, p));
             // SAFETY: the arrays have `n` elements, those that are handed on as many as is said, and the
             // level is available.
             unsafe {
-                if from_output {
+                if at == At::Output {
                     let engines = self.from_output.as_ref().expect("asked before");
-                    return engines.run(level, p, [x, g], [dx], n);
+                    return engines.run(level, p, inputs, [dx], n);
                 }
                 if !self.has_limits {
-                    return self.back.run(level, p, [x, g], [dx], n);
+                    return self.back.run(level, p, inputs, [dx], n);
                 }
                 let run = |inputs, dx, m| self.back.run(level, p, inputs, [dx], m);
-                with_limits([x, g], dx, n, run, |[x, g]: [T; 2]| {
+                with_limits(inputs, dx, n, run, |[x, g]: [T; 2]| {
                     g.to_f64() * limits.at(x.to_f64())
                 });
             }
         });
-    }
-
-    /// Programs for the gradients by `x` and by the parameters, of which there is one at least.
-    pub(crate) fn gradients(&self) -> Result<Gradients, Error> {
-        let Recorded { value, backward, .. } = &self.programs;
-        Gradients::of(&self.about, value, backward, Registers::Deferred)
     }
 
     /// The parameters as constants of dual numbers.
@@ -584,8 +559,68 @@ impl RecordedEntry {
         p.iter().map(|v| Dual::fixed((*v).into())).collect()
     }
 
-    /// f″(x) with at most the relative error `relative`: quickly, where that is good enough.
-    pub(crate) fn curvature(&self, x: f64, p: &[Dd], relative: f64) -> f64 {
+    /// The limit of the derivative by a parameter at an infinity.
+    fn limit_by_parameter(&self, infinity: f64, p: &[Dd], index: usize) -> f64 {
+        let mut p = Self::fixed(p);
+        p[index] = Dual::variable(p[index].v);
+        limit(infinity, |x| self.programs.value(Dual::fixed(x), &p).d)
+    }
+}
+
+impl Recording for RecordedEntry {
+    fn about(&self) -> &About {
+        &self.about
+    }
+
+    fn cost(&self) -> Cost {
+        Cost::nanoseconds_an_element(self.cost)
+    }
+
+    fn claims(&self) -> &Claims {
+        &self.claims
+    }
+
+    fn constraints(&self) -> &'static [Constraint] {
+        self.constraints
+    }
+
+    unsafe fn map_f32(&self, l: Level, c: &Call<'_>, x: *const f32, y: *mut f32, n: usize) {
+        // SAFETY: what this function is promised is what that one asks for.
+        unsafe { self.map(l, c, x, y, n) }
+    }
+
+    unsafe fn map_f64(&self, l: Level, c: &Call<'_>, x: *const f64, y: *mut f64, n: usize) {
+        // SAFETY: what this function is promised is what that one asks for.
+        unsafe { self.map(l, c, x, y, n) }
+    }
+
+    unsafe fn back_f32(
+        &self,
+        level: Level,
+        call: &Call<'_>,
+        inputs: [*const f32; 2],
+        dx: *mut f32,
+        n: usize,
+        at: At,
+    ) {
+        // SAFETY: what this function is promised is what that one asks for.
+        unsafe { self.back(level, call, inputs, dx, n, at) }
+    }
+
+    unsafe fn back_f64(
+        &self,
+        level: Level,
+        call: &Call<'_>,
+        inputs: [*const f64; 2],
+        dx: *mut f64,
+        n: usize,
+        at: At,
+    ) {
+        // SAFETY: what this function is promised is what that one asks for.
+        unsafe { self.back(level, call, inputs, dx, n, at) }
+    }
+
+    fn curvature(&self, x: f64, p: &[Dd], relative: f64) -> f64 {
         if x.is_infinite() && self.has_limits {
             let p = Self::fixed(p);
             return limit(x, |x| self.programs.slope(Dual::variable(x), &p).d);
@@ -597,8 +632,7 @@ impl RecordedEntry {
         })
     }
 
-    /// The derivatives of f(x) by the parameters, each as good as `relative`.
-    pub(crate) fn gradient(&self, x: f64, p: &[Dd], relative: f64, gradient: &mut [f64]) {
+    fn gradient(&self, x: f64, p: &[Dd], relative: f64, gradient: &mut [f64]) {
         let at = |x: f64| Dd::new(x);
         for (i, g) in gradient.iter_mut().enumerate() {
             fn by<T: Real + From<Dd>>(e: &RecordedEntry, x: Dd, p: &[Dd], i: usize) -> T {
@@ -615,20 +649,11 @@ impl RecordedEntry {
         }
     }
 
-    /// The limit of the derivative by a parameter at an infinity.
-    fn limit_by_parameter(&self, infinity: f64, p: &[Dd], index: usize) -> f64 {
-        let mut p = Self::fixed(p);
-        p[index] = Dual::variable(p[index].v);
-        limit(infinity, |x| self.programs.value(Dual::fixed(x), &p).d)
-    }
-
-    /// Bounds of f and f′.
-    pub(crate) fn interval(&self, x: Interval, p: &[Interval]) -> (Interval, Interval) {
+    fn interval(&self, x: Interval, p: &[Interval]) -> (Interval, Interval) {
         (self.programs.value(x, p), self.programs.slope(x, p))
     }
 
-    /// f(x) and f′(x) to about 30 digits.
-    pub(crate) fn dd(&self, x: Dd, p: &[Dd]) -> (Dd, Dd) {
+    fn dd(&self, x: Dd, p: &[Dd]) -> (Dd, Dd) {
         let p = extended(p);
         if x.hi.is_infinite() && self.has_limits {
             let value = limit(x.hi, |x| self.programs.value(x, &p));
@@ -638,17 +663,15 @@ impl RecordedEntry {
         (self.programs.value(x.into(), &p).to_dd(), self.programs.slope(x.into(), &p).to_dd())
     }
 
-    /// `g f'(x)` to about 30 digits.
-    pub(crate) fn dd_backward(&self, x: Dd, g: Dd, p: &[Dd]) -> Dd {
+    fn dd_backward(&self, x: Dd, g: Dd, p: &[Dd]) -> Dd {
         if x.hi.is_infinite() && self.has_limits {
             return g * self.dd(x, p).1;
         }
         self.programs.backward::<Extended>(x.into(), g.into(), &extended(p)).to_dd()
     }
 
-    /// f(x) and f′(x) from correctly rounded functions.
     #[cfg(feature = "core-math")]
-    pub(crate) fn correct(&self, x: Cm, p: &[Cm]) -> (Cm, Cm) {
+    fn correct(&self, x: Cm, p: &[Cm]) -> (Cm, Cm) {
         if x.0.is_infinite() && self.has_limits {
             let p: Vec<f64> = p.iter().map(|p| p.0).collect();
             return (Cm(self.limit(x.0, &p)), Cm(self.limit_of_slope(x.0, &p)));
@@ -656,11 +679,15 @@ impl RecordedEntry {
         (self.programs.value(x, p), self.programs.slope(x, p))
     }
 
-    /// The formula that it computes.
-    pub(crate) fn traced(&self) -> String {
+    fn traced(&self) -> String {
         let arena = Arena::default();
         let p: Vec<_> = self.about.params.iter().map(|p| arena.symbol(&p.name)).collect();
         alloc::format!("{}", self.programs.value(arena.symbol("x"), &p))
+    }
+
+    fn gradients(&self) -> Result<Gradients, Error> {
+        let Recorded { value, backward, .. } = &self.programs;
+        Gradients::of(&self.about, value, backward, Registers::Deferred)
     }
 }
 

@@ -5,6 +5,7 @@
 //! bound says so, and the caller computes with [`Extended`](super::Extended) numbers instead.
 
 use super::{Dd, Jet, Prim, Real};
+use crate::math;
 use crate::simd::Lanes64;
 use core::ops::{Add, Div, Mul, Neg, Sub};
 
@@ -151,50 +152,58 @@ impl Real for Bounded {
     fn scale2(self, k: Self) -> Self {
         self.if_decided(k.v == 0.0)
     }
+    #[inline(always)]
     fn jet_at(self, lo: Self, p: Prim) -> Jet<Self> {
-        let (x, off) = (self.v, self.e + lo.e);
-        let j = x.jet_at(lo.v, p);
-        let (v, d, dd) = (j.v + j.v_lo, j.d + j.d_lo, j.dd);
-        // Where the primitive and its derivatives are normal numbers; of logarithms and roots the
-        // argument must not come near to where they begin.
-        let from = match p {
-            Prim::Ln1p => 1.0 + x,
-            _ => x,
-        };
-        let within = match p {
-            Prim::Cdf | Prim::Erf => x.abs() < NEAR_CDF,
-            Prim::Sin | Prim::Cos => x.is_finite(),
-            Prim::Atan => x.abs() < NEAR_SQUARE,
-            Prim::Sqrt | Prim::Ln | Prim::Ln1p => {
-                from > 1.0 / NEAR_SQUARE && from < NEAR_SQUARE && off < 1e-3 * from
-            }
-            _ => x.abs() < NEAR,
-        };
-        let decided = within && (off < 1e-3 || matches!(p, Prim::Sqrt | Prim::Ln | Prim::Ln1p));
-        // Roundings of d and of dd, and of dd in terms of d where it is a difference; and what the
-        // third derivative is at most in terms of the first.
-        let (slope, bend, lost, third) = match p {
-            Prim::Exp | Prim::ExpM1 => (1.5, 1.5, 0.0, 1.0),
-            Prim::Sigmoid => (4.0, 2.5, 3.5, 1.0),
-            Prim::Tanh => (2.5, 7.5, 0.0, 4.0),
-            Prim::Softplus => (2.0, 5.5, 0.0, 1.0),
-            Prim::Cdf => (1.5, 2.0, 0.0, 1.0 + x * x),
-            Prim::TanhSoftplus => (3.5, 2.5, 14.0, 12.0),
-            Prim::Sqrt => (1.5, 5.5, 0.0, 0.8 / (from * from)),
-            Prim::Ln | Prim::Ln1p => (1.5, 4.5, 0.0, 2.1 / (from * from)),
-            // Where the slope is 0, the third derivative is not: as a part of 1.
-            Prim::Sin | Prim::Cos => (1.5, 1.5, 0.0, 1.0 / d.abs()),
-            Prim::Atan => (1.5, 5.5, 0.0, 8.0),
-            Prim::Erf => (1.5, 2.5, 0.0, 2.0 + 4.0 * x * x),
-        };
-        // With an argument that is off by `off` the derivatives are off as well.
-        let near = 1.0 + (third + x.abs()) * off;
-        let dd_off = (off * third + lost * UNIT) * d.abs() * near;
-        let d_off = off * dd.abs() + off * dd_off;
-        Jet::new(
-            Bounded::rounded(v, off * (d.abs() + d_off), 2.5).if_decided(decided),
-            Bounded::rounded(d, d_off, slope).if_decided(decided),
-            Bounded::rounded(dd, dd_off, bend).if_decided(decided),
-        )
+        primitive_apart(self, lo, p)
     }
 }
+
+/// The primitive `p` at `z + lo`.
+#[inline(always)]
+fn primitive(z: Bounded, lo: Bounded, p: Prim) -> Jet<Bounded> {
+    let (x, off) = (z.v, z.e + lo.e);
+    let j = x.jet_at(lo.v, p);
+    let (v, d, dd) = (j.v + j.v_lo, j.d + j.d_lo, j.dd);
+    // Where the primitive and its derivatives are normal numbers; of logarithms and roots the
+    // argument must not come near to where they begin.
+    let from = match p {
+        Prim::Ln1p => 1.0 + x,
+        _ => x,
+    };
+    let within = match p {
+        Prim::Cdf | Prim::Erf => x.abs() < NEAR_CDF,
+        Prim::Sin | Prim::Cos => x.is_finite(),
+        Prim::Atan => x.abs() < NEAR_SQUARE,
+        Prim::Sqrt | Prim::Ln | Prim::Ln1p => {
+            from > 1.0 / NEAR_SQUARE && from < NEAR_SQUARE && off < 1e-3 * from
+        }
+        _ => x.abs() < NEAR,
+    };
+    let decided = within && (off < 1e-3 || matches!(p, Prim::Sqrt | Prim::Ln | Prim::Ln1p));
+    // Roundings of d and of dd, and of dd in terms of d where it is a difference; and what the
+    // third derivative is at most in terms of the first.
+    let (slope, bend, lost, third) = match p {
+        Prim::Exp | Prim::ExpM1 => (1.5, 1.5, 0.0, 1.0),
+        Prim::Sigmoid => (4.0, 2.5, 3.5, 1.0),
+        Prim::Tanh => (2.5, 7.5, 0.0, 4.0),
+        Prim::Softplus => (2.0, 5.5, 0.0, 1.0),
+        Prim::Cdf => (1.5, 2.0, 0.0, 1.0 + x * x),
+        Prim::TanhSoftplus => (3.5, 2.5, 14.0, 12.0),
+        Prim::Sqrt => (1.5, 5.5, 0.0, 0.8 / (from * from)),
+        Prim::Ln | Prim::Ln1p => (1.5, 4.5, 0.0, 2.1 / (from * from)),
+        // Where the slope is 0, the third derivative is not: as a part of 1.
+        Prim::Sin | Prim::Cos => (1.5, 1.5, 0.0, 1.0 / d.abs()),
+        Prim::Atan => (1.5, 5.5, 0.0, 8.0),
+        Prim::Erf => (1.5, 2.5, 0.0, 2.0 + 4.0 * x * x),
+    };
+    // With an argument that is off by `off` the derivatives are off as well.
+    let near = 1.0 + (third + x.abs()) * off;
+    let dd_off = (off * third + lost * UNIT) * d.abs() * near;
+    let d_off = off * dd.abs() + off * dd_off;
+    Jet::new(
+        Bounded::rounded(v, off * (d.abs() + d_off), 2.5).if_decided(decided),
+        Bounded::rounded(d, d_off, slope).if_decided(decided),
+        Bounded::rounded(dd, dd_off, bend).if_decided(decided),
+    )
+}
+math::apart!(primitive_apart, Bounded, primitive);

@@ -9,8 +9,8 @@
 
 use super::dd::{BELL_0, QUARTER_TURN};
 use super::{Dd, Jet, Prim, Real};
-use crate::math::coefficients::INV_SQRT_2PI;
 use crate::math::scale::scale2;
+use crate::math::{self, coefficients::INV_SQRT_2PI};
 use core::ops::{Add, Div, Mul, Neg, Sub};
 
 /// `m 2^k`, with `|m|` from 1 to 2; or 0, or NaN, with `k = 0`.
@@ -345,107 +345,115 @@ impl Real for Extended {
     fn slope_within(self, _end: f64, slope: Self) -> Self {
         slope
     }
+    #[inline(always)]
     fn jet_at(self, lo: Self, p: Prim) -> Jet<Self> {
-        let x = self + lo;
-        if x.is_nan() {
-            return Jet::new(x, x, x);
+        primitive_apart(self, lo, p)
+    }
+}
+
+/// The primitive `p` at `z + lo`.
+#[inline(always)]
+fn primitive(z: Extended, lo: Extended, p: Prim) -> Jet<Extended> {
+    let x = z + lo;
+    if x.is_nan() {
+        return Jet::new(x, x, x);
+    }
+    let left = x.m.hi < 0.0;
+    // w = e^-|x|, and w - 1, which has digits where w is near 1
+    let (fall, w) = (-x.abs()).exp_both();
+    match p {
+        Prim::Exp => {
+            let (_, e) = x.exp_both();
+            Jet::new(e, e, e)
         }
-        let left = x.m.hi < 0.0;
-        // w = e^-|x|, and w - 1, which has digits where w is near 1
-        let (fall, w) = (-x.abs()).exp_both();
-        match p {
-            Prim::Exp => {
-                let (_, e) = x.exp_both();
-                Jet::new(e, e, e)
-            }
-            Prim::ExpM1 => {
-                let (v, e) = x.exp_both();
-                Jet::new(v, e, e)
-            }
-            Prim::Sigmoid => {
-                let one = ONE + w;
-                let d = w / one / one;
-                let bend = d * fall / one;
-                if left { Jet::new(w / one, d, -bend) } else { Jet::new(ONE / one, d, bend) }
-            }
-            Prim::Tanh => {
-                let (fall, w) = (-TWO * x.abs()).exp_both();
-                let one = ONE + w;
-                let t = if x.is_zero() { x.abs() } else { -fall / (fall + TWO) };
-                let v = if x.m.hi.is_sign_negative() { -t } else { t };
-                let d = FOUR * w / one / one;
-                Jet::new(v, d, -(TWO * v * d))
-            }
-            Prim::Softplus => {
-                let Jet { v, d, .. } = x.jet(Prim::Sigmoid);
-                let tail = w.ln_1p();
-                Jet::new(if left { tail } else { x + tail }, v, d)
-            }
-            Prim::Cdf => {
-                let t = x.abs();
-                let (_, e) = (t * t * Extended::new(-0.5)).exp_both();
-                let tail = e * t.mills();
-                let density = e * x.constant(INV_SQRT_2PI);
-                Jet::new(if left { tail } else { ONE - tail }, density, -(x * density))
-            }
-            Prim::TanhSoftplus if left => {
-                let den = w * (w + TWO) + TWO;
-                let one = ONE + w;
-                let d = FOUR * w * one / den / den;
-                let bend = ONE + w / one - FOUR * w * one / den;
-                Jet::new(w * (w + TWO) / den, d, d * bend)
-            }
-            Prim::TanhSoftplus => {
-                let n = ONE + TWO * w;
-                let den = n + TWO * w * w;
-                let one = ONE + w;
-                let d = FOUR * w * w * one / den / den;
-                let bend = ONE + ONE / one - FOUR * one / den;
-                Jet::new(n / den, d, d * bend)
-            }
-            Prim::Sqrt => {
-                let v = x.root();
-                let d = Extended::new(0.5) / v.abs();
-                Jet::new(v, d, -(TWO * d * d * d))
-            }
-            Prim::Ln | Prim::Ln1p => {
-                let (v, u) = if p == Prim::Ln { (x.log(), x) } else { (x.ln_1p(), ONE + x) };
-                let d = if u.m.hi < 0.0 { Extended::new(f64::NAN) } else { ONE / u.abs() };
-                Jet::new(v, d, -(d * d))
-            }
-            Prim::Sin | Prim::Cos => {
-                // What is small is not rounded to f64's range.
-                let (s, c) = if x.k < -NOTHING {
-                    (x, ONE)
-                } else {
-                    let (s, c) = x.to_dd().sin_cos();
-                    (s.into(), c.into())
-                };
-                if p == Prim::Sin { Jet::new(s, c, -s) } else { Jet::new(c, -s, -c) }
-            }
-            Prim::Atan => {
-                let y = ONE / x.abs();
-                let v = if x.k < -NOTHING {
-                    x
-                } else if x.k > NOTHING {
-                    let v = Extended::from(QUARTER_TURN) - y;
-                    if left { -v } else { v }
-                } else {
-                    x.to_dd().inverse_tangent().into()
-                };
-                let d = ONE / (ONE + x * x);
-                Jet::new(v, d, -(TWO * x * d * d))
-            }
-            Prim::Erf => {
-                let (_, e) = (-(x * x)).exp_both();
-                let d = e * BELL_0.into();
-                let v = if x.k < -NOTHING {
-                    x * BELL_0.into()
-                } else {
-                    Extended::from(x.to_dd().error_function())
-                };
-                Jet::new(v, d, -(TWO * x * d))
-            }
+        Prim::ExpM1 => {
+            let (v, e) = x.exp_both();
+            Jet::new(v, e, e)
+        }
+        Prim::Sigmoid => {
+            let one = ONE + w;
+            let d = w / one / one;
+            let bend = d * fall / one;
+            if left { Jet::new(w / one, d, -bend) } else { Jet::new(ONE / one, d, bend) }
+        }
+        Prim::Tanh => {
+            let (fall, w) = (-TWO * x.abs()).exp_both();
+            let one = ONE + w;
+            let t = if x.is_zero() { x.abs() } else { -fall / (fall + TWO) };
+            let v = if x.m.hi.is_sign_negative() { -t } else { t };
+            let d = FOUR * w / one / one;
+            Jet::new(v, d, -(TWO * v * d))
+        }
+        Prim::Softplus => {
+            let (tail, one) = (w.ln_1p(), ONE + w);
+            let slope = if left { w / one } else { ONE / one };
+            Jet::new(if left { tail } else { x + tail }, slope, w / one / one)
+        }
+        Prim::Cdf => {
+            let t = x.abs();
+            let (_, e) = (t * t * Extended::new(-0.5)).exp_both();
+            let tail = e * t.mills();
+            let density = e * x.constant(INV_SQRT_2PI);
+            Jet::new(if left { tail } else { ONE - tail }, density, -(x * density))
+        }
+        Prim::TanhSoftplus if left => {
+            let den = w * (w + TWO) + TWO;
+            let one = ONE + w;
+            let d = FOUR * w * one / den / den;
+            let bend = ONE + w / one - FOUR * w * one / den;
+            Jet::new(w * (w + TWO) / den, d, d * bend)
+        }
+        Prim::TanhSoftplus => {
+            let n = ONE + TWO * w;
+            let den = n + TWO * w * w;
+            let one = ONE + w;
+            let d = FOUR * w * w * one / den / den;
+            let bend = ONE + ONE / one - FOUR * one / den;
+            Jet::new(n / den, d, d * bend)
+        }
+        Prim::Sqrt => {
+            let v = x.root();
+            let d = Extended::new(0.5) / v.abs();
+            Jet::new(v, d, -(TWO * d * d * d))
+        }
+        Prim::Ln | Prim::Ln1p => {
+            let (v, u) = if p == Prim::Ln { (x.log(), x) } else { (x.ln_1p(), ONE + x) };
+            let d = if u.m.hi < 0.0 { Extended::new(f64::NAN) } else { ONE / u.abs() };
+            Jet::new(v, d, -(d * d))
+        }
+        Prim::Sin | Prim::Cos => {
+            // What is small is not rounded to f64's range.
+            let (s, c) = if x.k < -NOTHING {
+                (x, ONE)
+            } else {
+                let (s, c) = x.to_dd().sin_cos();
+                (s.into(), c.into())
+            };
+            if p == Prim::Sin { Jet::new(s, c, -s) } else { Jet::new(c, -s, -c) }
+        }
+        Prim::Atan => {
+            let y = ONE / x.abs();
+            let v = if x.k < -NOTHING {
+                x
+            } else if x.k > NOTHING {
+                let v = Extended::from(QUARTER_TURN) - y;
+                if left { -v } else { v }
+            } else {
+                x.to_dd().inverse_tangent().into()
+            };
+            let d = ONE / (ONE + x * x);
+            Jet::new(v, d, -(TWO * x * d * d))
+        }
+        Prim::Erf => {
+            let (_, e) = (-(x * x)).exp_both();
+            let d = e * BELL_0.into();
+            let v = if x.k < -NOTHING {
+                x * BELL_0.into()
+            } else {
+                Extended::from(x.to_dd().error_function())
+            };
+            Jet::new(v, d, -(TWO * x * d))
         }
     }
 }
+math::apart!(primitive_apart, Extended, primitive);

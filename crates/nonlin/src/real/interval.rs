@@ -6,6 +6,7 @@
 //! `x` twice gives wide bounds, which shrink when the interval is cut in pieces.
 
 use super::{Jet, Prim, Real};
+use crate::math;
 use core::ops::{Add, Div, Mul, Neg, Sub};
 
 /// Units by which the value of a primitive is moved outward.
@@ -41,16 +42,19 @@ fn up(mut v: f64, units: u32) -> f64 {
 }
 
 /// The primitive `p` at `x`.
+#[inline(always)]
 fn value(x: f64, p: Prim) -> f64 {
     x.jet(p).value()
 }
 
 /// The slope of the primitive `p` at `x`.
+#[inline(always)]
 fn slope(x: f64, p: Prim) -> f64 {
     x.jet(p).slope()
 }
 
 /// The second derivative of the primitive `p` at `x`.
+#[inline(always)]
 fn bend(x: f64, p: Prim) -> f64 {
     x.jet(p).dd
 }
@@ -114,12 +118,14 @@ impl Interval {
 
     /// The image under the value or the slope `f` of a primitive, which rises (or falls) on the whole
     /// interval.
-    fn monotone(self, f: fn(f64, Prim) -> f64, p: Prim) -> Self {
+    #[inline(always)]
+    fn monotone(self, f: impl Fn(f64, Prim) -> f64, p: Prim) -> Self {
         let (a, b) = (f(self.lo, p), f(self.hi, p));
         Interval { lo: down(a.min(b), SLACK), hi: up(a.max(b), SLACK) }
     }
 
     /// The image under the slope of a primitive, a positive hump that rises up to `peak` and falls after it.
+    #[inline(always)]
     fn hump(self, peak: f64, p: Prim) -> Self {
         let ends = self.monotone(slope, p);
         // `peak` is rounded; this near to the true one the value changes by less than the slack.
@@ -132,6 +138,7 @@ impl Interval {
     }
 
     /// What the primitive `p` is defined for.
+    #[inline(always)]
     fn within_domain(self, p: Prim) -> Self {
         let least = match p {
             Prim::Sqrt | Prim::Ln => 0.0,
@@ -143,6 +150,7 @@ impl Interval {
 
     /// The image under the primitive `p`, sine or cosine: a value between the ends, and 1 or -1 where a peak may
     /// lie between them.
+    #[inline(always)]
     fn wave(self, p: Prim) -> Self {
         let ends = self.monotone(value, p);
         if self.lo == self.hi && self.lo.is_finite() {
@@ -290,47 +298,55 @@ impl Real for Interval {
         let below = if self.lo <= c { lo } else { Self::EMPTY };
         above.union(below)
     }
+    #[inline(always)]
     fn jet_at(self, lo: Self, p: Prim) -> Jet<Self> {
-        let x = (self + lo).within_domain(p);
-        if x.is_empty() {
-            return Jet::new(x, x, x);
-        }
-        let v = x.monotone(value, p);
-        // The second derivatives of the humps are bounded by these numbers.
-        let within = |b: f64| Interval { lo: -b, hi: b };
-        let (v, d, dd) = match p {
-            Prim::Exp => (v.clamp(0.0, f64::INFINITY), v, v),
-            Prim::ExpM1 => {
-                let e = x.monotone(slope, p).clamp(0.0, f64::INFINITY);
-                (v.clamp(-1.0, f64::INFINITY), e, e)
-            }
-            Prim::Softplus => (
-                v.clamp(0.0, f64::INFINITY),
-                x.monotone(slope, p).clamp(0.0, 1.0),
-                x.hump(0.0, Prim::Sigmoid),
-            ),
-            Prim::Sigmoid => (v.clamp(0.0, 1.0), x.hump(0.0, p), within(0.0963)),
-            Prim::Tanh => (v.clamp(-1.0, 1.0), x.hump(0.0, p), within(0.7699)),
-            Prim::Cdf => (v.clamp(0.0, 1.0), x.hump(0.0, p), within(0.2420)),
-            Prim::TanhSoftplus => {
-                (v.clamp(0.0, 1.0), x.hump(TANH_SOFTPLUS_STEEPEST, p), within(0.1850))
-            }
-            Prim::Sqrt => (
-                v.clamp(0.0, f64::INFINITY),
-                x.monotone(slope, p).clamp(0.0, f64::INFINITY),
-                x.monotone(bend, p).clamp(f64::NEG_INFINITY, 0.0),
-            ),
-            Prim::Ln | Prim::Ln1p => (
-                v,
-                x.monotone(slope, p).clamp(0.0, f64::INFINITY),
-                x.monotone(bend, p).clamp(f64::NEG_INFINITY, 0.0),
-            ),
-            Prim::Sin => (x.wave(Prim::Sin), x.wave(Prim::Cos), -x.wave(Prim::Sin)),
-            Prim::Cos => (x.wave(Prim::Cos), -x.wave(Prim::Sin), -x.wave(Prim::Cos)),
-            // atan'' is at most 3 sqrt(3) / 8, erf'' 2 sqrt(2 / (pi e)).
-            Prim::Atan => (v, x.hump(0.0, p).clamp(0.0, 1.0), within(0.6496)),
-            Prim::Erf => (v.clamp(-1.0, 1.0), x.hump(0.0, p), within(0.9680)),
-        };
-        Jet::new(v, d, dd)
+        primitive_apart(self, lo, p)
     }
 }
+
+/// Bounds of the primitive `p` and its derivatives on `z + lo`.
+#[inline(always)]
+fn primitive(z: Interval, lo: Interval, p: Prim) -> Jet<Interval> {
+    let x = (z + lo).within_domain(p);
+    if x.is_empty() {
+        return Jet::new(x, x, x);
+    }
+    let v = x.monotone(value, p);
+    // The second derivatives of the humps are bounded by these numbers.
+    let within = |b: f64| Interval { lo: -b, hi: b };
+    let (v, d, dd) = match p {
+        Prim::Exp => (v.clamp(0.0, f64::INFINITY), v, v),
+        Prim::ExpM1 => {
+            let e = x.monotone(slope, p).clamp(0.0, f64::INFINITY);
+            (v.clamp(-1.0, f64::INFINITY), e, e)
+        }
+        Prim::Softplus => (
+            v.clamp(0.0, f64::INFINITY),
+            x.monotone(slope, p).clamp(0.0, 1.0),
+            x.hump(0.0, Prim::Sigmoid),
+        ),
+        Prim::Sigmoid => (v.clamp(0.0, 1.0), x.hump(0.0, p), within(0.0963)),
+        Prim::Tanh => (v.clamp(-1.0, 1.0), x.hump(0.0, p), within(0.7699)),
+        Prim::Cdf => (v.clamp(0.0, 1.0), x.hump(0.0, p), within(0.2420)),
+        Prim::TanhSoftplus => {
+            (v.clamp(0.0, 1.0), x.hump(TANH_SOFTPLUS_STEEPEST, p), within(0.1850))
+        }
+        Prim::Sqrt => (
+            v.clamp(0.0, f64::INFINITY),
+            x.monotone(slope, p).clamp(0.0, f64::INFINITY),
+            x.monotone(bend, p).clamp(f64::NEG_INFINITY, 0.0),
+        ),
+        Prim::Ln | Prim::Ln1p => (
+            v,
+            x.monotone(slope, p).clamp(0.0, f64::INFINITY),
+            x.monotone(bend, p).clamp(f64::NEG_INFINITY, 0.0),
+        ),
+        Prim::Sin => (x.wave(Prim::Sin), x.wave(Prim::Cos), -x.wave(Prim::Sin)),
+        Prim::Cos => (x.wave(Prim::Cos), -x.wave(Prim::Sin), -x.wave(Prim::Cos)),
+        // atan'' is at most 3 sqrt(3) / 8, erf'' 2 sqrt(2 / (pi e)).
+        Prim::Atan => (v, x.hump(0.0, p).clamp(0.0, 1.0), within(0.6496)),
+        Prim::Erf => (v.clamp(-1.0, 1.0), x.hump(0.0, p), within(0.9680)),
+    };
+    Jet::new(v, d, dd)
+}
+math::apart!(primitive_apart, Interval, primitive);

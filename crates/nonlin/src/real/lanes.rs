@@ -310,12 +310,13 @@ impl<V: Lanes32> Real for F32Plain<V> {
     }
 }
 
-/// The primitive `p` at `x + lo`. Compiled once: intervals and bounded numbers ask it too, and for all
-/// primitives.
-#[inline(never)]
+/// The primitive `p` at `x + lo`.
+#[inline(always)]
 fn scalar(x: f64, lo: f64, p: Prim) -> Jet<f64> {
     math::f64_lanes(x, Some(lo), p)
 }
+// Intervals and bounded numbers ask it too.
+math::apart!(scalar_apart, f64, scalar);
 
 /// A plain f64 is one full lane.
 impl Real for f64 {
@@ -365,7 +366,7 @@ impl Real for f64 {
     }
     #[inline(always)]
     fn jet_at(self, lo: Self, p: Prim) -> Jet<Self> {
-        scalar(self, lo, p)
+        scalar_apart(self, lo, p)
     }
     #[inline(always)]
     fn scale2(self, k: Self) -> Self {
