@@ -481,7 +481,7 @@ pub fn row_bound(n: usize) -> f64 {
 /// to the bound of its elements is counted as misplaced.
 #[must_use]
 pub fn rows<T: Cell>(f: &RowFunction, exec: &Exec, lengths: &[usize]) -> Errors {
-    let scale = f.params().map(|(_, v)| v).next().unwrap_or(1.0);
+    let scale = f.factor();
     let format = format_of(T::NAME);
     let greatest = (2.0 - 2f64.powi(1 - format.digits)) * 2f64.powi(format.most);
     let random = |i: usize| (mix(i as u64) >> 11) as f64 / 2f64.powi(53) - 0.5;
@@ -517,8 +517,9 @@ pub fn rows<T: Cell>(f: &RowFunction, exec: &Exec, lengths: &[usize]) -> Errors 
             units += format.unit(y);
         }
         let off = (sum - Dd::new(1.0)).hi.abs();
-        errors.misplaced =
-            u64::from(f.name() == "softmax" && (off.is_nan() || off > row_bound(n) * units));
+        errors.misplaced = u64::from(
+            !f.name().starts_with("log_") && (off.is_nan() || off > row_bound(n) * units),
+        );
         errors
     };
     let all: Vec<(usize, usize)> =

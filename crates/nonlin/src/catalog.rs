@@ -161,7 +161,7 @@ pub fn gated(name: &str) -> Result<GatedFunction, Error> {
     }
 }
 
-/// The row-wise function called `name`: softmax or log-softmax.
+/// The row-wise function called `name`: softmax, log-softmax or softmin.
 ///
 /// # Errors
 /// If `name` is neither; the error names one that is spelt nearly so, or the kind of function it is.

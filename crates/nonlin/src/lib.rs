@@ -18,7 +18,7 @@
 //! * [`Function`]: forward, derivative, second derivative and backward of elementwise
 //!   functions, by type ([`Gelu`]) or by name ([`get`]).
 //! * [`GatedFunction`]: GLU, SwiGLU and their kin, by [`gated`].
-//! * [`RowFunction`]: [`Softmax`] and [`LogSoftmax`] along any axes, with scale and mask, by
+//! * [`RowFunction`]: [`Softmax`], [`LogSoftmax`] and [`Softmin`] along any axes, with scale and mask, by
 //!   [`rowwise`].
 //! * [`PerChannel`] and [`Training`]: a slope per channel ([`Prelu`]), a random slope per element
 //!   ([`Rrelu`]).

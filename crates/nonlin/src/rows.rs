@@ -1,4 +1,4 @@
-//! Row-wise functions: softmax and log-softmax along any axes, with scale and mask as in attention.
+//! Row-wise functions: softmax, log-softmax and softmin along any axes, with scale and mask as in attention.
 //!
 //! `x - max` is carried exactly, and terms are added in one fixed order (by index modulo 16, or 32
 //! for f32 and half types without mask and scale, each partial sum with its rounding errors
@@ -52,7 +52,8 @@ use kernels::{RowKernels, row_back_f32, row_back_f64, rows_f32, rows_f64};
 use layout::{Layout, Place};
 use mask::RowMask;
 
-/// A row-wise function as its file under `functions/` defines it, of logits `z = scale x + mask`.
+/// A row-wise function as its file under `functions/` defines it, of logits `z = scale x + mask`, or
+/// with the sign of `x` changed.
 ///
 /// Kernels know both forms, the shares `e^z / sum e^z` and their logarithm; the definition in
 /// double-double numbers is what they are measured against.
@@ -61,6 +62,8 @@ pub(crate) trait RowWise: Copy + 'static {
     const META: Meta;
     /// Whether the logarithm of the shares is taken.
     const LOG: bool;
+    /// The sign of `x` in the logits.
+    const SIGN: f64 = 1.0;
 
     /// The result for a logit `d` below the largest, where `rest` is the sum of `e^d` over all
     /// logits but one of the largest.
@@ -77,16 +80,18 @@ const UNSCALED: f64 = 1.0;
 struct Entry {
     meta: Meta,
     log: bool,
+    sign: f64,
     share: fn(Dd, Dd) -> Dd,
 }
 
 struct Of<R>(R);
 
 impl<R: RowWise> Of<R> {
-    const ENTRY: &'static Entry = &Entry { meta: R::META, log: R::LOG, share: R::share };
+    const ENTRY: &'static Entry =
+        &Entry { meta: R::META, log: R::LOG, sign: R::SIGN, share: R::share };
 }
 
-/// A row-wise function with its parameter: softmax or log-softmax of `scale x + mask` along some
+/// A row-wise function with its parameter: softmax, log-softmax or softmin of `scale x + mask` along some
 /// axes of an array in C order.
 ///
 /// A row that holds NaN or +inf is NaN: `e^(inf - inf)` has no value, and where two elements grow
@@ -337,7 +342,7 @@ impl RowFunction {
         Ok(())
     }
 
-    /// One row to about 30 digits: `z` is scaled, and -inf where it is masked.
+    /// One row to about 30 digits: `z` is [`factor`](Self::factor) times x, and -inf where it is masked.
     #[must_use]
     pub fn reference(&self, z: &[Dd]) -> Vec<Dd> {
         let job = self.job(z.len());
@@ -360,8 +365,14 @@ impl RowFunction {
         z.iter().map(one).collect()
     }
 
+    /// What `x` is multiplied by in the logits: `scale`, of softmin `-scale`.
+    #[must_use]
+    pub fn factor(&self) -> f64 {
+        self.entry.sign * self.scale
+    }
+
     fn job(&self, visible: usize) -> RowJob {
-        RowJob { log: self.entry.log, scale: self.scale, empty: self.empty, visible }
+        RowJob { log: self.entry.log, scale: self.factor(), empty: self.empty, visible }
     }
 
     /// # Safety
@@ -443,7 +454,7 @@ impl RowFunction {
         mask: &Mask<'_, T>,
         dx: Shared<T>,
     ) {
-        let (level, log, scale) = (exec.current_level(), self.entry.log, self.scale);
+        let (level, log, scale) = (exec.current_level(), self.entry.log, self.factor());
         let back = T::pick(&KERNELS).back;
         let layout = match lie {
             Lie::InOrder { rows, n } => {

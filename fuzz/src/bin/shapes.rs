@@ -7,7 +7,7 @@ use libfuzzer_sys::fuzz_target;
 use ndarray::{ArrayD, ArrayViewD, Axis, IxDyn, Slice};
 use nonlin::{
     Element, EmptyRow, Exec, Layout, Level, LogSoftmax, Mask, Prelu, RowFunction, Rrelu, Softmax,
-    bf16, f16, functions, gated_functions,
+    Softmin, bf16, f16, functions, gated_functions,
 };
 use nonlin_fuzz::{Choices, allowed, install, numbers, same};
 
@@ -56,7 +56,8 @@ fn one<T: Element>(c: &mut Choices<'_>) {
 }
 
 fn row_function(c: &mut Choices<'_>) -> RowFunction {
-    let f: &RowFunction = if c.byte().is_multiple_of(2) { &Softmax } else { &LogSoftmax };
+    let all: [&RowFunction; 3] = [&Softmax, &LogSoftmax, &Softmin];
+    let f = all[usize::from(c.byte()) % all.len()];
     let f = f.with("scale", c.of(&[1.0, 0.125, -2.0, 1e38, 0.0])).expect("within the bounds");
     f.empty_rows(c.of(&[EmptyRow::Nan, EmptyRow::Zero]))
 }

@@ -87,26 +87,29 @@ unsafe fn in_room<const SPOTS: usize, const BYTES: usize>(call: Call<'_>, block:
     assert!(used(code, block) <= BYTES, "blocks that fit");
     let mut room = Room([MaybeUninit::<u8>::uninit(); BYTES]);
     let room: *mut u8 = room.0.as_mut_ptr().cast();
-    let nothing = Spot { at: room, mask: !0, narrow: false, pending: false };
-    let mut spots = [nothing; SPOTS];
-    for spot in &mut spots[..ARRAYS] {
-        spot.narrow = code.narrow;
-    }
-    if code.item == 4 {
-        for (spot, wide) in spots[INPUTS..].iter_mut().zip(code.wide) {
-            spot.narrow &= !wide;
-        }
-    }
     let places = ARRAYS + code.blocks + code.uniforms;
     let uniforms = code.uniforms * LANES * SIZE;
-    for (b, spot) in spots[ARRAYS..places - code.uniforms].iter_mut().enumerate() {
-        spot.at = room.wrapping_add(uniforms + b * block * SIZE);
+    let spot = |at: usize, narrow: bool| Spot {
+        at: room.wrapping_add(at),
+        mask: !0,
+        narrow,
+        pending: false,
+    };
+    // Only those that there are: a short call takes as long as its preparations.
+    let mut spots = [const { MaybeUninit::<Spot>::uninit() }; SPOTS];
+    for (p, to) in spots[..places].iter_mut().enumerate() {
+        to.write(match p.checked_sub(ARRAYS) {
+            None => {
+                spot(0, code.narrow && !(p >= INPUTS && code.item == 4 && code.wide[p - INPUTS]))
+            }
+            Some(b) if b < code.blocks => spot(uniforms + b * block * SIZE, false),
+            Some(u) => spot((u - code.blocks) * LANES * SIZE, false),
+        });
     }
-    for (u, spot) in spots[places - code.uniforms..places].iter_mut().enumerate() {
-        spot.at = room.wrapping_add(u * LANES * SIZE);
-    }
+    // SAFETY: the first `places` were written, in the loop above.
+    let spots = unsafe { spots[..places].assume_init_mut() };
     let exponents = Exponents(uniforms + code.blocks * block * SIZE);
-    let frame = Frame { spots: &mut spots[..places], exponents, steps: &code.steps };
+    let frame = Frame { spots, exponents, steps: &code.steps };
     // SAFETY: the arrays have `n` elements, and the spots room for registers and blocks.
     unsafe { run_blocks(call, frame, block) }
 }

@@ -24,7 +24,7 @@ fn is_log(f: &RowFunction) -> bool {
 }
 
 fn scale_of(f: &RowFunction) -> f64 {
-    f.params().next().unwrap().1
+    f.factor()
 }
 
 /// `scale x + add` of the elements that take part, and which they are.
@@ -1052,6 +1052,39 @@ fn lengths_that_differ() {
     let _ = Softmax.forward(&[0.0; 3], &[3], 0, &mut [0.0; 2]);
 }
 
+/// Softmin is softmax with a scale of -1, in every type, with masks, and backwards.
+#[test]
+fn softmin_is_softmax_of_the_negative() {
+    fn both<T: Number>(scale: f64) {
+        let (min, max) = (Softmin.with("scale", scale), Softmax.with("scale", -scale));
+        let (min, max) = (min.unwrap(), max.unwrap());
+        let x = uniform::<T>(-4.0, 4.0, 6 * 37, 1);
+        let (grad, bias) = (uniform::<T>(-1.0, 1.0, 6 * 37, 2), uniform::<T>(-2.0, 2.0, 37, 3));
+        let mask = Mask::new().add(&bias, &[37]).causal(20);
+        for (axis, mask) in [(0, Mask::new()), (1, Mask::new()), (1, mask)] {
+            let run = |f: &RowFunction| {
+                let (mut y, mut dx) = (x.clone(), x.clone());
+                let exec = Exec::new();
+                f.forward_with(&exec, &x, &[6, 37], axis, mask, &mut y).unwrap();
+                f.backward_with(&exec, &y, &grad, &[6, 37], axis, mask, &mut dx).unwrap();
+                (y, dx)
+            };
+            assert!(run(&min) == run(&max), "{} scale {scale} axis {axis}", T::NAME_OF);
+        }
+    }
+    for scale in [1.0, 0.3] {
+        both::<f32>(scale);
+        both::<f64>(scale);
+        both::<f16>(scale);
+        both::<bf16>(scale);
+    }
+    let (mut y, mut dx) = ([0.0; 3], [0.0; 3]);
+    Softmin.forward(&[1.0f64, f64::INFINITY, 1.0 + 3.0f64.ln()], &[3], 0, &mut y).unwrap();
+    assert_eq!(y, [0.75, 0.0, 0.25]);
+    Softmin.backward(&y, &[1.0, 1.0, 0.0], &[3], 0, &mut dx).unwrap();
+    assert_eq!(dx, [-0.1875, 0.0, 0.1875]);
+}
+
 #[test]
 fn by_name() {
     assert_eq!(rowwise("Softmax").unwrap(), *Softmax);
@@ -1062,8 +1095,13 @@ fn by_name() {
         "unknown function `softmx`; did you mean `softmax`?"
     );
     let names: Vec<&str> = rowwise_functions().iter().map(|f| f.name()).collect();
-    assert_eq!(names, ["log_softmax", "softmax"]);
-    assert!(rowwise_functions().iter().all(|f| f.meta().pytorch.contains("Softmax")));
+    assert_eq!(names, ["log_softmax", "softmax", "softmin"]);
+    assert!(
+        rowwise_functions()
+            .iter()
+            .all(|f| f.meta().pytorch.starts_with("LogSoft")
+                || f.meta().pytorch.starts_with("Softm"))
+    );
     assert!(Format::is_nan(f64::NAN));
 }
 
