@@ -326,6 +326,12 @@ pub trait Real:
     fn finite(self) -> Self {
         self.max(self.lowest()).min(-self.lowest())
     }
+    /// `self`, made [`finite`](Self::finite) where `|o|` is at most `least`: for a product with `o`, which is
+    /// nothing there however large `self` is.
+    #[inline(always)]
+    fn finite_beside(self, least: f64, o: Self) -> Self {
+        o.abs().pick_above(least, self, self.finite())
+    }
     /// `self` between `-end` and `end`, beyond which what is made of it no longer changes: for numbers
     /// whose powers overflow.
     #[inline(always)]

@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedStr;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyNotImplemented, PyTuple, PyType};
 
@@ -97,6 +98,7 @@ pub fn torch_call<'py>(
     let grad = torch.grad_is_enabled();
     let mut stack = [0; ARGUMENTS];
     let mut tensors = [const { None }; ARGUMENTS];
+    let mut texts: [Option<PyBackedStr>; ARGUMENTS] = [const { None }; ARGUMENTS];
     let mut recorded = false;
     for (i, (p, object)) in parameters.iter().zip(args.iter_borrowed()).enumerate() {
         match p.kind {
@@ -121,7 +123,11 @@ pub fn torch_call<'py>(
                 Ok(truth) => stack[i] = u64::from(truth),
                 Err(_) => return Ok(None),
             },
-            Kind::Scalar | Kind::Str | Kind::Dtype => return Ok(None),
+            Kind::Str => match object.extract() {
+                Ok(text) => texts[i] = Some(text),
+                Err(_) => return Ok(None),
+            },
+            Kind::Scalar | Kind::Dtype => return Ok(None),
         }
     }
     let mut long = false;
@@ -142,6 +148,12 @@ pub fn torch_call<'py>(
     if recorded {
         let here = tensors.iter().flatten().all(|tensor| torch.is_here(tensor));
         return Ok(here.then(|| PyNotImplemented::get(py).to_owned().into_any()));
+    }
+    for (place, text) in stack.iter_mut().zip(&texts) {
+        if let Some(text) = text {
+            let Some(handle) = torch.string(text) else { return Ok(None) };
+            *place = handle as u64;
+        }
     }
     for (place, tensor) in stack.iter_mut().zip(tensors) {
         if let Some(tensor) = tensor {

@@ -115,6 +115,7 @@ shim! {
     torch_exception_get_what_without_backtrace: fn() -> *const c_char;
     torch_tensor_from_pyobject: fn(*mut c_void, *mut Handle) -> Code;
     torch_tensor_to_pyobject: fn(Handle, *mut c_void, *mut *mut c_void) -> Code;
+    torch_new_string_handle: fn(*const c_char, usize, *mut *mut c_void) -> Code;
     }
 }
 
@@ -396,6 +397,15 @@ impl Torch {
             (self.functions.torch_delete_string)(handle);
             self.check(code).map(|()| text)
         }
+    }
+
+    /// A `StringHandle` of a text, which whoever takes it deletes; nothing where PyTorch makes none.
+    pub fn string(&self, text: &str) -> Option<*mut c_void> {
+        let new = self.functions.torch_new_string_handle?;
+        let mut handle = std::ptr::null_mut();
+        // SAFETY: the text is valid for reading so many bytes, which are copied.
+        let code = unsafe { new(text.as_ptr().cast(), text.len(), &raw mut handle) };
+        (code == 0).then_some(handle)
     }
 
     /// Calls `part(begin, end)` for parts of `0..n` on PyTorch's threads, as many as it is told to

@@ -35,3 +35,10 @@ def test_speed(scripts):
     import training
 
     assert training.document() == (DOCS / "training-speed.md").read_text()
+
+
+def test_formula_speed(scripts):
+    """docs/formula-speed.md, written by bench/python/formulas.py."""
+    import formulas
+
+    assert formulas.document() == (DOCS / "formula-speed.md").read_text()

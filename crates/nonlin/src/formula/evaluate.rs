@@ -281,7 +281,7 @@ impl<T: Real> Evaluation<'_, T> {
         let (id, n) = others.remove(clip);
         let clipped = self.at(place, id);
         let rest = self.plain_product(place, c, &others);
-        let rest = clipped.abs().pick_above(0.0, rest, rest.finite());
+        let rest = rest.finite_beside(0.0, clipped);
         rest * Self::power(clipped, n)
     }
 

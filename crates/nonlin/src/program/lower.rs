@@ -373,6 +373,14 @@ impl<'p> Lowering<'p> {
             Op::Sub if exact(0) && self.is(input(1), 0.0) => is(0),
             Op::Mul if exact(0) && self.is(input(1), 1.0) => is(0),
             Op::Mul if exact(1) && self.is(input(0), 1.0) => is(1),
+            // Of a NaN neither is picked.
+            Op::PickAbove | Op::PickAtLeast => match literals.0 {
+                Some(a) if !a.is_nan() => {
+                    let upper = a > constants[0] || node.op == Op::PickAtLeast && a == constants[0];
+                    is(if upper { 1 } else { 2 })
+                }
+                _ => None,
+            },
             Op::Neg => literals.0.map(|a| Fact::Literal(-a)),
             Op::Abs => literals.0.map(|a| Fact::Literal(a.abs())),
             Op::Add | Op::Sub | Op::Mul | Op::Div => match literals {

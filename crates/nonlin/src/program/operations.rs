@@ -49,6 +49,7 @@ macro_rules! operations {
         Round(x;) = x.round();
         // Ends.
         Finite(x;) = x.finite();
+        FiniteBeside(x, o; least) = x.finite_beside(least, o);
         Saturated(x; end) = x.saturated(end);
         SlopeWithin(x, slope; end) = x.slope_within(end, slope);
         // Numbers in two parts.

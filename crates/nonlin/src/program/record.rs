@@ -310,6 +310,9 @@ impl Real for Symbol<'_> {
     fn finite(self) -> Self {
         self.op(Op::Finite, &[], &[])
     }
+    fn finite_beside(self, least: f64, o: Self) -> Self {
+        self.op(Op::FiniteBeside, &[least], &[o])
+    }
     fn saturated(self, end: f64) -> Self {
         self.op(Op::Saturated, &[end], &[])
     }
@@ -449,7 +452,7 @@ macro_rules! facts {
                     Op::Lit | Op::Constant | Op::ConstantRest | Op::Lowest | Op::Add | Op::Sub | Op::Mul
                         | Op::Div | Op::Neg | Op::Abs | Op::Max | Op::Min | Op::PartAbove | Op::PartBelow
                         | Op::PickAbove | Op::PickAtLeast | Op::PickIdentityAbove | Op::PickGreater
-                        | Op::Finite | Op::Saturated | Op::SlopeWithin | Op::TwoProd | Op::TwoSum
+                        | Op::Finite | Op::FiniteBeside | Op::Saturated | Op::SlopeWithin | Op::TwoProd | Op::TwoSum
                         | Op::Reciprocal | Op::Argument | Op::TimesSlope | Op::BiasForDoubleRounding
                         | Op::MulAdd | Op::Sqrt | Op::Powi | Op::Powf | Op::PartGreater
                         | Op::PartNotGreater | Op::Sign | Op::SignOrOne | Op::Step | Op::Floor | Op::Round
@@ -462,8 +465,8 @@ macro_rules! facts {
                     || matches!(
                         self,
                         Op::Mul | Op::Neg | Op::Abs | Op::PickAbove | Op::PickAtLeast
-                            | Op::PickIdentityAbove | Op::PickGreater | Op::Finite | Op::Saturated
-                            | Op::SlopeWithin | Op::TimesSlope | Op::Sign | Op::SignOrOne | Op::Step
+                            | Op::PickIdentityAbove | Op::PickGreater | Op::Finite | Op::FiniteBeside
+                            | Op::Saturated | Op::SlopeWithin | Op::TimesSlope | Op::Sign | Op::SignOrOne | Op::Step
                     )
             }
             /// How many numbers come out.

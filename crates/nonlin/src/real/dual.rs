@@ -171,9 +171,9 @@ impl<T: Real> Real for Dual<T> {
         let by_base = y.v.abs().pick_above(0.0, y.v * power, zero);
         let by_power = v * log;
         // What does not change has no effect, also where the other factor is infinite.
-        let by_base = self.d.abs().pick_above(0.0, by_base, by_base.finite());
-        let by_power = y.d.abs().pick_above(0.0, by_power, by_power.finite());
-        let base = by_base.abs().pick_above(FLAT, self.d, self.d.finite());
+        let by_base = by_base.finite_beside(0.0, self.d);
+        let by_power = by_power.finite_beside(0.0, y.d);
+        let base = self.d.finite_beside(FLAT, by_base);
         Dual { v, d: base * by_base + y.d * by_power }
     }
     #[inline(always)]
@@ -201,10 +201,10 @@ impl<T: Real> Real for Dual<T> {
         let j = self.v.jet_at(lo.v, p);
         // Where it is flat it stays so, however fast the inside grows.
         let d = j.k.pick_above(GONE, j.d + j.d_lo, j.d.lit(0.0));
-        let dx = d.abs().pick_above(FLAT, self.d, self.d.finite());
+        let dx = self.d.finite_beside(FLAT, d);
         // Where the inside is flat the result is, however steep the function is at 0.
         let d = match p {
-            Prim::Sqrt | Prim::Ln | Prim::Ln1p => dx.abs().pick_above(0.0, d, d.finite()),
+            Prim::Sqrt | Prim::Ln | Prim::Ln1p => d.finite_beside(0.0, dx),
             _ => d,
         };
         // In one number, since products of dual numbers leave low parts out.
