@@ -26,6 +26,8 @@ mod sigmoid;
 mod silu;
 #[cfg(feature = "alloc")]
 mod softmax;
+#[cfg(feature = "alloc")]
+mod softmin;
 mod softplus;
 mod swiglu;
 mod tanh;
@@ -78,6 +80,9 @@ pub use silu::Silu;
 #[cfg(feature = "alloc")]
 #[cfg_attr(any(doc, doctest), doc = include_str!("functions/docs/softmax.md"))]
 pub use softmax::Softmax;
+#[cfg(feature = "alloc")]
+#[cfg_attr(any(doc, doctest), doc = include_str!("functions/docs/softmin.md"))]
+pub use softmin::Softmin;
 #[cfg_attr(any(doc, doctest), doc = include_str!("functions/docs/softplus.md"))]
 pub use softplus::Softplus;
 #[cfg_attr(any(doc, doctest), doc = include_str!("functions/docs/swiglu.md"))]
@@ -130,6 +135,7 @@ pub(crate) static GATED: &[&GatedFunction] = &[
 pub(crate) static ROWWISE: &[&RowFunction] = &[
     &LOG_SOFTMAX,
     &SOFTMAX,
+    &SOFTMIN,
 ];
 
 /// Makes a definition stand for its function with default parameters.
@@ -177,6 +183,8 @@ handle!(SIGMOID: Function = Sigmoid);
 handle!(SILU: Function = Silu);
 #[cfg(feature = "alloc")]
 handle!(SOFTMAX: RowFunction = Softmax);
+#[cfg(feature = "alloc")]
+handle!(SOFTMIN: RowFunction = Softmin);
 handle!(SOFTPLUS: Function = Softplus);
 handle!(SWIGLU: GatedFunction = Swiglu);
 handle!(TANH: Function = Tanh);
