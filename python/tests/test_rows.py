@@ -50,6 +50,8 @@ def test_values():
     np.testing.assert_allclose(nonlin.log_softmax(x), np.log(p), rtol=1e-13)
     np.testing.assert_allclose(nonlin.softmax(x, scale=2.0), nonlin.softmax(2 * x), rtol=1e-14)
     same(nonlin.Softmax(scale=2.0, axis=0)(x), nonlin.softmax(x, scale=2.0, axis=0))
+    same(nonlin.softmin(x, axis=0), nonlin.softmax(x, scale=-1.0, axis=0))
+    np.testing.assert_allclose(nonlin.softmin(x), nonlin.softmax(-x), rtol=1e-14)
     assert nonlin.softmax(np.arange(3, dtype=np.int8)).dtype == np.float16
     assert nonlin.softmax(np.empty((0, 3))).shape == (0, 3)
     assert nonlin.softmax(np.empty((3, 0))).shape == (3, 0)
