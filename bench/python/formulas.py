@@ -101,6 +101,8 @@ def measure(formula: str, n: int, threads: int, rounds: int) -> list[list[str]]:
     eager: Callable[[torch.Tensor], torch.Tensor] = eval(f"lambda x: {theirs}", {"torch": torch})
     module, function = nonlin.torch.Activation(formula), nonlin.Function(formula)
     x = torch.randn(n, generator=torch.Generator().manual_seed(1))
+    # PyTorch's slope of |x| at 0 is 0, that of a formula the left one.
+    x[x == 0] = 1
     array, out = x.numpy(), np.empty(n, np.float32)
     learned = x.clone().requires_grad_()
     ones = torch.ones(n)
