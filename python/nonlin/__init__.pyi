@@ -51,6 +51,7 @@ relu_glu: np.ufunc
 swiglu: np.ufunc
 log_softmax: RowFunction
 softmax: RowFunction
+softmin: RowFunction
 abs: Function
 acon_c: Function
 aglu: Function
@@ -141,6 +142,7 @@ def ReluGlu(**params: Any) -> np.ufunc: ...
 def Swiglu(**params: Any) -> np.ufunc: ...
 def LogSoftmax(**params: Any) -> RowFunction: ...
 def Softmax(**params: Any) -> RowFunction: ...
+def Softmin(**params: Any) -> RowFunction: ...
 def Abs(**params: Any) -> Function: ...
 def AconC(**params: Any) -> Function: ...
 def Aglu(**params: Any) -> Function: ...
@@ -234,6 +236,7 @@ __all__ = [
     "Sigmoid",
     "Silu",
     "Softmax",
+    "Softmin",
     "Softplus",
     "Swiglu",
     "Tanh",
@@ -272,6 +275,7 @@ __all__ = [
     "sigmoid",
     "silu",
     "softmax",
+    "softmin",
     "softplus",
     "swiglu",
     "tanh",

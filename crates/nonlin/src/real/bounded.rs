@@ -76,6 +76,8 @@ impl Sub for Bounded {
 }
 impl Mul for Bounded {
     type Output = Self;
+    // Derivatives are many products, of every definition.
+    #[inline(never)]
     fn mul(self, o: Self) -> Self {
         let e = self.v.abs() * o.e + o.v.abs() * self.e + self.e * o.e;
         let units = if self.is_unit() || o.is_unit() { 0.0 } else { 1.0 };
