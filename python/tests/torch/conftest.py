@@ -17,6 +17,10 @@ except ImportError:
 else:
     import nonlin.torch
 
+    # It makes a device, which stays: a process of its own runs it (test_decompositions.py). Looking for examples
+    # in documentation would import it.
+    collect_ignore = ["other_device.py"]
+
 
 @pytest.fixture
 def enabled():
