@@ -166,12 +166,14 @@ anything = st.one_of(odd, views)
 REFUSALS = (TypeError, ValueError, RuntimeError, IndexError, AttributeError)
 
 
-def tried(call):
-    """The result of a call that may refuse its arguments."""
+def tried(call, native=None):
+    """The result of a call that may refuse its arguments; `native` is how PyTorch's own kernel refuses them."""
     try:
         return call()
     except REFUSALS as e:
-        assert "panicked" not in str(e) and "please report" not in str(e), e
+        assert "panicked" not in str(e), e
+        # Some of PyTorch's own kernels do not look at what they are given (hardsigmoid_backward of None).
+        assert "please report" not in str(e) or "please report" in str(native), e
         return None
 
 
@@ -222,9 +224,13 @@ def test_enabled_operators_take_anything(name, arguments):
         return [a.clone() if isinstance(a, torch.Tensor) else a for a in arguments]
 
     operator = getattr(torch.ops.aten, name).default
-    native = tried(lambda: operator(*copies()))
+    native = refusal = None
+    try:
+        native = operator(*copies())
+    except REFUSALS as e:
+        refusal = e
     with nonlin.torch.enable():
-        ours = tried(lambda: operator(*copies()))
+        ours = tried(lambda: operator(*copies()), refusal)
     assert (native is None) == (ours is None)
     for a, b in zip(*(r if isinstance(r, tuple) else (r,) for r in (native, ours))):
         if isinstance(a, torch.Tensor):
