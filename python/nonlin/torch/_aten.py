@@ -59,10 +59,10 @@ _LEFT = {
     "celu": "calls elu",
     "selu": "calls elu",
     "log_sigmoid_forward.output": "log-sigmoid with out=: PyTorch's kernel resizes a buffer",
-    "hardtanh": "nonlin has no such function",
-    "hardshrink": "nonlin has no such function",
-    "softshrink": "nonlin has no such function",
-    "threshold": "nonlin has no such function",
+    "hardtanh": "a formula in nonlin, which `convert` puts in place of the module",
+    "hardshrink": "a formula in nonlin, which `convert` puts in place of the module",
+    "softshrink": "a formula in nonlin, which `convert` puts in place of the module",
+    "threshold": "a formula in nonlin, which `convert` puts in place of the module",
     "rrelu_with_noise": "draws random numbers from PyTorch's generator",
 }
 
