@@ -18,8 +18,8 @@ const FLAGS: &str = "-Zsanitizer=address -Cpasses=sancov-module \
     -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares \
     --cfg fuzzing";
 
-/// Bytes for the stack of a thread.
-const STACK: &str = "67108864";
+/// Bytes for the stack of a thread. Without optimisation a kernel's frame may have 13 MB.
+const STACK: u32 = 64 << 20;
 
 /// What is missing for it, if anything.
 ///
@@ -70,8 +70,7 @@ pub fn sanitize(names: &[&str]) -> Result<usize> {
             bail!("no test of the library is called like `{name}`");
         }
     }
-    // Without optimisation a kernel's frame is large.
-    run(command(&program).args(names).env("RUST_MIN_STACK", STACK))?;
+    run(command(&program).args(names).env("RUST_MIN_STACK", STACK.to_string()))?;
     list(names)
 }
 
@@ -119,12 +118,14 @@ impl Run {
         let dir = cache(&format!("fuzz/{name}"))?;
         let learnt = cache(&format!("fuzz/{name}/learnt"))?;
         let log = std::fs::File::create(dir.join("log")).context("log")?;
-        let mut run = command(program);
-        run.env("RUST_MIN_STACK", STACK);
+        // The stack of the first thread, in KiB, is for who starts the program to set.
+        let mut run = command("sh");
+        run.args(["-c", "ulimit -s \"$0\"; exec \"$@\""]).arg((STACK >> 10).to_string());
+        run.arg(program).env("RUST_MIN_STACK", STACK.to_string());
         run.arg(learnt).arg(root().join("fuzz/corpus").join(name));
         run.arg(format!("-max_total_time={seconds}"));
         run.arg(format!("-artifact_prefix={}/found-", dir.display()));
-        run.args(["-print_final_stats=1", "-rss_limit_mb=3000", "-timeout=20", "-max_len=1024"]);
+        run.args(["-print_final_stats=1", "-rss_limit_mb=3000", "-timeout=100", "-max_len=1024"]);
         // Long inputs from the start: a shape needs some bytes before it means anything.
         run.arg("-len_control=0");
         println!("$ {}", line(&run));
