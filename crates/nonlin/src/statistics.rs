@@ -106,7 +106,8 @@ impl Statistics {
     pub fn merge(&mut self, other: &Self) -> Result<(), Error> {
         same_channels(self.mean.len(), other.mean.len())?;
         let _mode = DefaultMode::enter();
-        let count = self.count + other.count;
+        // Statistics may be merged with themselves, so there may be more than a size can say.
+        let count = self.count.saturating_add(other.count);
         let weight = other.count as f64 / count as f64;
         merge((&mut self.mean, &mut self.variance), (&other.mean, &other.variance), weight);
         self.count = count;
@@ -190,7 +191,7 @@ impl RunningStatistics {
     pub fn track(&mut self, batch: &Statistics) -> Result<(), Error> {
         same_channels(self.mean.len(), batch.mean.len())?;
         let _mode = DefaultMode::enter();
-        self.batches += 1;
+        self.batches = self.batches.saturating_add(1);
         let weight = self.momentum.unwrap_or(1.0 / self.batches as f64);
         let unbiased = batch.count as f64 / batch.count.saturating_sub(1).max(1) as f64;
         for (mean, of_batch) in self.mean.iter_mut().zip(&batch.mean) {

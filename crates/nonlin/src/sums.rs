@@ -94,7 +94,7 @@ unsafe fn reduce<S: Simd, T: Term>(
 /// See [`reduce`].
 #[inline(always)]
 unsafe fn add<S: Simd, T: Term>(p: *const T, n: usize, sum: &mut f64) {
-    // SAFETY: the caller vouches for what `reduce` asks.
+    // SAFETY: `n` numbers lie behind `p` and `S` is available, on both of which this function is called.
     unsafe { reduce::<S, T>(p, n, sum, |v| v, |v| v) }
 }
 
@@ -108,7 +108,7 @@ unsafe fn add_squares<S: Simd, T: Term>(p: *const T, n: usize, about: f64, sum: 
         let d = v - S::F64::splat(about);
         d * d
     };
-    // SAFETY: the caller vouches for what `reduce` asks.
+    // SAFETY: `n` numbers lie behind `p` and `S` is available, on both of which this function is called.
     unsafe { reduce::<S, T>(p, n, sum, square, |v| (v - about) * (v - about)) }
 }
 

@@ -459,3 +459,17 @@ fn adaptive_functions_that_cannot_be() {
     );
     assert!(adaptive_relu(AdaptiveRelu::Threshold { k: f64::NAN }).is_err());
 }
+
+/// Counts that no size can say: weights stay numbers.
+#[test]
+fn counts_do_not_wrap() {
+    let mut all = Statistics::of(&[1.0, 3.0], &[2], None).unwrap();
+    for _ in 0..80 {
+        all.merge(&all.clone()).unwrap();
+    }
+    assert_eq!((all.mean(), all.variance()), (&[2.0][..], &[1.0][..]));
+    assert_eq!(all.count(), usize::MAX);
+    let mut running = RunningStatistics::restored(vec![5.0], vec![1.0], u64::MAX, None).unwrap();
+    running.track(&Statistics::of(&[1.0, 3.0], &[2], None).unwrap()).unwrap();
+    assert_eq!((running.mean(), running.batches()), (&[5.0][..], u64::MAX));
+}
