@@ -214,7 +214,7 @@ impl RunningStatistics {
             return Ok(());
         }
         let _mode = DefaultMode::enter();
-        let batches = self.batches + other.batches;
+        let batches = self.batches.saturating_add(other.batches);
         let weight = other.batches as f64 / batches as f64;
         merge((&mut self.mean, &mut self.variance), (&other.mean, &other.variance), weight);
         self.batches = batches;

@@ -472,4 +472,6 @@ fn counts_do_not_wrap() {
     let mut running = RunningStatistics::restored(vec![5.0], vec![1.0], u64::MAX, None).unwrap();
     running.track(&Statistics::of(&[1.0, 3.0], &[2], None).unwrap()).unwrap();
     assert_eq!((running.mean(), running.batches()), (&[5.0][..], u64::MAX));
+    running.merge(&running.clone()).unwrap();
+    assert_eq!((running.mean(), running.batches()), (&[5.0][..], u64::MAX));
 }
