@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -195,6 +196,15 @@ class Adaptive(nn.Module):
         return ", ".join(parts)
 
 
+# Rules with a name, which pickle can write.
+def _slope(mean: Tensor, deviation: Tensor) -> Tensor:
+    return torch.sigmoid(-mean / deviation)
+
+
+def _threshold(k: float, mean: Tensor, deviation: Tensor) -> Tensor:
+    return mean + k * deviation
+
+
 class AdaptiveReLU(Adaptive):
     """A relu whose slope or threshold follows the mean m and the deviation s of its input.
 
@@ -222,26 +232,12 @@ class AdaptiveReLU(Adaptive):
         if mode == "slope":
             if k:
                 raise TypeError("k is of the mode 'threshold'")
-            super().__init__(
-                "leaky_relu", {"negative_slope": lambda m, s: torch.sigmoid(-m / s)}, **kwargs
-            )
+            super().__init__("leaky_relu", {"negative_slope": _slope}, **kwargs)
         elif mode == "threshold":
-            super().__init__("where(x > t, x - t, 0); t = 0", {"t": lambda m, s: m + k * s}, **kwargs)
+            super().__init__("where(x > t, x - t, 0); t = 0", {"t": partial(_threshold, k)}, **kwargs)
         else:
             raise ValueError(f"mode is {mode!r}; it must be 'slope' or 'threshold'")
         self.mode, self.k = mode, k
-
-    def __reduce__(self) -> Any:
-        # The rules are functions without a name, which pickle cannot write.
-        kwargs = {n: getattr(self, n) for n in ("num_features", "axis", "running", "momentum", "sync", "eps")}
-        return _rebuilt, (self.mode, self.k, kwargs, self.training, self.state_dict())
-
-
-def _rebuilt(mode: str, k: float, kwargs: Any, training: bool, state: Any) -> AdaptiveReLU:
-    made = AdaptiveReLU(mode, k=k, **kwargs).train(training)
-    made.load_state_dict(state)
-    return made
-
 
 for _class in (Adaptive, AdaptiveReLU):
     _class.__module__ = "nonlin.torch"

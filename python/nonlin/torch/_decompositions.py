@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd.function import Function
 
 from .. import _catalog, _nonlin
 from . import _ops
@@ -26,8 +27,6 @@ class Text(NamedTuple):
     """The function, of its operands and of parameters that are tensors."""
     slopes: tuple[Callable[..., Tensor], ...]
     """Its derivatives by operands and parameters, in order."""
-    function: Callable[..., Tensor]
-    """The function, which may be differentiated by all of them as often as one likes."""
     defaults: tuple[float, ...]
     """The parameters' values in the text."""
 
@@ -40,7 +39,7 @@ def text(of: str, by: int | None = None) -> Text:
     exec(compile(printed, f"<{of}, as nonlin.export prints it for torch>", "exec"), made)
     given = inspect.signature(made["f"]).parameters.values()
     defaults = tuple(p.default for p in given if p.default is not p.empty)
-    return Text(made["_value"], made["_slopes"], made["f"], defaults)
+    return Text(made["_value"], made["_slopes"], defaults)
 
 
 #: The types that the kernels have.
@@ -204,10 +203,39 @@ def learnable_backward(
 
 
 def composed(x: Tensor, values: Tensor, of: str, axis: int) -> Tensor:
-    """f(x) with values of the parameters, which may be differentiated by both as often as one likes; on the CPU
-    in float64, which some devices do not have."""
+    """f(x) with values of the parameters, which may be differentiated by both as often as one likes, and
+    transformed; on the CPU in float64, which some devices do not have."""
     call, _ = _rows(of, x.double() if x.device.type == "cpu" else x, values, axis)
-    return text(of).function(*call.operands, *call.parameters)
+    return _Composed.apply(of, *call.operands, *call.parameters)
+
+
+class _Composed(Function):
+    """A function of operands and parameters by its printed text, with its slopes."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(of, *inputs):
+        return text(of).value(*inputs)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.of, *inputs = inputs
+        ctx.save_for_backward(*inputs)
+        ctx.save_for_forward(*inputs)
+
+    @staticmethod
+    def backward(ctx, grad):
+        inputs = ctx.saved_tensors
+        by = zip(inputs, text(ctx.of).slopes, ctx.needs_input_grad[1:], strict=True)
+        return None, *((grad * slope(*inputs)).sum_to_size(t.shape) if needed else None for t, slope, needed in by)
+
+    @staticmethod
+    def jvp(ctx, _, *tangents):
+        inputs = ctx.saved_tensors
+        by = zip(text(ctx.of).slopes, tangents, strict=True)
+        terms = [slope(*inputs) * t for slope, t in by if t is not None]
+        return sum(terms[1:], terms[0])
 
 
 def _made() -> Iterator[tuple[str, Callable[..., Any]]]:

@@ -16,7 +16,7 @@ import nonlin
 from .. import _nonlin
 from . import _decompositions
 from ._decompositions import composed
-from ._ops import is_compiling, is_grad_enabled
+from ._ops import _transformed, direct, is_compiling, is_grad_enabled, recorded
 
 #: Functions of the catalogue with parameters.
 LEARNABLE: tuple[str, ...] = tuple(
@@ -112,8 +112,9 @@ def _checked(text: str, x: Tensor, values: Tensor) -> str:
 
 
 def by_operators(x: Tensor) -> bool:
-    """Whether PyTorch's own operators compute: a compiler fuses them, and other devices than the CPU have them."""
-    return is_compiling() or x.device.type != "cpu"
+    """Whether PyTorch's own operators compute: a compiler fuses them, other devices than the CPU have them, and
+    what transforms or records a program knows them."""
+    return is_compiling() or x.device.type != "cpu" or _transformed() or not direct(x)
 
 
 def _order(x: Tensor) -> list[int]:
@@ -259,9 +260,15 @@ _operator_backward.register_kernel(None, _decompositions.learnable_backward)
 _operator.register_autograd(_gradients, setup_context=_save)
 
 
+
 def apply(text: str, x: Tensor, values: Tensor, axis: int) -> Tensor:
     """f(x) with values of the parameters: those of the first, then those of the second, and so on."""
-    if is_compiling():
+    if is_compiling() or recorded(text, x, values):
+        return _operator(x, values, text, axis)
+    if _transformed():
+        _checked(text, x, values)
+        return composed(x, values, text, axis).to(x.dtype)
+    if not direct(x, values):
         return _operator(x, values, text, axis)
     return _Learned.apply(x, values, text, axis)
 
@@ -397,8 +404,9 @@ class Learnable(nn.Module):
     (`torch.nn.utils.parametrize`): ``low + softplus(raw)`` or ``low + (high - low) sigmoid(raw)``, or
     with `log_scale` ``exp(raw)``, which is clamped to the bounds and has no gradient beyond them.
 
-    First derivatives are those of nonlin's kernels. Second ones, of a backward with `create_graph`, are
-    computed by PyTorch's operators from the formula in float64, which is slower.
+    First derivatives are those of nonlin's kernels. Second ones, of a backward with `create_graph`, and all
+    under transforms of `torch.func` are computed by PyTorch's operators from the formula in float64, which is
+    slower.
 
     Examples
     --------
@@ -467,6 +475,13 @@ class Learnable(nn.Module):
             if rule is not None:
                 parametrize.register_parametrization(self, p, rule)
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        # PyTorch makes a class for a module with parametrizations, which pickle would not find.
+        if not parametrize.is_parametrized(self):
+            return super().__reduce_ex__(protocol)
+        kind = parametrize.type_before_parametrizations(self)
+        return _parametrized, (kind, tuple(self.parametrizations)), self.__dict__
+
     @property
     def params(self) -> dict[str, Any]:
         """The parameters: tensors of those that are learned, numbers of the others."""
@@ -534,6 +549,16 @@ class Learnable(nn.Module):
 
 
 Learnable.__module__ = "nonlin.torch"
+
+
+def _parametrized(kind: type[Learnable], names: Iterable[str]) -> Learnable:
+    """A module of which these parameters are parametrized, to be given its state."""
+    made = kind.__new__(kind)
+    nn.Module.__init__(made)
+    for p in names:
+        setattr(made, p, nn.Parameter(torch.empty(0)))
+        parametrize.register_parametrization(made, p, nn.Identity())
+    return made
 
 
 def parameter_groups(model: nn.Module, weight_decay: float = 0.01) -> list[dict[str, Any]]:

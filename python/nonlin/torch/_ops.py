@@ -19,6 +19,7 @@ from .. import _nonlin
 
 is_compiling = torch.compiler.is_compiling
 is_grad_enabled = torch.is_grad_enabled
+is_tracing = torch.jit.is_tracing
 under_func = torch._C._are_functorch_transforms_active
 
 #: The kernel of an operator, by the index of the operator, for plain tensors; `NotImplemented` if a
@@ -31,6 +32,13 @@ _library = torch.library.Library("nonlin", "DEF")
 def _transformed() -> bool:
     """Whether a transform of `torch.func` or forward-mode differentiation is under way."""
     return under_func() or forward_ad._current_level >= 0
+
+
+def direct(*tensors: Tensor) -> bool:
+    """Whether a kernel may be called without PyTorch's dispatcher: tensors are plain, and nothing looks at
+    operators."""
+    plain = all(type(t) is Tensor or type(t) is torch.nn.Parameter for t in tensors)
+    return plain and not torch._C._len_torch_dispatch_stack() and not is_tracing()
 
 
 def _called(operator: Any) -> Any:
@@ -62,6 +70,16 @@ def _apply(name: str, function: type[Function]) -> Any:
 def no_tensor(name: str, x: Any) -> TypeError:
     """What to raise for an operand that is no tensor."""
     return TypeError(f"nonlin.torch.{name} takes tensors, not {type(x).__name__}")
+
+
+def recorded(name: str, *operands: Any) -> bool:
+    """Whether a program is recorded, for TorchScript or of proxies as `torch.fx` has them; an error for an
+    operand that is neither a tensor nor stands for one."""
+    others = [x for x in operands if not isinstance(x, Tensor)]
+    for x in others:
+        if not torch.overrides.has_torch_function((x,)):
+            raise no_tensor(name, x)
+    return bool(others) or is_tracing()
 
 
 def _align(size: int, dims: tuple[int | None, ...], *tensors: Tensor) -> list[Tensor]:
@@ -100,8 +118,8 @@ class Unary:
 
     def involved(self, x: Tensor, *p: float) -> Tensor:
         """f(x) where `call` says no more."""
-        if not isinstance(x, Tensor):
-            raise no_tensor(self.name, x)
+        if recorded(self.name, x):
+            return self.op(x, *p)
         if _transformed():
             return _UnaryT.apply(x, self, p)
         if x.requires_grad and is_grad_enabled():
@@ -308,9 +326,8 @@ class Pair:
 
     def involved(self, a: Tensor, b: Tensor, *p: Any) -> Tensor:
         """f(a, b) where `call` says no more."""
-        for t in (a, b):
-            if not isinstance(t, Tensor):
-                raise no_tensor(self.name, t)
+        if recorded(self.name, a, b):
+            return self.op(a, b, *p)
         if a.shape != b.shape:
             a, b = torch.broadcast_tensors(a, b)
         if _transformed():
@@ -386,8 +403,8 @@ class Gated(Pair):
             return self.train_p(x, dim, interleaved)
         if y is not None:
             return y
-        if not isinstance(x, Tensor):
-            raise no_tensor(self.name, x)
+        if recorded(self.name, x):
+            return self.op_p(x, dim, interleaved)
         if _transformed():
             return self.forward(*halves(x, dim, interleaved))
         if x.requires_grad and is_grad_enabled():

@@ -27,8 +27,9 @@ def _horner(x: Tensor, c: Tensor) -> Tensor:
     if len(c) == 1:
         return c[0].expand_as(x)
     p = torch.addcmul(c[-2], x, c[-1])
+    plain = not p.requires_grad and not by_operators(p)
     for i in range(len(c) - 3, -1, -1):
-        p = torch.addcmul(c[i], p, x, out=None if p.requires_grad else p)
+        p = torch.addcmul(c[i], p, x, out=p if plain else None)
     return p
 
 

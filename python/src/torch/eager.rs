@@ -21,8 +21,8 @@ use super::shim::{Handle, Owned, torch};
 /// What of PyTorch is looked at in every call.
 struct Known {
     tensor: Py<PyType>,
-    /// Functions that tell whether something intercepts calls, or transforms functions.
-    questions: [Py<PyAny>; 2],
+    /// Functions that tell whether something intercepts calls, transforms functions, or records a program.
+    questions: [Py<PyAny>; 3],
     /// The module that knows the level of forward-mode differentiation.
     forward_ad: Py<PyAny>,
 }
@@ -40,6 +40,7 @@ impl Known {
                 questions: [
                     question("_is_torch_function_mode_enabled")?,
                     question("_are_functorch_transforms_active")?,
+                    question("_is_tracing")?,
                 ],
                 forward_ad: py.import("torch.autograd.forward_ad")?.into_any().unbind(),
             })
