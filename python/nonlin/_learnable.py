@@ -9,7 +9,7 @@ import numpy as np
 
 from nonlin import _nonlin
 
-_KINDS = {np.dtype(t): t for t in ("float16", "float32", "float64")}
+_KINDS = ("float16", "bfloat16", "float32", "float64")
 
 
 class Learnable:
@@ -88,7 +88,7 @@ class Learnable:
         Parameters
         ----------
         x : array_like
-            float16, float32 or float64; integers become float64.
+            float16, float32, float64, or bfloat16 of ml_dtypes; integers become float64.
         axis : int, default 1
             The axis of channels; it matters where a parameter has more values than one.
         **params : float or array_like
@@ -152,18 +152,18 @@ def _rebuilt(name: str, params: dict[str, float]) -> Learnable:
 
 def _arrays(**arrays: Any) -> list[np.ndarray]:
     """The arrays in one type, C-contiguous."""
-    kind = np.result_type(*(np.asarray(a) for a in arrays.values()))
-    if kind not in _KINDS:
+    kind = np.result_type(*(np.asarray(a) for a in arrays.values())).newbyteorder("=")
+    if kind.name not in _KINDS:
         if not np.issubdtype(kind, np.integer) and kind != np.bool_:
-            raise TypeError(f"the type is {kind}; it must be float16, float32 or float64")
+            raise TypeError(f"the type is {kind}; it must be float16, bfloat16, float32 or float64")
         kind = np.dtype(np.float64)
     return [np.ascontiguousarray(a, dtype=kind).reshape(np.shape(a)) for a in arrays.values()]
 
 
 def _kind(x: np.ndarray) -> str:
-    return _KINDS[x.dtype]
+    return x.dtype.name
 
 
 def _flat(x: np.ndarray) -> np.ndarray:
     """The elements in one axis; of a half type their bits."""
-    return x.reshape(-1).view(np.uint16) if x.dtype == np.float16 else x.reshape(-1)
+    return x.reshape(-1).view(np.uint16) if x.itemsize == 2 else x.reshape(-1)

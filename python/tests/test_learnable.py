@@ -93,3 +93,18 @@ def test_errors():
     ):
         with pytest.raises(error, match=words):
             call()
+
+
+def test_types_and_byte_orders():
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    f, x = nonlin.Learnable("elu"), np.linspace(-4, 4, 10).reshape(5, 2)
+    half = x.astype(ml_dtypes.bfloat16)
+    y = f.forward(half, alpha=[0.5, 2])
+    assert y.dtype == half.dtype
+    assert np.array_equal(y, nonlin.elu(half, alpha=np.array([0.5, 2], half.dtype)))
+    dx, by = f.backward(half, np.ones_like(half), alpha=[0.5, 2])
+    assert dx.dtype == half.dtype and np.allclose(by["alpha"], np.expm1(np.minimum(half.astype(float), 0)).sum(0))
+    swapped = x.astype(np.dtype("f8").newbyteorder())
+    assert np.array_equal(f.forward(swapped), f.forward(x))
+    dx, _ = f.backward(swapped, np.ones_like(swapped))
+    assert np.array_equal(dx, f.backward(x, np.ones_like(x))[0])

@@ -162,7 +162,10 @@ class Adaptive(nn.Module):
         assert self.running_mean is not None and self.running_var is not None
         assert self.num_batches_tracked is not None
         self.num_batches_tracked += 1
-        weight = self.momentum if self.momentum is not None else 1 / float(self.num_batches_tracked)
+        weight: Any = self.momentum
+        if weight is None:
+            # A tensor: compilers do not know the number.
+            weight = self.num_batches_tracked.reciprocal().to(self.running_mean.dtype)
         self.running_mean.lerp_(mean.to(self.running_mean.dtype), weight)
         self.running_var.lerp_(var.to(self.running_var.dtype), weight)
 

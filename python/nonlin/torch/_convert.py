@@ -9,10 +9,15 @@ import textwrap
 from dataclasses import dataclass, field
 from typing import Any, Mapping
 
+import torch
 from torch import nn
+from torch.nn.utils import parametrize
 
-from ._functional import FUNCTIONS, UNITS
+import nonlin
+
+from ._functional import FUNCTIONS
 from ._modules import (
+    LEARNED,
     OWN,
     Activation,
     callable_of_pytorch,
@@ -102,8 +107,8 @@ def convert(
 def _check(key: Any, value: Any) -> None:
     if not (isinstance(key, str) or (isinstance(key, type) and issubclass(key, nn.Module))):
         raise TypeError(f"{key!r}: a key is the name of a function or a class of modules")
-    if isinstance(key, str) and key not in FUNCTIONS and key not in UNITS:
-        raise ValueError(f"unknown function `{key}`; known: {', '.join([*FUNCTIONS, *UNITS])}")
+    if isinstance(key, str) and nonlin.info(key).kind == "rowwise":
+        raise ValueError(f"`{key}` is row-wise: `convert` swaps elementwise functions and gated units")
     _make(value)
 
 
@@ -172,14 +177,15 @@ class _ByMapping:
     """What a mapping says."""
 
     def __init__(self, mapping: Mapping[Any, Any]) -> None:
-        self.mapping = mapping
+        # Names of frameworks and formulas that are in the catalogue stand for its functions.
+        self.mapping = {nonlin.info(k).name if isinstance(k, str) else k: v for k, v in mapping.items()}
 
     def module(self, module: nn.Module) -> _Change | None:
         """What replaces a module; `None` if it stays."""
         known = module if isinstance(module, OWN) else of_module(module)
         name = _name(module if known is None else known)
         for key, value in self.mapping.items():
-            if key == type(module) or (known is not None and key == name):
+            if key == parametrize.type_before_parametrizations(module) or (known is not None and key == name):
                 new = _make(value)
                 if isinstance(new, Activation) and new.save == "input":
                     # What it keeps goes over where the new function can keep that, and so does inplace.
@@ -207,7 +213,8 @@ class _ByMapping:
 
 
 def _name(module: nn.Module) -> str:
-    return module.name if isinstance(module, OWN) else type(module).__name__
+    kind = parametrize.type_before_parametrizations(module)
+    return module.name if isinstance(module, OWN) and kind not in LEARNED.values() else kind.__name__
 
 
 def _walk(model: nn.Module, rule: _ToNonlin | _ToPyTorch | _ByMapping, done: Conversion) -> None:
@@ -222,6 +229,10 @@ def _walk(model: nn.Module, rule: _ToNonlin | _ToPyTorch | _ByMapping, done: Con
             # What is replaced, or has been looked at, is not looked into.
             continue
         changes[id(module)] = None
+        if isinstance(module, torch.jit.ScriptModule):
+            changes.update((id(part), None) for part in module.modules())
+            done.left.append((path or whole, "a program of TorchScript, which does not change"))
+            continue
         for name, child in list(module._modules.items()):
             if child is None:
                 continue
@@ -246,7 +257,7 @@ def _take_over(new: nn.Module, old: nn.Module) -> None:
     """Mode and hooks of a module that is replaced."""
     new.train(old.training)
     for name, value in vars(old).items():
-        if "_hooks" in name and value:
+        if "_hook" in name and value:
             setattr(new, name, value)
 
 
@@ -279,7 +290,7 @@ _FUSED = {nn.functional.relu: 1, nn.functional.gelu: 2}
 
 def _functional_calls(kind: type) -> list[str]:
     """The activations that the `forward` of a class calls, as they stand in its source."""
-    if kind.__module__.startswith(("torch.nn.modules.", "nonlin.torch")):
+    if issubclass(kind, torch.jit.ScriptModule) or kind.__module__.startswith(("torch.nn.modules.", "nonlin.torch")):
         return []
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(kind.forward)))

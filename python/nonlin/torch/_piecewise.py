@@ -277,7 +277,7 @@ class PWLU(Learnable):
         """Apply the function."""
         if not self.collecting:
             return super().forward(input)
-        if self.training:
+        if self.training and input.numel():
             self._collect(input.detach())
         return self._started(input)
 

@@ -311,6 +311,13 @@ def test_half_types_copies_and_compilers():
     x = inputs((16, 3), torch.float32)
     assert torch.allclose(torch.compile(g, fullgraph=True, backend="aot_eager")(x), g(x))
     assert "softplus" in repr(g) and "running=True" in repr(f)
+    for momentum in (0.1, None):
+        f = nt.AdaptiveReLU(running=True, momentum=momentum)
+        g = copy.deepcopy(f)
+        compiled = torch.compile(g, fullgraph=True)
+        for scale in (1, 2, 4):
+            assert torch.allclose(compiled(scale * x), f(scale * x))
+        assert torch.allclose(g.running_var, f.running_var)
 
 
 def test_gated_polynomial():

@@ -256,12 +256,29 @@ def test_convert_by_mapping():
     )
     assert model.encoder.activation is nonlin.torch.gelu_tanh
     assert isinstance(model.act, nn.Tanh)
-    with pytest.raises(ValueError, match="unknown function"):
+    # Other names of functions, functions that are formulas, and classes of learned modules.
+    bounded = nonlin.torch.Activation("softplus", learnable=True)
+    model = nn.Sequential(nn.SiLU(), nn.ReLU6(), nn.GELU(), bounded)
+    mapping = {"swish": "mish", "relu6": "relu", "x * normal_cdf(x)": nonlin.torch.PAU("tanh")}
+    done = nonlin.torch.convert(model, {**mapping, nonlin.torch.Learnable: "elu"})
+    assert str(done).split("\n") == ["0: silu -> mish", "1: relu6 -> relu", "2: gelu -> PAU", "3: softplus -> elu"]
+    with pytest.raises(ValueError, match="did you mean `silu`"):
         nonlin.torch.convert(model, {"sillu": "gelu"})
+    with pytest.raises(ValueError, match="`softmax` is row-wise"):
+        nonlin.torch.convert(model, {"softmax": "gelu"})
     with pytest.raises(TypeError):
         nonlin.torch.convert(model)
     with pytest.raises(ValueError, match="targets are"):
         nonlin.torch.convert(model, to="x")
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_convert_leaves_programs():
+    model = nn.Sequential(nn.GELU(), torch.jit.script(nn.Sequential(nn.Linear(3, 3), nn.ReLU())))
+    done = nonlin.torch.convert(model, to="nonlin")
+    assert [c[0] for c in done.changed] == ["0"]
+    assert done.left == [("1", "a program of TorchScript, which does not change")]
+    assert model(torch.ones(2, 3)).shape == (2, 3)
 
 
 def test_fused_encoder_is_not_bypassed():
@@ -281,8 +298,9 @@ def test_convert_keeps_what_a_model_is():
     """Modules that stand in several places, hooks, slopes that are learned, training mode."""
     act, slopes = nn.SiLU(), nn.PReLU(3)
     model = nn.Sequential(act, nn.Sequential(act, slopes), nn.RReLU(0.2, 0.3)).eval()
-    seen = []
+    seen, gradients = [], []
     act.register_forward_hook(lambda *_: seen.append(1))
+    act.register_full_backward_hook(lambda *_: gradients.append(1))
     parameters = list(model.parameters())
     x = torch.randn(4, 3)
     wanted = model(x)
@@ -291,6 +309,8 @@ def test_convert_keeps_what_a_model_is():
     assert model[0] is model[1][0] and isinstance(model[0], nonlin.torch.Activation)
     torch.testing.assert_close(model(x), wanted)
     assert len(seen) == 2 and not model[2].training
+    model(x.requires_grad_()).sum().backward()
+    assert len(gradients) == 2
     assert [id(p) for p in model.parameters()] == [id(p) for p in parameters]
     # What PyTorch lacks stays, with the reason.
     model = nn.Sequential(nonlin.torch.SwiGLU(), nonlin.torch.ELU(2.0), nonlin.torch.GELU())
