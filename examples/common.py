@@ -54,7 +54,7 @@ def arguments(
         "parameters, `learnable` alone is a PReLU")  # fmt: skip
     add("--steps", type=positive, default=steps, help="batches to train on, in all")
     add("--batch", type=positive, default=batch, help="samples of a batch, of all processes together")
-    add("--rate", type=float, default=rate, help="learning rate")
+    add("--rate", type=above_zero, default=rate, help="learning rate")
     add("--seed", type=int, default=0, help="of weights, batches and dropout")
     name = Path(sys.argv[0]).stem
     add("--out", type=Path, default=Path("runs") / name, help="folder of checkpoint, losses and figures")
@@ -86,6 +86,14 @@ def positive(text: str) -> int:
     return number
 
 
+def above_zero(text: str) -> float:
+    """A finite number above 0."""
+    number = float(text)
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text}: it must be a finite number above 0")
+    return number
+
+
 def file(text: str) -> Path:
     """The path of a file that is there."""
     path = Path(text)
@@ -97,13 +105,19 @@ def file(text: str) -> Path:
 #: What stands before an activation whose parameters are trained.
 LEARNABLE = "learnable:"
 
+#: Activations that are always trained, which the catalogue does not have.
+LEARNED = ("pau", "pwlu")
+
 
 def known(text: str) -> str:
     """The name of an activation, or a formula; of a name that there is not, what comes nearest."""
     if text == "learnable":
         return "learnable:prelu"
     if text.startswith(LEARNABLE):
-        name = known(text.removeprefix(LEARNABLE))
+        name = text.removeprefix(LEARNABLE)
+        if name in LEARNED:
+            return text
+        name = known(name)
         try:
             nonlin.Learnable(name)
         except ValueError as error:

@@ -60,7 +60,7 @@ def main() -> None:
     add("--dropout", type=fraction, default=0.2, help="share of units left out in a step")
     add("--l1", type=float, default=1e-5, help="of the elastic net: times the sum of |w|")
     add("--l2", type=float, default=1e-4, help="of the elastic net: times the sum of w^2")
-    add("--clip", type=float, default=1.0, help="greatest norm of the gradient")
+    add("--clip", type=common.above_zero, default=1.0, help="greatest norm of the gradient")
     add("--folds", type=common.positive, default=5, help="parts of the data, each tested on once")
     args = common.parse(parser)
     with common.processes():

@@ -117,7 +117,7 @@ class Adaptive(nn.Module):
         mean, var, _ = self._statistics(input)
         return mean, (var + self.eps).sqrt()
 
-    def _statistics(self, input: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+    def _statistics(self, input: Tensor, sync: bool = True) -> tuple[Tensor, Tensor, Tensor | None]:
         """Mean, variance, and how many elements they are of if they are those of the input."""
         if self.num_features is not None:
             found = input.shape[self.axis]
@@ -132,7 +132,7 @@ class Adaptive(nn.Module):
         x = input.to(torch.promote_types(input.dtype, torch.float32))
         rows = x.reshape(1, -1) if self.num_features is None else x.movedim(self.axis, 0).flatten(1)
         count = x.new_tensor(rows.shape[1])
-        if self.sync and self.training and dist.is_initialized():
+        if sync and self.sync and self.training and dist.is_initialized():
             # The mean first: squares of large numbers would leave nothing of their difference.
             total = _Sum.apply(torch.cat([rows.sum(1), count[None]]))
             count = total[-1].detach()
@@ -149,13 +149,24 @@ class Adaptive(nn.Module):
         mean, var, count = self._statistics(input)
         if self.running and self.training and count is not None:
             self._track(mean.detach(), var.detach() * (count / (count - 1).clamp(min=1)))
-        deviation = (var + self.eps).sqrt()
-        like = torch.ones_like(mean)
-        values = [
-            self.rule[p](mean, deviation) if p in self.rule else v * like
-            for p, v in self._constants.items()
-        ]
-        return apply(self.base, input, torch.cat([v.expand_as(like) for v in values]), self.axis)
+        return apply(self.base, input, torch.cat(self._parameters_at(mean, var)), self.axis)
+
+    def _parameters_at(self, mean: Tensor, var: Tensor) -> list[Tensor]:
+        """The parameters at a mean and a variance, each with a value for each channel."""
+        deviation, like = (var + self.eps).sqrt(), torch.ones_like(mean)
+        all_ = self._constants.items()
+        return [(self.rule[p](mean, deviation) if p in self.rule else v * like).expand_as(like) for p, v in all_]
+
+    def _usual(self) -> dict[str, Tensor]:
+        """The parameters by name, of an input of mean 0 and deviation 1."""
+        n = self.num_features or 1
+        return dict(zip(self._constants, self._parameters_at(torch.zeros(n), torch.ones(n)), strict=True))
+
+    def _held(self, input: Tensor) -> Callable[[Tensor], Tensor]:
+        """The function with the parameters that it has for an input of this process; nothing is tracked."""
+        mean, var, _ = self._statistics(input, sync=False)
+        values = torch.cat(self._parameters_at(mean, var)).detach()
+        return lambda x: apply(self.base, x, values, self.axis)
 
     @torch.no_grad()
     def _track(self, mean: Tensor, var: Tensor) -> None:

@@ -17,10 +17,10 @@ import nonlin
 
 from ._functional import FUNCTIONS
 from ._modules import (
-    LEARNED,
     OWN,
     Activation,
     callable_of_pytorch,
+    name_of,
     of_callable,
     of_module,
     own_name,
@@ -133,7 +133,7 @@ class _ToNonlin:
     def module(self, module: nn.Module) -> _Change | None:
         """What replaces a module; `None` if it stays."""
         new = of_module(module)
-        return new and (new, f"torch {type(module).__name__}", f"nonlin {_name(new)}")
+        return new and (new, f"torch {type(module).__name__}", f"nonlin {name_of(new)}")
 
     def function(self, function: Any) -> _Change | None:
         """What replaces a function that a module holds; `None` if it stays."""
@@ -157,7 +157,7 @@ class _ToPyTorch:
     def module(self, module: nn.Module) -> _Change | None:
         """What replaces a module; `None` if it stays."""
         new = to_pytorch(module)
-        return new and (new, f"nonlin {_name(module)}", f"torch {type(new).__name__}")
+        return new and (new, f"nonlin {name_of(module)}", f"torch {type(new).__name__}")
 
     def function(self, function: Any) -> _Change | None:
         """What replaces a function that a module holds; `None` if it stays."""
@@ -168,7 +168,7 @@ class _ToPyTorch:
     def reason(self, value: Any) -> str | None:
         """Why an activation stays; `None` if this is none."""
         if isinstance(value, OWN):
-            return f"PyTorch has no {_name(value)} of these arguments"
+            return f"PyTorch has no {name_of(value)} of these arguments"
         name = own_name(value) if callable(value) else None
         return f"PyTorch has no {name}" if name else None
 
@@ -183,7 +183,7 @@ class _ByMapping:
     def module(self, module: nn.Module) -> _Change | None:
         """What replaces a module; `None` if it stays."""
         known = module if isinstance(module, OWN) else of_module(module)
-        name = _name(module if known is None else known)
+        name = name_of(module if known is None else known)
         for key, value in self.mapping.items():
             if key == parametrize.type_before_parametrizations(module) or (known is not None and key == name):
                 new = _make(value)
@@ -193,7 +193,7 @@ class _ByMapping:
                         new.save = save
                     if not new.two and new.save == "input":
                         new.inplace |= bool(getattr(module, "inplace", False))
-                return new, name, _name(new)
+                return new, name, name_of(new)
         return None
 
     def function(self, function: Any) -> _Change | None:
@@ -202,7 +202,7 @@ class _ByMapping:
         if name not in self.mapping:
             return None
         new: Any = _make(self.mapping[name])
-        text = _name(new)
+        text = name_of(new)
         if isinstance(new, Activation) and new.name in FUNCTIONS and not any(new.params):
             new = FUNCTIONS[new.name]
         return new, str(name), text
@@ -210,11 +210,6 @@ class _ByMapping:
     def reason(self, value: Any) -> str | None:
         """Why an activation stays: never told, since a mapping names what is to change."""
         return None
-
-
-def _name(module: nn.Module) -> str:
-    kind = parametrize.type_before_parametrizations(module)
-    return module.name if isinstance(module, OWN) and kind not in LEARNED.values() else kind.__name__
 
 
 def _walk(model: nn.Module, rule: _ToNonlin | _ToPyTorch | _ByMapping, done: Conversion) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Callable, Iterator
+from typing import Any, Callable, Iterator, Mapping
 
 import numpy as np
 import torch
@@ -11,10 +11,11 @@ from torch import Tensor, nn
 
 import nonlin
 
+from ._adaptive import Adaptive
 from ._functional import FUNCTIONS, UNITS
 from ._graph import Node
-from ._learnable import Learnable
-from ._modules import OWN, Activation, of_module
+from ._learnable import Learnable, Mixture
+from ._modules import OWN, Activation, name_of, of_module
 
 #: Operations on single elements, whose results are functions of one input as long as all other
 #: operands are constants.
@@ -160,13 +161,14 @@ def _elementwise(node: Node) -> bool:
 
 def activation_of(module: nn.Module) -> Following | None:
     """The function of an activation module; `None` if it is none, or not elementwise."""
+    if isinstance(module, Mixture):
+        return _at_means(module._text, f"mixture of {', '.join(module.names)}", module._named())
+    if isinstance(module, Adaptive):
+        # Of an input of mean 0 and deviation 1.
+        return _at_means(module.base, f"adaptive {module.base}", module._usual())
     known = module if isinstance(module, OWN) else of_module(module)
     if isinstance(known, Learnable) and known.name != "prelu":
-        # One value stands for those of all channels: their mean.
-        params = tuple((k, float(torch.as_tensor(v).detach().float().mean())) for k, v in known.params.items())
-        shown = ", ".join(f"{k}={v:.4g}" for k, v in params)
-        text = f"{known.name}({shown})" if known.name.isidentifier() else f"{known.name} at {shown}"
-        return Following(known.name, text, params)
+        return _at_means(known.name, name_of(known), known.params)
     if isinstance(known, (nn.PReLU, Learnable)):
         slope = float(known.weight.detach().float().square().mean().sqrt())
         return Following("prelu", f"prelu(weight={slope:.4g})", (("weight", slope),))
@@ -186,6 +188,14 @@ def activation_of(module: nn.Module) -> Following | None:
     if isinstance(module, (nn.MultiheadAttention, *_ROWS)):
         return None
     return _named(lambda x: module.forward(x.clone()), type(module).__name__.lower())
+
+
+def _at_means(function: str, name: str, params: Mapping[str, Any]) -> Following:
+    """A function with parameters, of which one value stands for those of all channels: their mean."""
+    means = tuple((k, float(torch.as_tensor(v).detach().float().mean())) for k, v in params.items())
+    name = name if len(name) <= 48 else name[:45] + "..."
+    text = f"{name}({', '.join(f'{k}={v:.4g}' for k, v in means)})" if len(means) <= 4 else name
+    return Following(function, text, means)
 
 
 _ROWS = (nn.Softmax, nn.LogSoftmax, nn.Softmin, nn.Softmax2d)

@@ -13,7 +13,9 @@ import torch.nn.utils.parametrize
 from torch import Tensor, fx, nn
 from torch.overrides import TorchFunctionMode
 
+from ._adaptive import Adaptive
 from ._functional import FUNCTIONS, UNITS
+from ._learnable import Mixture
 from ._modules import OWN
 
 
@@ -109,7 +111,7 @@ def graph(model: nn.Module, example: Any = None) -> Graph:
 def is_leaf(module: nn.Module) -> bool:
     """Whether a module is one call: an activation, a normalisation, one of PyTorch's own."""
     kind = type(module)
-    if isinstance(module, (*OWN, nn.MultiheadAttention)) or "Norm" in kind.__name__:
+    if isinstance(module, (*OWN, Mixture, Adaptive, nn.MultiheadAttention)) or "Norm" in kind.__name__:
         return True
     if isinstance(module, nn.Sequential) or next(module.children(), None) is not None:
         # PyTorch's transformer layers have linear maps and activations of their own.

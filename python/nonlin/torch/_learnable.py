@@ -711,6 +711,10 @@ class Mixture(nn.Module):
         """The weight of each function."""
         return dict(zip(self.names, self.logits.detach().softmax(0), strict=True))
 
+    def _named(self) -> dict[str, Tensor]:
+        """The weights by the names of the formula's parameters."""
+        return {f"w{i}": w for i, w in enumerate(self.weights.values())}
+
     def forward(self, input: Tensor) -> Tensor:
         """Apply the function."""
         return apply(self._text, input, self.logits.softmax(0).reshape(-1), self.axis)

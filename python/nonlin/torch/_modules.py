@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from .. import _nonlin
 from ._functional import FUNCTIONS, PARAMETERS, UNITS, interleaved, prelu, put, rrelu, values
@@ -266,6 +267,13 @@ for _module in _MORE.values():
 
 #: The classes that all modules of nonlin's are of.
 OWN = (Activation, Learnable, PReLU, RReLU)
+
+def name_of(module: nn.Module) -> str:
+    """The name of a module's function if it is one of nonlin's with a name or a formula, or of its class."""
+    kind = parametrize.type_before_parametrizations(module)
+    learns = issubclass(kind, Learnable) and kind is not Learnable
+    return module.name if isinstance(module, OWN) and not learns else kind.__name__
+
 
 MODULES: dict[str, type[nn.Module]] = {
     (_MORE[name].__name__ if name in _MORE else module_name(name)): _MORE.get(name) or class_of(name)

@@ -13,11 +13,13 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from . import _report
+from ._adaptive import Adaptive
 from ._follow import activation_of
 from ._functional import FUNCTIONS, UNITS
 from ._graph import Node
 from ._learnable import Learnable
 from ._modules import of_callable
+from ._piecewise import PWLU
 from ._sketch import EDGES, LayerSketch, Sample, observe, slopes, squares, summary
 
 __all__ = ["Monitor", "monitor"]
@@ -436,13 +438,15 @@ class _Watched:
 
     def after(self, module: nn.Module, args: Any, out: Any) -> None:
         """Measures."""
-        self.monitor._inside -= 1
         call = self.calls.pop()
-        if call is None:
-            self.monitor._note(f"{self.path}: only calls with one tensor, or two of one shape, are measured")
-        elif isinstance(out, Tensor):
-            text, function = _of_module(module, call.x)
-            self.monitor._measure(self.path, text, call.of(function), call, out)
+        try:
+            if call is None:
+                self.monitor._note(f"{self.path}: only calls with one tensor, or two of one shape, are measured")
+            elif isinstance(out, Tensor):
+                text, function = _of_module(module, call.x)
+                self.monitor._measure(self.path, text, call.of(function), call, out)
+        finally:
+            self.monitor._inside -= 1
 
 
 def _of_module(module: nn.Module, x: Tensor) -> tuple[str, Callable[[Tensor], Tensor]]:
@@ -455,6 +459,10 @@ def _of_module(module: nn.Module, x: Tensor) -> tuple[str, Callable[[Tensor], Te
     if isinstance(module, nn.RReLU):
         # At the mean slope: no number is drawn.
         return following.text, lambda t: nn.functional.leaky_relu(t, (module.lower + module.upper) / 2)
+    if isinstance(module, Adaptive):
+        return following.text, module._held(x)
+    if isinstance(module, PWLU) and module.collecting:
+        return following.text, module._started
     name = following.function
     if name in FUNCTIONS and not isinstance(module, (nn.PReLU, Learnable)) and _ours(x):
         params = dict(following.params)

@@ -13,6 +13,7 @@ import torch.distributed as dist
 from torch import nn
 from torch.distributed.fsdp import fully_shard
 
+import nonlin
 import nonlin.torch as nt
 
 SOFTPLUS = {"beta": lambda mean, deviation: 1 / deviation}
@@ -350,3 +351,25 @@ def test_errors():
         nt.AdaptiveReLU("gain")
     with pytest.raises(ValueError, match="has no mean"):
         nt.AdaptiveReLU()(torch.empty(0))
+
+
+def test_init_and_monitor_know_it():
+    """It is one function to both, whose statistics they do not change."""
+    pwlu, mixture = nt.PWLU(align=True), nt.Mixture("relu", "tanh")
+    model = nn.Sequential(
+        nn.Linear(8, 8), nt.AdaptiveReLU(num_features=8, running=True), nn.Linear(8, 8), mixture, nn.Linear(8, 8), pwlu
+    )
+    done = nt.init_(model, verbose=False)
+    shown = [layer.activation for layer in done.layers]
+    assert shown[0] == "adaptive leaky_relu(negative_slope=0.5)"
+    assert shown[1] == "mixture of relu, tanh(w0=0.5, w1=0.5)" and shown[2].startswith("PWLU")
+    halves = nonlin.init.gain("leaky_relu", negative_slope=0.5)
+    assert model[0].weight.std().item() == pytest.approx(float(halves) / 8**0.5, rel=0.3)
+    x, other = inputs((32, 8), torch.float32), copy.deepcopy(model)
+    with nt.monitor(model, every=1) as monitor:
+        model(x).square().sum().backward()
+    other(x).square().sum().backward()
+    assert sorted(monitor.layers) == ["1", "3", "5"]
+    for a, b in zip(model.state_dict().values(), other.state_dict().values(), strict=True):
+        assert not isinstance(a, torch.Tensor) or torch.equal(a, b)
+    assert all(torch.equal(a.grad, b.grad) for a, b in zip(model.parameters(), other.parameters()) if b.grad is not None)

@@ -194,6 +194,9 @@ def test_activations(examples, capsys):
     common, _ = examples
     assert common.known("swish") == "silu"
     assert common.known("learnable") == "learnable:prelu"
+    assert common.activation(common.known("learnable:pau"), 6).a0.shape == (6,)
+    with pytest.raises(common.argparse.ArgumentTypeError, match="above 0"):
+        common.above_zero("nan")
     assert common.activation("learnable:prelu", 6).weight.shape == (6,)
     formula = "x * tanh(k * x); k = 1"
     assert common.known(formula) == formula
