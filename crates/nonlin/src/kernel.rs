@@ -16,10 +16,14 @@ mod io;
 mod near_far;
 mod run;
 mod steps;
+#[cfg(feature = "alloc")]
+mod summed;
 pub(crate) mod wide;
 
 #[cfg(feature = "alloc")]
 pub(crate) use elementwise::{each_back_32, each_back_64, each_map_32, each_map_64};
+#[cfg(feature = "alloc")]
+use summed::{Summed, summed_32, summed_64};
 
 /// What a call hands to its kernels beside arrays.
 #[derive(Clone, Copy)]
@@ -144,6 +148,8 @@ impl PerType<Elementwises> {
 pub(crate) struct EachKernels<T: 'static> {
     pub(crate) map: Option<PerLevel<Back<T>>>,
     pub(crate) back: Option<PerLevel<EachBack<T>>>,
+    /// `back` with one parameter for all elements, over which it adds.
+    pub(crate) summed: Option<PerLevel<Summed<T>>>,
 }
 
 /// [`EachKernels`] for every type.
@@ -159,12 +165,20 @@ impl PerType<Each> {
     /// The kernels of a definition.
     pub(crate) const fn of<A: Elementwise>() -> Self {
         PerType {
-            f32: EachKernels { map: Some(each_map_32::<A>()), back: Some(each_back_32::<A>()) },
-            f64: EachKernels { map: Some(each_map_64::<A>()), back: Some(each_back_64::<A>()) },
+            f32: EachKernels {
+                map: Some(each_map_32::<A>()),
+                back: Some(each_back_32::<A>()),
+                summed: Some(summed_32::<A>()),
+            },
+            f64: EachKernels {
+                map: Some(each_map_64::<A>()),
+                back: Some(each_back_64::<A>()),
+                summed: Some(summed_64::<A>()),
+            },
             #[cfg(feature = "half")]
-            f16: EachKernels { map: None, back: None },
+            f16: EachKernels { map: None, back: None, summed: None },
             #[cfg(feature = "half")]
-            bf16: EachKernels { map: None, back: None },
+            bf16: EachKernels { map: None, back: None, summed: None },
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use crate::activation::Parameter;
 use crate::channels::{BLOCK, Channels, Piece};
-use crate::element::Element;
+use crate::element::{self, Element};
 use crate::error::Error;
 use crate::exec::{Cost, Exec, Shared, same_length};
 use crate::fpmode::DefaultMode;
@@ -14,11 +14,9 @@ use crate::gated::{GatedFunction, Made};
 use crate::kernel::{Call, Each, PerType};
 use crate::level::Level;
 use crate::program::Gradients;
-use crate::sums::sum;
 use crate::values::Parametric;
 use alloc::{sync::Arc, vec::Vec};
 use core::cell::Cell;
-use core::mem::MaybeUninit;
 
 /// A function whose parameters are learned.
 ///
@@ -492,14 +490,29 @@ pub(crate) enum Rules<'a> {
 }
 
 impl Rules<'_> {
-    /// `grad` times the derivatives by the operands for `n` elements, at most [`BLOCK`], and added to
-    /// `sums` those of `grad` times the derivatives by the parameters `p`. The inputs are the operands and
-    /// `grad`.
+    /// The most elements that [`block`](Self::block) takes.
+    fn most(&self) -> usize {
+        match self {
+            Rules::Each(_) => usize::MAX,
+            Rules::Programs(_) => BLOCK,
+        }
+    }
+
+    /// How long an element takes.
+    fn cost(&self) -> Cost {
+        match self {
+            Rules::Each(_) => Cost::COPY,
+            Rules::Programs(_) => Cost::WIDE,
+        }
+    }
+
+    /// `grad` times the derivatives by the operands for `n` elements, and added to `sums` those of `grad`
+    /// times the derivatives by the parameters `p`. The inputs are the operands and `grad`.
     ///
     /// # Safety
-    /// The inputs must be valid for reading `n` elements, the outputs for writing them; an output may be
-    /// one of the inputs, but may not overlap one in another way. `n` is at most [`BLOCK`]. `level` is
-    /// available.
+    /// The inputs must be valid for reading `n` elements, the outputs, which overlap none of them, for writing
+    /// them. `n` is at most [`most`](Self::most). `level` is available.
+    #[allow(clippy::too_many_arguments, reason = "pointers, not slices: inputs may be outputs")]
     unsafe fn block<T: Element, const I: usize, const O: usize>(
         &self,
         level: Level,
@@ -507,15 +520,22 @@ impl Rules<'_> {
         inputs: [*const T; I],
         outputs: [*mut T; O],
         n: usize,
+        non_temporal: bool,
         sums: &mut [f64],
     ) {
         if T::HALF {
             let sums = Cell::new(sums);
-            // SAFETY: the arrays have `n` elements, the blocks `m`, and the level is available.
+            // SAFETY: the arrays have `n` elements, the blocks `m` and room for more, and the level is
+            // available.
             return unsafe {
                 T::through_f32(level, inputs, outputs, n, &|inputs, outputs, m| {
                     let own = sums.take();
-                    self.block::<f32, I, O>(level, p, inputs, outputs, m, own);
+                    let mut blocks = [[0.0f32; element::BLOCK]; O];
+                    let written = blocks.each_mut().map(|block| block.as_mut_ptr());
+                    self.block::<f32, I, O>(level, p, inputs, written, m, false, own);
+                    for (block, output) in blocks.iter().zip(outputs) {
+                        core::ptr::copy_nonoverlapping(block.as_ptr(), output, m);
+                    }
                     sums.set(own);
                 });
             };
@@ -528,15 +548,10 @@ impl Rules<'_> {
             Rules::Each(kernels) => {
                 // Such functions have one operand.
                 let (x, g, dx) = (inputs[0], inputs[I - 1], outputs[0]);
-                let weights = [T::from_f64(p[0]); BLOCK];
-                let mut terms = [MaybeUninit::<T>::uninit(); BLOCK];
-                let terms: *mut T = terms.as_mut_ptr().cast();
-                // SAFETY: the arrays have `n` elements, the blocks as many and more, and the level is
-                // available.
-                unsafe {
-                    kernels.back(level, [x, weights.as_ptr(), g], [dx, terms], n);
-                    sums[0] += sum::<T>(level, terms, n);
-                }
+                let call = Call { params: p, non_temporal };
+                let summed = T::pick(kernels).summed.expect("half types are f32 here");
+                // SAFETY: the arrays have `n` elements, and the level is available.
+                unsafe { summed.get(level)(x, g, dx, n, &call, &mut sums[0]) }
             }
         }
     }
@@ -563,24 +578,27 @@ pub(crate) fn backward<T: Element, const I: usize, const O: usize>(
     let level = exec.current_level();
     let from = inputs.map(|x| Shared(x.as_ptr().cast_mut()));
     let to = outputs.map(|y| Shared(y.as_mut_ptr()));
-    layout.sums(exec, Cost::WIDE, params, |piece: Piece, sums| {
+    let most = rules.most();
+    let non_temporal =
+        matches!(rules, Rules::Each(_)) && !T::HALF && exec.streams::<T>(layout.len(), true);
+    layout.sums(exec, rules.cost(), params, |piece: Piece, sums| {
         let mut list = Vec::new();
         of_channel(piece.channel, &mut list);
         if piece.is_one() {
-            for at in (0..piece.run).step_by(BLOCK) {
-                let (i, n) = (piece.start + at, BLOCK.min(piece.run - at));
+            for at in (0..piece.run).step_by(most) {
+                let (i, n) = (piece.start + at, most.min(piece.run - at));
                 // SAFETY: the block lies within all arrays, and `Exec` has no level that is not
                 // available.
                 unsafe {
                     let inputs = from.map(|x| x.at(i).cast_const());
-                    rules.block(level, &list, inputs, to.map(|y| y.at(i)), n, sums);
+                    rules.block(level, &list, inputs, to.map(|y| y.at(i)), n, non_temporal, sums);
                 }
             }
             return;
         }
-        let mut blocks = [[T::default(); BLOCK]; I];
+        let (mut blocks, mut written) = ([[T::default(); BLOCK]; I], [[T::default(); BLOCK]; O]);
         let blocks = blocks.each_mut().map(|block| block.as_mut_ptr());
-        let written: [*mut T; O] = core::array::from_fn(|k| blocks[k]);
+        let written = written.each_mut().map(|block| block.as_mut_ptr());
         // SAFETY: several runs are at most a block together, and lie within all arrays; `Exec` has no
         // level that is not available.
         unsafe {
@@ -588,7 +606,7 @@ pub(crate) fn backward<T: Element, const I: usize, const O: usize>(
                 piece.gather(x.0.cast_const(), block);
             }
             let inputs = blocks.map(|block| block.cast_const());
-            rules.block(level, &list, inputs, written, piece.len(), sums);
+            rules.block(level, &list, inputs, written, piece.len(), false, sums);
             for (y, block) in to.iter().zip(written) {
                 piece.scatter(block.cast_const(), y.0);
             }

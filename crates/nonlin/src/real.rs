@@ -12,6 +12,7 @@
 //! | `F32Tabled` lanes | f32 kernels in f32 arithmetic that keeps what it rounds off | `f32_tabled.rs` |
 //! | `F32ForHalf` lanes | kernels of half types: f32 arithmetic good to 2^-21 (feature `half`) | `f32_for_half.rs` |
 //! | [`Dual`] | derivatives, also with respect to parameters; nested: second derivatives | `dual.rs` |
+//! | `ByWeight` | the derivative by one weight, without what is 0 in it | `by_weight.rs` |
 //! | [`Interval`] | guaranteed bounds | `interval.rs` |
 //! | [`Dd`] | 30 digits | `dd.rs` |
 //! | [`Extended`] | 30-digit reference without overflow or underflow | `extended.rs` |
@@ -28,6 +29,8 @@ use crate::math::coefficients::SQRT_2;
 use core::ops::{Add, Div, Mul, Neg, Sub};
 
 pub(crate) mod bounded;
+#[cfg(feature = "alloc")]
+mod by_weight;
 #[cfg(feature = "core-math")]
 pub(crate) mod correct;
 mod dd;
@@ -43,6 +46,8 @@ mod interval;
 pub(crate) mod lanes;
 
 pub(crate) use bounded::Bounded;
+#[cfg(feature = "alloc")]
+pub(crate) use by_weight::ByWeight;
 #[cfg(feature = "core-math")]
 pub(crate) use correct::Cm;
 pub use dd::Dd;

@@ -7,7 +7,7 @@ use crate::level::{Level, per_level};
 use crate::simd::{Lanes, Lanes64, Simd};
 
 /// How many numbers are added side by side: those of the widest register, twice.
-const ABREAST: usize = 16;
+pub(crate) const ABREAST: usize = 16;
 
 /// Numbers that can be added in f64.
 pub(crate) trait Term: Copy {
@@ -78,6 +78,12 @@ unsafe fn reduce<S: Simd, T: Term>(
         // SAFETY: fewer than 16 numbers are left behind `whole`.
         *all += one(unsafe { *p.add(whole + k) }.wide());
     }
+    *sum = in_pairs(all);
+}
+
+/// The sum of what was added side by side.
+#[inline(always)]
+pub(crate) fn in_pairs(mut all: [f64; ABREAST]) -> f64 {
     let mut half = ABREAST / 2;
     while half > 0 {
         for k in 0..half {
@@ -85,7 +91,7 @@ unsafe fn reduce<S: Simd, T: Term>(
         }
         half /= 2;
     }
-    *sum = all[0];
+    all[0]
 }
 
 /// The sum.

@@ -106,6 +106,83 @@ fn prelu_along_any_axis() {
     prelu::<bf16>(2e-2);
 }
 
+/// Whether `dx` goes past the caches, and where in a line of the cache it begins, shows in no bit.
+fn prelu_streamed<T: Number>() {
+    let mut r = Report::default();
+    let (weights, most) = ([T::round(0.3), T::round(-0.7)], 9000);
+    for (i, n) in [0, 1, 15, 17, 64, 2047, 2049, 4100, most].into_iter().enumerate() {
+        let (x, g) = (some::<T>(2 * n, 1), uniform::<T>(-2.0, 2.0, 2 * n.max(1) as u64, 2));
+        let g = &g[..2 * n];
+        for level in levels() {
+            let f = Prelu.per_channel(&weights, &[2, n], 0).unwrap();
+            let run = |exec: &Exec, offset: usize| {
+                let mut room = vec![T::default(); 2 * n + 64];
+                let start = room.as_ptr().align_offset(64) + offset;
+                let mut dw = [T::default(); 2];
+                f.backward_with(exec, &x, g, &mut room[start..start + 2 * n], &mut dw);
+                (room[start..start + 2 * n].to_vec(), dw)
+            };
+            let (dx, dw) = run(&at(level).stream_from(usize::MAX), i);
+            for offset in 0..16 {
+                let streamed = run(&at(level).stream_from(0), offset);
+                let (same_dx, same_dw) = (
+                    first_difference(&streamed.0, &dx).is_none(),
+                    first_difference(&streamed.1, &dw).is_none(),
+                );
+                r.need(same_dx, || format!("{} {level} {n} at {offset}: dx", T::NAME_OF));
+                r.need(same_dw, || format!("{} {level} {n} at {offset}: dweight", T::NAME_OF));
+            }
+        }
+    }
+    r.finish();
+}
+
+#[test]
+fn prelu_past_the_caches() {
+    prelu_streamed::<f32>();
+    prelu_streamed::<f64>();
+    prelu_streamed::<f16>();
+}
+
+/// What no gradient arrives at adds nothing, however far out it is; NaN is never left out.
+fn prelu_far_out<T: Number>() {
+    let (far, nan) = (T::round(f64::NEG_INFINITY), T::round(f64::NAN));
+    for level in levels() {
+        for n in [1, 5, 16, 40, 700, 5000] {
+            for stream in [0, usize::MAX] {
+                let exec = at(level).stream_from(stream);
+                let sum = |x: T, g: T| {
+                    let (mut xs, mut gs) = (vec![T::round(-1.0); n], vec![T::round(0.5); n]);
+                    (xs[n / 2], gs[n / 2]) = (x, g);
+                    let (mut dx, mut dw) = (xs.clone(), [T::default()]);
+                    let weights = [T::round(0.25)];
+                    let f = Prelu.per_channel(&weights, &[n], 0).unwrap();
+                    f.backward_with(&exec, &xs, &gs, &mut dx, &mut dw);
+                    dw[0].wide()
+                };
+                let zero = T::round(0.0);
+                let rest = T::round(-0.5 * (n - 1) as f64).wide();
+                let name = || format!("{} {level} {n} {stream}", T::NAME_OF);
+                assert_eq!(sum(far, zero), rest, "{}", name());
+                assert_eq!(sum(far, T::round(2.0)), f64::NEG_INFINITY, "{}", name());
+                assert!(sum(nan, zero).is_nan() && sum(far, nan).is_nan(), "{}", name());
+                assert!(sum(T::round(-1.0), nan).is_nan(), "{}", name());
+                // Above 0 the weight has no effect, whatever arrives there.
+                for g in [nan, T::round(f64::INFINITY)] {
+                    assert_eq!(sum(T::round(1.0), g), rest, "{}", name());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn prelu_where_no_gradient_arrives() {
+    prelu_far_out::<f32>();
+    prelu_far_out::<f64>();
+    prelu_far_out::<bf16>();
+}
+
 #[test]
 fn prelu_with_one_slope_is_the_function() {
     let x = some::<f32>(500, 5);
