@@ -131,7 +131,7 @@ class Adaptive(nn.Module):
             return self.running_mean, self.running_var, None
         x = input.to(torch.promote_types(input.dtype, torch.float32))
         rows = x.reshape(1, -1) if self.num_features is None else x.movedim(self.axis, 0).flatten(1)
-        count = x.new_tensor(rows.shape[1])
+        count = x.new_full((), rows.shape[1])
         if sync and self.sync and self.training and dist.is_initialized():
             # The mean first: squares of large numbers would leave nothing of their difference.
             total = _Sum.apply(torch.cat([rows.sum(1), count[None]]))

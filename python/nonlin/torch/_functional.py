@@ -143,7 +143,7 @@ def _gated_unit(name: str) -> Callable[..., Tensor]:
         The first operand, or both packed along `dim`; of type float32, float64, bfloat16 or
         float16.
     b : torch.Tensor, optional
-        The second operand, of the type of `a`; shapes are broadcast.
+        The second operand; types are promoted and shapes broadcast, as PyTorch does.
     layout : {{"halves", "interleaved"}}
         How both operands are packed in `a`: the first half of the axis is the first operand, or
         even elements are. Needed where `b` is left out.
@@ -206,7 +206,8 @@ def prelu(
         )
     weight = weight.reshape([-1 if axis == 1 else 1 for axis in range(input.dim())])
     f = pair("weighted").forward
-    weight = weight.expand_as(input)
+    # Autocast makes inputs of a lower type than the slopes that are learned.
+    weight = weight.to(input.dtype).expand_as(input)
     return input.copy_(f(input.clone(), weight)) if inplace else f(input, weight)
 
 

@@ -297,6 +297,14 @@ def _sum(a: Tensor | None, b: Tensor | None) -> Tensor | None:
     return a + b
 
 
+def _together(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Two operands in one type and of one shape, as PyTorch's operators have them."""
+    if a.dtype != b.dtype and a.is_floating_point() and b.is_floating_point():
+        dtype = torch.promote_types(a.dtype, b.dtype)
+        a, b = a.to(dtype), b.to(dtype)
+    return (a, b) if a.shape == b.shape else torch.broadcast_tensors(a, b)
+
+
 class Pair:
     """The operators of one function of two tensors."""
 
@@ -316,9 +324,7 @@ class Pair:
     def forward(self, a: Tensor, b: Tensor, *p: Any) -> Tensor:
         """f(a, b)."""
         if is_compiling():
-            if a.shape != b.shape:
-                a, b = torch.broadcast_tensors(a, b)
-            return self.op(a, b, *p)
+            return self.op(*_together(a, b), *p)
         y = call(self.index, a, b, *p)
         if y is NotImplemented:
             return self.train(a, b, *p)
@@ -328,8 +334,7 @@ class Pair:
         """f(a, b) where `call` says no more."""
         if recorded(self.name, a, b):
             return self.op(a, b, *p)
-        if a.shape != b.shape:
-            a, b = torch.broadcast_tensors(a, b)
+        a, b = _together(a, b)
         if _transformed():
             return _PairT.apply(a, b, self, p)
         if (a.requires_grad or b.requires_grad) and is_grad_enabled():

@@ -132,11 +132,12 @@ pub fn torch_call<'py>(
         }
     }
     let mut long = false;
-    let mut first: Option<&[i64]> = None;
+    let mut first = None;
     for tensor in tensors.iter().flatten() {
         let Ok(tensor) = torch.read(tensor) else { return Ok(None) };
         long |= count(tensor.sizes) >= RELEASE;
-        if operator.wants_one_size() && *first.get_or_insert(tensor.sizes) != tensor.sizes {
+        let (sizes, dtype) = *first.get_or_insert((tensor.sizes, tensor.dtype));
+        if dtype != tensor.dtype || operator.wants_one_size() && sizes != tensor.sizes {
             return Ok(None);
         }
     }

@@ -312,6 +312,9 @@ def test_half_types_copies_and_compilers():
     x = inputs((16, 3), torch.float32)
     assert torch.allclose(torch.compile(g, fullgraph=True, backend="aot_eager")(x), g(x))
     assert "softplus" in repr(g) and "running=True" in repr(f)
+    for g in (nt.AdaptiveReLU(), nt.AdaptiveReLU(running=True).eval()):
+        program = torch.export.export(g, (x,), dynamic_shapes=({0: torch.export.Dim("batch", min=2)},))
+        assert torch.allclose(program.module()(x[:5]), g(x[:5]))
     for momentum in (0.1, None):
         f = nt.AdaptiveReLU(running=True, momentum=momentum)
         g = copy.deepcopy(f)

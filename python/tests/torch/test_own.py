@@ -464,3 +464,19 @@ def test_autocast():
         assert nonlin.torch.gelu(y).dtype == torch.bfloat16
         assert nonlin.torch.swiglu(y, y).dtype == torch.bfloat16
         assert nonlin.torch.gelu(x).dtype == torch.float32
+        # Operands of two types.
+        for grad in (False, True):
+            a, b = y.detach().requires_grad_(grad), x.clone().requires_grad_(grad)
+            for f in (nonlin.torch.swiglu, nonlin.torch.Activation("a * tanh(b)")):
+                for operands in ((a, b), (b, a), (a, b[:1])):
+                    z = f(*operands)
+                    assert z.dtype == torch.float32 and z.requires_grad == grad
+                    assert torch.equal(z, f(*(t.float() for t in operands)))
+            compiled = torch.compile(nonlin.torch.swiglu, fullgraph=True, backend="aot_eager")
+            assert torch.equal(compiled(a, b), nonlin.torch.swiglu(a, b))
+        slopes = nonlin.torch.PReLU(4)
+        z = slopes(y)
+        assert z.dtype == torch.bfloat16
+        z.float().sum().backward()
+        assert slopes.weight.grad.dtype == torch.float32
+        assert torch.equal(z, nn.PReLU(4)(y))
