@@ -131,10 +131,11 @@ def known(text: str) -> str:
 
 def is_gated(text: str) -> bool:
     """Whether an activation takes two operands, such as swiglu."""
-    return not text.startswith(LEARNABLE) and nonlin.info(text).kind == "gated"
+    name = text.removeprefix(LEARNABLE)
+    return name not in LEARNED and nonlin.info(name).kind == "gated"
 
 
-def activation(text: str, features: int = 1) -> nn.Module:
+def activation(text: str, features: int = 1, *, gated: bool = False) -> nn.Module:
     """The module of `--activation`.
 
     Parameters
@@ -143,13 +144,16 @@ def activation(text: str, features: int = 1) -> nn.Module:
         A name of the catalogue or a formula, after ``"learnable:"`` if its parameters are trained.
     features : int, default 1
         How many channels (axis 1) have parameters of their own, if they are trained.
+    gated : bool, default False
+        Whether a unit of two operands is what is wanted.
     """
-    if text.startswith(LEARNABLE):
-        name = text.removeprefix(LEARNABLE)
+    name = text.removeprefix(LEARNABLE)
+    kind = "elementwise" if name in LEARNED else nonlin.info(name).kind
+    if kind != ("gated" if gated else "elementwise"):
+        wanted = "a gated one is needed, such as swiglu" if gated else "an elementwise one is needed, such as silu"
+        sys.exit(f"--activation {text}: a {kind} function; here {wanted}")
+    if name != text:
         return nonlin.torch.Activation(name, learnable=True, num_parameters=features)
-    kind = nonlin.info(text).kind
-    if kind != "elementwise":
-        sys.exit(f"--activation {text}: a {kind} function; here an elementwise one is needed, such as silu")
     return nonlin.torch.Activation(text)
 
 

@@ -16,7 +16,6 @@ import sys
 from pathlib import Path
 
 import common
-import nonlin.torch
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -31,9 +30,7 @@ class GatedFeedForward(nn.Module):
         self.value = nn.Linear(width, hidden, bias=False)
         self.down = nn.Linear(hidden, width, bias=False)
         self.gated = common.is_gated(activation)
-        self.activation = (
-            nonlin.torch.Activation(activation) if self.gated else common.activation(activation)
-        )
+        self.activation = common.activation(activation, gated=self.gated)
 
     def forward(self, x: Tensor) -> Tensor:
         """Of the same shape as its input."""

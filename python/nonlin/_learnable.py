@@ -18,7 +18,8 @@ class Learnable:
     Parameters
     ----------
     f : str or Function of nonlin
-        A function with parameters: its name, or the function itself.
+        A function with parameters: its name, or the function itself; or a formula of one operand, `x`, or of
+        two, `a` and `b` (a gated unit).
 
     Attributes
     ----------
@@ -38,6 +39,13 @@ class Learnable:
     >>> dx, dparams = elu.backward(x, np.ones_like(x), alpha=alpha)
     >>> dparams["alpha"].round(4).tolist()
     [-0.6321, -1.4968]
+
+    A gated unit has two operands.
+
+    >>> unit = nonlin.Learnable("a * sigmoid(beta * b); beta = 1")
+    >>> (da, db), dparams = unit.backward(x, x, np.ones_like(x), beta=alpha)
+    >>> dparams["beta"].round(4).tolist()
+    [0.6166, 1.0215]
     """
 
     __slots__ = ("_kernel", "bounds", "name", "params")
@@ -82,13 +90,18 @@ class Learnable:
                 raise ValueError(f"`{p}` has {n} values, another parameter has {each}")
         return np.concatenate([np.broadcast_to(v.ravel(), each) for v in all_.values()]), sizes
 
-    def forward(self, x: Any, /, *, axis: int = 1, **params: Any) -> np.ndarray:
-        """f(x).
+    def _given(self, what: str, given: tuple[Any, ...], wanted: int) -> None:
+        if len(given) != wanted:
+            raise TypeError(f"{what} of `{self.name}` takes {wanted} arrays, not {len(given)}")
+
+    def forward(self, *operands: Any, axis: int = 1, **params: Any) -> np.ndarray:
+        """f(x), or f(a, b).
 
         Parameters
         ----------
-        x : array_like
-            float16, float32, float64, or bfloat16 of ml_dtypes; integers become float64.
+        *operands : array_like
+            The operand, or both of one shape. float16, float32, float64, or bfloat16 of ml_dtypes; integers
+            become float64.
         axis : int, default 1
             The axis of channels; it matters where a parameter has more values than one.
         **params : float or array_like
@@ -97,25 +110,25 @@ class Learnable:
         Returns
         -------
         ndarray
-            Of the shape and type of `x`.
+            Of the shape and type of the operands.
         """
-        (x,) = _arrays(x=x)
+        self._given("forward", operands, self._kernel.operands())
+        arrays = _arrays(*operands)
+        x = arrays[0]
         values, _ = self._values(params)
         y = np.empty_like(x)
-        self._kernel.forward(_kind(x), _flat(x), _flat(y), values, list(x.shape), axis, None)
+        self._kernel.forward(
+            _kind(x), [_flat(t) for t in arrays], _flat(y), values, list(x.shape), axis, None
+        )
         return y
 
-    def backward(
-        self, x: Any, grad: Any, /, *, axis: int = 1, **params: Any
-    ) -> tuple[np.ndarray, dict[str, Any]]:
-        """The gradients by `x` and by the parameters, in one pass.
+    def backward(self, *operands: Any, axis: int = 1, **params: Any) -> tuple[Any, dict[str, Any]]:
+        """The gradients by the operands and by the parameters, in one pass.
 
         Parameters
         ----------
-        x : array_like
-            The input.
-        grad : array_like
-            The gradient by the output, of the shape and type of `x`.
+        *operands : array_like
+            The operand, or both; then the gradient by the output, of their shape and type.
         axis : int, default 1
             The axis of channels.
         **params : float or array_like
@@ -123,23 +136,32 @@ class Learnable:
 
         Returns
         -------
-        dx : ndarray
-            ``grad f'(x)``.
+        dx : ndarray, or two
+            ``grad f'(x)``; of a gated unit by either operand.
         dparams : dict of str to ndarray
             The sum of `grad` times the derivative by each parameter: float64, of the shape of its
-            values. The order of the sums depends on the shape of `x` alone.
+            values. The order of the sums depends on the shape alone.
         """
-        x, grad = _arrays(x=x, grad=grad)
-        if x.shape != grad.shape:
-            raise ValueError(f"grad has shape {grad.shape}, x has {x.shape}: they must be equal")
+        n = self._kernel.operands()
+        self._given("backward", operands, n + 1)
+        *arrays, grad = _arrays(*operands)
+        x = arrays[0]
         values, sizes = self._values(params)
-        dx, dvalues = np.empty_like(x), np.empty_like(values)
+        results, dvalues = [np.empty_like(x) for _ in arrays], np.empty_like(values)
         self._kernel.backward(
-            _kind(x), _flat(x), _flat(grad), _flat(dx), values, dvalues, list(x.shape), axis, None
+            _kind(x),
+            [_flat(t) for t in arrays],
+            _flat(grad),
+            [_flat(t) for t in results],
+            values,
+            dvalues,
+            list(x.shape),
+            axis,
+            None,
         )
         by = dict(zip(self.params, dvalues.reshape(len(sizes), -1), strict=True))
         shapes = {p: np.shape(params.get(p, 0.0)) for p in self.params}
-        return dx, {
+        return results[0] if n == 1 else tuple(results), {
             p: np.asarray(d.sum() if sizes[p] == 1 else d).reshape(shapes[p]) for p, d in by.items()
         }
 
@@ -150,14 +172,17 @@ def _rebuilt(name: str, params: dict[str, float]) -> Learnable:
     return made
 
 
-def _arrays(**arrays: Any) -> list[np.ndarray]:
+def _arrays(*arrays: Any) -> list[np.ndarray]:
     """The arrays in one type, C-contiguous."""
-    kind = np.result_type(*(np.asarray(a) for a in arrays.values())).newbyteorder("=")
+    shapes = [np.shape(a) for a in arrays]
+    if len(set(shapes)) > 1:
+        raise ValueError(f"the arrays have shapes {', '.join(map(str, shapes))}: they must be equal")
+    kind = np.result_type(*(np.asarray(a) for a in arrays)).newbyteorder("=")
     if kind.name not in _KINDS:
         if not np.issubdtype(kind, np.integer) and kind != np.bool_:
             raise TypeError(f"the type is {kind}; it must be float16, bfloat16, float32 or float64")
         kind = np.dtype(np.float64)
-    return [np.ascontiguousarray(a, dtype=kind).reshape(np.shape(a)) for a in arrays.values()]
+    return [np.ascontiguousarray(a, dtype=kind).reshape(np.shape(a)) for a in arrays]
 
 
 def _kind(x: np.ndarray) -> str:

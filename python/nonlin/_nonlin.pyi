@@ -35,11 +35,12 @@ class Function:
 @final
 class LearnableKernel:
     def __new__(cls, text: str) -> LearnableKernel: ...
+    def operands(self) -> int: ...
     def params(self) -> list[tuple[str, float, float, float]]: ...
     def forward(
         self,
         kind: str,
-        x: Any,
+        operands: Any,
         y: Any,
         values: Any,
         shape: list[int],
@@ -49,9 +50,9 @@ class LearnableKernel:
     def backward(
         self,
         kind: str,
-        x: Any,
+        operands: Any,
         grad: Any,
-        dx: Any,
+        results: Any,
         values: Any,
         dvalues: Any,
         shape: list[int],

@@ -2,7 +2,8 @@
 //! types of this file, and arrays as slices.
 
 use nonlin::{Description, Formula};
-pub use nonlin::{Element, Error, Exec, Function, GatedFunction, Learnable, Learned, Parameter};
+pub use nonlin::{Element, Error, Exec, Function, GatedFunction, Parameter};
+pub use nonlin::{Learnable, LearnableGated, Learned, LearnedGated};
 
 /// What is computed of an elementwise or gated function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -391,9 +392,30 @@ pub fn is_plain(f: &Function) -> bool {
     nonlin::get(f.name()).is_ok_and(|known| known == *f)
 }
 
+/// A function with parameters to be learned, of one operand or of two.
+pub enum AnyLearnable {
+    Elementwise(Learnable),
+    Gated(LearnableGated),
+}
+
 /// A function of the catalogue, or a formula, with parameters to be learned.
-pub fn learnable(text: &str) -> Result<Learnable, Error> {
-    Function::parse(text)?.learnable()
+pub fn learnable(text: &str) -> Result<AnyLearnable, Error> {
+    let gated = nonlin::gated(text).is_ok() || Formula::parse(text).is_ok_and(|f| f.is_gated());
+    Ok(if gated {
+        AnyLearnable::Gated(GatedFunction::parse(text)?.learnable()?)
+    } else {
+        AnyLearnable::Elementwise(Function::parse(text)?.learnable()?)
+    })
+}
+
+impl AnyLearnable {
+    /// The parameters and the values that they start from.
+    pub fn params(&self) -> Vec<(Parameter<'_>, f64)> {
+        match self {
+            AnyLearnable::Elementwise(f) => f.params().collect(),
+            AnyLearnable::Gated(f) => f.params().collect(),
+        }
+    }
 }
 
 /// The names of functions of the catalogue that are formulas.

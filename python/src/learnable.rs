@@ -6,13 +6,13 @@ use numpy::{PyReadonlyArray1, PyReadwriteArray1};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
-use crate::kernels::{self, Element, Learned};
+use crate::kernels::{self, AnyLearnable, Element, Learned, LearnedGated};
 use crate::threads;
 
 /// The compiled part of `nonlin.Learnable`, which has the documentation.
 #[pyclass(module = "nonlin._nonlin", frozen)]
 pub struct LearnableKernel {
-    of: kernels::Learnable,
+    of: AnyLearnable,
 }
 
 type In<'py, T> = PyReadonlyArray1<'py, T>;
@@ -40,36 +40,35 @@ fn lengths(all: &[(&str, usize)]) -> PyResult<()> {
 /// Calls `$job` with the elements of arrays as slices of the type that `$kind` names. Half types come
 /// as their bits.
 macro_rules! of_kind {
-    ($kind:expr, $job:ident($($input:ident),*; $output:ident), $($rest:expr),*) => {
+    ($kind:expr, $job:ident($($input:ident),*; $($output:ident),*), $rest:tt) => {
         match $kind {
-            "float32" => of_kind!(@plain f32, $job($($input),*; $output), $($rest),*),
-            "float64" => of_kind!(@plain f64, $job($($input),*; $output), $($rest),*),
-            "float16" => of_kind!(@half f16, $job($($input),*; $output), $($rest),*),
-            "bfloat16" => of_kind!(@half bf16, $job($($input),*; $output), $($rest),*),
+            "float32" => of_kind!(@plain f32, $job($($input),*; $($output),*), $rest),
+            "float64" => of_kind!(@plain f64, $job($($input),*; $($output),*), $rest),
+            "float16" => of_kind!(@half f16, $job($($input),*; $($output),*), $rest),
+            "bfloat16" => of_kind!(@half bf16, $job($($input),*; $($output),*), $rest),
             other => Err(PyValueError::new_err(format!(
                 "the type is {other}; it must be float16, bfloat16, float32 or float64"
             ))),
         }
     };
-    (@plain $t:ty, $job:ident($($input:ident),*; $output:ident), $($rest:expr),*) => {{
-        let ($($input,)* mut $output): ($(of_kind!(@in $input $t),)* Out<'_, $t>) =
-            ($($input.extract()?,)* $output.extract()?);
+    (@plain $t:ty, $job:ident($($input:ident),*; $($output:ident),*), ($($rest:expr),*)) => {{
+        $(let $input: In<'_, $t> = $input.extract()?;)*
+        $(let mut $output: Out<'_, $t> = $output.extract()?;)*
         $job(
             $($input.as_slice().map_err(apart(stringify!($input)))?,)*
-            $output.as_slice_mut().map_err(apart(stringify!($output)))?,
+            $($output.as_slice_mut().map_err(apart(stringify!($output)))?,)*
             $($rest),*
         )
     }};
-    (@half $t:ty, $job:ident($($input:ident),*; $output:ident), $($rest:expr),*) => {{
-        let ($($input,)* mut $output): ($(of_kind!(@in $input u16),)* Out<'_, u16>) =
-            ($($input.extract()?,)* $output.extract()?);
+    (@half $t:ty, $job:ident($($input:ident),*; $($output:ident),*), ($($rest:expr),*)) => {{
+        $(let $input: In<'_, u16> = $input.extract()?;)*
+        $(let mut $output: Out<'_, u16> = $output.extract()?;)*
         $job(
             $($input.as_slice().map_err(apart(stringify!($input)))?.reinterpret_cast::<$t>(),)*
-            $output.as_slice_mut().map_err(apart(stringify!($output)))?.reinterpret_cast_mut::<$t>(),
+            $($output.as_slice_mut().map_err(apart(stringify!($output)))?.reinterpret_cast_mut::<$t>(),)*
             $($rest),*
         )
     }};
-    (@in $input:ident $t:ty) => { In<'_, $t> };
 }
 
 fn forward<T: Element>(
@@ -115,6 +114,53 @@ fn backward<T: Element>(
     Ok(())
 }
 
+fn forward_gated<T: Element>(
+    a: &[T],
+    b: &[T],
+    y: &mut [T],
+    py: Python<'_>,
+    at: &LearnedGated<'_, f64>,
+    len: usize,
+    threads: usize,
+) -> PyResult<()> {
+    lengths(&[("the shape", len), ("a", a.len()), ("b", b.len()), ("y", y.len())])?;
+    let y = std::sync::Mutex::new(y);
+    py.detach(|| {
+        threads::run_on(threads, len, |exec| {
+            let mut y = y.lock().expect("nobody else has it");
+            at.forward_with(exec, a, b, &mut y);
+        });
+    });
+    Ok(())
+}
+
+#[allow(clippy::too_many_arguments, reason = "arrays, and what the macro passes on")]
+fn backward_gated<T: Element>(
+    a: &[T],
+    b: &[T],
+    grad: &[T],
+    da: &mut [T],
+    db: &mut [T],
+    py: Python<'_>,
+    at: &LearnedGated<'_, f64>,
+    len: usize,
+    threads: usize,
+    dvalues: &mut [f64],
+) -> PyResult<()> {
+    let inputs = [("the shape", len), ("a", a.len()), ("b", b.len()), ("grad", grad.len())];
+    lengths(&inputs)?;
+    lengths(&[("the shape", len), ("da", da.len()), ("db", db.len())])?;
+    let outputs = std::sync::Mutex::new((da, db, dvalues));
+    py.detach(|| {
+        threads::run_on(threads, len, |exec| {
+            let mut outputs = outputs.lock().expect("nobody else has them");
+            let (da, db, dvalues) = &mut *outputs;
+            at.backward_with(exec, a, b, grad, da, db, dvalues);
+        });
+    });
+    Ok(())
+}
+
 #[pymethods]
 impl LearnableKernel {
     /// Of a function of the catalogue, or of a formula.
@@ -123,19 +169,27 @@ impl LearnableKernel {
         Ok(LearnableKernel { of: kernels::learnable(text).map_err(crate::error)? })
     }
 
+    /// How many operands it has: two are those of a gated unit.
+    fn operands(&self) -> usize {
+        match self.of {
+            AnyLearnable::Elementwise(_) => 1,
+            AnyLearnable::Gated(_) => 2,
+        }
+    }
+
     /// Name, start, least and greatest value of each parameter.
     fn params(&self) -> Vec<(String, f64, f64, f64)> {
-        let all = self.of.params();
+        let all = self.of.params().into_iter();
         all.map(|(p, start)| (p.name.to_owned(), start, p.low, p.high)).collect()
     }
 
-    /// `y = f(x)`.
+    /// `y = f(x)`, or `f(a, b)`.
     #[allow(clippy::too_many_arguments, reason = "arrays by name")]
     fn forward(
         &self,
         py: Python<'_>,
         kind: &str,
-        x: &Bound<'_, PyAny>,
+        operands: Vec<Bound<'_, PyAny>>,
         y: &Bound<'_, PyAny>,
         values: In<'_, f64>,
         shape: Vec<usize>,
@@ -143,21 +197,33 @@ impl LearnableKernel {
         threads: Option<usize>,
     ) -> PyResult<()> {
         let values = values.as_slice().map_err(apart("values"))?;
-        let at = self.of.at(values, &shape, axis).map_err(crate::error)?;
-        // A product that overflows was refused with the shape.
-        let len = shape.iter().product();
-        of_kind!(kind, forward(x; y), py, &at, len, count(threads))
+        let threads = count(threads);
+        match (&self.of, operands.as_slice()) {
+            (AnyLearnable::Elementwise(f), [x]) => {
+                let at = f.at(values, &shape, axis).map_err(crate::error)?;
+                // A product that overflows was refused with the shape.
+                let len = shape.iter().product();
+                of_kind!(kind, forward(x; y), (py, &at, len, threads))
+            }
+            (AnyLearnable::Gated(f), [a, b]) => {
+                let at = f.at(values, &shape, axis).map_err(crate::error)?;
+                // A product that overflows was refused with the shape.
+                let len = shape.iter().product();
+                of_kind!(kind, forward_gated(a, b; y), (py, &at, len, threads))
+            }
+            _ => Err(self.miscounted(operands.len())),
+        }
     }
 
-    /// `dx = grad f'(x)`, and the gradients by the values.
+    /// The gradients by the operands, and by the values.
     #[allow(clippy::too_many_arguments, reason = "arrays by name")]
     fn backward(
         &self,
         py: Python<'_>,
         kind: &str,
-        x: &Bound<'_, PyAny>,
+        operands: Vec<Bound<'_, PyAny>>,
         grad: &Bound<'_, PyAny>,
-        dx: &Bound<'_, PyAny>,
+        results: Vec<Bound<'_, PyAny>>,
         values: In<'_, f64>,
         mut dvalues: Out<'_, f64>,
         shape: Vec<usize>,
@@ -167,9 +233,28 @@ impl LearnableKernel {
         let values = values.as_slice().map_err(apart("values"))?;
         let dvalues = dvalues.as_slice_mut().map_err(apart("dvalues"))?;
         lengths(&[("values", values.len()), ("dvalues", dvalues.len())])?;
-        let at = self.of.at(values, &shape, axis).map_err(crate::error)?;
-        // A product that overflows was refused with the shape.
-        let len = shape.iter().product();
-        of_kind!(kind, backward(x, grad; dx), py, &at, len, count(threads), dvalues)
+        let threads = count(threads);
+        match (&self.of, operands.as_slice(), results.as_slice()) {
+            (AnyLearnable::Elementwise(f), [x], [dx]) => {
+                let at = f.at(values, &shape, axis).map_err(crate::error)?;
+                // A product that overflows was refused with the shape.
+                let len = shape.iter().product();
+                of_kind!(kind, backward(x, grad; dx), (py, &at, len, threads, dvalues))
+            }
+            (AnyLearnable::Gated(f), [a, b], [da, db]) => {
+                let at = f.at(values, &shape, axis).map_err(crate::error)?;
+                // A product that overflows was refused with the shape.
+                let len = shape.iter().product();
+                of_kind!(kind, backward_gated(a, b, grad; da, db), (py, &at, len, threads, dvalues))
+            }
+            _ => Err(self.miscounted(operands.len().min(results.len()))),
+        }
+    }
+}
+
+impl LearnableKernel {
+    fn miscounted(&self, found: usize) -> PyErr {
+        let wanted = self.operands();
+        PyValueError::new_err(format!("the number of operands is {found}; it must be {wanted}"))
     }
 }

@@ -89,7 +89,7 @@ def test_errors():
         (lambda: f.forward(x, alpha=np.nan), ValueError, "NaN"),
         (lambda: f.forward(x, axis=2, alpha=[1, 2, 3]), ValueError, "axis 2 is out of range"),
         (lambda: f.forward(x.astype(complex)), TypeError, "complex128"),
-        (lambda: f.backward(x, x[:1]), ValueError, r"grad has shape \(1, 3\)"),
+        (lambda: f.backward(x, x[:1]), ValueError, r"shapes .*\(1, 3\)"),
     ):
         with pytest.raises(error, match=words):
             call()

@@ -161,15 +161,15 @@ def _packed_backward(name: str, grad: Tensor, x: Tensor, dim: int, interleaved: 
 
 
 class _Rows(NamedTuple):
-    """An elementwise function whose parameters have a value for each channel."""
+    """A function whose parameters have a value for each channel."""
 
     call: _Call
     shape: tuple[int, ...]
     """The shape in which the values of a parameter stand beside the input."""
 
 
-def _rows(of: str, x: Tensor, values: Tensor, axis: int) -> _Rows:
-    dtype = wide(x)
+def _rows(of: str, operands: tuple[Tensor, ...], values: Tensor, axis: int) -> _Rows:
+    x, dtype = operands[0], wide(operands[0])
     table = values.to(dtype).reshape(len(text(of).defaults), -1)
     each = table.shape[1]
     if each == 1:
@@ -180,32 +180,37 @@ def _rows(of: str, x: Tensor, values: Tensor, axis: int) -> _Rows:
         raise ValueError(f"axis {axis} has {x.shape[axis]} channels, but there are {each} values")
     else:
         shape = (each, *[1] * (x.dim() - 1 - axis % x.dim()))
-    return _Rows(_Call(of, (x.to(dtype),), tuple(row.reshape(shape) for row in table.unbind())), shape)
+    parameters = tuple(row.reshape(shape) for row in table.unbind())
+    return _Rows(_Call(of, tuple(t.to(dtype) for t in operands), parameters), shape)
 
 
-def learnable(x: Tensor, values: Tensor, of: str, axis: int) -> Tensor:
-    """f(x) with values of the parameters, as `_learnable.apply` has it."""
-    _checked(of, x)
-    return _rows(of, x, values, axis).call.value().to(x.dtype)
+# The arguments of these are operands, one or two, values of the parameters, the function and the axis.
+def learnable(*arguments: Any) -> Tensor:
+    """The function with values of the parameters, as `_learnable.apply` has it."""
+    *operands, values, of, axis = arguments
+    _checked(of, *operands)
+    return _rows(of, tuple(operands), values, axis).call.value().to(operands[0].dtype)
 
 
-def learnable_backward(
-    grad: Tensor, x: Tensor, values: Tensor, of: str, axis: int
-) -> tuple[Tensor, Tensor]:
-    """`grad` times the derivatives by the input and by values, the latter added up."""
+def learnable_backward(grad: Tensor, *arguments: Any) -> tuple[Tensor, ...]:
+    """`grad` times the derivatives by the operands and by values, the latter added up."""
+    *operands, values, of, axis = arguments
+    x, n = operands[0], len(operands)
     grad = grad.to(x.dtype)
-    _checked(of, grad, x)
-    (f, shape), grad = _rows(of, x, values, axis), grad.to(wide(x))
+    _checked(of, grad, *operands)
+    (f, shape), grad = _rows(of, tuple(operands), values, axis), grad.to(wide(x))
     sums = [
-        (grad * f.slope(1 + i)).expand(x.shape).sum_to_size(shape).reshape(-1) for i in range(len(f.parameters))
+        (grad * f.slope(n + i)).expand(x.shape).sum_to_size(shape).reshape(-1) for i in range(len(f.parameters))
     ]
-    return _times(x.dtype, grad, f.slope(0)), torch.cat(sums).reshape(values.shape).to(values.dtype)
+    by = (_times(x.dtype, grad, f.slope(i)) for i in range(n))
+    return *by, torch.cat(sums).reshape(values.shape).to(values.dtype)
 
 
-def composed(x: Tensor, values: Tensor, of: str, axis: int) -> Tensor:
-    """f(x) with values of the parameters, which may be differentiated by both as often as one likes, and
+def composed(*arguments: Any) -> Tensor:
+    """The function with values of the parameters, which may be differentiated by all as often as one likes, and
     transformed; on the CPU in float64, which some devices do not have."""
-    call, _ = _rows(of, x.double() if x.device.type == "cpu" else x, values, axis)
+    *operands, values, of, axis = arguments
+    call, _ = _rows(of, tuple(t.double() if t.device.type == "cpu" else t for t in operands), values, axis)
     return _Composed.apply(of, *call.operands, *call.parameters)
 
 
@@ -294,6 +299,8 @@ def decompositions() -> dict[torch._ops.OpOverload, Callable[..., Any]]:
     table = {getattr(ops, p + name).default: f for name, f in _MADE.items() for p in ("", "_")}
     table[ops.learnable.default] = learnable
     table[ops.learnable_backward.default] = learnable_backward
+    table[ops.learnable_gated.default] = learnable
+    table[ops.learnable_gated_backward.default] = learnable_backward
     return table
 
 

@@ -168,7 +168,7 @@ def activation_of(module: nn.Module) -> Following | None:
         return _at_means(module.base, f"adaptive {module.base}", module._usual())
     known = module if isinstance(module, OWN) else of_module(module)
     if isinstance(known, Learnable) and known.name != "prelu":
-        return _at_means(known.name, name_of(known), known.params)
+        return replace(_at_means(known.name, name_of(known), known.params), gated=known.two)
     if isinstance(known, (nn.PReLU, Learnable)):
         slope = float(known.weight.detach().float().square().mean().sqrt())
         return Following("prelu", f"prelu(weight={slope:.4g})", (("weight", slope),))

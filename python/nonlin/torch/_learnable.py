@@ -16,7 +16,8 @@ import nonlin
 from .. import _nonlin
 from . import _decompositions
 from ._decompositions import composed
-from ._ops import _transformed, direct, is_compiling, is_grad_enabled, recorded
+from ._functional import interleaved
+from ._ops import _transformed, direct, halves, is_compiling, is_grad_enabled, recorded, together
 
 #: Functions of the catalogue with parameters.
 LEARNABLE: tuple[str, ...] = tuple(
@@ -118,12 +119,12 @@ def by_operators(x: Tensor) -> bool:
 
 
 def _order(x: Tensor) -> list[int]:
-    """The axes in the order in which elements lie in memory; as they are, if there are gaps."""
+    """The axes in the order in which elements of a result lie in memory: that of a tensor that is like the input."""
     usual = list(range(x.dim()))
     if x.is_contiguous():
         return usual
-    order = sorted(usual, key=lambda a: -x.stride(a))
-    return order if x.permute(order).is_contiguous() else usual
+    strides = torch.empty_like(x, device="meta").stride()
+    return sorted(usual, key=lambda a: -strides[a])
 
 
 def _axis(x: Tensor, axis: int, order: list[int]) -> int:
@@ -131,21 +132,23 @@ def _axis(x: Tensor, axis: int, order: list[int]) -> int:
     return order.index(axis % x.dim()) if -x.dim() <= axis < x.dim() else axis
 
 
-def _forward(x: Tensor, values: Tensor, text: str, axis: int) -> Tensor:
+# The arguments of these are operands, one or two, values of the parameters, the function and the axis.
+def _forward(*arguments: Any) -> Tensor:
+    *operands, values, text, axis = arguments
+    x = operands[0]
     kind = _checked(text, x, values)
     if x.device.type != "cpu":
-        return _decompositions.learnable(x, values, text, axis)
+        return _decompositions.learnable(*arguments)
     order = _order(x)
-    axis = _axis(x, axis, order)
-    x = x.permute(order).contiguous()
-    y = torch.empty_like(x)
+    operands = [t.permute(order).contiguous() for t in operands]
+    y = torch.empty_like(operands[0])
     _kernel(text).forward(
         kind,
-        _flat(x),
+        [_flat(t) for t in operands],
         _flat(y),
         _values(values),
-        list(x.shape),
-        axis,
+        list(y.shape),
+        _axis(x, axis, order),
         torch.get_num_threads(),
     )
     return y.permute(_inverse(order))
@@ -155,71 +158,72 @@ def _inverse(order: list[int]) -> list[int]:
     return [order.index(a) for a in range(len(order))]
 
 
-def _backward(
-    grad: Tensor, x: Tensor, values: Tensor, text: str, axis: int
-) -> tuple[Tensor, Tensor]:
+def _backward(grad: Tensor, *arguments: Any) -> tuple[Tensor, ...]:
+    *operands, values, text, axis = arguments
+    x = operands[0]
     kind = _checked(text, x, values)
     if x.device.type != "cpu":
-        return _decompositions.learnable_backward(grad, x, values, text, axis)
+        return _decompositions.learnable_backward(grad, *arguments)
     order = _order(x)
-    axis = _axis(x, axis, order)
-    x = x.permute(order).contiguous()
+    operands = [t.permute(order).contiguous() for t in operands]
     grad = grad.permute(order).to(x.dtype).contiguous()
-    dx, dvalues = torch.empty_like(x), torch.empty_like(values, dtype=torch.float64)
+    by = [torch.empty_like(t) for t in operands]
+    dvalues = torch.empty_like(values, dtype=torch.float64)
     _kernel(text).backward(
         kind,
-        _flat(x),
+        [_flat(t) for t in operands],
         _flat(grad),
-        _flat(dx),
+        [_flat(t) for t in by],
         _values(values),
         dvalues.numpy(),
-        list(x.shape),
-        axis,
+        list(grad.shape),
+        _axis(x, axis, order),
         torch.get_num_threads(),
     )
-    return dx.permute(_inverse(order)), dvalues.to(values.dtype)
+    return *(t.permute(_inverse(order)) for t in by), dvalues.to(values.dtype)
 
 
 class _Learned(Function):
     """What eager code calls: an operator with a registered formula costs more in every call."""
 
     @staticmethod
-    def forward(ctx, x, values, text, axis):
-        ctx.save_for_backward(x, values)
-        ctx.text, ctx.axis = text, axis
-        return _forward(x, values, text, axis)
+    def forward(ctx, text, axis, *tensors):
+        ctx.save_for_backward(*tensors)
+        ctx.of = text, axis
+        return _forward(*tensors, text, axis)
 
     @staticmethod
     def backward(ctx, grad):
-        of = ctx.text, ctx.axis
         if is_grad_enabled():
-            return *Twice.apply(grad, *ctx.saved_tensors, _backward, composed, of), None, None
-        return *_backward(grad, *ctx.saved_tensors, *of), None, None
+            by = Twice.apply(_backward, composed, ctx.of, grad, *ctx.saved_tensors)
+        else:
+            by = _backward(grad, *ctx.saved_tensors, *ctx.of)
+        return None, None, *by
 
 
 class Twice(Function):
-    """The gradients by an input and by values, where they are to be differentiated in turn: what they are
+    """The gradients by operands and by values, where they are to be differentiated in turn: what they are
     a kernel says, their derivatives follow from the function composed of PyTorch's own operators."""
 
     @staticmethod
-    def forward(ctx, grad, x, values, kernel, composition, of):
-        ctx.save_for_backward(grad, x, values)
+    def forward(ctx, kernel, composition, of, grad, *tensors):
+        ctx.save_for_backward(grad, *tensors)
         ctx.composition, ctx.of = composition, of
-        return kernel(grad, x, values, *of)
+        return kernel(grad, *tensors, *of)
 
     @staticmethod
-    def backward(ctx, g_dx, g_dvalues):
+    def backward(ctx, *weights):
         again = is_grad_enabled()
         wanted = [t if again and t.requires_grad else t.detach().requires_grad_() for t in ctx.saved_tensors]
-        grad, x, values = wanted
+        grad, *tensors = wanted
         with torch.enable_grad():
-            y = ctx.composition(x, values, *ctx.of)
-            dx, dvalues = torch.autograd.grad(
-                y, (x, values), grad.to(y.dtype), create_graph=True, materialize_grads=True
+            y = ctx.composition(*tensors, *ctx.of)
+            first = torch.autograd.grad(
+                y, tensors, grad.to(y.dtype), create_graph=True, materialize_grads=True
             )
-            both = (dx * g_dx).sum() + (dvalues * g_dvalues).sum()
-            by = torch.autograd.grad(both, wanted, create_graph=again, materialize_grads=True)
-        return *by, None, None, None
+            all_ = torch.stack([(d * w).sum() for d, w in zip(first, weights, strict=True)]).sum()
+            by = torch.autograd.grad(all_, wanted, create_graph=again, materialize_grads=True)
+        return None, None, None, *by
 
 
 # What compilers and exporters see.
@@ -235,42 +239,60 @@ def _operator_backward(
     return _backward(grad, x, values, text, axis)
 
 
-@_operator.register_fake
-def _(x, values, text, axis):
-    return torch.empty_like(x)
+@torch.library.custom_op("nonlin::learnable_gated", mutates_args=(), device_types="cpu")
+def _gated_operator(a: Tensor, b: Tensor, values: Tensor, text: str, axis: int) -> Tensor:
+    return _forward(a, b, values, text, axis)
 
 
-@_operator_backward.register_fake
-def _(grad, x, values, text, axis):
-    return torch.empty_like(x), torch.empty_like(values)
+@torch.library.custom_op("nonlin::learnable_gated_backward", mutates_args=(), device_types="cpu")
+def _gated_operator_backward(
+    grad: Tensor, a: Tensor, b: Tensor, values: Tensor, text: str, axis: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    return _backward(grad, a, b, values, text, axis)
 
 
 def _save(ctx, inputs, output):
-    x, values, ctx.text, ctx.axis = inputs
-    ctx.save_for_backward(x, values)
+    *tensors, text, axis = inputs
+    ctx.save_for_backward(*tensors)
+    ctx.of = text, axis
 
 
 def _gradients(ctx, grad):
-    dx, dvalues = _operator_backward(grad, *ctx.saved_tensors, ctx.text, ctx.axis)
-    return dx, dvalues, None, None
+    tensors = ctx.saved_tensors
+    backward = _operator_backward if len(tensors) == 2 else _gated_operator_backward
+    return *backward(grad, *tensors, *ctx.of), None, None
 
 
-_operator.register_kernel(None, _decompositions.learnable)
-_operator_backward.register_kernel(None, _decompositions.learnable_backward)
-_operator.register_autograd(_gradients, setup_context=_save)
-
+for _op in (_operator, _gated_operator):
+    _op.register_fake(lambda x, *_: torch.empty_like(x))
+    _op.register_kernel(None, _decompositions.learnable)
+    _op.register_autograd(_gradients, setup_context=_save)
+for _op in (_operator_backward, _gated_operator_backward):
+    # What is like the first operand by each operand, and what is like the values.
+    _op.register_fake(lambda grad, *t: (*(torch.empty_like(t[0]) for _ in t[:-3]), torch.empty_like(t[-3])))
+    _op.register_kernel(None, _decompositions.learnable_backward)
 
 
 def apply(text: str, x: Tensor, values: Tensor, axis: int) -> Tensor:
     """f(x) with values of the parameters: those of the first, then those of the second, and so on."""
-    if is_compiling() or recorded(text, x, values):
-        return _operator(x, values, text, axis)
+    return _apply(_operator, text, axis, x, values)
+
+
+def apply_gated(text: str, a: Tensor, b: Tensor, values: Tensor, axis: int) -> Tensor:
+    """As `apply`, of a gated unit."""
+    return _apply(_gated_operator, text, axis, *together(a, b), values)
+
+
+def _apply(operator: Any, text: str, axis: int, *tensors: Tensor) -> Tensor:
+    if is_compiling() or recorded(text, *tensors):
+        return operator(*tensors, text, axis)
     if _transformed():
+        x, values = tensors[0], tensors[-1]
         _checked(text, x, values)
-        return composed(x, values, text, axis).to(x.dtype)
-    if not direct(x, values):
-        return _operator(x, values, text, axis)
-    return _Learned.apply(x, values, text, axis)
+        return composed(*tensors, text, axis).to(x.dtype)
+    if not direct(*tensors):
+        return operator(*tensors, text, axis)
+    return _Learned.apply(text, axis, *tensors)
 
 
 def _inside(bound: float, dtype: torch.dtype, up: bool) -> float:
@@ -379,7 +401,7 @@ class Learnable(nn.Module):
     Parameters
     ----------
     name : str
-        A function with parameters.
+        A function with parameters, or a formula of one tensor `x` or of two, `a` and `b` (a gated unit).
     learnable : bool or iterable of str, default True
         Which parameters are learned; the others are constants.
     num_parameters : int, default 1
@@ -392,7 +414,11 @@ class Learnable(nn.Module):
     log_scale : bool or iterable of str, default False
         Which learned parameters are ``exp(raw)``, where `raw` is what is learned; True is all of them.
     axis : int, default 1
-        The axis of channels.
+        The axis of channels, which a gated unit's operands have.
+    layout : {"halves", "interleaved"}, default "halves"
+        How a gated unit's operands are packed in one tensor; ``forward(a, b)`` takes them apart.
+    dim : int, default -1
+        The axis along which they are packed.
     device, dtype : optional
         Of the parameters.
     **params : float
@@ -422,6 +448,12 @@ class Learnable(nn.Module):
     >>> snake = "x + sin(alpha * x)^2 / beta; alpha = 1 in (0, inf), beta = 1 in (0, inf)"
     >>> nonlin.torch.Activation(snake, learnable=True, num_parameters=8, log_scale=True).alpha.shape
     torch.Size([8])
+
+    A gated unit, of whose temperature four groups of channels have one each.
+
+    >>> unit = nonlin.torch.Activation("a * sigmoid(beta * b); beta = 1", learnable=True, groups=4)
+    >>> unit(torch.ones(2, 16)).shape, unit.beta.shape
+    (torch.Size([2, 8]), torch.Size([4]))
     """
 
     def __init__(
@@ -434,11 +466,18 @@ class Learnable(nn.Module):
         shared: Iterable[str] = (),
         log_scale: bool | Iterable[str] = False,
         axis: int = 1,
+        layout: str | None = None,
+        dim: int = -1,
         device: Any = None,
         dtype: torch.dtype | None = None,
         **params: float,
     ) -> None:
         super().__init__()
+        self.two = _kernel(name).operands() == 2
+        if not self.two and (layout is not None or dim != -1):
+            raise TypeError(f"{name} is elementwise: it has no layout and no dim")
+        self.interleaved = self.two and interleaved(name, "halves" if layout is None else layout)
+        self.dim = dim
         facts = {p: (start, low, high) for p, start, low, high in _kernel(name).params()}
         known = ", ".join(facts)
         for p in params:
@@ -509,24 +548,30 @@ class Learnable(nn.Module):
         rows = [v if v.numel() == like.numel() else v.expand_as(like) for v in tensors]
         return torch.cat(rows)
 
-    def forward(self, input: Tensor) -> Tensor:
+    def forward(self, input: Tensor, other: Tensor | None = None) -> Tensor:
         """Apply the function."""
+        operands: tuple[Tensor, ...] = (input,)
+        if self.two:
+            operands = halves(input, self.dim, self.interleaved) if other is None else together(input, other)
+        elif other is not None:
+            raise TypeError(f"{self.name} is elementwise: it takes one tensor")
         values = self._values(input)
         if self.groups is None:
-            return self._computed(input, values, self.axis)
+            return self._computed(operands[0], values, self.axis, *operands[1:])
         # A group is an axis of its own: no value is copied for a channel.
-        axis = self.axis if self.axis < 0 else self.axis - input.dim()
-        if not -input.dim() <= axis < 0 or input.shape[axis] % self.groups:
+        x = operands[0]
+        axis = self.axis if self.axis < 0 else self.axis - x.dim()
+        if not -x.dim() <= axis < 0 or x.shape[axis] % self.groups:
             raise ValueError(
-                f"an input of shape {tuple(input.shape)}: axis {self.axis} must have a multiple of "
+                f"an input of shape {tuple(x.shape)}: axis {self.axis} must have a multiple of "
                 f"{self.groups} channels, which is the number of groups"
             )
-        split = input.unflatten(axis, (self.groups, input.shape[axis] // self.groups))
-        return self._computed(split, values, axis - 1).flatten(axis - 1, axis)
+        first, *rest = (t.unflatten(axis, (self.groups, t.shape[axis] // self.groups)) for t in operands)
+        return self._computed(first, values, axis - 1, *rest).flatten(axis - 1, axis)
 
-    def _computed(self, input: Tensor, values: Tensor, axis: int) -> Tensor:
+    def _computed(self, input: Tensor, values: Tensor, axis: int, *rest: Tensor) -> Tensor:
         """The function with those values."""
-        return apply(self.name, input, values, axis)
+        return (apply_gated if rest else apply)(self.name, input, *rest, values, axis)
 
     def _told(self, learnable: bool = True) -> list[str]:
         """What its representation says about parameters."""
@@ -539,8 +584,9 @@ class Learnable(nn.Module):
             parts.append(f"num_parameters={self.num_parameters}")
         parts += [f"shared={list(self._shared)}"] if self._shared else []
         parts += [f"log_scale={list(self._log_scale)}"] if self._log_scale else []
-        if self.axis != 1:
-            parts.append(f"axis={self.axis}")
+        parts += [f"axis={self.axis}"] if self.axis != 1 else []
+        parts += ["layout='interleaved'"] if self.interleaved else []
+        parts += [f"dim={self.dim}"] if self.dim != -1 else []
         starts = {p: start for p, start, _, _ in _kernel(self.name).params()}
         return parts + [f"{p}={v:g}" for p, v in self._starts.items() if v != starts[p]]
 

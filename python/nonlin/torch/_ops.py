@@ -297,7 +297,7 @@ def _sum(a: Tensor | None, b: Tensor | None) -> Tensor | None:
     return a + b
 
 
-def _together(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+def together(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """Two operands in one type and of one shape, as PyTorch's operators have them."""
     if a.dtype != b.dtype and a.is_floating_point() and b.is_floating_point():
         dtype = torch.promote_types(a.dtype, b.dtype)
@@ -324,7 +324,7 @@ class Pair:
     def forward(self, a: Tensor, b: Tensor, *p: Any) -> Tensor:
         """f(a, b)."""
         if is_compiling():
-            return self.op(*_together(a, b), *p)
+            return self.op(*together(a, b), *p)
         y = call(self.index, a, b, *p)
         if y is NotImplemented:
             return self.train(a, b, *p)
@@ -334,7 +334,7 @@ class Pair:
         """f(a, b) where `call` says no more."""
         if recorded(self.name, a, b):
             return self.op(a, b, *p)
-        a, b = _together(a, b)
+        a, b = together(a, b)
         if _transformed():
             return _PairT.apply(a, b, self, p)
         if (a.requires_grad or b.requires_grad) and is_grad_enabled():

@@ -122,7 +122,7 @@ class _Piecewise(Function):
     @staticmethod
     def backward(ctx, grad):
         if is_grad_enabled():
-            both = Twice.apply(grad, *ctx.saved_tensors, _backward, _composed, ctx.of)
+            both = Twice.apply(_backward, _composed, ctx.of, grad, *ctx.saved_tensors)
         else:
             both = _backward(grad, *ctx.saved_tensors, *ctx.of)
         return *both, None, None
@@ -259,7 +259,7 @@ class PWLU(Learnable):
         left, width = (torch.as_tensor(self.params[p]) for p in ("left", "width"))
         return left, left + width
 
-    def _computed(self, input: Tensor, values: Tensor, axis: int) -> Tensor:
+    def _computed(self, input: Tensor, values: Tensor, axis: int, *rest: Tensor) -> Tensor:
         _checked("a piecewise linear function", input, values)
         if by_operators(input):
             return _composed(input, values, self.segments, axis).to(input.dtype)
@@ -273,10 +273,10 @@ class PWLU(Learnable):
         """The phase of a checkpoint."""
         self.collecting = state["collecting"]
 
-    def forward(self, input: Tensor) -> Tensor:
+    def forward(self, input: Tensor, other: Tensor | None = None) -> Tensor:
         """Apply the function."""
         if not self.collecting:
-            return super().forward(input)
+            return super().forward(input, other)
         if self.training and input.numel():
             self._collect(input.detach())
         return self._started(input)

@@ -126,7 +126,7 @@ class _Rational(Function):
     @staticmethod
     def backward(ctx, grad):
         if is_grad_enabled():
-            both = Twice.apply(grad, *ctx.saved_tensors, _backward, _composed, ctx.of)
+            both = Twice.apply(_backward, _composed, ctx.of, grad, *ctx.saved_tensors)
         else:
             both = _backward(grad, *ctx.saved_tensors, *ctx.of)
         return *both, None, None, None
@@ -191,7 +191,7 @@ class PAU(Learnable):
         self.fit = fit
         self.approximate = approximate if isinstance(approximate, str) else None
 
-    def _computed(self, input: Tensor, values: Tensor, axis: int) -> Tensor:
+    def _computed(self, input: Tensor, values: Tensor, axis: int, *rest: Tensor) -> Tensor:
         n, m = len(self.fit.numerator) - 1, len(self.fit.denominator)
         _checked("a rational function", input, values)
         if by_operators(input):

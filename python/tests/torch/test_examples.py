@@ -206,6 +206,9 @@ def test_activations(examples, capsys):
         common.known("learnable:gelu")
     with pytest.raises(common.argparse.ArgumentTypeError, match="did you mean `silu`"):
         common.known("sillu")
+    unit = "a * sigmoid(beta * b); beta = 1"
+    assert common.is_gated("learnable:" + unit) and not common.is_gated("learnable:pau")
+    assert common.activation(common.known("learnable:" + unit), gated=True).beta.shape == (1,)
     with pytest.raises(SystemExit, match="swiglu: a gated function"):
         common.activation("swiglu")
 
