@@ -19,7 +19,7 @@ use crate::level::Level;
 use crate::names::{self, Name};
 #[cfg(feature = "core-math")]
 use crate::real::Cm;
-use crate::real::{Arena, Bounded, Dd, Dual, Extended, Interval, Real};
+use crate::real::{Arena, Bounded, ByWeight, Dd, Dual, Extended, Interval, Real};
 use crate::sums::sum;
 use alloc::{string::String, sync::Arc, vec, vec::Vec};
 use core::mem::MaybeUninit;
@@ -328,21 +328,24 @@ impl Gradients {
         /// `grad` times the derivative by parameter `i`; `x` is the operands and `grad`.
         fn by<T: Real>(value: &Program, i: usize, x: &[T], p: &[T]) -> T {
             let (grad, x) = x.split_last().expect("operands and a gradient");
-            let fixed = |v: &[T]| v.iter().map(|v| Dual::fixed(*v)).collect::<Vec<_>>();
+            let fixed = |v: &[T]| v.iter().map(|v| ByWeight::fixed(*v)).collect::<Vec<_>>();
             let (x, mut p) = (fixed(x), fixed(p));
-            p[i] = Dual::variable(p[i].v);
+            p[i] = ByWeight::<T, true>::weight(p[i].value(), grad.lit(1.0));
             let [y] = value.replay(&x, &p);
-            *grad * y.d
+            *grad * y.derivative()
         }
         let (operands, params) = (usize::from(value.operands), usize::from(value.params));
         let first = match operands {
             1 => record(2, params, |x, p| {
+                // What it computes has what the other needs as well.
+                let by = by(value, 0, x, p);
                 let [dx] = backward.replay(x, p);
-                [dx, by(value, 0, x, p)]
+                [dx, by]
             })?,
             _ => record(3, params, |x, p| {
+                let by = by(value, 0, x, p);
                 let [da, db] = backward.replay(x, p);
-                [da, db, by(value, 0, x, p)]
+                [da, db, by]
             })?,
         };
         let wide = core::array::from_fn(|k| k == operands);

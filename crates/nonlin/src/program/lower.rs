@@ -320,6 +320,9 @@ impl<'p> Lowering<'p> {
         self.facts.extend(core::iter::repeat_n(Fact::Operand, operands));
         self.facts.extend(core::iter::repeat_n(Fact::Result { uniform: true }, params));
         self.defers.extend(core::iter::repeat_n(false, operands + params));
+        // Where nothing is kept of a rounding, what is asked of a primitive is had in one way alone, and that
+        // of `e^x` is part of what `e^x - 1` gives, to the bit.
+        let mut jets: BTreeMap<(u8, u16), usize> = BTreeMap::new();
         for node in &program.nodes {
             let defers = self.leaves_pending(node);
             self.defers.extend(core::iter::repeat_n(defers, node.op.results()));
@@ -327,6 +330,24 @@ impl<'p> Lowering<'p> {
             let known = self.known(node);
             let uniform = node.inputs().iter().all(|v| self.is_uniform(*v));
             let rounds = self.registers.rounds();
+            if rounds && node.op.results() == 6 {
+                let x = self.root(node.inputs[0]);
+                let before = jets.get(&(node.prim as u8, x));
+                let within = jets.get(&(Prim::ExpM1 as u8, x)).filter(|_| node.prim == Prim::Exp);
+                let known = match (before, within) {
+                    (Some(first), _) => [*first, first + 1, first + 2],
+                    (None, Some(first)) => [first + 1; 3],
+                    (None, None) => {
+                        jets.insert((node.prim as u8, x), self.facts.len());
+                        [0; 3]
+                    }
+                };
+                if known != [0; 3] {
+                    self.facts.extend(known.map(|v| Fact::Is(v as u16)));
+                    self.facts.extend([-0.0, -0.0, 0.0].map(Fact::Literal));
+                    continue;
+                }
+            }
             for i in 0..node.op.results() {
                 let fact = match (node.op, i) {
                     (_, 0) if known.is_some() => known.expect("just asked"),

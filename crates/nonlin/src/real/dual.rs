@@ -7,7 +7,7 @@
 use super::{Jet, Prim, Real};
 use core::ops::{Add, Div, Mul, Neg, Sub};
 
-/// How far the series of [`Dual::exp_m1_of_width`] is used, and with how many terms: there the next one
+/// How far the series of [`exp_m1_by_width`] is used, and with how many terms: there the next one
 /// is below 2^-106.
 const SERIES_END: f64 = 1.0 / 16.0;
 const SERIES_TERMS: u32 = 18;
@@ -24,6 +24,21 @@ pub struct Dual<T> {
     pub v: T,
     /// Derivative.
     pub d: T,
+}
+
+/// The derivative of `width * (e^(x / width) - 1)` by the width, where `z` is `x / width`: `e^z - 1 - z e^z`,
+/// whose terms cancel near 0: there it is a series, `-z^2 / 2 - z^3 / 3 - ...`.
+pub(super) fn exp_m1_by_width<T: Real>(z: T) -> T {
+    let one = z.lit(1.0);
+    // Each term is n / ((n - 1) (n + 1)) z times the one before.
+    let (near, mut sum, mut n) = (z.saturated(SERIES_END), one, SERIES_TERMS);
+    while n > 1 {
+        let ratio = z.lit(f64::from(n)) / z.lit(f64::from((n - 1) * (n + 1)));
+        sum = one + sum * near * ratio;
+        n -= 1;
+    }
+    let series = near * near * z.lit(-0.5) * sum;
+    z.abs().pick_above(SERIES_END, z.exp_m1() - z * z.exp(), series)
 }
 
 impl<T: Real> Dual<T> {
@@ -224,21 +239,10 @@ impl<T: Real> Real for Dual<T> {
         let d = self.d * slope.v + self.v.times_slope(slope.d);
         Dual { v: self.v.times_slope(slope.v), d }
     }
-    /// By the width it is `e^z - 1 - z e^z` for `z = self / width`, whose terms cancel near 0: there it
-    /// is a series, `-z^2 / 2 - z^3 / 3 - ...`.
     fn exp_m1_of_width(self, width: Self) -> Self {
         let z = (self.v / width.v).finite();
-        let (e, one) = (z.exp(), z.lit(1.0));
-        // Each term is n / ((n - 1) (n + 1)) z times the one before.
-        let (near, mut sum, mut n) = (z.saturated(SERIES_END), one, SERIES_TERMS);
-        while n > 1 {
-            let ratio = z.lit(f64::from(n)) / z.lit(f64::from((n - 1) * (n + 1)));
-            sum = one + sum * near * ratio;
-            n -= 1;
-        }
-        let series = near * near * z.lit(-0.5) * sum;
-        let by_width = z.abs().pick_above(SERIES_END, z.exp_m1() - z * e, series);
-        Dual { v: self.v.exp_m1_of_width(width.v), d: self.d * e + width.d * by_width }
+        let d = self.d * z.exp() + width.d * exp_m1_by_width(z);
+        Dual { v: self.v.exp_m1_of_width(width.v), d }
     }
     /// Between its ends the derivative has no offset in it, which a small `self` would be lost in.
     #[inline(always)]
