@@ -65,15 +65,17 @@ def _packed(name: str, x: Any, dim: int, interleaved: bool) -> Any:
     return _value(name, tuple(op.Slice(x, [start], [whole], [dim], [2]) for start in (0, 1)), ())
 
 
-def _learnable(x: Any, values: Any, of: str, axis: int) -> Any:
+def _learnable(*arguments: Any) -> Any:
     from onnxscript import opset18 as op
 
+    *operands, values, of, axis = arguments
+    x = operands[0]
     count = len(text(of).defaults)
     each = values.shape[0] // count
     after = len(x.shape) - 1 - axis % len(x.shape) if each > 1 else 0
     single = op.Cast(values, to=1)
     rows = (op.Slice(single, [i * each], [(i + 1) * each], [0]) for i in range(count))
-    return _value(of, (x,), tuple(op.Reshape(r, [each, *[1] * after]) for r in rows))
+    return _value(of, tuple(operands), tuple(op.Reshape(r, [each, *[1] * after]) for r in rows))
 
 
 def _signed(op: torch._ops.OpOverload, f: Callable[..., Any]) -> Callable[..., Any]:
@@ -124,7 +126,7 @@ def onnx_translations() -> dict[torch._ops.OpOverload, Callable[..., Any]]:
     >>> "Erf" in [node.op_type for node in program.model_proto.graph.node]
     True
     """
-    made: dict[str, Callable[..., Any]] = {"learnable": _learnable}
+    made: dict[str, Callable[..., Any]] = {"learnable": _learnable, "learnable_gated": _learnable}
     for two, names in ((False, ("formula", *_ops._unary)), (True, ("gated_formula", *_ops._pairs))):
         made |= {n: partial(_plain, n, two) for n in names}
     made |= {f"{n}_packed": partial(_packed, n) for n in _ops._gated}

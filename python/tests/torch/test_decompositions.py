@@ -166,6 +166,7 @@ def modules():
     made = [nt.Activation(name) for name in (*KERNELS, *named)]
     made += [nt.Activation("elu", alpha=0.5), nt.Activation("x * tanh(alpha * x); alpha = 1", alpha=2)]
     made += [nt.SwiGLU(layout="interleaved"), nt.PReLU(6, init=0.6), nt.Activation("elu", learnable=True, num_parameters=6)]
+    made += [nt.Activation("a * sigmoid(beta * b); beta = 1.5", learnable=True, num_parameters=6)]
     made += [nt.Activation("snake", learnable=True), nt.RReLU().eval(), nt.PAU(), nt.PWLU()]
     return torch.nn.ModuleList(made)
 
