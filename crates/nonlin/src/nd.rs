@@ -8,6 +8,7 @@
 //! Shapes that do not fit are errors: in a program over n-dimensional arrays they
 //! come from data, unlike the lengths of slices, whose mistakes panic.
 
+mod learned;
 mod rows;
 
 use crate::element::Element;
@@ -17,6 +18,7 @@ use crate::function::Function;
 use crate::gated::{GatedFunction, Layout};
 use crate::shape;
 use core::array;
+use learned::in_c_order;
 use ndarray::{
     Array, ArrayRef, ArrayViewD, ArrayViewMutD, Axis, Dimension, IxDyn, ShapeBuilder, Slice,
 };
@@ -829,19 +831,10 @@ impl Function {
     ) -> Result<(Array<T, D>, Vec<T>), Error> {
         shape::same("grad", grad.shape(), "x", x.shape())?;
         let whole = self.per_channel(weight, x.shape(), axis)?;
-        let (mut dx, mut dweight) = (like(x), vec![T::default(); weight.len()]);
-        // In C order, so that the sums do not depend on the memory order.
-        let [x, grad] = [x, grad].map(|a| a.as_standard_layout());
-        let [x, grad] = [&x, &grad].map(|a| a.as_slice().expect("an array in C order"));
-        match dx.as_slice_mut() {
-            Some(dx) => whole.backward_with(exec, x, grad, dx, &mut dweight),
-            None => {
-                let mut ordered = Array::from_elem(dx.raw_dim(), T::default());
-                let to = ordered.as_slice_mut().expect("an array in C order");
-                whole.backward_with(exec, x, grad, to, &mut dweight);
-                dx.assign(&ordered);
-            }
-        }
+        let mut dweight = vec![T::default(); weight.len()];
+        let [dx] = in_c_order([x, grad], |[x, grad], [dx]| {
+            whole.backward_with(exec, x, grad, dx, &mut dweight);
+        });
         Ok((dx, dweight))
     }
 }

@@ -4,8 +4,8 @@
 use crate::common::*;
 use ndarray::{Array, Array2, ArrayD, ArrayViewD, Axis, IxDyn, ShapeBuilder, Slice, arr0, array};
 use nonlin::{
-    Axes, Error, Exec, Function, Layout, Mask, Prelu, Relu, Softmax, f16, gated_functions, get,
-    rowwise_functions,
+    Axes, Error, Exec, Function, GatedFunction, Layout, Mask, Prelu, Relu, Softmax, f16,
+    gated_functions, get, rowwise_functions,
 };
 use nonlin_testkit::samples::uniform;
 
@@ -416,4 +416,63 @@ fn shapes_that_do_not_fit() {
         "axis 5 is out of range for shape [2, 3]; it must be between -2 and 1"
     );
     assert_eq!(Relu.forward_nd(&array![-1.0f32, 4.0]), array![0.0, 4.0]);
+}
+
+#[test]
+fn learned_functions_in_any_layout() {
+    let smooth = Function::parse("x * sigmoid(beta * x) + alpha; beta = 1, alpha = 0").unwrap();
+    let (one, two) = (smooth.learnable().unwrap(), {
+        let unit = GatedFunction::parse("a * tanh(k * b); k = 1").unwrap();
+        unit.learnable().unwrap()
+    });
+    let array = |shape: &[usize], v: &[f64]| {
+        let mut a = ArrayD::from_elem(IxDyn(shape).f(), 0.0);
+        a.iter_mut().zip(v).for_each(|(a, b)| *a = *b);
+        a
+    };
+    layouts::<f64>(|name, x| {
+        let shape = x.shape().to_vec();
+        let v = flat(&x);
+        let len = v.len();
+        let random = |seed| uniform::<f64>(-1.0, 1.0, len as u64, seed);
+        let (b, g) = (random(2), random(3));
+        let (b_array, grad) = (array(&shape, &b), array(&shape, &g));
+        let zeros = || vec![0.0; len];
+        for axis in 0..x.ndim().max(1) as isize {
+            let c = shape.get(axis as usize).copied().unwrap_or(1);
+            for n in [1, c] {
+                let w = uniform::<f32>(0.0, 1.0, 2 * n as u64, 4);
+                let (mut y, mut dx, mut dw) = (zeros(), zeros(), vec![0.0; 2 * n]);
+                let f = one.at(&w, &shape, axis).unwrap();
+                f.forward(&v, &mut y);
+                f.backward(&v, &g, &mut dx, &mut dw);
+                check(name, &one.forward_nd(&x, axis, &w).unwrap().view(), &shape, &y);
+                let (gx, gw) = one.backward_nd(&x, axis, &w, &grad).unwrap();
+                check(name, &gx.view(), &shape, &dx);
+                assert_eq!(gw, dw, "{name} axis {axis}");
+
+                let w = &w[..n];
+                let (mut y, mut da, mut db, mut dw) = (zeros(), zeros(), zeros(), vec![0.0; n]);
+                let f = two.at(w, &shape, axis).unwrap();
+                f.forward(&v, &b, &mut y);
+                f.backward(&v, &b, &g, &mut da, &mut db, &mut dw);
+                let got = two.forward_nd(&x, &b_array, axis, w).unwrap();
+                check(name, &got.view(), &shape, &y);
+                let (ga, gb, gw) = two.backward_nd(&x, &b_array, axis, w, &grad).unwrap();
+                check(name, &ga.view(), &shape, &da);
+                check(name, &gb.view(), &shape, &db);
+                assert_eq!(gw, dw, "{name} axis {axis}");
+            }
+        }
+    });
+    let (x, y) = (Array2::<f32>::zeros((2, 3)), Array2::<f32>::zeros((3, 2)));
+    let e = one.forward_nd(&x, 1, &[0.0f64; 4]).unwrap_err().to_string();
+    assert!(e.contains("axis 1 of shape [2, 3] has 3 channels"), "{e}");
+    for e in [
+        one.backward_nd(&x, 1, &[0.0f64; 2], &y).unwrap_err(),
+        two.forward_nd(&x, &y, 1, &[0.0f64]).unwrap_err(),
+        two.backward_nd(&x, &x, 1, &[0.0f64], &y).unwrap_err(),
+    ] {
+        assert!(e.to_string().contains("[3, 2]"), "{e}");
+    }
 }
