@@ -35,7 +35,12 @@ pub fn write() -> Result<()> {
 /// A definition is wrong.
 pub fn list() -> Result<()> {
     let definitions = index::definitions()?;
-    update(Mode::Write, &index::path(), &index::render(&definitions), &mut Vec::new())?;
+    update(
+        Mode::Write,
+        &index::path(),
+        &index::render(&definitions, &index::tuned()?),
+        &mut Vec::new(),
+    )?;
     for path in definitions.iter().map(pages::path).filter(|p| !p.exists()) {
         update(Mode::Write, &path, "", &mut Vec::new())?;
     }
@@ -65,7 +70,7 @@ pub fn check() -> Result<()> {
 fn generate(mode: Mode) -> Result<Vec<String>> {
     let mut stale = Vec::new();
     let definitions = index::definitions()?;
-    update(mode, &index::path(), &index::render(&definitions), &mut stale)?;
+    update(mode, &index::path(), &index::render(&definitions, &index::tuned()?), &mut stale)?;
     if mode == Mode::Check && !stale.is_empty() {
         return Ok(stale); // The command would be built from a wrong list.
     }

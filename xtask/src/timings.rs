@@ -172,10 +172,13 @@ fn linked<'a>(symbols: &str, all: impl Iterator<Item = (&'a str, &'a str)>) -> V
         .collect();
     // A kernel's name has the definition's type among its arguments.
     let linked = all.filter(|(name, type_name)| {
-        let of = format!("nonlin::functions::{name}::{type_name}");
-        kernels.iter().any(|k| {
-            k.match_indices(&of).any(|(at, _)| {
-                !k[at + of.len()..].starts_with(|c: char| c.is_alphanumeric() || c == '_')
+        let own = format!("nonlin::functions::{name}::{type_name}");
+        let tuned = format!("nonlin::tuned::registry::{type_name}");
+        [own, tuned].iter().any(|of| {
+            kernels.iter().any(|k| {
+                k.match_indices(of).any(|(at, _)| {
+                    !k[at + of.len()..].starts_with(|c: char| c.is_alphanumeric() || c == '_')
+                })
             })
         })
     });
@@ -224,10 +227,10 @@ mod tests {
     fn kernels_by_definition() {
         let all = [("gelu", "Gelu"), ("gelu_tanh", "GeluTanh"), ("relu", "Relu"), ("silu", "Silu")];
         let symbols = "\
-0000000000001000 0000000000001a40 t nonlin::kernel::run::<nonlin::functions::gelu::Gelu>
+0000000000001000 0000000000001a40 t nonlin::kernel::run::<nonlin::tuned::registry::Gelu>
 0000000000003000 000000000000001a t nonlin::kernel::run::<nonlin::functions::relu::Relu>
 0000000000004000 0000000000000041 t nonlin::kernel::run::<nonlin::functions::silu::Silu>
-0000000000005000 0000000000001a40 t nonlin::elementwise::run::<nonlin::functions::gelu_tanh::GeluTanh>
+0000000000005000 0000000000001a40 t nonlin::elementwise::run::<nonlin::tuned::registry::GeluTanh>
                  U nonlin::kernel::run::<nonlin::functions::gelu_tanh::GeluTanh>
 ";
         assert_eq!(linked(symbols, all.into_iter()), ["gelu", "silu"]);

@@ -237,11 +237,6 @@ pub struct Bounds {
 impl Bounds {
     /// f32 computed in f64 and rounded once; f64 as the project promises it.
     pub const ROUNDED_ONCE: Bounds = Bounds { f32: (0.51, 0.51), f64: (2.0, 4.0) };
-    /// f32 computed by [`Arithmetic::F32Tables`], with these errors of value and slope.
-    #[must_use]
-    pub const fn f32_tables(value: f64, slope: f64) -> Bounds {
-        Bounds { f32: (value, slope), f64: (2.0, 4.0) }
-    }
     /// No error at all.
     pub const EXACT: Bounds = Bounds { f32: (0.0, 0.0), f64: (0.0, 0.0) };
     /// The value rounds once, the slope is one of two parameters.

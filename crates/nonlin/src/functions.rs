@@ -94,6 +94,7 @@ use crate::function::Function;
 use crate::gated::GatedFunction;
 #[cfg(feature = "alloc")]
 use crate::rows::RowFunction;
+use crate::tuned;
 
 /// Every elementwise function, sorted by name.
 #[rustfmt::skip]
@@ -138,10 +139,10 @@ pub(crate) static ROWWISE: &[&RowFunction] = &[
     &SOFTMIN,
 ];
 
-/// Makes a definition stand for its function with default parameters.
+/// Makes a definition stand for its function with default parameters, computed as `tuned/registry.rs` says.
 macro_rules! handle {
-    ($constant:ident: $handle:ident = $t:ident) => {
-        static $constant: $handle = $handle::of::<$t>();
+    ($constant:ident: $handle:ident = $t:ident, $computed:ty) => {
+        static $constant: $handle = $handle::of::<$computed>();
 
         impl core::ops::Deref for $t {
             type Target = $handle;
@@ -158,36 +159,36 @@ macro_rules! handle {
         }
     };
 }
-handle!(BILINEAR: GatedFunction = Bilinear);
-handle!(CELU: Function = Celu);
-handle!(ELU: Function = Elu);
-handle!(GEGLU: GatedFunction = Geglu);
-handle!(GELU: Function = Gelu);
-handle!(GELU_TANH: Function = GeluTanh);
-handle!(GLU: GatedFunction = Glu);
-handle!(HARD_SIGMOID: Function = HardSigmoid);
-handle!(HARD_SWISH: Function = HardSwish);
-handle!(IDENTITY: Function = Identity);
-handle!(LEAKY_RELU: Function = LeakyRelu);
-handle!(LOG_SIGMOID: Function = LogSigmoid);
+handle!(BILINEAR: GatedFunction = Bilinear, tuned::Bilinear);
+handle!(CELU: Function = Celu, tuned::Celu);
+handle!(ELU: Function = Elu, tuned::Elu);
+handle!(GEGLU: GatedFunction = Geglu, tuned::Geglu);
+handle!(GELU: Function = Gelu, tuned::Gelu);
+handle!(GELU_TANH: Function = GeluTanh, tuned::GeluTanh);
+handle!(GLU: GatedFunction = Glu, tuned::Glu);
+handle!(HARD_SIGMOID: Function = HardSigmoid, tuned::HardSigmoid);
+handle!(HARD_SWISH: Function = HardSwish, tuned::HardSwish);
+handle!(IDENTITY: Function = Identity, tuned::Identity);
+handle!(LEAKY_RELU: Function = LeakyRelu, tuned::LeakyRelu);
+handle!(LOG_SIGMOID: Function = LogSigmoid, tuned::LogSigmoid);
 #[cfg(feature = "alloc")]
-handle!(LOG_SOFTMAX: RowFunction = LogSoftmax);
-handle!(MISH: Function = Mish);
-handle!(PRELU: Function = Prelu);
-handle!(REGLU: GatedFunction = Reglu);
-handle!(RELU: Function = Relu);
-handle!(RELU_GLU: GatedFunction = ReluGlu);
-handle!(RRELU: Function = Rrelu);
-handle!(SELU: Function = Selu);
-handle!(SIGMOID: Function = Sigmoid);
-handle!(SILU: Function = Silu);
+handle!(LOG_SOFTMAX: RowFunction = LogSoftmax, LogSoftmax);
+handle!(MISH: Function = Mish, tuned::Mish);
+handle!(PRELU: Function = Prelu, tuned::Prelu);
+handle!(REGLU: GatedFunction = Reglu, tuned::Reglu);
+handle!(RELU: Function = Relu, tuned::Relu);
+handle!(RELU_GLU: GatedFunction = ReluGlu, tuned::ReluGlu);
+handle!(RRELU: Function = Rrelu, tuned::Rrelu);
+handle!(SELU: Function = Selu, tuned::Selu);
+handle!(SIGMOID: Function = Sigmoid, tuned::Sigmoid);
+handle!(SILU: Function = Silu, tuned::Silu);
 #[cfg(feature = "alloc")]
-handle!(SOFTMAX: RowFunction = Softmax);
+handle!(SOFTMAX: RowFunction = Softmax, Softmax);
 #[cfg(feature = "alloc")]
-handle!(SOFTMIN: RowFunction = Softmin);
-handle!(SOFTPLUS: Function = Softplus);
-handle!(SWIGLU: GatedFunction = Swiglu);
-handle!(TANH: Function = Tanh);
+handle!(SOFTMIN: RowFunction = Softmin, Softmin);
+handle!(SOFTPLUS: Function = Softplus, tuned::Softplus);
+handle!(SWIGLU: GatedFunction = Swiglu, tuned::Swiglu);
+handle!(TANH: Function = Tanh, tuned::Tanh);
 
 /// Calls `m!(arguments, name = Type, ...)` with the definitions of all elementwise functions.
 ///

@@ -180,15 +180,9 @@ pub mod internal {
 /// What a definition file needs.
 mod prelude {
     pub(crate) use crate::activation::{
-        Arithmetic, Bounds, Claims, Constraint, Elementwise, Gate, Gated, Kink, Meta, Param, Reach,
+        Bounds, Claims, Constraint, Elementwise, Gate, Gated, Kink, Meta, Param,
     };
-    pub(crate) use crate::math::exp_m1::EXPM1_TABLE_END;
-    pub(crate) use crate::math::normal_cdf::CDF_TABLE_END;
-    pub(crate) use crate::math::range::EXP_SPLIT_FROM;
-    pub(crate) use crate::math::sigmoid::SIGMOID_TABLE_END;
-    pub(crate) use crate::math::tanh::{TANH_LIMIT_FROM, TANH_TABLE_END};
-    pub(crate) use crate::real::{GateTable, Jet, Prim, Real};
-    pub(crate) use crate::tuned::{GELU_TANH_TABLE_END, MISH_TABLE_END};
+    pub(crate) use crate::real::{Jet, Prim, Real};
     #[cfg(feature = "alloc")]
     pub(crate) use crate::{real::Dd, rows::RowWise};
 }

@@ -418,28 +418,32 @@ pub trait Real:
         factor.scaled(j.v, j.v_lo, j.k)
     }
 
-    /// `self * gate(self)`, rounded, if this type has it in a table. A definition asks before it
-    /// composes the product.
+    /// `self * gate(self)`, rounded, if this type has it in a table: asked by `tuned/registry.rs`.
+    #[doc(hidden)]
     #[inline(always)]
     fn tabled_value(self, _gate: GateTable) -> Option<Self> {
         None
     }
     /// `self * gate(self) * factor`, if there is a table, also where `self` is subnormal.
+    #[doc(hidden)]
     #[inline(always)]
     fn tabled_product(self, _factor: Self, _gate: GateTable) -> Option<Self> {
         None
     }
     /// The slope of `self * gate(self)` times `a` and `b`, also where `a * b` alone overflows.
+    #[doc(hidden)]
     #[inline(always)]
     fn tabled_slope_product(self, _a: Self, _b: Self, _gate: GateTable) -> Option<Self> {
         None
     }
     /// The slope of `self * gate(self)`, rounded.
+    #[doc(hidden)]
     #[inline(always)]
     fn tabled_slope(self, _gate: GateTable) -> Option<Self> {
         None
     }
     /// SELU, rounded, if this type has it in a table.
+    #[doc(hidden)]
     #[inline(always)]
     fn tabled_selu(self) -> Option<Self> {
         None

@@ -1,20 +1,22 @@
-//! What one activation has of its own: tables of `x * gate(x)` and of its slope for the f32 and half
-//! kernels, one file each.
+//! What built-in functions have in f32 registers: `registry.rs` has a line for each, and one file for each
+//! has its own tables of `x * gate(x)` and of the slope, if it has some.
 //!
-//! A definition asks for them by [`Real::tabled_value`](crate::Real::tabled_value) and its kin; a number type
-//! without tables declines, and the definition composes primitives.
+//! Tables are asked for by [`Real::tabled_value`](crate::Real::tabled_value) and its kin; a number type
+//! without tables declines, and what the definition composes of primitives is computed.
 
 mod gate;
 mod gelu;
 mod gelu_tanh;
 mod mish;
+mod registry;
 mod selu;
 mod silu;
 
 use crate::simd::Lanes32;
 use gate::{F32Gate, product, slope, value};
-pub(crate) use gelu_tanh::GELU_TANH_TABLE_END;
-pub(crate) use mish::MISH_TABLE_END;
+use gelu_tanh::GELU_TANH_TABLE_END;
+use mish::MISH_TABLE_END;
+pub(crate) use registry::*;
 pub(crate) use selu::selu;
 
 /// The gate of a function `x * gate(x)` for which a number type may have tables of its own.

@@ -18,7 +18,6 @@ impl Gated for Bilinear {
         ..Meta::new("bilinear", "a * b")
     };
     const GATE: Gate = Gate::First;
-    const ARITHMETIC: Arithmetic = Arithmetic::F32;
 
     #[inline(always)]
     fn value<T: Real>(gate: T, value: T) -> T {

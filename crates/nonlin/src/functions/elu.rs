@@ -28,13 +28,8 @@ impl Elementwise for Elu {
         lipschitz: 1.0,
         monotone: true,
         zeros: &[0.0],
-        bounds: Bounds::f32_tables(0.9, 0.8),
         from_output: Some((1.0, 1.0)),
         ..Claims::new((-1.0, f64::INFINITY), (0.0, 1.0))
-    };
-    const ARITHMETIC: Arithmetic = Arithmetic::F32Tables {
-        value: Reach::between(-EXPM1_TABLE_END, f32::INFINITY),
-        slope: Reach::between(-EXP_SPLIT_FROM, f32::INFINITY),
     };
 
     #[inline(always)]

@@ -20,19 +20,15 @@ impl Gated for Geglu {
         ..Meta::new("geglu", "a * normal_cdf(a) * b")
     };
     const GATE: Gate = Gate::First;
-    const ARITHMETIC: Arithmetic = Arithmetic::F32Tables {
-        value: Reach::between(-CDF_TABLE_END, f32::INFINITY),
-        slope: Reach::between(-CDF_TABLE_END, f32::INFINITY),
-    };
     const SLOPE_ZEROS: &'static [f64] = Gelu::CLAIMS.slope_zeros;
 
     #[inline(always)]
     fn value<T: Real>(gate: T, value: T) -> T {
-        product(gate, value, Prim::Cdf, GateTable::Cdf)
+        product(gate, value, Prim::Cdf)
     }
 
     #[inline(always)]
     fn backward<T: Real>(gate: T, value: T, grad: T) -> (T, T) {
-        gradients(gate, value, grad, Prim::Cdf, GateTable::Cdf)
+        gradients(gate, value, grad, Prim::Cdf)
     }
 }

@@ -28,27 +28,16 @@ impl Elementwise for Gelu {
         minimum: Some((-0.751_791_524_693_564_5, -0.169_971_207_479_903_66)),
         zeros: &[0.0],
         slope_zeros: &[-0.751_791_524_693_564_5],
-        bounds: Bounds::f32_tables(1.0, 1.5),
         ..Claims::new((0.0, f64::INFINITY), (0.0, 1.0))
-    };
-    const ARITHMETIC: Arithmetic = Arithmetic::F32Tables {
-        value: Reach::between(-CDF_TABLE_END, f32::INFINITY),
-        slope: Reach::between(-CDF_TABLE_END, f32::INFINITY),
     };
 
     #[inline(always)]
     fn value<T: Real>(x: T, _: [T; 0]) -> T {
-        if let Some(value) = x.tabled_value(GateTable::Cdf) {
-            return value;
-        }
         x.gated(x.jet(Prim::Cdf))
     }
 
     #[inline(always)]
     fn slope<T: Real>(x: T, _: [T; 0]) -> T {
-        if let Some(slope) = x.tabled_slope(GateTable::Cdf) {
-            return slope;
-        }
         x.gated_slope(x.jet(Prim::Cdf))
     }
 }

@@ -32,28 +32,17 @@ impl Elementwise for GeluTanh {
         minimum: Some((-0.752_461_422_071_016_3, -0.170_040_750_571_254_05)),
         zeros: &[0.0],
         slope_zeros: &[-0.752_461_422_071_016_3],
-        bounds: Bounds::f32_tables(0.95, 1.75),
         ..Claims::new((0.0, f64::INFINITY), (0.0, 1.0))
-    };
-    const ARITHMETIC: Arithmetic = Arithmetic::F32Tables {
-        value: Reach::between(-GELU_TANH_TABLE_END, f32::INFINITY),
-        slope: Reach::between(-GELU_TANH_TABLE_END, f32::INFINITY),
     };
 
     #[inline(always)]
     fn value<T: Real>(x: T, _: [T; 0]) -> T {
-        if let Some(value) = x.tabled_value(GateTable::CubicSigmoid) {
-            return value;
-        }
         let (z, z_lo) = cubic(x.saturated(FAR), 1.0);
         x.gated(z.jet_at(z_lo, Prim::Sigmoid))
     }
 
     #[inline(always)]
     fn slope<T: Real>(x: T, _: [T; 0]) -> T {
-        if let Some(slope) = x.tabled_slope(GateTable::CubicSigmoid) {
-            return slope;
-        }
         let t = x.saturated(FAR);
         let (z, z_lo) = cubic(t, 1.0);
         let j = z.jet_at(z_lo, Prim::Sigmoid);

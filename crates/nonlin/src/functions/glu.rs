@@ -18,10 +18,6 @@ impl Gated for Glu {
         ..Meta::new("glu", "a / (1 + exp(-b))")
     };
     const GATE: Gate = Gate::Second;
-    const ARITHMETIC: Arithmetic = Arithmetic::F32Tables {
-        value: Reach::between(-SIGMOID_TABLE_END, SIGMOID_TABLE_END),
-        slope: Reach::between(-SIGMOID_TABLE_END, SIGMOID_TABLE_END),
-    };
 
     #[inline(always)]
     fn value<T: Real>(gate: T, value: T) -> T {

@@ -37,12 +37,9 @@ impl Elementwise for HardSigmoid {
             Kink { at: 3.0, left: 1.0 / 6.0, right: 0.0, chosen: 0.0 },
         ],
         flat: &[(f64::NEG_INFINITY, -3.0), (3.0, f64::INFINITY)],
-        bounds: Bounds { f32: (0.51, 0.34), f64: (2.0, 0.34) },
+        bounds: Bounds { f64: (2.0, 0.34), ..Bounds::ROUNDED_ONCE },
         ..Claims::new((0.0, 1.0), (0.0, 0.0))
     };
-
-    const ARITHMETIC: Arithmetic =
-        Arithmetic::F32Tables { value: Reach::EVERYWHERE, slope: Reach::EVERYWHERE };
 
     #[inline(always)]
     fn value<T: Real>(x: T, [alpha, beta]: [T; 2]) -> T {

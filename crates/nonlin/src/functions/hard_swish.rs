@@ -37,11 +37,8 @@ impl Elementwise for HardSwish {
             Kink { at: 3.0, left: 1.5, right: 1.0, chosen: 1.0 },
         ],
         flat: &[(f64::NEG_INFINITY, -3.0)],
-        bounds: Bounds::f32_tables(0.51, 0.51),
         ..Claims::new((0.0, f64::INFINITY), (0.0, 1.0))
     };
-    const ARITHMETIC: Arithmetic =
-        Arithmetic::F32Tables { value: Reach::EVERYWHERE, slope: Reach::EVERYWHERE };
 
     #[inline(always)]
     fn value<T: Real>(x: T, _: [T; 0]) -> T {

@@ -29,7 +29,6 @@ impl Elementwise for Identity {
         from_output: Some((0.0, 0.0)),
         ..Claims::new((f64::NEG_INFINITY, f64::INFINITY), (1.0, 1.0))
     };
-    const ARITHMETIC: Arithmetic = Arithmetic::F32;
 
     #[inline(always)]
     fn value<T: Real>(x: T, _: [T; 0]) -> T {

@@ -29,7 +29,6 @@ impl Elementwise for LeakyRelu {
         from_output: Some((0.01, 0.01)),
         ..Claims::new((f64::NEG_INFINITY, f64::INFINITY), (0.01, 1.0))
     };
-    const ARITHMETIC: Arithmetic = Arithmetic::F32;
 
     #[inline(always)]
     fn value<T: Real>(x: T, [negative_slope]: [T; 1]) -> T {

@@ -23,13 +23,8 @@ impl Elementwise for LogSigmoid {
         range: (f64::NEG_INFINITY, 0.0),
         lipschitz: 1.0,
         monotone: true,
-        bounds: Bounds::f32_tables(0.9, 0.9),
         from_output: Some((1.0, 1.0)),
         ..Claims::new((f64::NEG_INFINITY, 0.0), (1.0, 0.0))
-    };
-    const ARITHMETIC: Arithmetic = Arithmetic::F32Tables {
-        value: Reach::between(-SIGMOID_TABLE_END, SIGMOID_TABLE_END),
-        slope: Reach::between(-SIGMOID_TABLE_END, SIGMOID_TABLE_END),
     };
 
     #[inline(always)]

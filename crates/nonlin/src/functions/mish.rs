@@ -27,27 +27,16 @@ impl Elementwise for Mish {
         minimum: Some((-1.192_431_214_515_495_2, -0.308_843_413_017_250_4)),
         zeros: &[0.0],
         slope_zeros: &[-1.192_431_214_515_495_2],
-        bounds: Bounds::f32_tables(1.0, 2.0),
         ..Claims::new((0.0, f64::INFINITY), (0.0, 1.0))
-    };
-    const ARITHMETIC: Arithmetic = Arithmetic::F32Tables {
-        value: Reach::between(-MISH_TABLE_END, f32::INFINITY),
-        slope: Reach::between(-MISH_TABLE_END, f32::INFINITY),
     };
 
     #[inline(always)]
     fn value<T: Real>(x: T, _: [T; 0]) -> T {
-        if let Some(value) = x.tabled_value(GateTable::TanhSoftplus) {
-            return value;
-        }
         x.gated(x.jet(Prim::TanhSoftplus))
     }
 
     #[inline(always)]
     fn slope<T: Real>(x: T, _: [T; 0]) -> T {
-        if let Some(slope) = x.tabled_slope(GateTable::TanhSoftplus) {
-            return slope;
-        }
         x.gated_slope(x.jet(Prim::TanhSoftplus))
     }
 }

@@ -33,7 +33,6 @@ impl Elementwise for Prelu {
         ..Claims::new((f64::NEG_INFINITY, f64::INFINITY), (0.25, 1.0))
     };
     const PER_ELEMENT: bool = true;
-    const ARITHMETIC: Arithmetic = Arithmetic::F32;
 
     #[inline(always)]
     fn value<T: Real>(x: T, [weight]: [T; 1]) -> T {

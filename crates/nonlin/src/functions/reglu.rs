@@ -21,7 +21,6 @@ impl Gated for Reglu {
         ..Meta::new("reglu", "max(a, 0) * b")
     };
     const GATE: Gate = Gate::First;
-    const ARITHMETIC: Arithmetic = Arithmetic::F32;
 
     #[inline(always)]
     fn value<T: Real>(gate: T, value: T) -> T {

@@ -34,7 +34,6 @@ impl Elementwise for Relu {
         from_output: Some((0.0, 0.0)),
         ..Claims::new((0.0, f64::INFINITY), (0.0, 1.0))
     };
-    const ARITHMETIC: Arithmetic = Arithmetic::F32;
 
     #[inline(always)]
     fn value<T: Real>(x: T, _: [T; 0]) -> T {

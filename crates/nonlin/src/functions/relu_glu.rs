@@ -21,10 +21,6 @@ impl Gated for ReluGlu {
         ..Meta::new("relu_glu", "max(a, 0) / (1 + exp(-b))")
     };
     const GATE: Gate = Gate::Second;
-    const ARITHMETIC: Arithmetic = Arithmetic::F32Tables {
-        value: Reach::between(-SIGMOID_TABLE_END, SIGMOID_TABLE_END),
-        slope: Reach::between(-SIGMOID_TABLE_END, SIGMOID_TABLE_END),
-    };
 
     #[inline(always)]
     fn value<T: Real>(gate: T, value: T) -> T {

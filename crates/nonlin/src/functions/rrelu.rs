@@ -33,9 +33,6 @@ impl Elementwise for Rrelu {
         from_output: Some((0.1, 0.1)),
         ..Claims::new((f64::NEG_INFINITY, f64::INFINITY), (11.0 / 48.0, 1.0))
     };
-    // The mean of the default parameters, rounded to f32, is an f32 number: the product rounds once.
-    const ARITHMETIC: Arithmetic =
-        Arithmetic::F32Tables { value: Reach::EVERYWHERE, slope: Reach::EVERYWHERE };
 
     #[inline(always)]
     fn value<T: Real>(x: T, [lower, upper]: [T; 2]) -> T {

@@ -37,20 +37,12 @@ impl Elementwise for Selu {
             right: 1.050_700_987_355_480_5,
             chosen: 1.758_099_340_847_376_9,
         }],
-        bounds: Bounds::f32_tables(1.0, 0.9),
         from_output: Some((2.25, 2.5)),
         ..Claims::new((-1.758_099_340_847_376_9, f64::INFINITY), (0.0, 1.050_700_987_355_480_5))
-    };
-    const ARITHMETIC: Arithmetic = Arithmetic::F32Tables {
-        value: Reach::between(-EXPM1_TABLE_END, f32::INFINITY),
-        slope: Reach::between(-EXP_SPLIT_FROM, f32::INFINITY),
     };
 
     #[inline(always)]
     fn value<T: Real>(x: T, _: [T; 0]) -> T {
-        if let Some(value) = x.tabled_selu() {
-            return value;
-        }
         let s = x.split_at(0.0);
         let (upper, lower) = (x.constant(SELU_LAMBDA), x.constant(SELU_LAMBDA_ALPHA));
         let j = s.lo.jet(Prim::ExpM1);

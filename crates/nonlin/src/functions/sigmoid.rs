@@ -26,13 +26,8 @@ impl Elementwise for Sigmoid {
         range: (0.0, 1.0),
         lipschitz: 0.25,
         monotone: true,
-        bounds: Bounds::f32_tables(0.9, 1.25),
         from_output: Some((0.75, 1.5)),
         ..Claims::new((0.0, 1.0), (0.0, 0.0))
-    };
-    const ARITHMETIC: Arithmetic = Arithmetic::F32Tables {
-        value: Reach::between(-SIGMOID_TABLE_END, SIGMOID_TABLE_END),
-        slope: Reach::between(-SIGMOID_TABLE_END, SIGMOID_TABLE_END),
     };
 
     #[inline(always)]

@@ -29,23 +29,13 @@ impl Elementwise for Silu {
         minimum: Some((-1.278_464_542_761_073_7, -0.278_464_542_761_073_8)),
         zeros: &[0.0],
         slope_zeros: &[-1.278_464_542_761_073_7],
-        bounds: Bounds::f32_tables(1.0, 1.2),
         ..Claims::new((0.0, f64::INFINITY), (0.0, 1.0))
-    };
-    const CONSTANT_ONES: bool = true;
-    const ARITHMETIC: Arithmetic = Arithmetic::F32Tables {
-        value: Reach::between(-SIGMOID_TABLE_END, SIGMOID_TABLE_END),
-        slope: Reach::between(-SIGMOID_TABLE_END, SIGMOID_TABLE_END),
     };
 
     /// `s u sigmoid(|beta| u)` with `u = s x` and `s` the sign of `beta`, so that the gate
     /// closes on the left.
     #[inline(always)]
     fn value<T: Real>(x: T, [beta]: [T; 1]) -> T {
-        // A type that has a table is asked at the default alone.
-        if let Some(value) = x.tabled_value(GateTable::Sigmoid) {
-            return value;
-        }
         let s = beta.sign_or_one();
         let u = s * x;
         let (z, z_lo) = u.argument((s * beta, x.lit(-0.0)));
@@ -55,9 +45,6 @@ impl Elementwise for Silu {
     #[inline(always)]
     fn slope<T: Real>(x: T, [beta]: [T; 1]) -> T {
         let (z, z_lo) = x.argument((beta, x.lit(-0.0)));
-        if let Some(slope) = z.tabled_slope(GateTable::Sigmoid) {
-            return slope;
-        }
         let j = z.jet_at(z_lo, Prim::Sigmoid);
         z.gated_slope(Jet { v_lo: j.v_lo + z_lo * j.d, ..j })
     }

@@ -29,13 +29,8 @@ impl Elementwise for Softplus {
         range: (0.0, f64::INFINITY),
         lipschitz: 1.0,
         monotone: true,
-        bounds: Bounds::f32_tables(0.9, 0.9),
         from_output: Some((1.0, 1.0)),
         ..Claims::new((0.0, f64::INFINITY), (0.0, 1.0))
-    };
-    const ARITHMETIC: Arithmetic = Arithmetic::F32Tables {
-        value: Reach::between(-SIGMOID_TABLE_END, SIGMOID_TABLE_END),
-        slope: Reach::between(-SIGMOID_TABLE_END, SIGMOID_TABLE_END),
     };
 
     #[inline(always)]

@@ -19,40 +19,29 @@ impl Gated for Swiglu {
         ..Meta::new("swiglu", "a / (1 + exp(-a)) * b")
     };
     const GATE: Gate = Gate::First;
-    const ARITHMETIC: Arithmetic = Arithmetic::F32Tables {
-        value: Reach::between(-SIGMOID_TABLE_END, SIGMOID_TABLE_END),
-        slope: Reach::between(-SIGMOID_TABLE_END, SIGMOID_TABLE_END),
-    };
     const SLOPE_ZEROS: &'static [f64] = Silu::CLAIMS.slope_zeros;
 
     #[inline(always)]
     fn value<T: Real>(gate: T, value: T) -> T {
-        product(gate, value, Prim::Sigmoid, GateTable::Sigmoid)
+        product(gate, value, Prim::Sigmoid)
     }
 
     #[inline(always)]
     fn backward<T: Real>(gate: T, value: T, grad: T) -> (T, T) {
-        gradients(gate, value, grad, Prim::Sigmoid, GateTable::Sigmoid)
+        gradients(gate, value, grad, Prim::Sigmoid)
     }
 }
 
 /// `x` times its gate, times `value`.
 #[inline(always)]
-pub(super) fn product<T: Real>(x: T, value: T, prim: Prim, gate: GateTable) -> T {
-    if let Some(product) = x.tabled_product(value, gate) {
-        return product;
-    }
+pub(super) fn product<T: Real>(x: T, value: T, prim: Prim) -> T {
     let j = x.jet(prim);
     x.max(x.lowest()).scaled_product(value, j.v, j.v_lo, j.k)
 }
 
 /// `grad` times both derivatives of that.
 #[inline(always)]
-pub(super) fn gradients<T: Real>(x: T, value: T, grad: T, prim: Prim, gate: GateTable) -> (T, T) {
-    let slope = x.tabled_slope_product(grad, value, gate);
-    if let (Some(by_gate), Some(by_value)) = (slope, x.tabled_product(grad, gate)) {
-        return (by_gate, by_value);
-    }
+pub(super) fn gradients<T: Real>(x: T, value: T, grad: T, prim: Prim) -> (T, T) {
     let j = x.jet(prim);
     let slope = x.slope_sum(j);
     (slope.times_product_of(grad, value, j.k), x.gated_times(j, grad))

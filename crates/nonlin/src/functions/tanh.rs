@@ -25,13 +25,8 @@ impl Elementwise for Tanh {
         monotone: true,
         odd: true,
         zeros: &[0.0],
-        bounds: Bounds::f32_tables(1.0, 1.5),
         from_output: Some((1.75, 1.75)),
         ..Claims::new((-1.0, 1.0), (0.0, 0.0))
-    };
-    const ARITHMETIC: Arithmetic = Arithmetic::F32Tables {
-        value: Reach::between(-TANH_LIMIT_FROM, TANH_LIMIT_FROM),
-        slope: Reach::between(-TANH_TABLE_END, TANH_TABLE_END),
     };
 
     #[inline(always)]

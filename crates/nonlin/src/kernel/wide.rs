@@ -1,62 +1,13 @@
-//! The kernels of a definition in f64 lanes, whatever it is computed in: what programs are compared
-//! with. Only who calls these compiles them.
+//! The kernels of a definition, which is computed in f64 lanes unless it says otherwise: what programs are
+//! compared with. Only who calls these compiles them.
 
 #![allow(unsafe_code)]
 
 use super::Call;
 use super::elementwise::{back_32, back_64, map_32, map_64};
 use super::gated::{gated_back_32, gated_map_32};
-use crate::activation::{
-    Claims, Constraint, Elementwise, Gate, Gated, Meta, Param, ParamList, list_params,
-};
+use crate::activation::{Elementwise, Gated};
 use crate::level::Level;
-use crate::real::Real;
-
-/// A definition computed in f64 lanes.
-#[derive(Clone, Copy)]
-struct InF64<A>(A);
-
-/// Its parameters.
-macro_rules! own {
-    ($a:ident, $t:ident, $x:expr, $p:expr) => {
-        list_params::<$a, $t, $t>($p.as_slice(), $x, |v| v)
-    };
-}
-
-impl<A: Elementwise> Elementwise for InF64<A> {
-    const META: Meta = A::META;
-    const PARAMS: &'static [Param] = A::PARAMS;
-    const CONSTRAINTS: &'static [Constraint] = A::CONSTRAINTS;
-    type Params<T: Copy> = A::Params<T>;
-    const CLAIMS: Claims = A::CLAIMS;
-
-    #[inline(always)]
-    fn value<T: Real>(x: T, p: Self::Params<T>) -> T {
-        A::value(x, own!(A, T, x, p))
-    }
-    #[inline(always)]
-    fn slope<T: Real>(x: T, p: Self::Params<T>) -> T {
-        A::slope(x, own!(A, T, x, p))
-    }
-    #[inline(always)]
-    fn backward<T: Real>(x: T, grad: T, p: Self::Params<T>) -> T {
-        A::backward(x, grad, own!(A, T, x, p))
-    }
-}
-
-impl<G: Gated> Gated for InF64<G> {
-    const META: Meta = G::META;
-    const GATE: Gate = G::GATE;
-
-    #[inline(always)]
-    fn value<T: Real>(gate: T, value: T) -> T {
-        G::value(gate, value)
-    }
-    #[inline(always)]
-    fn backward<T: Real>(gate: T, value: T, grad: T) -> (T, T) {
-        G::backward(gate, value, grad)
-    }
-}
 
 /// Whether all arrays have one length, and the level is there.
 #[track_caller]
@@ -73,7 +24,7 @@ fn check(level: Level, lengths: &[usize]) {
 pub fn wide_forward<A: Elementwise>(level: Level, params: &[f64], x: &[f32], y: &mut [f32]) {
     check(level, &[x.len(), y.len()]);
     assert_eq!(params.len(), A::PARAMS.len());
-    let (call, map) = (Call::new(params), const { map_32::<InF64<A>>() });
+    let (call, map) = (Call::new(params), const { map_32::<A>() });
     // SAFETY: both arrays have as many elements, and the level is available.
     unsafe { map.get(level)(x.as_ptr(), y.as_mut_ptr(), x.len(), &call) }
 }
@@ -92,7 +43,7 @@ pub fn wide_backward<A: Elementwise>(
 ) {
     check(level, &[x.len(), g.len(), dx.len()]);
     assert_eq!(params.len(), A::PARAMS.len());
-    let (call, back) = (Call::new(params), const { back_32::<InF64<A>>() });
+    let (call, back) = (Call::new(params), const { back_32::<A>() });
     // SAFETY: all arrays have as many elements, and the level is available.
     unsafe { back.get(level)(x.as_ptr(), g.as_ptr(), dx.as_mut_ptr(), x.len(), &call) }
 }
@@ -138,7 +89,7 @@ pub fn wide_gated<G: Gated>(level: Level, inputs: [&[f32]; 3], outputs: [&mut [f
     let ([gate, value, g], [y, by_gate, by_value]) = (inputs, outputs);
     let n = gate.len();
     check(level, &[n, value.len(), g.len(), y.len(), by_gate.len(), by_value.len()]);
-    let (map, back) = (const { gated_map_32::<InF64<G>>() }, const { gated_back_32::<InF64<G>>() });
+    let (map, back) = (const { gated_map_32::<G>() }, const { gated_back_32::<G>() });
     let (gate, value) = (gate.as_ptr(), value.as_ptr());
     let (by_gate, by_value) = (by_gate.as_mut_ptr(), by_value.as_mut_ptr());
     // SAFETY: all arrays have `n` elements, and the level is available.
