@@ -39,7 +39,7 @@ pub enum Command {
     Apply(Box<Apply>),
     /// Time functions next to memcpy and other yardsticks
     Bench(Bench),
-    /// Show how a formula is computed: what is rewritten, and the errors before and after
+    /// Show how a formula is computed: what is rewritten, the program, and the errors before and after
     Explain(Explain),
     /// Write a function or a formula, and its derivative, in another language
     Export(Export),

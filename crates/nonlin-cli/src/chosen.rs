@@ -4,7 +4,7 @@ use anyhow::Result;
 use nonlin::real::Dd;
 use nonlin::{
     Claims, Description, Error, Exec, Formula, Function, Gate, GatedFunction, Mask, Parameter,
-    RowFunction,
+    RowFunction, Tier,
 };
 
 use crate::catalog;
@@ -76,6 +76,16 @@ impl Chosen {
             Chosen::Rows(rows) => rows.softmax = rows.softmax.with_params(params)?,
         }
         Ok(())
+    }
+
+    /// What computes it; rows have kernels of their own.
+    #[must_use]
+    pub fn tier(&self) -> Option<Tier> {
+        match self {
+            Chosen::Elementwise(f) => Some(f.tier()),
+            Chosen::Gated(f) => Some(f.tier()),
+            Chosen::Rows(_) => None,
+        }
     }
 
     /// Names, formula, source, advice.

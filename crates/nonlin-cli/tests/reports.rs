@@ -153,6 +153,7 @@ fn formulas_are_explained() {
         "since the sum cancels on the left",
         "as written   largest no digit is right",
         "it loses no digits",
+        "  forward    t1 = normal_cdf(x)\n             y = gated(x, t1)\n  backward   ",
     ] {
         assert!(text.contains(part), "{part}: {text}");
     }
@@ -161,6 +162,7 @@ fn formulas_are_explained() {
         serde_json::from_str(&here(&["explain", "ln(1 + exp(x))", "--json"])).unwrap();
     assert_eq!(json["computed_as"], "softplus(x)");
     assert_eq!(json["built_in"], "softplus");
+    assert_eq!(json["program"]["forward"], serde_json::json!(["y = softplus(x)"]));
     assert_eq!(json["rewritings"].as_array().map(Vec::len), Some(1));
     assert!(json["as_computed"]["largest"].as_f64().is_some_and(|e| e < 4.0), "{json}");
     assert!(json["as_written"]["no_number"].as_u64().is_some_and(|n| n > 100), "{json}");

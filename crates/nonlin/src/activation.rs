@@ -319,6 +319,45 @@ pub enum Arithmetic {
     },
 }
 
+/// What computes a function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Tier {
+    /// Compiled kernels, which for f32 and half types at default parameters use tables in registers:
+    /// [`Arithmetic::F32Tables`].
+    Tuned,
+    /// Compiled kernels.
+    Compiled,
+    /// A program that the block engine runs, as a formula is.
+    Program,
+}
+
+impl Tier {
+    /// The tier of compiled kernels.
+    pub(crate) const fn of(arithmetic: Arithmetic) -> Self {
+        match arithmetic {
+            Arithmetic::F32Tables { .. } => Tier::Tuned,
+            Arithmetic::F32 | Arithmetic::F64 => Tier::Compiled,
+        }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Tier::Tuned => "tuned",
+            Tier::Compiled => "compiled",
+            Tier::Program => "program",
+        }
+    }
+}
+
+impl core::fmt::Display for Tier {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
 /// Between which inputs tables are all that is needed. Beyond, slower formulas take over: where a
 /// result is a small power of e, perhaps a subnormal number, and where it is a limit.
 #[derive(Clone, Copy, Debug, PartialEq)]

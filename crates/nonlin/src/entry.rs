@@ -4,7 +4,7 @@
 
 use crate::activation::{
     Arithmetic, Claims, Constraint, Description, Elementwise, Meta, Param, ParamList, Parameter,
-    list_params,
+    Tier, list_params,
 };
 use crate::element::{BLOCK, Element};
 #[cfg(feature = "alloc")]
@@ -35,8 +35,7 @@ pub struct Entry {
     pub(crate) claims: Claims,
     /// Computes next to nothing.
     pub(crate) cheap: bool,
-    /// Is computed with tables in f32 registers, at default parameters.
-    pub(crate) tables: bool,
+    pub(crate) tier: Tier,
     pub(crate) kernels: PerType<Elementwises>,
     /// The kernels with the first parameter per element.
     #[cfg(feature = "alloc")]
@@ -118,7 +117,7 @@ impl Entry {
             constraints: A::CONSTRAINTS,
             claims: A::CLAIMS,
             cheap: matches!(A::ARITHMETIC, Arithmetic::F32),
-            tables: matches!(A::ARITHMETIC, Arithmetic::F32Tables { .. }),
+            tier: Tier::of(A::ARITHMETIC),
             kernels: PerType::<Elementwises>::of::<A>(),
             #[cfg(feature = "alloc")]
             each: if A::PER_ELEMENT { Some(EachOf::<A>::KERNELS) } else { None },
@@ -153,7 +152,7 @@ impl Entry {
 
     /// How long an element of an array of `T` takes.
     pub(crate) fn cost<T: Element>(&self) -> Cost {
-        match (self.cheap, T::F32_PARAMS && self.tables) {
+        match (self.cheap, T::F32_PARAMS && self.tier == Tier::Tuned) {
             (true, _) => Cost::COPY,
             (false, true) => Cost::TABLES,
             (false, false) => Cost::WIDE,
@@ -487,6 +486,11 @@ impl Made {
 
     pub(crate) fn claims(&self) -> &Claims {
         either!(self, e => &e.claims, e.claims())
+    }
+
+    /// What computes it.
+    pub(crate) fn tier(&self) -> Tier {
+        either!(self, e => e.tier, { let _ = e; Tier::Program })
     }
 
     /// Whether it computes next to nothing.

@@ -33,6 +33,7 @@ use crate::error::Error;
 use crate::function::Function;
 use crate::gated::GatedFunction;
 use crate::names::{self, Name};
+use crate::program::{Instructions, MOST, Recorded, RecordedGated};
 use crate::real::Real;
 use alloc::{
     string::{String, ToString},
@@ -250,6 +251,29 @@ impl Formula {
         assert!(x.len() > usize::from(self.gated), "a number for each operand");
         assert!(p.len() >= self.params.len(), "a number for each parameter");
         evaluate::evaluate(&self.graph, self.written, x, p, true)
+    }
+
+    /// What the block engine runs for arrays of f32.
+    ///
+    /// A formula of the catalogue's compiled functions has instructions too, but is computed by that function's
+    /// kernels: see [`Function::tier`].
+    ///
+    /// ```
+    /// let f = nonlin::Formula::parse("x * tanh(x)")?;
+    /// assert_eq!(f.instructions()?.forward, ["t1 = tanh(x)", "y = x * t1"]);
+    /// # Ok::<(), nonlin::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If the program is too long.
+    pub fn instructions(&self) -> Result<Instructions, Error> {
+        let names: Vec<&str> = self.params.iter().map(|p| p.name.as_str()).collect();
+        let all = if self.gated {
+            RecordedGated::from_body(self, names.len()).and_then(|p| p.instructions(&names))
+        } else {
+            Recorded::from_body(self, names.len()).and_then(|p| p.instructions(&names))
+        };
+        all.ok_or_else(|| Error::ProgramTooLong { function: self.text.clone().into(), most: MOST })
     }
 
     fn shown(&self, root: Id) -> impl fmt::Display + '_ {

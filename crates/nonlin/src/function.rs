@@ -2,7 +2,7 @@
 //!
 //! `elementwise.rs` has what it computes.
 
-use crate::activation::{Claims, Constraint, Description, Elementwise, ParamList, Parameter};
+use crate::activation::{Claims, Constraint, Description, Elementwise, ParamList, Parameter, Tier};
 use crate::element::Element;
 use crate::entry::{Entry, F32_RELATIVE, F64_RELATIVE, Made};
 use crate::error::Error;
@@ -125,6 +125,20 @@ impl Function {
     #[must_use]
     pub fn is_recorded(&self) -> bool {
         !matches!(self.made, Made::Compiled(_))
+    }
+
+    /// What computes it.
+    ///
+    /// ```
+    /// use nonlin::{Function, Tier};
+    /// assert_eq!(nonlin::Gelu.tier(), Tier::Tuned);
+    /// assert_eq!(nonlin::Relu.tier(), Tier::Compiled);
+    /// assert_eq!(nonlin::get("softsign")?.tier(), Tier::Program);
+    /// # Ok::<(), nonlin::Error>(())
+    /// ```
+    #[must_use]
+    pub fn tier(&self) -> Tier {
+        self.made.tier()
     }
 
     /// Properties at default parameters. Of a recorded function none are known: limits are NaN.

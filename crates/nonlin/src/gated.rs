@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code)]
 
-use crate::activation::{Arithmetic, Constraint, Description, Gate, Gated, Meta, Parameter};
+use crate::activation::{Arithmetic, Constraint, Description, Gate, Gated, Meta, Parameter, Tier};
 use crate::element::Element;
 #[cfg(feature = "alloc")]
 use crate::error::Error;
@@ -23,6 +23,7 @@ pub struct GatedEntry {
     pub(crate) meta: Meta,
     /// Computes next to nothing.
     pub(crate) cheap: bool,
+    tier: Tier,
     pub(crate) kernels: PerType<Gateds>,
     dd: fn(Dd, Dd) -> (Dd, Dd, Dd),
 }
@@ -33,6 +34,7 @@ impl<G: Gated> Of<G> {
     const ENTRY: &'static GatedEntry = &GatedEntry {
         meta: G::META,
         cheap: matches!(G::ARITHMETIC, Arithmetic::F32),
+        tier: Tier::of(G::ARITHMETIC),
         kernels: PerType::<Gateds>::of::<G>(),
         dd: |a, b| {
             let (a, b) = (Extended::from(a), Extended::from(b));
@@ -286,6 +288,16 @@ impl GatedFunction {
     #[must_use]
     pub fn is_recorded(&self) -> bool {
         !matches!(self.made, Made::Compiled(_))
+    }
+
+    /// What computes it.
+    #[must_use]
+    pub fn tier(&self) -> Tier {
+        match &self.made {
+            Made::Compiled(e) => e.tier,
+            #[cfg(feature = "alloc")]
+            Made::Recorded(_) => Tier::Program,
+        }
     }
 
     /// The parameters and their values. A unit of a formula may have some; those that are compiled have

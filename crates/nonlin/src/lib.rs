@@ -101,7 +101,7 @@ mod values;
 
 pub use activation::{
     Arithmetic, Bounds, Claims, Constraint, Description, Elementwise, Gate, Gated, Kink, Meta,
-    Param, ParamList, Parameter, Reach, dual_partials, dual_slope,
+    Param, ParamList, Parameter, Reach, Tier, dual_partials, dual_slope,
 };
 #[cfg(feature = "alloc")]
 pub use adaptive::{Adapted, Adaptive, AdaptiveRelu, StatisticsGradient, adaptive_relu};
@@ -127,7 +127,7 @@ pub use names::Name;
 #[cfg(feature = "alloc")]
 pub use per_channel::PerChannel;
 #[cfg(feature = "alloc")]
-pub use program::{About, Body};
+pub use program::{About, Body, Instructions};
 #[cfg(feature = "alloc")]
 pub use rows::{EmptyRow, Mask, RowFunction};
 #[cfg(feature = "alloc")]

@@ -6,6 +6,8 @@
 
 mod engine;
 mod function;
+mod infinite;
+mod listing;
 mod loops;
 mod lower;
 mod operations;
@@ -16,6 +18,7 @@ use crate::real::{Dual, F64ToF32, Jet, Prim, Real};
 use alloc::{boxed::Box, vec, vec::Vec};
 pub use function::About;
 pub(crate) use function::{Gradients, RecordedEntry, RecordedGatedEntry};
+pub use listing::Instructions;
 use operations::operations;
 use record::record;
 

@@ -18,7 +18,7 @@ pub fn run(args: &Explain) -> Result<()> {
     let f = Formula::parse(formula).map_err(nonlin::Error::from)?;
     let measured = measure(&f);
     if args.json {
-        let text = serde_json::to_string_pretty(&report(&f, &measured))?;
+        let text = serde_json::to_string_pretty(&report(&f, &measured)?)?;
         return print(&format!("{text}\n"));
     }
     print(&text(&f, &measured)?)
@@ -45,6 +45,13 @@ fn text(f: &Formula, m: &Measured) -> Result<String> {
     writeln!(out, "computed as  {}", f.stable())?;
     if let Some(name) = built_in(f) {
         writeln!(out, "built-in     {name}: its kernels, with all their bits")?;
+    }
+    let program = f.instructions()?;
+    writeln!(out, "\nprogram, for arrays of f32")?;
+    for (name, lines) in [("forward", &program.forward), ("backward", &program.backward)] {
+        for (i, line) in lines.iter().enumerate() {
+            writeln!(out, "  {:10} {line}", if i == 0 { name } else { "" })?;
+        }
     }
     if f.rewritings().len() > 0 {
         writeln!(out, "\nrewritten")?;
@@ -88,7 +95,8 @@ fn short(x: f64) -> String {
     if x == 0.0 || (1e-3..1e5).contains(&x.abs()) { format!("{x:.4}") } else { format!("{x:.3e}") }
 }
 
-fn report(f: &Formula, m: &Measured) -> Value {
+fn report(f: &Formula, m: &Measured) -> Result<Value> {
+    let program = f.instructions()?;
     let errors = |e: &Errors| {
         json!({
             "largest": e.worst.0,
@@ -101,14 +109,15 @@ fn report(f: &Formula, m: &Measured) -> Value {
     let steps = f
         .rewritings()
         .map(|r| json!({"before": r.before, "after": r.after, "rule": r.rule, "reason": r.reason}));
-    json!({
+    Ok(json!({
         "formula": f.text(),
         "read_as": f.to_string(),
         "computed_as": f.stable(),
         "built_in": built_in(f),
+        "program": {"forward": program.forward, "backward": program.backward},
         "rewritings": steps.collect::<Vec<_>>(),
         "inputs": m.inputs,
         "as_written": errors(&m.written),
         "as_computed": errors(&m.computed),
-    })
+    }))
 }

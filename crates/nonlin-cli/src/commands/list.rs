@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use anyhow::Result;
+use nonlin::Tier;
 use serde_json::{Map, Value, json};
 
 use super::print;
@@ -92,6 +93,7 @@ pub fn facts(f: &Chosen) -> Map<String, Value> {
         "kind": f.kind(),
         "parameters": params.collect::<Vec<_>>(),
         "formula": meta.formula,
+        "tier": f.tier().map(Tier::name),
         "source": meta.source,
         "pytorch": name(meta.pytorch),
         "jax": name(meta.jax),

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use anyhow::Result;
-use nonlin::{Claims, Exec, Level};
+use nonlin::{Claims, Exec, Level, Tier};
 use serde_json::{Value, json};
 
 use super::{list::facts, print, verify::GATED};
@@ -49,6 +49,17 @@ pub fn run(args: &Show) -> Result<()> {
     print(&text(&f, &properties, &measured, columns.clamp(40, 120))?)
 }
 
+/// What a tier is, in words.
+fn computed_by(tier: Tier) -> &'static str {
+    match tier {
+        Tier::Tuned => {
+            "compiled kernels, with tables in f32 registers at default parameters (tuned)"
+        }
+        Tier::Program => "the block engine, from a program recorded from the formula (program)",
+        _ => "compiled kernels (compiled)",
+    }
+}
+
 fn text(f: &Chosen, p: &Properties, measured: &Measured, columns: usize) -> Result<String> {
     let meta = f.meta();
     let mut text = String::new();
@@ -57,6 +68,9 @@ fn text(f: &Chosen, p: &Properties, measured: &Measured, columns: usize) -> Resu
     lines.line("formula", meta.formula)?;
     if let Chosen::Elementwise(f) = f {
         lines.line("computed as", &f.traced())?;
+    }
+    if let Some(tier) = f.tier() {
+        lines.line("computed by", computed_by(tier))?;
     }
     for (p, value) in f.params() {
         let (value, default) = (number_text(value), number_text(p.default));

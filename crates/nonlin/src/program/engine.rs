@@ -124,8 +124,14 @@ unsafe fn run_blocks(call: Call<'_>, mut frame: Frame<'_>, block: usize) {
     let (size, first) = (code.item, ARRAYS + code.blocks);
     let sizes = code.wide.map(|wide| if wide { SIZE } else { size });
     for (spot, v) in frame.spots[first..].iter().zip(code.literals.iter().chain(params)) {
-        // SAFETY: a number that is the same for all elements has room for a register.
-        unsafe { spot.at.cast::<[f64; LANES]>().write([*v; LANES]) }
+        // SAFETY: a number that is the same for all elements has room for a register of either type.
+        unsafe {
+            if code.f32 {
+                spot.at.cast::<[f32; LANES]>().write([*v as f32; LANES]);
+            } else {
+                spot.at.cast::<[f64; LANES]>().write([*v; LANES]);
+            }
+        }
     }
     for (work, i) in &code.once {
         // SAFETY: the spots of these instructions have a register each, and the level is available.

@@ -3,6 +3,7 @@
 #![allow(unsafe_code)]
 
 use super::engine::run;
+use super::infinite::some_infinite;
 use super::lower::{INPUTS, Lowered, OUTPUTS, Registers};
 use super::record::record;
 use super::{Body, MOST, Program, Recorded, RecordedGated};
@@ -179,8 +180,9 @@ impl<F: Fn(f64) -> f64> Limits<F> {
 /// # Safety
 /// The inputs must be valid for reading `n` elements, `y` for writing them; `y` may be one of the inputs,
 /// but may not overlap one in another way. `run` may read and write as many elements as it is told. `T` is
-/// f32 or f64.
+/// f32 or f64; `level` is available.
 unsafe fn with_limits<T: Element, const I: usize>(
+    level: Level,
     inputs: [*const T; I],
     y: *mut T,
     n: usize,
@@ -190,7 +192,7 @@ unsafe fn with_limits<T: Element, const I: usize>(
     for start in (0..n).step_by(LOOK) {
         let m = LOOK.min(n - start);
         // SAFETY: `start + m <= n`.
-        let some = unsafe { some_infinite(inputs[0].add(start), m) };
+        let some = unsafe { some_infinite(level, inputs[0].add(start), m) };
         if !some {
             // SAFETY: `start < n`.
             run(inputs.map(|x| unsafe { x.add(start) }), unsafe { y.add(start) }, m);
@@ -219,23 +221,6 @@ unsafe fn with_limits<T: Element, const I: usize>(
 /// How many numbers are looked through for infinities before they are computed.
 const LOOK: usize = 4096;
 
-/// Whether one of the `n` numbers is infinite.
-///
-/// # Safety
-/// `x` must be valid for reading `n` elements of `T`, which is f32 or f64.
-unsafe fn some_infinite<T: Element>(x: *const T, n: usize) -> bool {
-    // The sign is shifted out.
-    if T::F32_PARAMS {
-        // SAFETY: `T` is f32, of which `n` lie there.
-        let x = unsafe { core::slice::from_raw_parts(x.cast::<u32>(), n) };
-        x.iter().fold(false, |any, x| any | (x << 1 == f32::INFINITY.to_bits() << 1))
-    } else {
-        // SAFETY: `T` is f64, of which `n` lie there.
-        let x = unsafe { core::slice::from_raw_parts(x.cast::<u64>(), n) };
-        x.iter().fold(false, |any, x| any | (x << 1 == f64::INFINITY.to_bits() << 1))
-    }
-}
-
 /// A program for arrays of f32 and one for arrays of f64.
 #[derive(Debug)]
 struct Engines {
@@ -244,14 +229,21 @@ struct Engines {
 }
 
 impl Engines {
-    /// Nothing if the program has too many numbers at once.
-    fn of(program: &Program, f64: Registers) -> Option<Self> {
-        Some(Engines { f32: program.lower(Registers::ToF32)?, f64: program.lower(f64)? })
+    /// Those of a function that says this about itself; nothing if the program has too many numbers at once.
+    fn of(about: &About, program: &Program, f64: Registers) -> Option<Self> {
+        // Some defaults have digits that f32 has not.
+        let narrow = about
+            .params
+            .iter()
+            .all(|p| p.facts.default as f32 as f64 == p.facts.default || !p.facts.exact);
+        let f32 = if narrow { Registers::F32 } else { Registers::ToF32 };
+        Some(Engines { f32: program.lower(f32)?, f64: program.lower(f64)? })
     }
 
-    /// These with outputs of f64, where so marked.
-    fn with_wide(self, wide: [bool; OUTPUTS]) -> Self {
-        Engines { f32: self.f32.with_wide(wide), f64: self.f64.with_wide(wide) }
+    /// With outputs of f64, where so marked; nothing if the program has too many numbers at once.
+    fn with_wide(program: &Program, f64: Registers, wide: [bool; OUTPUTS]) -> Option<Self> {
+        let lower = |registers| Some(program.lower(registers)?.with_wide(wide));
+        Some(Engines { f32: lower(Registers::ToF32)?, f64: lower(f64)? })
     }
 
     /// Runs the program on arrays of `T`, which is f32 or f64.
@@ -349,12 +341,12 @@ impl Gradients {
             })?,
         };
         let wide = core::array::from_fn(|k| k == operands);
-        let mut all = vec![Engines::of(&first, registers)?.with_wide(wide)];
+        let mut all = vec![Engines::with_wide(&first, registers, wide)?];
         for i in (1..params).step_by(2) {
             // A parameter without a partner is computed once: two results may be one number.
             let j = (i + 1).min(params - 1);
             let two = record(operands + 1, params, |x, p| [by(value, i, x, p), by(value, j, x, p)]);
-            all.push(Engines::of(&two?, Registers::F64)?.with_wide([true; OUTPUTS]));
+            all.push(Engines::with_wide(&two?, Registers::F64, [true; OUTPUTS])?);
         }
         Some(Gradients { all, params })
     }
@@ -456,12 +448,12 @@ impl RecordedEntry {
     ) -> Result<Self, Error> {
         let entry = |programs: Recorded| {
             let from_output = match &programs.from_output {
-                Some([_, backward]) => Some(Engines::of(backward, Registers::F64)?),
+                Some([_, backward]) => Some(Engines::of(&about, backward, Registers::F64)?),
                 None => None,
             };
             Some((
-                Engines::of(&programs.value, Registers::F64)?,
-                Engines::of(&programs.backward, Registers::Deferred)?,
+                Engines::of(&about, &programs.value, Registers::F64)?,
+                Engines::of(&about, &programs.backward, Registers::Deferred)?,
                 from_output,
                 programs,
             ))
@@ -506,7 +498,7 @@ impl RecordedEntry {
             // level is available.
             unsafe {
                 let run = |x, y, m| self.map.run(level, p, x, [y], m);
-                with_limits([x], y, n, run, |[x]: [T; 1]| limits.at(x.to_f64()));
+                with_limits(level, [x], y, n, run, |[x]: [T; 1]| limits.at(x.to_f64()));
             }
         });
     }
@@ -550,7 +542,7 @@ impl RecordedEntry {
                     return self.back.run(level, p, inputs, [dx], n);
                 }
                 let run = |inputs, dx, m| self.back.run(level, p, inputs, [dx], m);
-                with_limits(inputs, dx, n, run, |[x, g]: [T; 2]| {
+                with_limits(level, inputs, dx, n, run, |[x, g]: [T; 2]| {
                     g.to_f64() * limits.at(x.to_f64())
                 });
             }
@@ -727,8 +719,8 @@ impl RecordedGatedEntry {
         let entry = |programs: RecordedGated| {
             // As compiled kernels of gated functions are.
             Some((
-                Engines::of(&programs.value, Registers::F64)?,
-                Engines::of(&programs.backward, Registers::F64)?,
+                Engines::of(&about, &programs.value, Registers::F64)?,
+                Engines::of(&about, &programs.backward, Registers::F64)?,
                 programs,
             ))
         };

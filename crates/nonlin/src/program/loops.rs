@@ -7,8 +7,8 @@ use super::Op;
 use super::lower::{Asked, Code, Instruction, Link, Made, NOWHERE, Place, Registers};
 use super::operations::operations;
 use crate::level::PerLevel;
-use crate::real::{Deferred, F64Lanes, F64ToF32, Jet, Prim, Real};
-use crate::simd::{Lanes64, Simd};
+use crate::real::{Deferred, F32Plain, F64Lanes, F64ToF32, Jet, Prim, Real};
+use crate::simd::{Lanes32, Lanes64, Simd};
 use core::marker::PhantomData;
 
 /// Where numbers are in memory.
@@ -35,6 +35,8 @@ pub(crate) trait Cell: Real {
     const KEEPS: bool = true;
     /// Whether exponents may be pending.
     const DEFERS: bool = false;
+    /// Whether it is of f32, and runs programs that round once at most.
+    const NARROW: bool = false;
     /// A number in every lane.
     fn set(v: f64) -> Self;
     /// Reads numbers `j` and the following.
@@ -182,6 +184,27 @@ impl<V: Lanes64> Cell for Deferred<F64Lanes<V>> {
     }
 }
 
+/// Blocks are of f32, as arrays are.
+impl<V: Lanes32> Cell for F32Plain<V> {
+    const N: usize = V::N;
+    const KEEPS: bool = false;
+    const NARROW: bool = true;
+    #[inline(always)]
+    fn set(v: f64) -> Self {
+        F32Plain(V::splat(v as f32))
+    }
+    #[inline(always)]
+    unsafe fn load(s: &Spot, j: usize, _: Exponents) -> Self {
+        // SAFETY: `N` numbers of f32 lie there.
+        F32Plain(unsafe { V::load(s.address(j, 4).cast()) })
+    }
+    #[inline(always)]
+    unsafe fn store(self, s: &mut Spot, j: usize, _: Exponents) {
+        // SAFETY: there is room for `N` numbers of f32.
+        unsafe { self.0.store(s.address(j, 4).cast()) }
+    }
+}
+
 /// What an engine computes with.
 pub(crate) trait Engine: 'static {
     /// The registers of operations.
@@ -192,6 +215,8 @@ pub(crate) trait Engine: 'static {
     fn loops<W: Work>() -> PerLevel<Loop>;
 }
 
+/// Arrays of f32 in their own registers.
+enum F32 {}
 /// Arrays of f32 in registers of f64.
 enum ToF32 {}
 /// Arrays of f64.
@@ -199,6 +224,13 @@ enum F64 {}
 /// Arrays of f64, with exponents that a gradient comes before.
 enum DeferredF64 {}
 
+impl Engine for F32 {
+    type Number<S: Simd> = F32Plain<S::F32>;
+    type Primitive<S: Simd> = F32Plain<S::F32>;
+    fn loops<W: Work>() -> PerLevel<Loop> {
+        const { f32::loops::<(W, Self)>() }
+    }
+}
 impl Engine for ToF32 {
     type Number<S: Simd> = F64ToF32<S::Block64>;
     type Primitive<S: Simd> = F64ToF32<S::F64>;
@@ -293,7 +325,7 @@ macro_rules! loops_apart {
         })*
     };
 }
-loops_apart!(to_f32, f64, deferred);
+loops_apart!(f32, to_f32, f64, deferred);
 
 /// From one place to another.
 enum Copy {}
@@ -344,16 +376,22 @@ impl Work for Chain {
         let (k, first) = (frame.exponents, frame.input(i, 0));
         let Some(mut to) = frame.output(i, 0) else { return };
         let mut j = 0;
-        // Two registers at a time, so that a step is looked at half as often.
-        while j + 2 * E::Number::<S>::N <= m {
-            // SAFETY: `j` and both registers behind it are below `m`.
-            unsafe { chain::<E::Number<S>, 2>(&first, steps, frame.spots, &mut to, j, k) }
-            j += 2 * E::Number::<S>::N;
+        // Several registers at a time, so that a step is looked at less often.
+        macro_rules! registers {
+            ($n:literal) => {
+                while j + $n * E::Number::<S>::N <= m {
+                    // SAFETY: `j` and the registers behind it are below `m`.
+                    unsafe { chain::<E::Number<S>, $n>(&first, steps, frame.spots, &mut to, j, k) }
+                    j += $n * E::Number::<S>::N;
+                }
+            };
         }
-        if j < m {
-            // SAFETY: `j` and the register behind it are below `m`.
-            unsafe { chain::<E::Number<S>, 1>(&first, steps, frame.spots, &mut to, j, k) }
+        if E::Number::<S>::NARROW {
+            registers!(8);
+        } else {
+            registers!(2);
         }
+        registers!(1);
         frame.written(i, 0, false);
     }
 }
@@ -404,6 +442,7 @@ unsafe fn chain<R: Cell, const W: usize>(
             Link::Mul => {
                 each!(w => y[w] = y[w] * load!(o, w));
             }
+            Link::Div | Link::DivInto if R::NARROW => unreachable!("it rounds once"),
             Link::Div => {
                 each!(w => y[w] = y[w] / load!(o, w));
             }
@@ -600,6 +639,9 @@ macro_rules! works {
                 if const { E::Number::<S>::DEFERS && !Op::$op.is_deferred() } {
                     unreachable!("its numbers have no exponents pending");
                 }
+                if const { E::Number::<S>::NARROW && !Op::$op.is_in_f32() } {
+                    unreachable!("programs that round more than once take registers of f64");
+                }
                 let k = frame.exponents;
                 let [$($c,)* ..] = i.constants;
                 let [$($($low)? $($input)?,)* ..] = i.inputs;
@@ -691,8 +733,7 @@ fn of(i: &Instruction) -> PerLevel<Loop> {
     let slope = matches!(made, Made::Slope | Made::GatedSlope)
         || [1, 2, 4].iter().any(|k| i.outputs[*k] != NOWHERE);
     match (asked, slope) {
-        (Asked::At, false) => primitive::<At, P, false>(i.prim),
-        (Asked::At, true) => primitive::<At, P, true>(i.prim),
+        (Asked::At, _) => unreachable!("numbers that keep what rounding loses have a correction"),
         (Asked::Corrected, false) => primitive::<Corrected, P, false>(i.prim),
         (Asked::Corrected, true) => primitive::<Corrected, P, true>(i.prim),
         // What has a slope of its own: see `lower.rs`.
@@ -724,6 +765,7 @@ fn rounded(i: &Instruction) -> PerLevel<Loop> {
 /// The loop of an instruction.
 pub(super) fn find(i: &Instruction, registers: Registers) -> PerLevel<Loop> {
     match registers {
+        Registers::F32 => arithmetic::<F32>(i),
         Registers::ToF32 => rounded(i),
         Registers::F64 => of(i),
         Registers::Deferred => match i.code {

@@ -13,6 +13,8 @@ use alloc::{boxed::Box, collections::BTreeMap, vec, vec::Vec};
 /// The number type of an engine's registers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Registers {
+    /// `F32Plain`, for programs that round once at most; `F64ToF32` for others.
+    F32,
     /// `F64ToF32`.
     ToF32,
     /// `F64Lanes`.
@@ -24,7 +26,7 @@ pub(crate) enum Registers {
 impl Registers {
     /// Whether what rounding loses is not kept: low parts and exponents are constants.
     const fn rounds(self) -> bool {
-        matches!(self, Registers::ToF32)
+        matches!(self, Registers::F32 | Registers::ToF32)
     }
 }
 
@@ -165,11 +167,14 @@ pub(crate) struct Lowered {
     pub(super) wide: [bool; OUTPUTS],
     /// Bytes of an element of an array.
     pub(super) item: usize,
+    /// Whether registers are those of f32.
+    pub(super) f32: bool,
 }
 
 impl Lowered {
     /// This program with outputs of f64, where so marked.
     pub(crate) fn with_wide(self, wide: [bool; OUTPUTS]) -> Self {
+        assert!(!self.f32, "registers of f32 write f32");
         Lowered { wide, ..self }
     }
 }
@@ -195,7 +200,11 @@ impl Program {
         let plain = self.nodes.iter().all(|node| node.op.is_alike());
         let registers =
             if registers == Registers::Deferred && plain { Registers::F64 } else { registers };
-        Lowering::new(self, registers).finish()
+        let lowering = Lowering::new(self, registers);
+        if registers == Registers::F32 && !lowering.rounds_once() {
+            return self.lower(Registers::ToF32);
+        }
+        lowering.finish()
     }
 }
 
@@ -219,6 +228,8 @@ struct Lowering<'p> {
     fused: Vec<Option<(usize, Made)>>,
     /// Operations that run as part of another one.
     absorbed: Vec<bool>,
+    /// The correction of an argument that has none: -0, which added to any number leaves it.
+    no_correction: u16,
 }
 
 impl<'p> Lowering<'p> {
@@ -233,9 +244,11 @@ impl<'p> Lowering<'p> {
             uses: vec![0; usize::from(program.values)],
             fused: vec![None; n],
             absorbed: vec![false; n],
+            no_correction: 0,
         };
         lowering.learn();
         lowering.count();
+        lowering.no_correction = lowering.added(Fact::Literal(-0.0));
         if !registers.rounds() {
             lowering.fuse();
         }
@@ -379,6 +392,7 @@ impl<'p> Lowering<'p> {
             Op::ConstantRest if self.registers.rounds() => Some(Fact::Literal(0.0)),
             Op::ConstantRest => Some(Fact::Literal(constants[1])),
             Op::Lowest => Some(Fact::Literal(match self.registers {
+                Registers::F32 => f64::from(f32::MIN),
                 Registers::ToF32 => -1e39,
                 Registers::F64 | Registers::Deferred => f64::MIN,
             })),
@@ -415,6 +429,54 @@ impl<'p> Lowering<'p> {
             },
             _ => None,
         }
+    }
+
+    /// Whether every result has the bits of the exact one, rounded once, in registers of f32: nothing is
+    /// computed of what was rounded, but for the choice of one number among several.
+    fn rounds_once(&self) -> bool {
+        /// What is known of a number of f32.
+        #[derive(Clone, Copy, PartialEq, PartialOrd)]
+        enum Digits {
+            All,
+            Rounded,
+            Unknown,
+        }
+        use Digits::{All, Rounded, Unknown};
+        let known = |c: f64| if c as f32 as f64 == c { All } else { Unknown };
+        let mut digits: Vec<Digits> = Vec::new();
+        for (v, fact) in self.facts.iter().enumerate() {
+            digits.push(match *fact {
+                Fact::Literal(c) => known(c),
+                Fact::Is(_) => Unknown,
+                _ if v < usize::from(self.program.operands + self.program.params) => All,
+                _ => Unknown,
+            });
+        }
+        let most =
+            |all: &[Digits]| all.iter().fold(All, |most, d| if *d > most { *d } else { most });
+        for (at, node) in self.program.nodes.iter().enumerate() {
+            if !self.is_needed(at) {
+                continue;
+            }
+            let input = |i: usize| digits[usize::from(self.root(node.inputs[i]))];
+            let exact = |n: usize| (0..n).all(|i| input(i) == All);
+            let c = self.program.constants(node)[0];
+            let of = match node.op {
+                Op::Neg | Op::Abs => input(0),
+                Op::Max | Op::Min => most(&[input(0), input(1)]),
+                Op::Add | Op::Sub | Op::Mul if exact(2) => Rounded,
+                Op::Step | Op::Sign | Op::SignOrOne if exact(1) => All,
+                Op::PickAbove | Op::PickAtLeast if exact(1) && known(c) == All => {
+                    most(&[input(1), input(2)])
+                }
+                Op::PickGreater if exact(2) => most(&[input(2), input(3)]),
+                // Of an infinite number that nothing comes of, what is finite is as good as another.
+                Op::FiniteBeside if exact(2) && c == 0.0 => All,
+                _ => Unknown,
+            };
+            digits[self.firsts[at]] = of;
+        }
+        self.program.results.iter().all(|v| digits[usize::from(self.root(*v))] != Unknown)
     }
 
     /// Which inputs of an operation are looked at.
@@ -525,18 +587,19 @@ impl<'p> Lowering<'p> {
         let rounds = self.registers.rounds();
         let jet = |at: usize, made| {
             let node = &self.program.nodes[at];
-            let (asked, n) = match node.op {
-                _ if rounds => (Asked::At, 1),
-                Op::JetAt => (Asked::Corrected, 2),
-                Op::SoftplusNeg => (Asked::SoftplusNeg, 2),
-                // Other slopes have no exponent of their own.
-                Op::SlopeJet if matches!(node.prim, Prim::Sigmoid | Prim::Tanh) => {
-                    (Asked::ForSlope, 1)
-                }
-                _ => (Asked::At, 1),
+            let lo = match node.op {
+                Op::JetAt | Op::SoftplusNeg => node.inputs[1],
+                _ => self.no_correction,
             };
+            let asked = match node.op {
+                Op::SoftplusNeg => Asked::SoftplusNeg,
+                // Other slopes have no exponent of their own.
+                Op::SlopeJet if matches!(node.prim, Prim::Sigmoid | Prim::Tanh) => Asked::ForSlope,
+                _ => Asked::Corrected,
+            };
+            let (asked, lo) = if rounds { (Asked::At, node.inputs[0]) } else { (asked, lo) };
             let mut inputs = [node.inputs[0]; Node::INPUTS];
-            inputs[..n].copy_from_slice(&node.inputs[..n]);
+            inputs[1] = lo;
             Instruction {
                 deferred: false,
                 code: Code::Jet(asked, made, self.registers == Registers::Deferred),
@@ -646,8 +709,8 @@ impl<'p> Lowering<'p> {
     }
 
     /// A number that is no result of the program, and has no exponent pending.
-    fn fresh(&mut self) -> u16 {
-        self.facts.push(Fact::Result { uniform: false });
+    fn added(&mut self, fact: Fact) -> u16 {
+        self.facts.push(fact);
         self.defers.push(false);
         self.uses.push(1);
         (self.facts.len() - 1) as u16
@@ -666,7 +729,7 @@ impl<'p> Lowering<'p> {
         let (operands, params) = (usize::from(program.operands), usize::from(program.params));
         let (mut once, mut each) = (Vec::new(), Vec::new());
         let (mut drafts, mut steps) = (Vec::new(), Vec::new());
-        let mut by = vec![None; usize::from(program.values)];
+        let mut by = vec![None; self.facts.len()];
         // What has been resolved: once per call, or for each block.
         let mut resolved = [BTreeMap::new(), BTreeMap::new()];
         for (at, node) in program.nodes.iter().enumerate() {
@@ -682,7 +745,7 @@ impl<'p> Lowering<'p> {
                     if self.may_defer(from) {
                         let known = resolved[usize::from(uniform)].get(&from).copied();
                         let done = known.unwrap_or_else(|| {
-                            let fresh = self.fresh();
+                            let fresh = self.added(Fact::Result { uniform: false });
                             by.push(None);
                             before.push(resolve(from, fresh));
                             resolved[usize::from(uniform)].insert(from, fresh);
@@ -862,7 +925,8 @@ impl<'p> Lowering<'p> {
             defers: apart,
             narrow: matches!(self.registers, Registers::ToF32 | Registers::Deferred),
             wide: [false; OUTPUTS],
-            item: if self.registers == Registers::ToF32 { 4 } else { 8 },
+            item: if self.registers.rounds() { 4 } else { 8 },
+            f32: self.registers == Registers::F32,
         })
     }
 }

@@ -469,6 +469,15 @@ macro_rules! facts {
                             | Op::Saturated | Op::SlopeWithin | Op::TimesSlope | Op::Sign | Op::SignOrOne | Op::Step
                     )
             }
+            /// Whether engines have it in registers of f32.
+            pub(super) const fn is_in_f32(self) -> bool {
+                matches!(
+                    self,
+                    Op::Neg | Op::Abs | Op::Max | Op::Min | Op::Add | Op::Sub | Op::Mul | Op::Step | Op::Sign
+                        | Op::SignOrOne | Op::PickAbove | Op::PickAtLeast | Op::PickGreater
+                        | Op::FiniteBeside
+                )
+            }
             /// How many numbers come out.
             pub(super) const fn results(self) -> usize {
                 match self {

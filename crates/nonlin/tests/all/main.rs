@@ -25,6 +25,7 @@ mod gated;
 mod halves;
 mod interpolation;
 mod learnable;
+mod listing;
 mod named_formulas;
 mod nd;
 mod primitives;

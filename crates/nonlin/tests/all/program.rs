@@ -6,7 +6,7 @@ use nonlin::internal::correct::Cm;
 use nonlin::internal::{
     Bounded, Deferred, F32Plain, F64Lanes, F64ToF32, Lanes, Recorded, RecordedGated, Scalar, Simd,
 };
-use nonlin::real::{Dd, Dual, Extended, Interval, Real};
+use nonlin::real::{Dd, Dual, Extended, Interval, Jet, Prim, Real};
 use nonlin::{About, Body, Elementwise, Function, Gated, GatedFunction, ParamList};
 use nonlin_testkit::samples::uniform;
 
@@ -365,4 +365,24 @@ fn constants_are_told_apart_by_their_bits() {
 #[test]
 fn marks_of_the_table_are_right() {
     assert_eq!(nonlin::internal::wrong_marks(), Vec::<&str>::new());
+}
+
+/// The engine asks every primitive with a correction, which is -0 where there is none.
+#[test]
+fn a_correction_of_minus_zero_is_none() {
+    let mut points = points(3000);
+    points.extend([0.0, -0.0, 5e-324, -5e-324, f64::INFINITY, f64::NEG_INFINITY, f64::NAN]);
+    for &p in Prim::ALL {
+        for &x in &points {
+            let x = F64Lanes(x);
+            let (alone, corrected) = (x.jet(p), x.jet_at(F64Lanes(-0.0), p));
+            let parts = |j: Jet<F64Lanes<f64>>| [j.v, j.v_lo, j.d, j.d_lo, j.k].map(|v| v.0);
+            let (alone, corrected) = (parts(alone), parts(corrected));
+            let same = alone
+                .iter()
+                .zip(&corrected)
+                .all(|(a, b)| a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan());
+            assert!(same, "{p:?} at {x:?}: {alone:?} {corrected:?}", x = x.0);
+        }
+    }
 }
