@@ -71,6 +71,17 @@ macro_rules! of_kind {
     }};
 }
 
+/// How many elements an array of that shape has.
+fn elements(shape: &[usize]) -> PyResult<usize> {
+    let product = shape.iter().try_fold(1usize, |n, length| n.checked_mul(*length));
+    let none = shape.contains(&0).then_some(0);
+    none.or(product).ok_or_else(|| {
+        PyValueError::new_err(format!(
+            "an array of shape {shape:?} has more elements than memory has bytes"
+        ))
+    })
+}
+
 fn forward<T: Element>(
     x: &[T],
     y: &mut [T],
@@ -201,14 +212,12 @@ impl LearnableKernel {
         match (&self.of, operands.as_slice()) {
             (AnyLearnable::Elementwise(f), [x]) => {
                 let at = f.at(values, &shape, axis).map_err(crate::error)?;
-                // A product that overflows was refused with the shape.
-                let len = shape.iter().product();
+                let len = elements(&shape)?;
                 of_kind!(kind, forward(x; y), (py, &at, len, threads))
             }
             (AnyLearnable::Gated(f), [a, b]) => {
                 let at = f.at(values, &shape, axis).map_err(crate::error)?;
-                // A product that overflows was refused with the shape.
-                let len = shape.iter().product();
+                let len = elements(&shape)?;
                 of_kind!(kind, forward_gated(a, b; y), (py, &at, len, threads))
             }
             _ => Err(self.miscounted(operands.len())),
@@ -237,14 +246,12 @@ impl LearnableKernel {
         match (&self.of, operands.as_slice(), results.as_slice()) {
             (AnyLearnable::Elementwise(f), [x], [dx]) => {
                 let at = f.at(values, &shape, axis).map_err(crate::error)?;
-                // A product that overflows was refused with the shape.
-                let len = shape.iter().product();
+                let len = elements(&shape)?;
                 of_kind!(kind, backward(x, grad; dx), (py, &at, len, threads, dvalues))
             }
             (AnyLearnable::Gated(f), [a, b], [da, db]) => {
                 let at = f.at(values, &shape, axis).map_err(crate::error)?;
-                // A product that overflows was refused with the shape.
-                let len = shape.iter().product();
+                let len = elements(&shape)?;
                 of_kind!(kind, backward_gated(a, b, grad; da, db), (py, &at, len, threads, dvalues))
             }
             _ => Err(self.miscounted(operands.len().min(results.len()))),
